@@ -1,0 +1,37 @@
+# The two commands of a new user are `make demo` and `make test`; every target sets itself up.
+.DELETE_ON_ERROR:
+.PHONY: help venv demo check test slow clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+EXTRAS := cpu,serve,train,dev
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+venv: $(STAMP)  ## make .venv from pyproject.toml and constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: venv  ## scenes -> train -> certify -> bundle -> serve on 127.0.0.1:8000
+	$(BIN)/demur demo
+
+check: venv  ## format, lint, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check  ## check + the whole test suite (Monte Carlo and soak parts with fewer draws)
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+slow: venv  ## Monte Carlo and soak parts in full
+	DEMUR_SLOW=1 $(BIN)/pytest -m slow -s
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Certified selective classification: scores, bounds, risk control, decision rule, metrics."""

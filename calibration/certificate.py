@@ -1,0 +1,114 @@
+"""What is promised (`RiskTarget`) and what was proven (`Certificate`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+Kind = Literal["pac", "expectation"]
+"""`pac`: holds with probability 1 - delta over the draw of the calibration split.
+`expectation`: holds on average over such draws; a single draw may break it."""
+
+Population = Literal["image", "random group, random frame"]
+"""Of which random image the promise speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskTarget:
+    """The promise asked for: at most `alpha` of the answers wrong, with confidence 1 - `delta`.
+
+    `min_coverage` is the share of images to be answered; missing it makes a certificate less useful,
+    never invalid.
+    """
+
+    alpha: float = 0.01
+    delta: float = 0.05
+    min_coverage: float = 0.70
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "delta"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0.0 < value < 1.0):
+                raise ValueError(f"{name} is {value!r}; it must lie strictly between 0 and 1")
+        if not 0.0 <= self.min_coverage <= 1.0:
+            raise ValueError(f"min_coverage is {self.min_coverage!r}; it must lie between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The outcome of one certification on one calibration split.
+
+    An infeasible certificate is a valid result: its `threshold` is None, the policy abstains on
+    everything, and `needed` says what would be needed instead.
+    """
+
+    feasible: bool
+    """The risk condition was proven at some threshold."""
+    meets_coverage: bool
+    """The observed coverage reaches the target's `min_coverage`; never empties a policy."""
+    method: str
+    kind: Kind
+    population: Population
+    alpha: float
+    delta: float | None
+    """None where the guarantee is in expectation: there is no confidence level to state."""
+    n: int
+    """Independent units tested: images, or groups of which one frame each was drawn."""
+    answered: int
+    errors: int
+    threshold: float | tuple[float, ...] | None
+    """`confidence >= threshold` answers; one a stage for a cascade."""
+    risk_upper_bound: float | None
+    """Upper confidence bound of the error among the answered at `threshold`; None for `expectation`."""
+    coverage: float
+    coverage_lower_bound: float
+    split_digest: str | None = None
+    """sha256 of the calibration split that was used."""
+    engine: str | None = None
+    """Engine and precision that computed the scores, for example `onnxruntime-cpu/fp32`."""
+    needed: str | None = None
+    """Where infeasible: what is missing, in one sentence."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "expectation" and (self.delta is not None or self.risk_upper_bound is not None):
+            raise ValueError("a guarantee in expectation has neither a delta nor an upper confidence bound")
+        if self.feasible == (self.threshold is None):
+            raise ValueError("a certificate has a threshold exactly where it is feasible")
+
+    def sentence(self) -> str:
+        """The certificate in one plain sentence."""
+        alpha = f"{100 * self.alpha:g} %"
+        of_what = "images" if self.population == "image" else "random frames of random groups"
+        if not self.feasible:
+            return f"No promise of at most {alpha} wrong answers can be made: {self.needed or 'unknown'}."
+        if self.kind == "expectation" or self.delta is None:
+            return (
+                f"On average over calibration draws, at most {alpha} of the answered {of_what} are answered "
+                f"wrongly (in expectation only, no confidence level); "
+                f"{100 * self.coverage:.1f} % of {self.n} calibration units are answered."
+            )
+        return (
+            f"With {100 * (1 - self.delta):g} % confidence, at most {alpha} of the answered {of_what} are "
+            f"answered wrongly: {self.errors} wrong among {self.answered} answered of {self.n} independent "
+            f"calibration units, coverage {100 * self.coverage:.1f} %."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` is the inverse."""
+        values = asdict(self)
+        if isinstance(self.threshold, tuple):
+            values["threshold"] = [None if math.isinf(t) else t for t in self.threshold]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown certificate fields: {', '.join(unknown)}")
+        read = dict(values)
+        if isinstance(read.get("threshold"), list):
+            read["threshold"] = tuple(math.inf if t is None else float(t) for t in read["threshold"])
+        return cls(**read)

@@ -1,0 +1,160 @@
+"""The decision rule: the one function that is certified offline and that decides online.
+
+Stage A answers where it is sure enough; what it does not answer goes to stage B; what B does not
+answer either is abstained on. `confidence >= threshold` answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, score_by_name, softmax
+
+StageName = Literal["A", "B"]
+Reason = Literal["ambiguous", "atypical"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageRule:
+    """How one stage turns its raw outputs into an answer or passes the image on."""
+
+    score: str = "margin"
+    threshold: float | None = None
+    """Smallest confidence that is answered; None answers nothing."""
+    temperature: float = 1.0
+    """Divides the logits before anything is computed from them."""
+    gate_slope: float = 1.0
+    gate_intercept: float = 0.0
+    """Platt scaling of the gate logit: slope * gate + intercept."""
+    set_threshold: float | None = None
+    """Conformal policies: the prediction set is {k : p_k >= set_threshold}, and only a set of one
+    label is an answer. None: the set of a confident image is its most probable label."""
+    set_threshold_at_boundary: float | None = None
+    """Transductive policies (SCRC-T) only: the set threshold where confidence == threshold exactly."""
+
+    def __post_init__(self) -> None:
+        score_by_name(self.score)
+        if not self.temperature > 0.0:
+            raise ValueError(f"temperature is {self.temperature!r}; it must be positive")
+        if self.threshold is not None and not np.isfinite(self.threshold):
+            raise ValueError(f"threshold is {self.threshold!r}; it must be finite, or None to answer nothing")
+
+    def calibrated(self, raw: StageOutputs) -> StageOutputs:
+        """Raw model outputs with the temperature and the gate's Platt scaling applied."""
+        gate = None if raw.gate is None else self.gate_slope * raw.gate + self.gate_intercept
+        return StageOutputs(np.asarray(raw.logits, dtype=np.float64) / self.temperature, gate)
+
+    def confidence(self, raw: StageOutputs) -> FloatArray:
+        """The confidence that `threshold` is compared with, float64 [n]."""
+        return score_by_name(self.score)(self.calibrated(raw))
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """All that the rule needs: one `StageRule` a stage, in the order A, B."""
+
+    stages: tuple[StageRule, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.stages) not in (1, 2):
+            raise ValueError(f"an operating point has one or two stages, not {len(self.stages)}")
+
+
+@dataclass(frozen=True, slots=True)
+class StageDecisions:
+    """The rule's outcome for n images at one stage."""
+
+    answered: BoolArray
+    """[n]"""
+    labels: IntArray
+    """[n], the most probable label, answered or not"""
+    probabilities: FloatArray
+    """[n, K]"""
+    confidence: FloatArray
+    """[n]"""
+    sets: BoolArray
+    """[n, K], membership in the prediction set"""
+
+    def __len__(self) -> int:
+        return len(self.answered)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome for one image."""
+
+    decision: Literal["answer", "abstain"]
+    label: int | None
+    prediction_set: tuple[int, ...]
+    probabilities: tuple[float, ...]
+    """p(k) of the last stage that was computed; there also when it abstains."""
+    confidence: float
+    stage: StageName
+    reason: Reason | None
+
+
+def answers(confidence: FloatArray, threshold: float | None) -> BoolArray:
+    """`confidence >= threshold`, [n]; all False where threshold is None. NaN never answers."""
+    if threshold is None:
+        return np.zeros(np.shape(confidence), dtype=np.bool_)
+    return np.asarray(confidence >= threshold, dtype=np.bool_)
+
+
+def decide_stage(raw: StageOutputs, rule: StageRule) -> StageDecisions:
+    """Apply one stage's rule to its raw outputs."""
+    outputs = rule.calibrated(raw)
+    confidence = score_by_name(rule.score)(outputs)
+    probabilities = softmax(outputs.logits)
+    labels = np.asarray(outputs.logits.argmax(axis=-1), dtype=np.int64)
+    selected = answers(confidence, rule.threshold)
+    if rule.set_threshold is None:
+        sets = np.zeros(probabilities.shape, dtype=np.bool_)
+        sets[np.arange(len(labels)), labels] = True
+        answered = selected
+    else:
+        cut = np.full(len(labels), rule.set_threshold)
+        if rule.set_threshold_at_boundary is not None:
+            cut[confidence == rule.threshold] = rule.set_threshold_at_boundary
+        sets = probabilities >= cut[:, None]
+        answered = selected & (sets.sum(axis=-1) == 1)
+    sets[~selected] = True
+    return StageDecisions(answered, labels, probabilities, confidence, sets)
+
+
+def to_decision(outcome: StageDecisions, row: int, stage: StageName) -> Decision:
+    """One image's final decision, after the last stage that saw it."""
+    members = tuple(int(k) for k in np.flatnonzero(outcome.sets[row]))
+    answered = bool(outcome.answered[row])
+    reason: Reason | None = None
+    if not answered:
+        reason = "atypical" if not members else "ambiguous"
+    return Decision(
+        decision="answer" if answered else "abstain",
+        label=members[0] if answered else None,
+        prediction_set=members,
+        probabilities=tuple(float(p) for p in outcome.probabilities[row]),
+        confidence=float(outcome.confidence[row]),
+        stage=stage,
+        reason=reason,
+    )
+
+
+def decide(raw_by_stage: Sequence[StageOutputs], point: OperatingPoint) -> list[Decision]:
+    """Decide n images for which every stage was computed (offline use, certification, reports)."""
+    if len(raw_by_stage) != len(point.stages):
+        raise ValueError(f"{len(raw_by_stage)} stages of outputs for {len(point.stages)} stage rules")
+    outcomes = [decide_stage(raw, rule) for raw, rule in zip(raw_by_stage, point.stages, strict=True)]
+    names: tuple[StageName, ...] = ("A", "B")
+    last = len(outcomes) - 1
+    return [
+        next(
+            to_decision(outcome, row, names[index])
+            for index, outcome in enumerate(outcomes)
+            if index == last or outcome.answered[row]
+        )
+        for row in range(len(outcomes[0]))
+    ]
