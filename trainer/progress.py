@@ -1,0 +1,75 @@
+"""What a person sees while a run goes on: headings, one progress bar a step, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+Advance = Callable[[int], None]
+
+
+class _Rate(ProgressColumn):
+    """Units a second, for example `412 images/s`."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} {self._unit}/s", style="progress.data.speed")
+
+
+class RunConsole:
+    """Headings, notes and bars of one run on one terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console if console is not None else Console()
+        self._started = monotonic()
+
+    def heading(self, text: str) -> None:
+        elapsed = monotonic() - self._started
+        self.console.print(f"[bold]{text}[/bold] [dim]({elapsed:.0f} s)[/dim]")
+
+    def note(self, text: str) -> None:
+        self.console.print(f"  {text}", highlight=False, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A warning that cannot be missed: on its own, in colour, with the word in front."""
+        self.console.print()
+        self.console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False)
+        self.console.print()
+
+    @contextmanager
+    def bar(self, description: str, total: int, unit: str = "images") -> Iterator[Advance]:
+        """A bar with rate and time left; yields a function that advances it by n units."""
+        progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            MofNCompleteColumn(),
+            _Rate(unit),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        with progress:
+            task = progress.add_task(description, total=total)
+            yield lambda n: progress.advance(task, n)
