@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +22,7 @@ from calibration.scores import FloatArray
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B6B6B"
 _LINE_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9")
-_STYLE = {
+_STYLE: Any = {
     "font.size": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -99,7 +100,8 @@ def draw_risk_coverage(
         axes.set_ylabel("error among the answered (%)")
         figure.suptitle("Risk against coverage", x=0.01, ha="left", fontweight="bold", fontsize=13)
         axes.set_title(subtitle, fontsize=9.5, fontweight="normal", color=GREY)
-        axes.legend(loc="upper left")
+        if curves or mark is not None:
+            axes.legend(loc="upper left")
 
 
 def _draw_mark(axes: Axes, mark: OperatingMark) -> None:
