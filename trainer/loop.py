@@ -1,0 +1,298 @@
+"""The training loop of one stage: from labelled pixels to the weights that are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from trainer.augment import AugmentConfig, augment
+from trainer.averaging import WeightAverage
+from trainer.batches import (
+    LabelledPixels,
+    Normaliser,
+    epoch_order,
+    step_rows,
+    steps_per_epoch,
+    to_size,
+)
+from trainer.checkpoint import (
+    check_fingerprint,
+    load_checkpoint,
+    optimizer_tensors,
+    prefixed,
+    restore_optimizer,
+    save_checkpoint,
+    unprefixed,
+)
+from trainer.models import StageModel
+from trainer.objective import ObjectiveConfig, class_weights, training_loss
+from trainer.schedule import Schedule
+from trainer.selection import EpochMetrics, best_epoch, measure
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on."""
+
+
+class NonFiniteLoss(TrainingError):
+    """The loss became NaN or infinite."""
+
+
+class LoopConfig(BaseModel):
+    """How one stage is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=2e-3, gt=0.0)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(default=0.05, ge=0.0)
+    """Of matrices and kernels; biases and normalisation are free."""
+    warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of the steps in which the learning rate rises; then a cosine takes it to zero."""
+    gradient_clip: float = Field(default=5.0, gt=0.0)
+    """Largest norm of the gradient."""
+    ema_decay: float = Field(default=0.995, ge=0.0, lt=1.0)
+    """Of the averaged weights, which are the ones that are measured and kept; 0 averages nothing."""
+    balance: float = Field(default=0.0, ge=0.0, le=1.0)
+    """0 shows every image once an epoch; 1 shows every class equally often."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    augment: AugmentConfig = AugmentConfig()
+    bf16: bool = False
+    """Compute activations in bfloat16; weights, loss and every measurement stay float32."""
+    time_budget_s: float | None = Field(default=None, gt=0.0)
+    """Fewer steps are trained, on a shorter schedule, where the planned ones would take longer."""
+    checkpoint_selection: Literal["augrc", "loss", "mcc"] = "augrc"
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """Where training is, after a step."""
+
+    epoch: int
+    """From 1"""
+    step: int
+    """Steps done, over all epochs"""
+    steps: int
+    """Steps now planned"""
+    loss: float
+    images_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """A trained stage."""
+
+    model: StageModel
+    """The model that was handed in, with the best epoch's weights, in evaluation mode"""
+    best_epoch: int
+    """From 1"""
+    history: tuple[EpochMetrics, ...]
+    seconds: float
+    shortened: bool
+    """The time budget cut the schedule short, so another run may differ."""
+
+
+def fit(
+    model: StageModel,
+    train: LabelledPixels,
+    select: LabelledPixels,
+    spec_mean_std: tuple[Sequence[float], Sequence[float]],
+    config: LoopConfig,
+    *,
+    teacher: StageModel | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    on_step: Callable[[StepProgress], None] | None = None,
+    out: Path | None = None,
+) -> FitResult:
+    """Train `model` in place and keep the weights of its best epoch on `select`.
+
+    Pixels may be of any size: each batch is augmented as it is and then scaled to the model's and the
+    teacher's own input size, so that both see the same view. With `out`, the state is kept in
+    `out/training.safetensors` after every epoch, and a run that finds one goes on from there to the
+    weights it would have reached uninterrupted.
+
+    Raises NonFiniteLoss, naming the step and the batch; ResumeMismatch where `out` holds another run.
+    """
+    device = next(model.parameters()).device
+    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    normalise = Normaliser.from_mean_std(spec_mean_std)
+    loss_weights = _loss_weights(train, model.n_classes, config.objective.class_weight_power)
+    optimizer = _optimizer(model, config)
+    average = WeightAverage(model, config.ema_decay)
+    per_epoch = steps_per_epoch(len(train), config.batch_size)
+    schedule = Schedule(
+        config.epochs * per_epoch, lr=config.lr, warmup=config.warmup, time_budget_s=config.time_budget_s
+    )
+    history: list[EpochMetrics] = []
+    best = _weights(average.model)
+    step = 0
+    elapsed_before = 0.0
+    checkpoint = None if out is None else out / "training.safetensors"
+    fingerprint = {} if checkpoint is None else _fingerprint(model, train, select, config, teacher)
+    if checkpoint is not None and checkpoint.exists():
+        tensors, state = load_checkpoint(checkpoint)
+        check_fingerprint(checkpoint, state["fingerprint"], fingerprint)
+        model.load_state_dict(unprefixed("model", tensors))
+        average.model.load_state_dict(unprefixed("average", tensors))
+        average.updates = step = state["step"]
+        restore_optimizer(optimizer, unprefixed("optimizer", tensors))
+        best = unprefixed("best", tensors)
+        history = [EpochMetrics(**row) for row in state["history"]]
+        elapsed_before = state["elapsed_s"]
+        schedule.steps = state["steps"]
+    started = time.monotonic()
+
+    while step < schedule.steps:
+        epoch = len(history) + 1
+        torch.manual_seed(_epoch_seed(config.seed, epoch))
+        generator = torch.Generator().manual_seed(_epoch_seed(config.seed, epoch))
+        losses: list[float] = []
+        rate = config.lr
+        for rows in step_rows(epoch_order(train.labels, config.balance, generator), config.batch_size):
+            rate = schedule.rate(step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            views = augment(train.pixels[rows].to(device), config.augment, generator)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+                taught = None if teacher is None else _teacher_logits(teacher, normalise, views)
+                outputs = model(_model_input(model, normalise, views))
+            loss = training_loss(
+                type(outputs)(*(part.float() for part in outputs)),
+                train.labels[rows].to(device),
+                loss_weights[rows].to(device),
+                config.objective,
+                taught,
+            )
+            losses.append(_finite(loss, step, epoch, rows))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+            optimizer.step()
+            average.update(model)
+            step += 1
+            if on_step is not None:
+                elapsed = elapsed_before + time.monotonic() - started
+                on_step(
+                    StepProgress(
+                        epoch=epoch,
+                        step=step,
+                        steps=schedule.steps,
+                        loss=losses[-1],
+                        images_per_second=step * config.batch_size / elapsed,
+                        seconds_left=schedule.seconds_left(step, elapsed),
+                    )
+                )
+            if step >= schedule.steps:
+                break
+
+        mean_loss = sum(losses) / len(losses)
+        metrics = measure(
+            average.model, select, normalise, epoch=epoch, learning_rate=rate, train_loss=mean_loss
+        )
+        history.append(metrics)
+        if best_epoch(history, config.checkpoint_selection) is metrics:
+            best = _weights(average.model)
+        elapsed = elapsed_before + time.monotonic() - started
+        schedule.keep_to_budget(step, elapsed)
+        if checkpoint is not None:
+            tensors = {
+                **prefixed("model", model.state_dict()),
+                **prefixed("average", average.model.state_dict()),
+                **prefixed("best", best),
+                **prefixed("optimizer", optimizer_tensors(optimizer)),
+            }
+            state = {
+                "fingerprint": fingerprint,
+                "step": step,
+                "steps": schedule.steps,
+                "elapsed_s": elapsed,
+                "history": [m.row() for m in history],
+            }
+            save_checkpoint(checkpoint, tensors, state)
+        if on_epoch is not None:
+            on_epoch(metrics)
+
+    model.load_state_dict(best)
+    return FitResult(
+        model=model.eval(),
+        best_epoch=best_epoch(history, config.checkpoint_selection).epoch,
+        history=tuple(history),
+        seconds=elapsed_before + time.monotonic() - started,
+        shortened=schedule.is_shortened,
+    )
+
+
+def _loss_weights(train: LabelledPixels, n_classes: int, power: float) -> Tensor:
+    """float32 [n]: each image's own weight times its class's."""
+    of_class = class_weights(train.labels, n_classes, power)[train.labels]
+    return of_class if train.weights is None else of_class * train.weights
+
+
+def _optimizer(model: StageModel, config: LoopConfig) -> torch.optim.Optimizer:
+    """AdamW on what is trainable; only matrices and kernels decay."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    """Different for every epoch of every seed, so a resumed run needs no saved random state."""
+    return seed * 1_000_003 + epoch
+
+
+def _model_input(model: StageModel, normalise: Normaliser, views: Tensor) -> Tensor:
+    x = normalise(to_size(views, model.image_size))
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _teacher_logits(teacher: StageModel, normalise: Normaliser, views: Tensor) -> Tensor:
+    """float32 [B, K]"""
+    with torch.no_grad():
+        logits: Tensor = teacher.eval()(_model_input(teacher, normalise, views)).logits
+        return logits.float()
+
+
+def _finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
+    value = float(loss.detach())
+    if not torch.isfinite(loss.detach()):
+        first = ", ".join(str(int(r)) for r in rows[:8])
+        raise NonFiniteLoss(
+            f"loss is {value} at step {step} (epoch {epoch}), on the batch of {len(rows)} training images "
+            f"{first}, ...; a lower lr (or bf16 off) may help"
+        )
+    return value
+
+
+def _weights(model: StageModel) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _fingerprint(
+    model: StageModel,
+    train: LabelledPixels,
+    select: LabelledPixels,
+    config: LoopConfig,
+    teacher: StageModel | None,
+) -> dict[str, Any]:
+    """What must be the same for a resumed run to be the same run."""
+    return {
+        "config": config.model_dump(mode="json"),
+        "model shapes": {name: list(t.shape) for name, t in model.state_dict().items()},
+        "training data": train.digest(),
+        "selection data": select.digest(),
+        "teacher": None if teacher is None else [list(p.shape) for p in teacher.parameters()],
+    }

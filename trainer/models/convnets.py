@@ -1,0 +1,110 @@
+"""Small convolutional backbones that train from random weights in minutes on two cores.
+
+Both halve the resolution in the stem until the trunk works at about 32 x 32, so that one architecture
+serves 32 px road signs and 224 px streets at a similar cost.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trainer.models.stage import Backbone
+
+TRUNK_SIZE = 32
+"""Resolution, in pixels, that the stem reduces its input to (at most 1.5 times as much)."""
+
+
+def stem_halvings(image_size: int) -> int:
+    """How often the stem halves an input of `image_size` pixels."""
+    halvings = 0
+    while image_size / 2**halvings > 1.5 * TRUNK_SIZE:
+        halvings += 1
+    return halvings
+
+
+def conv_bn_relu(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    """3 x 3 convolution, batch normalisation, rectifier."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def stem(image_size: int, width: int) -> nn.Sequential:
+    """RGB to `width` channels at the trunk's resolution."""
+    strides = [2] * stem_halvings(image_size) or [1]
+    channels = [3, *[width] * len(strides)]
+    return nn.Sequential(
+        *(conv_bn_relu(channels[i], channels[i + 1], stride=stride) for i, stride in enumerate(strides))
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut (He et al., arXiv 1512.03385, figure 2).
+
+    The second normalisation starts at zero, so that a fresh block is the identity: deep nets then
+    accept a high learning rate from the first step on.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        super().__init__()
+        self.first = conv_bn_relu(inputs, outputs, stride=stride)
+        last_norm = nn.BatchNorm2d(outputs)
+        nn.init.zeros_(last_norm.weight)
+        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), last_norm)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
+                nn.Conv2d(inputs, outputs, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.second(self.first(x)) + self.shortcut(x))
+
+
+class ResNetSmall(Backbone):
+    """Four residual levels of 1, 2, 4, 8 x `width` channels, `depth` blocks each, average-pooled."""
+
+    def __init__(self, image_size: int, *, width: int, depth: int) -> None:
+        super().__init__()
+        widths = [width, 2 * width, 4 * width, 8 * width]
+        blocks: list[nn.Module] = []
+        inputs = width
+        for level, outputs in enumerate(widths):
+            for index in range(depth):
+                stride = 2 if level > 0 and index == 0 else 1
+                blocks.append(ResidualBlock(inputs, outputs, stride=stride))
+                inputs = outputs
+        self.stem = stem(image_size, width)
+        self.trunk = nn.Sequential(*blocks)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.n_features = widths[-1]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.pool(self.trunk(self.stem(pixels)))
+        return features
+
+
+class CnnTiny(Backbone):
+    """`depth` plain convolutions a level, halving and doubling to 4 x `width`: stage A's fast net."""
+
+    def __init__(self, image_size: int, *, width: int, depth: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = width
+        for outputs in (2 * width, 4 * width, 4 * width):
+            for index in range(depth):
+                layers.append(conv_bn_relu(inputs, outputs, stride=2 if index == 0 else 1))
+                inputs = outputs
+        self.stem = stem(image_size, width)
+        self.trunk = nn.Sequential(*layers)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.n_features = 4 * width
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.pool(self.trunk(self.stem(pixels)))
+        return features

@@ -1,0 +1,67 @@
+"""Architectures by name: what a config may say, and the one place that builds a stage from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from trainer.models.convnets import CnnTiny, ResNetSmall
+from trainer.models.stage import Backbone, StageModel
+
+BackboneBuilder = Callable[["ModelConfig", int], Backbone]
+"""(config, image size in pixels) -> backbone with fresh weights"""
+
+
+class ModelConfig(BaseModel):
+    """One stage's architecture. Its input size comes from the stage's preprocessing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "resnet-small"
+    width: int = Field(default=32, ge=4, le=1024)
+    """Channels of the first level; the later levels double it."""
+    depth: int = Field(default=1, ge=1, le=16)
+    """Blocks a level."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the features that is dropped before the heads, in training only."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name not in BACKBONES:
+            raise ValueError(f"model name is {name!r}; it must be one of {', '.join(BACKBONES)}")
+        return name
+
+
+def _resnet_small(config: ModelConfig, image_size: int) -> Backbone:
+    return ResNetSmall(image_size, width=config.width, depth=config.depth)
+
+
+def _cnn_tiny(config: ModelConfig, image_size: int) -> Backbone:
+    return CnnTiny(image_size, width=config.width, depth=config.depth)
+
+
+BACKBONES: Mapping[str, BackboneBuilder] = MappingProxyType(
+    {"resnet-small": _resnet_small, "cnn-tiny": _cnn_tiny}
+)
+
+SMALLEST_IMAGE = 16
+"""Pixels a side; below this the trunks would halve away the last of the image."""
+
+
+def build_model(config: ModelConfig, image_size: int, n_classes: int, *, seed: int = 0) -> StageModel:
+    """A stage with fresh weights, the same ones for the same seed.
+
+    `image_size`: pixels a side of its square input. Leaves torch's global random state as it was.
+    """
+    if image_size < SMALLEST_IMAGE:
+        raise ValueError(f"image_size is {image_size}; models start at {SMALLEST_IMAGE} pixels a side")
+    if n_classes < 2:
+        raise ValueError(f"n_classes is {n_classes}; a classifier needs at least 2")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = BACKBONES[config.name](config, image_size)
+        return StageModel(backbone, image_size=image_size, n_classes=n_classes, dropout=config.dropout)

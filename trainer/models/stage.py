@@ -1,0 +1,58 @@
+"""A stage of the cascade as a torch module: a backbone and its three heads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class HeadOutputs(NamedTuple):
+    """What the three heads say about B images."""
+
+    logits: Tensor
+    """[B, K], the classifier's"""
+    gate: Tensor
+    """[B], logit of the gate: its sigmoid is the soft decision to answer"""
+    auxiliary: Tensor
+    """[B, K], logits of the head that is trained on every image, answered or not"""
+
+
+class Backbone(nn.Module, ABC):
+    """Pixels to one feature vector an image."""
+
+    n_features: int
+
+    @abstractmethod
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float [B, 3, H, W] -> [B, n_features]"""
+
+
+class StageModel(nn.Module):
+    """Backbone, classifier, gate and auxiliary head (SelectiveNet, arXiv 1901.09192, section 3).
+
+    The gate has a hidden layer of its own, so that "shall I answer?" need not be linear in the
+    features that answer "which one?". The auxiliary head keeps the backbone from forgetting the images
+    that the gate would rather not answer; it is not exported.
+    """
+
+    def __init__(self, backbone: Backbone, *, image_size: int, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        d = backbone.n_features
+        self.image_size = image_size
+        self.n_classes = n_classes
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(d, n_classes)
+        self.gate = nn.Sequential(nn.Linear(d, d // 2), nn.ReLU(), nn.Linear(d // 2, 1))
+        self.auxiliary = nn.Linear(d, n_classes)
+
+    def forward(self, pixels: Tensor) -> HeadOutputs:
+        """Normalised pixels, float32 [B, 3, image_size, image_size] -> outputs of the three heads."""
+        features = self.dropout(self.backbone(pixels))
+        return HeadOutputs(
+            logits=self.classifier(features),
+            gate=self.gate(features).squeeze(-1),
+            auxiliary=self.auxiliary(features),
+        )
