@@ -1,0 +1,62 @@
+"""What a model's main output means, and how it becomes logits.
+
+Models trained here put out logits. A wrapped classifier may put out probabilities or a single logit;
+both become logits that give the same probabilities again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.scores import FloatArray
+
+OutputKind = Literal["logits", "probabilities", "binary_logit"]
+"""`logits` [B, K]; `probabilities` [B, K] that sum to 1; `binary_logit` of class 1, [B] or [B, 1]."""
+
+PROBABILITY_FLOOR = 1e-12
+"""Probabilities below it are taken as it, so that their logarithm is finite."""
+_SUM_TOLERANCE = 1e-3
+
+
+class OutputUnfit(ValueError):
+    """An output does not look like what it is said to be."""
+
+
+def _from_logits(raw: NDArray[Any]) -> FloatArray:
+    _require_table(raw, "logits")
+    return raw.astype(np.float64)
+
+
+def _from_probabilities(raw: NDArray[Any]) -> FloatArray:
+    _require_table(raw, "probabilities")
+    values = raw.astype(np.float64)
+    if values.min() < 0.0 or np.abs(values.sum(axis=1) - 1.0).max() > _SUM_TOLERANCE:
+        raise OutputUnfit("the output is no table of probabilities: its rows do not sum to 1")
+    return np.asarray(np.log(np.maximum(values, PROBABILITY_FLOOR)), dtype=np.float64)
+
+
+def _from_binary_logit(raw: NDArray[Any]) -> FloatArray:
+    if raw.shape not in ((len(raw),), (len(raw), 1)):
+        raise OutputUnfit(f"the output has shape {raw.shape}; a binary logit needs [B] or [B, 1]")
+    positive = raw.reshape(len(raw)).astype(np.float64)
+    return np.stack([np.zeros_like(positive), positive], axis=1)
+
+
+def _require_table(raw: NDArray[Any], what: str) -> None:
+    if raw.ndim != 2 or raw.shape[1] < 2:
+        raise OutputUnfit(f"the output has shape {raw.shape}; {what} need [B, K] with K at least 2")
+
+
+TO_LOGITS: Mapping[OutputKind, Callable[[NDArray[Any]], FloatArray]] = MappingProxyType(
+    {
+        "logits": _from_logits,
+        "probabilities": _from_probabilities,
+        "binary_logit": _from_binary_logit,
+    }
+)
+"""Each: the model's main output -> logits float64 [B, K]; raises OutputUnfit."""
