@@ -1,0 +1,51 @@
+"""Metrics of selective classifiers: ranking, answers, probabilities, and the reference task's reward."""
+
+from calibration.metrics.classification import (
+    balanced_mcc,
+    confusion_matrix,
+    confusion_mcc,
+    mcc,
+    recall,
+    specificity,
+    wilson_interval,
+)
+from calibration.metrics.probabilistic import (
+    Reliability,
+    brier,
+    expected_calibration_error,
+    nll,
+    reliability,
+)
+from calibration.metrics.reward import natix_reward, stream_reward, stream_rewards
+from calibration.metrics.selective import (
+    RiskCoverageCurve,
+    augrc,
+    aurc,
+    failure_auroc,
+    risk_coverage_curve,
+    selective_risk_at,
+)
+
+__all__ = [
+    "Reliability",
+    "RiskCoverageCurve",
+    "augrc",
+    "aurc",
+    "balanced_mcc",
+    "brier",
+    "confusion_matrix",
+    "confusion_mcc",
+    "expected_calibration_error",
+    "failure_auroc",
+    "mcc",
+    "natix_reward",
+    "nll",
+    "recall",
+    "reliability",
+    "risk_coverage_curve",
+    "selective_risk_at",
+    "specificity",
+    "stream_reward",
+    "stream_rewards",
+    "wilson_interval",
+]

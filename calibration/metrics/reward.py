@@ -1,0 +1,65 @@
+"""The reference task's reward over a stream of answers, as pure functions.
+
+reward = (MCC over the last 100 answers / 2 + accuracy over the last 10 / 2)^3, where the MCC is taken as 0
+when negative or when labels or predictions hold one class only; a probability of exactly 0.5 counts as
+negative; an answer that is -1, or no probability at all, earns 0 and is left out of later windows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from calibration.metrics.classification import mcc
+from calibration.scores import BoolArray, FloatArray, IntArray
+
+MCC_WINDOW = 100
+ACCURACY_WINDOW = 10
+
+
+def natix_reward(mcc_100: float, accuracy_10: float) -> float:
+    """The reward, in [0, 1], from the two rolling figures; a negative MCC counts as 0."""
+    return (0.5 * max(0.0, mcc_100) + 0.5 * accuracy_10) ** 3
+
+
+def stream_reward(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Reward of the newest answer of a stream, in [0, 1].
+
+    `labels` [n] in {0, 1} and `probabilities` [n] of label 1, oldest first; histories shorter than the
+    windows count as they are.
+    """
+    true, p = _checked(labels, probabilities)
+    return _newest_reward(true, p, (p >= 0.0) & (p <= 1.0))
+
+
+def stream_rewards(labels: ArrayLike, probabilities: ArrayLike) -> FloatArray:
+    """Reward after each answer, [n]; its mean is what the run earns. Parameters as for `stream_reward`."""
+    true, p = _checked(labels, probabilities)
+    valid = (p >= 0.0) & (p <= 1.0)
+    longest = max(MCC_WINDOW, ACCURACY_WINDOW)
+    windows = (slice(max(0, end - longest), end) for end in range(1, len(p) + 1))
+    return np.array([_newest_reward(true[w], p[w], valid[w]) for w in windows])
+
+
+def _newest_reward(labels: IntArray, probabilities: FloatArray, valid: BoolArray) -> float:
+    if not valid[-1]:
+        return 0.0
+    predictions = (probabilities > 0.5).astype(np.int64)
+    rows = np.flatnonzero(valid[-MCC_WINDOW:])
+    correlation = mcc(labels[-MCC_WINDOW:][rows], predictions[-MCC_WINDOW:][rows])
+    recent = np.flatnonzero(valid[-ACCURACY_WINDOW:])
+    hits = labels[-ACCURACY_WINDOW:][recent] == predictions[-ACCURACY_WINDOW:][recent]
+    return natix_reward(correlation, float(np.mean(hits)))
+
+
+def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[IntArray, FloatArray]:
+    true: NDArray[np.generic] = np.asarray(labels)
+    p = np.asarray(probabilities, dtype=np.float64)
+    if true.ndim != 1 or true.shape != p.shape or len(p) == 0:
+        raise ValueError(
+            f"labels has shape {true.shape} and probabilities {p.shape}; both must be one-dimensional, of "
+            "one length and not empty"
+        )
+    if not np.all((true == 0) | (true == 1)):
+        raise ValueError("labels must hold 0 and 1 only")
+    return true.astype(np.int64), p
