@@ -1,0 +1,159 @@
+"""The cascade over many images: bytes or pixels in, stage outputs or decisions out.
+
+Stage B is computed for the images that stage A leaves, and for no other. Scores are collected for
+certificates with the same code that decides (`score_all`), so the certificate speaks of what serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from bundle.decode import DEFAULT_LIMITS, DecodeLimits, PixelArray, decode
+from bundle.engine import Engine
+from bundle.preprocess import PreprocessSpec, decode_target, preprocess
+from calibration.decision import Decision, OperatingPoint, StageName, decide_stage, to_decision
+from calibration.scores import StageOutputs
+
+STAGE_NAMES: tuple[StageName, ...] = ("A", "B")
+
+EncodedOrPixels = bytes | PixelArray
+"""An encoded image, or what `CascadeRunner.pixels` made of one: uint8 [H, W, 3]."""
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeStage:
+    """A stage, ready to compute."""
+
+    preprocess: PreprocessSpec
+    engine: Engine
+    macs: float = 0.0
+    """Multiply-accumulates an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeRun:
+    """The decisions on n images and what they took."""
+
+    decisions: tuple[Decision, ...]
+    computed: tuple[int, ...]
+    """Images computed by each stage; the first stage sees all n."""
+    macs: float
+    """Multiply-accumulates spent on the n images together."""
+    macs_without_cascade: float
+    """The same if the last stage alone had seen all n images."""
+
+    @property
+    def macs_saved(self) -> float:
+        """The share of work that the cascade saved; negative where it cost more than its last stage."""
+        return 1.0 - self.macs / self.macs_without_cascade if self.macs_without_cascade > 0 else 0.0
+
+
+class CascadeRunner:
+    """One or two stages and, for deciding, an operating point.
+
+    `threads` chunks of `batch_size` images run at a time, each from decode to decision. One image a
+    batch is the default because a CPU serves so: larger batches are no faster there, and models with
+    dynamic quantisation give an image other scores in other company. A runner may be shared by threads.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[CascadeStage],
+        point: OperatingPoint | None = None,
+        *,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+        threads: int = 1,
+        batch_size: int = 1,
+    ) -> None:
+        if len(stages) not in (1, 2):
+            raise ValueError(f"a cascade has one or two stages, not {len(stages)}")
+        if point is not None and len(point.stages) != len(stages):
+            raise ValueError(f"the operating point has {len(point.stages)} stages, the cascade {len(stages)}")
+        if threads < 1 or batch_size < 1:
+            raise ValueError(f"threads is {threads}, batch_size {batch_size}; both must be at least 1")
+        self.stages = tuple(stages)
+        self.point = point
+        self.limits = limits
+        self.threads = threads
+        self.batch_size = batch_size
+        self._target = decode_target(stage.preprocess for stage in stages)
+
+    def pixels(self, encoded: bytes) -> PixelArray:
+        """Decode as every stage needs it; raises an `ImageError` for what is no acceptable image."""
+        return decode(encoded, self.limits, self._target)
+
+    def score(self, stage_index: int, images: Sequence[EncodedOrPixels]) -> StageOutputs:
+        """Raw outputs of one stage for n images: logits float64 [n, K], gate float64 [n] or None."""
+        stage = self.stages[stage_index]
+        return _joined(self._in_chunks(images, lambda pixels: _compute(stage, pixels)))
+
+    def score_all(self, images: Sequence[EncodedOrPixels]) -> list[StageOutputs]:
+        """Raw outputs of every stage for n images, each image decoded once."""
+        by_chunk = self._in_chunks(images, lambda pixels: [_compute(stage, pixels) for stage in self.stages])
+        return [_joined(list(parts)) for parts in zip(*by_chunk, strict=True)]
+
+    def decide(self, images: Sequence[EncodedOrPixels]) -> list[Decision]:
+        """The decision on each image."""
+        return list(self.run(images).decisions)
+
+    def run(self, images: Sequence[EncodedOrPixels]) -> CascadeRun:
+        """The decision on each image and what they took."""
+        point = self.point
+        if point is None:
+            raise ValueError("this runner has no operating point: it scores, but cannot decide")
+        by_chunk = self._in_chunks(images, lambda pixels: self._decide_chunk(pixels, point))
+        decisions = tuple(decision for chunk in by_chunk for decision in chunk)
+        last = STAGE_NAMES[len(self.stages) - 1]
+        reached_last = sum(decision.stage == last for decision in decisions)
+        computed = (len(decisions), reached_last)[: len(self.stages)]
+        spent = sum(count * stage.macs for count, stage in zip(computed, self.stages, strict=True))
+        return CascadeRun(decisions, computed, spent, len(decisions) * self.stages[-1].macs)
+
+    def _decide_chunk(self, pixels: Sequence[PixelArray], point: OperatingPoint) -> list[Decision]:
+        decided: dict[int, Decision] = {}
+        remaining = list(range(len(pixels)))
+        for index, (stage, rule) in enumerate(zip(self.stages, point.stages, strict=True)):
+            outcome = decide_stage(_compute(stage, [pixels[row] for row in remaining]), rule)
+            for position, row in enumerate(remaining):
+                decided[row] = to_decision(outcome, position, STAGE_NAMES[index])
+            remaining = [row for position, row in enumerate(remaining) if not outcome.answered[position]]
+            if not remaining:
+                break
+        return [decided[row] for row in range(len(pixels))]
+
+    def _in_chunks(
+        self, images: Sequence[EncodedOrPixels], work: Callable[[Sequence[PixelArray]], _Result]
+    ) -> list[_Result]:
+        if not images:
+            raise ValueError("no images: at least one is needed")
+
+        def decode_and_work(start: int) -> _Result:
+            chunk = images[start : start + self.batch_size]
+            return work([self.pixels(image) if isinstance(image, bytes) else image for image in chunk])
+
+        starts = range(0, len(images), self.batch_size)
+        if self.threads == 1:
+            return [decode_and_work(start) for start in starts]
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="cascade") as pool:
+            return list(pool.map(decode_and_work, starts))
+
+
+def _compute(stage: CascadeStage, pixels: Sequence[PixelArray]) -> StageOutputs:
+    batch = np.empty((len(pixels), 3, *stage.preprocess.size), dtype=np.float32)
+    for row, image in enumerate(pixels):
+        preprocess(image, stage.preprocess, out=batch[row])
+    return stage.engine.run(batch)
+
+
+def _joined(parts: Sequence[StageOutputs]) -> StageOutputs:
+    gates = [part.gate for part in parts if part.gate is not None]
+    return StageOutputs(
+        np.concatenate([part.logits for part in parts]), np.concatenate(gates) if gates else None
+    )
