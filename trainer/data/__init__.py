@@ -1,0 +1,1 @@
+"""Labelled images from anywhere: sources, faults, pixels, reports, contact sheets."""

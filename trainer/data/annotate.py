@@ -1,0 +1,167 @@
+"""From the columns beside the images to labels, groups and metadata, the same for every source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calibration.scores import BoolArray
+from trainer.data.images import (
+    UNLABELLED,
+    Column,
+    ImageReader,
+    ImageSet,
+    LeakyColumn,
+    Notice,
+    RefusedColumn,
+    StrArray,
+    UnknownColumn,
+)
+from trainer.data.labels import as_text, read_labels
+
+LONGEST_TEXT = 256
+"""Characters; longer texts are prose and take no part in groups, slices or reports."""
+
+REFUSED = {
+    "scene_description": "it is filled in for one class and empty for the other, so whether it is there "
+    "gives the label away, and no such text exists when the service decides"
+}
+"""Columns of the roadwork data set that must never be used, with the reason."""
+
+ROADWORK_GROUPS = ("video_info.vid_id", "video_info.seq_id")
+"""Of the roadwork data set: the video, else the sequence, whose frames are near-copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """How to read the columns beside the images."""
+
+    group: str | None = None
+    label_column: str | None = None
+    """None: "label" where it exists, else the source has no labels."""
+    class_names: tuple[str, ...] = ()
+    label_map: Mapping[str, int] | None = None
+    classes: int = 2
+    """How many classes a column of whole numbers may hold, where no names are known."""
+    notices: tuple[Notice, ...] = field(default=())
+
+
+def annotate(
+    name: str,
+    reader: ImageReader,
+    columns: Mapping[str, Column],
+    paths: Sequence[str],
+    how: Annotation,
+) -> ImageSet:
+    """Assemble an `ImageSet`; `DataError` where a named column does not exist or must not be used."""
+    usable = {key: column for key, column in columns.items() if not _is_prose(column)}
+    refused = {
+        key: RefusedColumn(reason, is_present(columns[key]))
+        for key, reason in REFUSED.items()
+        if key in columns
+    }
+    metadata = {key: column for key, column in usable.items() if key not in refused}
+    notices = list(how.notices)
+    prose = sorted(set(columns) - set(usable) - set(refused))
+    if prose:
+        notices.append(Notice("prose-left-out", f"left out as free text: {', '.join(prose)}", "info"))
+
+    label_column = _label_column(columns, how)
+    indices = np.full(len(paths), UNLABELLED, dtype=np.int64)
+    class_names: tuple[str, ...] = ()
+    faults: Mapping[int, str] = {}
+    if label_column is None:
+        notices.append(
+            Notice("unlabelled", f"{name} has no label column: it can be predicted, not learned", "info")
+        )
+    else:
+        labels = read_labels(
+            columns[label_column],
+            name=label_column,
+            class_names=how.class_names,
+            label_map=how.label_map,
+            classes=how.classes,
+        )
+        indices, class_names, faults = labels.indices, labels.class_names, labels.faults
+        metadata.pop(label_column, None)
+
+    group_column = _group_column(metadata, refused, how.group)
+    groups = None
+    if group_column is not None:
+        groups, alone = _groups(metadata[group_column])
+        if how.group is None:
+            notices.append(
+                Notice("group-chosen", f"grouped by {group_column!r}, whose images are near-copies", "info")
+            )
+        if alone:
+            notices.append(
+                Notice(
+                    "group-missing",
+                    f"{alone} images have no {group_column!r} and count as a group of their own each",
+                )
+            )
+    return ImageSet(
+        name=name,
+        reader=reader,
+        labels=indices,
+        class_names=class_names,
+        paths=paths,
+        groups=groups,
+        group_column=group_column,
+        metadata=metadata,
+        notices=tuple(notices),
+        refused=refused,
+        label_faults=faults,
+    )
+
+
+def is_present(column: Column) -> BoolArray:
+    """[n], False where the value is missing (NaN or "")."""
+    if column.dtype.kind == "f":
+        return np.asarray(~np.isnan(column), dtype=np.bool_)
+    if column.dtype.kind == "U":
+        return np.asarray(column != "", dtype=np.bool_)
+    return np.ones(len(column), dtype=np.bool_)
+
+
+def _is_prose(column: Column) -> bool:
+    return column.dtype.kind == "U" and column.dtype.itemsize // 4 > LONGEST_TEXT
+
+
+def _label_column(columns: Mapping[str, Column], how: Annotation) -> str | None:
+    if how.label_column is None:
+        return "label" if "label" in columns else None
+    if how.label_column in REFUSED:
+        raise LeakyColumn(f"{how.label_column!r} cannot be the label: {REFUSED[how.label_column]}")
+    if how.label_column not in columns:
+        raise UnknownColumn(
+            f"there is no label column {how.label_column!r}; the columns are {_listed(columns)}"
+        )
+    return how.label_column
+
+
+def _group_column(
+    metadata: Mapping[str, Column], refused: Mapping[str, RefusedColumn], asked: str | None
+) -> str | None:
+    if asked is None:
+        return next((name for name in ROADWORK_GROUPS if name in metadata), None)
+    if asked in refused:
+        raise LeakyColumn(f"{asked!r} cannot be the group: {refused[asked].reason}")
+    if asked not in metadata:
+        raise UnknownColumn(f"there is no group column {asked!r}; the columns are {_listed(metadata)}")
+    return asked
+
+
+def _groups(column: Column) -> tuple[StrArray, int]:
+    """Group names [n], and how many rows have none and stand alone."""
+    groups = as_text(column).astype(object)
+    alone = np.flatnonzero(~is_present(column))
+    for row in alone.tolist():
+        groups[row] = f"(none) {row}"
+    return groups.astype(np.str_), len(alone)
+
+
+def _listed(columns: Mapping[str, Column]) -> str:
+    return ", ".join(sorted(columns)) or "none"

@@ -1,0 +1,92 @@
+"""Notice that images come in near-identical series although nobody said by which column."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from bundle.decode import ImageError, decode
+from trainer.data.annotate import is_present
+from trainer.data.images import Column, DataError, ImageSource, Notice
+from trainer.data.labels import as_text
+from trainer.data.perceptual import THUMB, fingerprint
+
+GROUP_WORDS = (
+    *("track", "seq", "sequence", "vid", "video", "clip", "burst", "group", "scene", "session"),
+    *("patient", "subject", "drive", "trip", "route", "folder"),
+)
+"""Last parts of column names that usually name a series; alone or with "id" behind them, compared
+without case and separators."""
+
+SERIES = 8
+"""Places looked at, and consecutive images at each."""
+ALIKE = 0.8
+"""Correlation of two thumbnails from which they look alike."""
+ALIKE_SHARE = 0.3
+"""Share of neighbours that look alike from which a source is taken for a set of series."""
+
+
+def unused_group(source: ImageSource) -> Notice | None:
+    """A warning where a column looks like a group and is not used as one, or where neighbours are
+    near-copies without any such column. Decodes at most SERIES * SERIES images."""
+    if source.groups is not None or len(source) < 2 * SERIES:
+        return None
+    named = [name for name, column in source.metadata.items() if _is_named_so(name) and _repeats(column)]
+    if named:
+        return Notice(
+            "group-unused",
+            f"the column {named[0]!r} looks like a group ({_distinct(source.metadata[named[0]])} values for "
+            f"{len(source)} images) and is not used: images of one group are no independent evidence, so "
+            f"every figure and certificate will be too good. Use --group {named[0]}",
+        )
+    share = _alike_share(source)
+    if share < ALIKE_SHARE:
+        return None
+    fitting = [name for name, column in source.metadata.items() if _fits_neighbours(column)]
+    advice = (
+        f"Use --group {fitting[0]} if that column names the series"
+        if fitting
+        else "Add a column that names the series and use --group"
+    )
+    return Notice(
+        "group-unknown",
+        f"{100 * share:.0f} % of neighbouring images look alike, as frames of one series do, and no group is "
+        f"used: they are no independent evidence, so every figure and certificate will be too good. {advice}",
+    )
+
+
+def _is_named_so(name: str) -> bool:
+    return re.sub(r"[^a-z]", "", name.rsplit(".", 1)[-1].lower()).removesuffix("id") in GROUP_WORDS
+
+
+def _distinct(column: Column) -> int:
+    return len(np.unique(column[is_present(column)]))
+
+
+def _repeats(column: Column) -> bool:
+    """Several values, most of them on several rows."""
+    return 2 <= _distinct(column) <= int(is_present(column).sum()) // 2
+
+
+def _fits_neighbours(column: Column) -> bool:
+    """Many values, each on consecutive rows: what a series' name does in a file written in order."""
+    texts = as_text(column)
+    changes = int((texts[1:] != texts[:-1]).sum())
+    distinct = _distinct(column)
+    return 2 * SERIES <= distinct <= len(texts) // 2 and changes <= 2 * distinct
+
+
+def _alike_share(source: ImageSource) -> float:
+    """Share of neighbours at a few places that look alike, less that of images from different places."""
+    starts = np.linspace(0, len(source) - SERIES, SERIES).astype(int)
+    thumbs = np.zeros((SERIES, SERIES, THUMB * THUMB), dtype=np.float32)
+    for place, start in enumerate(starts.tolist()):
+        for step in range(SERIES):
+            try:
+                thumbs[place, step] = fingerprint(decode(source.read(start + step), target=(64, 64))).thumb
+            except (ImageError, DataError):  # reported as a fault by the pass that reads every image
+                continue
+    neighbours = (thumbs[:, 1:] * thumbs[:, :-1]).sum(axis=-1) >= ALIKE
+    strangers = (thumbs[1:] * thumbs[:-1]).sum(axis=-1) >= ALIKE
+    return float(neighbours.mean() - strangers.mean())

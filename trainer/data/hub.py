@@ -1,0 +1,58 @@
+"""A data set on the Hugging Face hub: its parquet shards are fetched once and then read as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from trainer.data.annotate import Annotation
+from trainer.data.images import HubUnreachable, ImageSet, NoImages, SourceNotFound
+from trainer.data.parquet import open_shards
+
+
+def open_hub(name: str, how: Annotation, *, image_column: str = "image") -> ImageSet:
+    """Open `OWNER/NAME` or `OWNER/NAME/SPLIT`; the split is `train` unless named.
+
+    Shards lie in the hub's own cache afterwards, so a second run needs no network.
+    """
+    owner, _, rest = name.partition("/")
+    data_set, _, split = rest.partition("/")
+    if not owner or not data_set:
+        raise SourceNotFound(f"hub:{name} names no data set; write hub:OWNER/NAME or hub:OWNER/NAME/SPLIT")
+    files = _fetch(f"{owner}/{data_set}", split or "train")
+    return open_shards(files, how, image_column=image_column, name=f"hub:{name}")
+
+
+def shards_of_split(files: list[str], split: str) -> list[str]:
+    """The parquet files of one split: those in a folder of its name, or whose names start with it."""
+    parquet = [PurePosixPath(file) for file in sorted(files) if file.endswith(".parquet")]
+    return [
+        str(file)
+        for file in parquet
+        if split in file.parent.parts or file.name.split(".")[0].split("-")[0] == split
+    ]
+
+
+def _fetch(repository: str, split: str) -> list[Path]:
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
+    try:
+        files = hub.list_repo_files(repository, repo_type="dataset")
+        shards = shards_of_split(files, split)
+        if not shards:
+            raise NoImages(
+                f"the data set {repository} on the hub has no parquet file of the split {split!r} among its "
+                f"{len(files)} files"
+            )
+        return [Path(hub.hf_hub_download(repository, file, repo_type="dataset")) for file in shards]
+    except HFValidationError as error:
+        raise SourceNotFound(f"{repository!r} is no name that a data set on the hub can have") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        raise HubUnreachable(
+            f"the data set {repository} could not be fetched from the hub ({type(error).__name__}): check "
+            "its name, the network and, where it is gated, HF_TOKEN; or download its parquet files and use "
+            "parquet:FOLDER"
+        ) from error

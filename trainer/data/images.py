@@ -1,0 +1,185 @@
+"""A set of labelled images, wherever its bytes lie: the types that every data source produces."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.scores import BoolArray, IntArray
+
+StrArray = NDArray[np.str_]
+Column = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.str_]
+"""One metadata column, [n]. Missing is NaN in a numeric column and "" in a text column."""
+
+UNLABELLED = -1
+"""The label of an image that has none."""
+
+
+class DataError(Exception):
+    """The data cannot be used as asked; the message is one sentence that says what to do."""
+
+
+class SourceNotFound(DataError):
+    """The spec names no known source, or its path does not exist."""
+
+
+class UnreadableSource(DataError):
+    """The source exists and cannot be read as what it claims to be."""
+
+
+class NoImages(DataError):
+    """The source holds no image at all."""
+
+
+class UnknownColumn(DataError):
+    """A column was named that the source does not have."""
+
+
+class LeakyColumn(DataError):
+    """A column was asked for whose mere presence gives the label away."""
+
+
+class BadLabels(DataError):
+    """The label column cannot be turned into classes 0..K-1."""
+
+
+class HubUnreachable(DataError):
+    """The hub, or the data set on it, could not be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person must see and a certificate may have to record."""
+
+    code: str
+    """Stable and short, for example `group-unused`."""
+    message: str
+    level: Literal["info", "warning"] = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedColumn:
+    """A column that exists and must never be a feature, a slice or a group."""
+
+    reason: str
+    present: BoolArray
+    """[n], where it has a value: the evidence for the refusal."""
+
+
+class ImageReader(Protocol):
+    """Where the encoded bytes come from."""
+
+    def read(self, row: int) -> bytes:
+        """Encoded bytes of one image; `DataError` where there are none."""
+
+    def digest(self) -> str:
+        """sha256 over all bytes that the reader can serve."""
+
+
+class ImageSource(Protocol):
+    """Labelled (or unlabelled) images with metadata; what training, prediction and reports read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """[K]; empty for a source without labels."""
+
+    @property
+    def labels(self) -> IntArray:
+        """[n], values in 0..K-1, and `UNLABELLED` where there is no usable label."""
+
+    @property
+    def groups(self) -> StrArray | None:
+        """[n]; images of one group are not independent of each other. None: every image stands alone."""
+
+    @property
+    def group_column(self) -> str | None: ...
+    @property
+    def metadata(self) -> Mapping[str, Column]: ...
+    @property
+    def paths(self) -> Sequence[str]: ...
+    @property
+    def notices(self) -> tuple[Notice, ...]: ...
+    @property
+    def refused(self) -> Mapping[str, RefusedColumn]: ...
+    @property
+    def label_faults(self) -> Mapping[int, str]:
+        """Row -> what is wrong with its label."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the source has labels at all."""
+
+    def __len__(self) -> int: ...
+    def read(self, row: int) -> bytes:
+        """Encoded bytes of one image; reading rows in ascending order is fastest."""
+
+    def take(self, rows: IntArray) -> ImageSource:
+        """The source reduced to these rows, in this order."""
+
+    def digest(self) -> str:
+        """sha256 over bytes, labels and groups."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The one implementation of `ImageSource`: annotations beside a reader of bytes."""
+
+    name: str
+    reader: ImageReader
+    labels: IntArray
+    class_names: tuple[str, ...]
+    paths: Sequence[str]
+    groups: StrArray | None = None
+    group_column: str | None = None
+    metadata: Mapping[str, Column] = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()
+    refused: Mapping[str, RefusedColumn] = field(default_factory=dict)
+    label_faults: Mapping[int, str] = field(default_factory=dict)
+    rows: IntArray | None = None
+    """Reader rows of a reduced set; None for the whole."""
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.class_names)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, row: int) -> bytes:
+        return self.reader.read(row if self.rows is None else int(self.rows[row]))
+
+    def with_notices(self, *notices: Notice) -> Self:
+        return replace(self, notices=(*self.notices, *notices))
+
+    def take(self, rows: IntArray) -> Self:
+        position = {int(row): new for new, row in enumerate(rows)}
+        return replace(
+            self,
+            labels=self.labels[rows],
+            paths=[self.paths[int(row)] for row in rows],
+            groups=None if self.groups is None else self.groups[rows],
+            metadata={name: column[rows] for name, column in self.metadata.items()},
+            refused={
+                name: RefusedColumn(column.reason, column.present[rows])
+                for name, column in self.refused.items()
+            },
+            label_faults={position[row]: why for row, why in self.label_faults.items() if row in position},
+            rows=rows if self.rows is None else self.rows[rows],
+        )
+
+    def digest(self) -> str:
+        whole = hashlib.sha256(self.reader.digest().encode())
+        whole.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        whole.update("\n".join(self.class_names).encode())
+        if self.groups is not None:
+            whole.update("\n".join(self.groups.tolist()).encode())
+        if self.rows is not None:
+            whole.update(np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
+        return whole.hexdigest()

@@ -1,0 +1,121 @@
+"""From a raw label column to classes 0..K-1, with every unusable label kept as a fault of its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.scores import IntArray
+from trainer.data.images import UNLABELLED, BadLabels, Column
+
+MOST_CLASSES = 256
+"""A text column with more distinct values than this is an identifier, not a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """[n] class indices, their names, and the rows whose label could not be used."""
+
+    indices: IntArray
+    class_names: tuple[str, ...]
+    faults: Mapping[int, str]
+
+
+def read_labels(
+    column: Column,
+    *,
+    name: str,
+    class_names: Sequence[str] = (),
+    label_map: Mapping[str, int] | None = None,
+    classes: int = 2,
+) -> Labels:
+    """Map raw labels to 0..K-1.
+
+    `label_map` (raw value as text -> class) wins. Whole numbers must lie in 0..K-1, where K is the
+    number of `class_names`, or `classes` where none are given. Texts that are no `class_names` are
+    sorted: the first becomes class 0. Whatever does not fit becomes `UNLABELLED` and a fault.
+    """
+    if label_map is not None:
+        return _by_map(column, label_map, class_names)
+    if column.dtype.kind in "if":
+        return _by_number(np.asarray(column, dtype=np.float64), class_names, classes)
+    texts = column.astype(np.str_)
+    numbers = _whole_numbers(texts)
+    if numbers is not None and not set(texts.tolist()) - {""} <= set(class_names):
+        return _by_number(numbers, class_names, classes)
+    return _by_text(texts, name, class_names)
+
+
+def _by_map(column: Column, label_map: Mapping[str, int], class_names: Sequence[str]) -> Labels:
+    targets = sorted(set(label_map.values()))
+    if targets != list(range(len(targets))) or len(targets) < 2:
+        raise BadLabels(
+            f"label_map sends labels to {targets}; it must reach every class 0..K-1, K at least 2"
+        )
+    if class_names and len(class_names) != len(targets):
+        raise BadLabels(f"label_map has {len(targets)} classes and class_names {len(class_names)}")
+    texts = as_text(column)
+    indices = np.full(len(texts), UNLABELLED, dtype=np.int64)
+    for raw, target in label_map.items():
+        indices[texts == raw] = target
+    faults = {
+        int(row): f"label {str(texts[row])!r} is not in the label map"
+        if texts[row]
+        else "the label is missing"
+        for row in np.flatnonzero(indices == UNLABELLED)
+    }
+    names = tuple(class_names) or tuple(
+        "/".join(raw for raw, target in label_map.items() if target == k) for k in targets
+    )
+    return Labels(indices, names, faults)
+
+
+def _by_number(values: np.ndarray, class_names: Sequence[str], classes: int) -> Labels:
+    known = len(class_names) or classes
+    with np.errstate(invalid="ignore"):
+        usable = (values >= 0) & (values < known) & (values == np.floor(values))
+    indices = np.full(len(values), UNLABELLED, dtype=np.int64)
+    indices[usable] = values[usable].astype(np.int64)
+    faults = {
+        int(row): "the label is missing"
+        if np.isnan(values[row])
+        else f"label {values[row]:g} is outside 0..{known - 1}"
+        for row in np.flatnonzero(~usable)
+    }
+    return Labels(indices, tuple(class_names) or tuple(str(k) for k in range(known)), faults)
+
+
+def _by_text(texts: np.ndarray, name: str, class_names: Sequence[str]) -> Labels:
+    found = sorted(set(texts.tolist()) - {""})
+    if len(found) > MOST_CLASSES:
+        raise BadLabels(
+            f"column {name!r} has {len(found)} different texts, so it is no label: name another with "
+            "--label-column, or map its values with --label-map"
+        )
+    names = list(class_names) or found
+    place = {text: index for index, text in enumerate(names)}
+    indices = np.array([place.get(text, UNLABELLED) for text in texts.tolist()], dtype=np.int64)
+    faults = {
+        int(row): f"label {str(texts[row])!r} is none of {', '.join(names)}"
+        if texts[row]
+        else "the label is missing"
+        for row in np.flatnonzero(indices == UNLABELLED)
+    }
+    return Labels(indices, tuple(names), faults)
+
+
+def _whole_numbers(texts: np.ndarray) -> np.ndarray | None:
+    """Texts such as "0" and "1" as numbers, "" as NaN; None where any text is no whole number."""
+    present = texts[texts != ""]
+    if len(present) == 0 or not all(text.lstrip("+-").isdecimal() for text in set(present.tolist())):
+        return None
+    return np.array([float(text) if text else np.nan for text in texts.tolist()], dtype=np.float64)
+
+
+def as_text(column: Column) -> np.ndarray:
+    """Any column as text [n]; whole floats lose their ".0", missing values become ""."""
+    if column.dtype.kind == "f":
+        return np.array(["" if np.isnan(v) else f"{v:.15g}" for v in column.tolist()], dtype=np.str_)
+    return column.astype(np.str_)

@@ -1,0 +1,170 @@
+"""Decode every image once, on the serving path, into arrays that training and scoring read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.decode import DecodeLimits, ImageError, decode
+from bundle.preprocess import PreprocessSpec, decode_target, resize
+from trainer.data.images import DataError, ImageSource
+
+CHUNK = 64
+"""Images that one thread decodes before it hands them over."""
+CACHE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Every image of a source at the input size of each stage, not yet normalised."""
+
+    arrays: tuple[NDArray[np.uint8], ...]
+    """One a spec: uint8 [n, height, width, 3]; black where the image could not be decoded"""
+    content: tuple[str, ...]
+    """[n], sha256 of the encoded bytes; "" where there were none"""
+    faults: dict[int, str]
+    """Row -> why it could not be decoded"""
+
+    def take(self, rows: NDArray[np.int64]) -> Pixels:
+        """The same for these rows, in this order; copies."""
+        position = {int(row): new for new, row in enumerate(rows)}
+        return Pixels(
+            arrays=tuple(array[rows] for array in self.arrays),
+            content=tuple(self.content[int(row)] for row in rows),
+            faults={position[row]: why for row, why in self.faults.items() if row in position},
+        )
+
+
+def load_pixels(
+    source: ImageSource,
+    specs: Sequence[PreprocessSpec],
+    *,
+    limits: DecodeLimits | None = None,
+    cache: Path | None = None,
+    workers: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Pixels:
+    """Decode each image once and resize it for every spec, as the service does for its stages.
+
+    Images that cannot be read or decoded are collected in `faults`, never raised. With `cache`, a
+    folder, the arrays are memory-mapped files there, found again by the source's digest and the specs.
+    `advance` is called with the number of images just done.
+    """
+    limits = limits or DecodeLimits()
+    if cache is None:
+        arrays = tuple(np.zeros((len(source), *spec.size, 3), dtype=np.uint8) for spec in specs)
+        content, faults = _fill(source, specs, limits, arrays, workers, advance)
+        return Pixels(arrays, content, faults)
+    folder = cache / _key(source, specs, limits)
+    if not folder.is_dir():
+        _fill_cache(folder, source, specs, limits, workers, advance)
+    elif advance is not None:
+        advance(len(source))
+    return _open_cache(folder, len(specs))
+
+
+def typical_size(source: ImageSource, sample: int = 32) -> tuple[int, int]:
+    """Median (height, width) in pixels over a few images of the source, as decoded."""
+    sizes = []
+    for row in np.unique(np.linspace(0, len(source) - 1, sample).astype(int)).tolist():
+        try:
+            sizes.append(decode(source.read(row)).shape[:2])
+        except (ImageError, DataError):  # told by the pass that decodes every image
+            continue
+    if not sizes:
+        raise DataError(f"none of {sample} images tried in {source.name} can be decoded")
+    height, width = np.median(np.array(sizes), axis=0).astype(int).tolist()
+    return height, width
+
+
+def _fill(
+    source: ImageSource,
+    specs: Sequence[PreprocessSpec],
+    limits: DecodeLimits,
+    arrays: Sequence[NDArray[np.uint8]],
+    workers: int | None,
+    advance: Callable[[int], None] | None,
+) -> tuple[tuple[str, ...], dict[int, str]]:
+    target = decode_target(specs)
+    content = [""] * len(source)
+    faults: dict[int, str] = {}
+
+    def work(rows: range) -> int:
+        for row in rows:
+            try:
+                encoded = source.read(row)
+                content[row] = hashlib.sha256(encoded).hexdigest()
+                pixels = decode(encoded, limits, target)
+            except (ImageError, DataError) as fault:
+                faults[row] = str(fault)
+                continue
+            for array, spec in zip(arrays, specs, strict=True):
+                array[row] = resize(pixels, spec)
+        return len(rows)
+
+    chunks = (range(start, min(start + CHUNK, len(source))) for start in range(0, len(source), CHUNK))
+    threads = workers or min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        # A few chunks at a time and in order: reading stays sequential and memory bounded.
+        while batch := list(islice(chunks, 4 * threads)):
+            for done in pool.map(work, batch):
+                if advance is not None:
+                    advance(done)
+    return tuple(content), dict(sorted(faults.items()))
+
+
+def _key(source: ImageSource, specs: Sequence[PreprocessSpec], limits: DecodeLimits) -> str:
+    parts = [str(CACHE_FORMAT), source.digest(), *(spec.model_dump_json() for spec in specs), repr(limits)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _fill_cache(
+    folder: Path,
+    source: ImageSource,
+    specs: Sequence[PreprocessSpec],
+    limits: DecodeLimits,
+    workers: int | None,
+    advance: Callable[[int], None] | None,
+) -> None:
+    """Write beside the final place and rename, so that an interrupted pass leaves nothing behind."""
+    unfinished = folder.with_name(f"{folder.name}.{uuid4().hex[:8]}")
+    unfinished.mkdir(parents=True)
+    try:
+        arrays = [
+            np.lib.format.open_memmap(
+                unfinished / f"pixels_{index}.npy",
+                mode="w+",
+                dtype=np.uint8,
+                shape=(len(source), *spec.size, 3),
+            )
+            for index, spec in enumerate(specs)
+        ]
+        content, faults = _fill(source, specs, limits, arrays, workers, advance)
+        for array in arrays:
+            array.flush()
+        record = {"content": content, "faults": {str(row): why for row, why in faults.items()}}
+        (unfinished / "images.json").write_text(json.dumps(record))
+        if not folder.is_dir():
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _open_cache(folder: Path, specs: int) -> Pixels:
+    record = json.loads((folder / "images.json").read_text())
+    return Pixels(
+        arrays=tuple(np.load(folder / f"pixels_{index}.npy", mmap_mode="r") for index in range(specs)),
+        content=tuple(record["content"]),
+        faults={int(row): why for row, why in record["faults"].items()},
+    )
