@@ -1,0 +1,84 @@
+"""What happened, as plain facts: a prediction was made, a label came back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from calibration.decision import Decision
+
+FORCED_ABOVE = 0.5
+"""A forced binary answer is label 1 above this probability; exactly at it, it is label 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionEvent:
+    """One image was decided."""
+
+    request_id: str
+    bundle: str
+    """Which bundle decided, `name:version`; each has windows of its own."""
+    predicted: int
+    """The label that the image gets when every image is forced to an answer."""
+    answer: int | None
+    """The label answered; None where it abstained."""
+    stage: str
+    confidence: float
+    probability: float
+    """p(label 1)"""
+    at: float
+    """Unix time, seconds."""
+    unit_id: str | None = None
+    audit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackEvent:
+    """The true label of an earlier (or, where labels overtake, a coming) prediction."""
+
+    request_id: str
+    label: int
+    at: float
+    """Unix time, seconds; of two labels for one prediction the later one holds."""
+
+
+Event = PredictionEvent | FeedbackEvent
+
+PredictionOutcome = Literal["recorded", "joined", "repeated"]
+"""recorded: new. joined: new, and its label was waiting. repeated: the id was recorded before."""
+
+FeedbackOutcome = Literal["ok", "duplicate", "corrected", "stale", "unknown"]
+"""ok: first label. duplicate: the same label again. corrected: a different, later one, which replaces
+the first. stale: a different, older one, ignored. unknown: no such prediction yet, parked."""
+
+
+def forced_label(probabilities: Sequence[float]) -> int:
+    """The label of an image that has to be answered; `probabilities` is p(k), k = 0..K-1."""
+    if len(probabilities) == 2:
+        return int(probabilities[1] > FORCED_ABOVE)
+    return max(range(len(probabilities)), key=lambda k: probabilities[k])
+
+
+def prediction_event(
+    decision: Decision,
+    *,
+    request_id: str,
+    bundle: str,
+    at: float,
+    unit_id: str | None = None,
+    audit: bool = False,
+) -> PredictionEvent:
+    """The event that one decision leaves behind."""
+    return PredictionEvent(
+        request_id=request_id,
+        bundle=bundle,
+        predicted=forced_label(decision.probabilities),
+        answer=decision.label,
+        stage=decision.stage,
+        confidence=decision.confidence,
+        probability=decision.probabilities[1],
+        at=at,
+        unit_id=unit_id,
+        audit=audit,
+    )

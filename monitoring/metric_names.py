@@ -1,0 +1,116 @@
+"""Every Prometheus metric of demur: its name, kind, labels and meaning. Nothing else names one.
+
+Base units, `_total` for counters, and only bounded labels: a route template, never a path or an id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Bucket bounds that OpenTelemetry advises for the duration of HTTP requests."""
+
+STEP_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+AcrossWorkers = Literal["sum", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    across_workers: AcrossWorkers = "max"
+    """How the values of several workers become one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = SECONDS
+
+
+HTTP_DURATION = Histogram(
+    "http_server_request_duration_seconds",
+    "Time from the request's head to the last byte of its answer.",
+    ("method", "route", "status"),
+)
+INFERENCE_DURATION = Histogram(
+    "demur_inference_duration_seconds",
+    "Time of one step for one image: queue, read, decode, stage_a, stage_b.",
+    ("step",),
+    STEP_SECONDS,
+)
+DECISIONS = Counter(
+    "demur_decisions_total",
+    "Images decided; `stage` is the last one that was computed.",
+    ("bundle", "stage", "decision"),
+)
+REFUSALS = Counter(
+    "demur_refusals_total",
+    "Requests and images refused, by the problem document that said why.",
+    ("problem",),
+)
+QUEUE_DEPTH = Gauge("demur_queue_depth", "Images waiting for a core.", across_workers="sum")
+IN_FLIGHT = Gauge("demur_images_in_flight", "Images being computed now.", across_workers="sum")
+
+EVENTS_DELIVERED = Counter(
+    "demur_events_delivered_total",
+    "Events that reached the rolling windows, by what they turned out to be.",
+    ("kind", "outcome"),
+)
+EVENTS_DROPPED = Counter(
+    "demur_events_dropped_total",
+    "Events given up because the buffer was full or they could not be stored.",
+    ("kind",),
+)
+EVENTS_WAITING = Gauge("demur_events_waiting", "Events in the buffer.", across_workers="sum")
+REDIS_UP = Gauge("demur_redis_up", "1 while the store of the rolling windows answers.")
+
+ROLLING_MCC = Gauge(
+    "demur_rolling_mcc",
+    "Matthews correlation of the last 100 labelled predictions; 0 where it is undefined.",
+    ("bundle", "series"),
+)
+ROLLING_MCC_UNDEFINED = Gauge(
+    "demur_rolling_mcc_undefined",
+    "1 where the denominator of the Matthews correlation is zero, so that its 0 says nothing.",
+    ("bundle", "series"),
+)
+ROLLING_ACC = Gauge(
+    "demur_rolling_acc",
+    "Share right of the last 10 labelled predictions.",
+    ("bundle", "series"),
+)
+ROLLING_ACC_LOW = Gauge(
+    "demur_rolling_acc_low", "Lower end of the Wilson 95 % interval of the rolling ACC.", ("bundle", "series")
+)
+ROLLING_ACC_HIGH = Gauge(
+    "demur_rolling_acc_high",
+    "Upper end of the Wilson 95 % interval of the rolling ACC.",
+    ("bundle", "series"),
+)
+ROLLING_REWARD = Gauge(
+    "demur_rolling_reward", "NATIX reward (0.5 MCC@100 + 0.5 ACC@10)^3.", ("bundle", "series")
+)
+ROLLING_N = Gauge("demur_rolling_n", "Labelled predictions in the window of 100.", ("bundle", "series"))
+LABEL_COVERAGE = Gauge(
+    "demur_label_coverage",
+    "Share labelled of the predictions since the oldest one in the window of 100.",
+    ("bundle",),
+)
+LABEL_LAG = Gauge(
+    "demur_label_lag_seconds",
+    "Median time from prediction to label, of the last 100 labels.",
+    ("bundle",),
+)

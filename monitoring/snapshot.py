@@ -1,0 +1,134 @@
+"""What the rolling windows say at one moment, and the figures computed from their counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from calibration.metrics import confusion_mcc, natix_reward, wilson_interval
+
+Cells = Mapping[tuple[int, int], int]
+"""(predicted, label) -> how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSnapshot:
+    """The last `size` labelled predictions, in the order in which they were predicted."""
+
+    size: int
+    cells: Cells
+    n: int
+    """Labelled predictions in the window; at most `size`."""
+    accuracy: float | None
+    """None while the window is empty."""
+    accuracy_low: float
+    accuracy_high: float
+    """Wilson 95 % interval; [0, 1] while the window is empty."""
+    mcc: float
+    """Matthews correlation; 0 where its denominator is zero, and `mcc_reason` says why."""
+    mcc_reason: str | None
+
+    @classmethod
+    def of(cls, size: int, cells: Cells) -> WindowSnapshot:
+        held = {cell: count for cell, count in cells.items() if count}
+        n = sum(held.values())
+        right = sum(count for (predicted, label), count in held.items() if predicted == label)
+        low, high = wilson_interval(right, n)
+        return cls(
+            size=size,
+            cells=held,
+            n=n,
+            accuracy=right / n if n else None,
+            accuracy_low=low,
+            accuracy_high=high,
+            mcc=_mcc(held),
+            mcc_reason=_why_undefined(held),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSnapshot:
+    """One way to look at the predictions: `all` of them forced, or the `answered` ones alone."""
+
+    acc: WindowSnapshot
+    mcc: WindowSnapshot
+    reward: float
+    """(0.5 MCC + 0.5 ACC)^3 of the NATIX task, MCC clipped at 0; 0 without a label."""
+
+    @classmethod
+    def of(cls, acc: WindowSnapshot, mcc: WindowSnapshot) -> SeriesSnapshot:
+        if acc.accuracy is None:
+            return cls(acc, mcc, 0.0)
+        return cls(acc, mcc, natix_reward(mcc.mcc, acc.accuracy))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"acc": _window_dict(self.acc), "mcc": _window_dict(self.mcc), "reward": self.reward}
+
+
+@dataclass(frozen=True, slots=True)
+class RollingSnapshot:
+    """All windows of one bundle at one moment."""
+
+    bundle: str
+    all: SeriesSnapshot
+    answered: SeriesSnapshot
+    predictions: int
+    """Recorded since the bundle first served."""
+    labelled: int
+    """Of those, labelled by now."""
+    label_coverage: float | None
+    """Share labelled of the predictions since the oldest one in the larger window; None without one."""
+    lags: Sequence[float]
+    """Seconds from prediction to first label, of the labels that came last, newest first."""
+
+    def label_lag(self, quantile: float) -> float | None:
+        """Quantile (nearest rank) of `lags`, seconds; None without a label."""
+        if not self.lags:
+            return None
+        ranked = sorted(self.lags)
+        return ranked[min(len(ranked) - 1, max(0, math.ceil(quantile * len(ranked)) - 1))]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the body of `GET /rolling`."""
+        return {
+            "bundle": self.bundle,
+            "all": self.all.to_dict(),
+            "answered": self.answered.to_dict(),
+            "predictions": self.predictions,
+            "labelled": self.labelled,
+            "label_coverage": self.label_coverage,
+            "label_lag_seconds": {"p50": self.label_lag(0.5), "p95": self.label_lag(0.95)},
+        }
+
+
+def _mcc(cells: Cells) -> float:
+    classes = 1 + max((k for cell in cells for k in cell), default=1)
+    matrix = np.zeros((classes, classes))
+    for (predicted, label), count in cells.items():
+        matrix[label, predicted] = count
+    return confusion_mcc(matrix)
+
+
+def _why_undefined(cells: Cells) -> str | None:
+    if not cells:
+        return "no labelled prediction yet"
+    predicted, labels = {p for p, _ in cells}, {y for _, y in cells}
+    if len(labels) == 1:
+        return f"every label in the window is {labels.pop()}"
+    if len(predicted) == 1:
+        return f"every prediction in the window is {predicted.pop()}"
+    return None
+
+
+def _window_dict(window: WindowSnapshot) -> dict[str, Any]:
+    values = asdict(window)
+    values["cells"] = [
+        {"predicted": predicted, "label": label, "count": count}
+        for (predicted, label), count in sorted(window.cells.items())
+    ]
+    return values
