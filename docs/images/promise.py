@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from calibration.bounds import clopper_pearson_upper
 from calibration.certificate import RiskTarget
 from calibration.fixed_sequence import certify
-from calibration.bounds import clopper_pearson_upper
 
 BLUE, RED, GREY, GREEN = "#0072B2", "#D55E00", "#6B6B6B", "#009E73"
 
