@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from trainer.data.annotate import Annotation
 from trainer.data.folder import open_folder
@@ -23,6 +24,9 @@ from trainer.data.images import (
     UnreadableSource,
 )
 from trainer.data.parquet import open_parquet
+
+if TYPE_CHECKING:
+    from trainer.scenes import SceneOptions
 
 __all__ = [
     "UNLABELLED",
@@ -51,8 +55,15 @@ def open_source(
     class_names: Sequence[str] = (),
     label_map: Mapping[str, int] | None = None,
     classes: int = 2,
+    scenes: SceneOptions | None = None,
+    processes: int = 2,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSource:
-    """Open `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`; nothing is decoded but a small sample.
+    """Open `scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`.
+
+    Scenes are rendered here, by `processes`, with `on_progress(done, total)`; their options are
+    `scenes`, or written into the spec: `scenes:sequences=200,difficulty=0.3`. Of the other sources no
+    image is decoded but a small sample.
 
     `group` names the metadata column whose images are not independent of each other. `label_column`
     None means "label" where there is one, and an unlabelled source otherwise. Whole-number labels must
@@ -67,18 +78,23 @@ def open_source(
         label_map=label_map,
         classes=classes,
     )
+    if kind == "scenes":
+        from trainer.data.rendered import open_scenes, scene_options
+
+        options = scene_options(place, scenes)
+        return open_scenes(options, how, processes=processes, on_progress=on_progress)
     if not place:
         raise SourceNotFound(f"the data source is {spec!r}; it must be {SPECS}")
-    source = _open(kind, place, how, image_column)
+    source = _open_stored(kind, place, how, image_column)
     notice = unused_group(source)
     return source if notice is None else source.with_notices(notice)
 
 
-def _open(kind: str, place: str, how: Annotation, image_column: str) -> ImageSet:
+def _open_stored(kind: str, place: str, how: Annotation, image_column: str) -> ImageSet:
     if kind == "parquet":
         return open_parquet(place, how, image_column=image_column)
     if kind == "folder":
         return open_folder(place, how)
     if kind == "hub":
         return open_hub(place, how, image_column=image_column)
-    raise SourceNotFound(f"the data source is {kind}:{place}; it must be {SPECS}")
+    raise SourceNotFound(f"the data source is '{kind}:{place}'; it must be {SPECS}")

@@ -1,0 +1,230 @@
+"""One report of everything that is wrong with the data, before any training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bundle.decode import DecodeLimits
+from bundle.preprocess import PreprocessSpec
+from calibration.scores import BoolArray, IntArray
+from trainer.data.annotate import is_present
+from trainer.data.images import UNLABELLED, DataError, ImageSource, UnknownColumn
+from trainer.data.pixels import Pixels, load_pixels
+
+EXAMPLES = 3
+"""File names quoted for each fault."""
+
+Severity = Literal["drops", "blocks", "warns"]
+"""`drops`: training refuses, and goes on without these images under skip_bad. `blocks`: no training.
+`warns`: said and recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault with all images that have it."""
+
+    kind: str
+    """Stable: image, label, metadata, no-labels, one-class, rare-class or too-few-units."""
+    severity: Severity
+    message: str
+    rows: IntArray
+    """Rows of the source; empty where the fault is the set's as a whole"""
+    examples: tuple[str, ...] = ()
+    """The first few, each "path: what is wrong"."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, with the count instead of every row."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "message": self.message,
+            "count": len(self.rows),
+            "examples": list(self.examples),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FaultReport:
+    """Every fault of one source."""
+
+    source: str
+    images: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def droppable(self) -> BoolArray:
+        """[n], the images that skip_bad goes on without."""
+        rows = np.zeros(self.images, dtype=np.bool_)
+        for fault in self.faults:
+            if fault.severity == "drops":
+                rows[fault.rows] = True
+        return rows
+
+    def stops(self, *, skip_bad: bool) -> bool:
+        """Whether training must not start."""
+        stopping = ("blocks",) if skip_bad else ("blocks", "drops")
+        return any(fault.severity in stopping for fault in self.faults)
+
+    def lines(self) -> list[str]:
+        """The report as text, one line a fault and one an example."""
+        lines = []
+        for fault in self.faults:
+            lines.append(fault.message)
+            lines += [f"    {example}" for example in fault.examples]
+        return lines
+
+    def to_dict(self, *, dropped_paths: Sequence[str] = ()) -> dict[str, Any]:
+        """Plain JSON values; `dropped_paths` records what a run went on without."""
+        return {
+            "source": self.source,
+            "images": self.images,
+            "faults": [fault.to_dict() for fault in self.faults],
+            "dropped": list(dropped_paths),
+        }
+
+
+class FaultyData(DataError):
+    """Training must not start on this data; carries the whole report."""
+
+    def __init__(self, report: FaultReport, *, skip_bad: bool) -> None:
+        skippable = int(report.droppable.sum())
+        way_out = "" if skip_bad or not skippable else f" (--skip-bad goes on without {skippable} of them)"
+        super().__init__(
+            "\n".join([f"{report.source}: {report.images} images{way_out}, with faults:", *report.lines()])
+        )
+        self.report = report
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A source whose every image is decoded and usable."""
+
+    source: ImageSource
+    pixels: Pixels
+    report: FaultReport
+    dropped: tuple[str, ...]
+    """Paths of the images that skip_bad went on without."""
+
+
+def prepare(
+    source: ImageSource,
+    specs: Sequence[PreprocessSpec],
+    *,
+    features: Sequence[str] = (),
+    splits: int = 4,
+    skip_bad: bool = False,
+    limits: DecodeLimits | None = None,
+    cache: Path | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> PreparedData:
+    """Decode everything, report every fault at once, and hand over what can be trained on.
+
+    `features` are metadata columns that a model reads, so that a gap in them is a fault. Raises
+    `FaultyData` with the whole report where training must not start.
+    """
+    pixels = load_pixels(source, specs, limits=limits, cache=cache, advance=advance)
+    report = find_faults(source, pixels.faults, features=features, splits=splits)
+    if report.stops(skip_bad=skip_bad):
+        raise FaultyData(report, skip_bad=skip_bad)
+    bad = report.droppable
+    if not bad.any():
+        return PreparedData(source, pixels, report, ())
+    good = np.flatnonzero(~bad)
+    dropped = tuple(source.paths[row] for row in np.flatnonzero(bad).tolist())
+    return PreparedData(source.take(good), pixels.take(good), report, dropped)
+
+
+def find_faults(
+    source: ImageSource,
+    image_faults: Mapping[int, str],
+    *,
+    features: Sequence[str] = (),
+    splits: int = 4,
+) -> FaultReport:
+    """All faults of a source; `image_faults` are those found by decoding (`Pixels.faults`)."""
+    faults = [*_row_faults(source, image_faults, features)]
+    usable = np.ones(len(source), dtype=np.bool_)
+    for fault in faults:
+        usable[fault.rows] = False
+    faults += _gaps(source, features)
+    faults += _set_faults(source, usable, splits)
+    return FaultReport(source.name, len(source), tuple(faults))
+
+
+def _row_faults(
+    source: ImageSource, image_faults: Mapping[int, str], features: Sequence[str]
+) -> Iterator[Fault]:
+    n = len(source)
+    if image_faults:
+        yield _of_rows(source, "image", f"{len(image_faults)} of {n} images cannot be read", image_faults)
+    if source.label_faults:
+        message = f"{len(source.label_faults)} of {n} labels cannot be used"
+        yield _of_rows(source, "label", message, source.label_faults)
+    for name in features:
+        if name in source.refused:
+            raise UnknownColumn(f"{name!r} cannot be a feature: {source.refused[name].reason}")
+        if name not in source.metadata:
+            raise UnknownColumn(
+                f"there is no feature column {name!r}; the columns are {', '.join(sorted(source.metadata))}"
+            )
+        gaps = np.flatnonzero(~is_present(source.metadata[name])).tolist()
+        if gaps:
+            message = f"the feature {name!r} is missing or NaN for {len(gaps)} of {n} images"
+            yield _of_rows(source, "metadata", message, dict.fromkeys(gaps, f"no {name}"))
+
+
+def _of_rows(source: ImageSource, kind: str, message: str, faults: Mapping[int, str]) -> Fault:
+    rows = np.array(sorted(faults), dtype=np.int64)
+    examples = tuple(f"{source.paths[row]}: {faults[row]}" for row in rows[:EXAMPLES].tolist())
+    return Fault(kind, "drops", message, rows, examples)
+
+
+def _gaps(source: ImageSource, features: Sequence[str]) -> Iterator[Fault]:
+    """Missing values in columns that no model reads: said, since slices and reports lose these images."""
+    for name, column in source.metadata.items():
+        gaps = np.flatnonzero(~is_present(column))
+        if name in features or not len(gaps):
+            continue
+        yield Fault(
+            "metadata",
+            "warns",
+            f"the column {name!r} is missing or NaN for {len(gaps)} of {len(source)} images",
+            gaps,
+            tuple(source.paths[row] for row in gaps[:EXAMPLES].tolist()),
+        )
+
+
+def _set_faults(source: ImageSource, usable: BoolArray, splits: int) -> Iterator[Fault]:
+    nothing = np.zeros(0, dtype=np.int64)
+    if not source.labelled:
+        yield Fault("no-labels", "blocks", "there is no label column: name one with --label-column", nothing)
+        return
+    usable = usable & (source.labels != UNLABELLED)
+    unit = "images" if source.groups is None else "groups"
+    units = _count_units(source, usable)
+    if units < splits:
+        message = f"{units} usable {unit} for {splits} splits: each split needs at least one"
+        yield Fault("too-few-units", "blocks", message, nothing)
+    held = {
+        name: _count_units(source, usable & (source.labels == k)) for k, name in enumerate(source.class_names)
+    }
+    present = [name for name, count in held.items() if count]
+    if len(present) < 2:
+        only = f"all usable images are of class {present[0]!r}" if present else "no usable image has a class"
+        yield Fault("one-class", "blocks", f"{only}: at least two classes are needed", nothing)
+        return
+    for name, count in held.items():
+        if count == 0:
+            yield Fault("rare-class", "warns", f"no usable image is of class {name!r}", nothing)
+        elif count < splits:
+            message = f"class {name!r} has {count} {unit} for {splits} splits: some splits will not see it"
+            yield Fault("rare-class", "warns", message, nothing)
+
+
+def _count_units(source: ImageSource, rows: BoolArray) -> int:
+    return int(rows.sum()) if source.groups is None else len(np.unique(source.groups[rows]))
