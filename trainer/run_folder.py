@@ -18,7 +18,7 @@ class RunError(Exception):
     """A step could not run on this folder; the message names the file and the way out."""
 
 
-class MissingStep(RunError):  # noqa: N818 - reads as what happened
+class MissingStep(RunError):
     """A file that an earlier step leaves is not there."""
 
 

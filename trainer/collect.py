@@ -1,0 +1,77 @@
+"""Scores of a split, computed as the service will: from the encoded bytes, through the exported models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.runner import CascadeRunner
+from calibration.scores import IntArray, StageOutputs
+from trainer.data.images import Column, ImageSource
+from trainer.data.labels import as_text
+from trainer.score_table import SplitScores
+
+CHUNK = 256
+"""Images that are read before they are scored; bounds memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One split of a source: which images, and its digest."""
+
+    split: str
+    indices: IntArray
+    digest: str
+    slices: Mapping[str, Column] = field(default_factory=dict)
+    """Metadata columns of the whole source that are kept beside the scores."""
+
+
+def collect_scores(
+    source: ImageSource,
+    rows: Rows,
+    runner: CascadeRunner,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> SplitScores:
+    """Raw outputs of every stage on the images of one split; `advance` hears the number just done.
+
+    Raises an `ImageError` for an image that cannot be decoded: those are sorted out before the split.
+    """
+    parts: list[list[StageOutputs]] = []
+    for start in range(0, len(rows.indices), CHUNK):
+        chunk = rows.indices[start : start + CHUNK]
+        parts.append(runner.score_all([source.read(int(row)) for row in chunk]))
+        advance(len(chunk))
+    return SplitScores(
+        split=rows.split,
+        digest=rows.digest,
+        engine=engine_name(runner),
+        labels=source.labels[rows.indices],
+        stages=tuple(_joined(runner, parts, index) for index in range(len(runner.stages))),
+        groups=None if source.groups is None else source.groups[rows.indices],
+        paths=tuple(source.paths[int(row)] for row in rows.indices),
+        slices={name: _texts(column, rows.indices) for name, column in rows.slices.items()},
+    )
+
+
+def engine_name(runner: CascadeRunner) -> str:
+    """The engine and precision of a cascade; a certificate holds for all stages together."""
+    return " + ".join(dict.fromkeys(stage.engine.name for stage in runner.stages))
+
+
+def _joined(runner: CascadeRunner, parts: Sequence[Sequence[StageOutputs]], index: int) -> StageOutputs:
+    engine = runner.stages[index].engine
+    if not parts:
+        return StageOutputs(np.empty((0, engine.classes)), np.empty(0) if engine.has_gate else None)
+    gates = [part[index].gate for part in parts]
+    present = [gate for gate in gates if gate is not None]
+    return StageOutputs(
+        np.concatenate([part[index].logits for part in parts]), np.concatenate(present) if present else None
+    )
+
+
+def _texts(column: Column, rows: IntArray) -> NDArray[np.str_]:
+    return np.asarray(as_text(column[rows]), dtype=np.str_)

@@ -1,0 +1,132 @@
+"""The configuration of one training run: a YAML file, overridden from the command line, checked whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trainer.promise import PromiseConfig
+from trainer.recipe import Recipe
+from trainer.run_folder import RunError
+from trainer.scenes import SceneOptions
+
+CheckpointSelection = Literal["augrc", "loss", "mcc"]
+
+
+class ConfigError(RunError):
+    """The configuration has faults; the message lists every one of them."""
+
+
+class DataConfig(BaseModel):
+    """Where the labelled images come from and how their columns are read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = "scenes"
+    """`scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`"""
+    group: str | None = None
+    """Column that names what belongs together (drive, track, burst)."""
+    image_column: str = "image"
+    label_column: str = "label"
+    class_names: tuple[str, ...] = ()
+    label_map: dict[str, int] | None = None
+    """Raw label as text -> class 0..K-1"""
+    classes: int = Field(default=2, ge=2, le=256)
+    skip_bad: bool = False
+    """Go on without images that cannot be used, and record which."""
+    scenes: SceneOptions = SceneOptions(sequences=6_000)
+    """For `scenes` only."""
+
+
+class SplitConfig(BaseModel):
+    """How many units (groups, or images where there are no groups) the evaluation splits get.
+
+    All three or none: by default the certificate's needs decide. Training gets the rest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    val_select: int | None = Field(default=None, ge=0)
+    val_calib: int | None = Field(default=None, ge=0)
+    val_test: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = [self.val_select, self.val_calib, self.val_test]
+        if None in given and any(size is not None for size in given):
+            raise ValueError("name the sizes of val_select, val_calib and val_test, or none of them")
+        return self
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides a run. The resolved one is written to the run folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="demur", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """Name of the bundle."""
+    seed: int = Field(default=0, ge=0)
+    data: DataConfig = DataConfig()
+    splits: SplitConfig = SplitConfig()
+    promise: PromiseConfig = PromiseConfig()
+    minutes: float = Field(default=12.0, gt=0.0)
+    """Planned minutes of training for both stages together, on two cores."""
+    checkpoint_selection: CheckpointSelection = "augrc"
+    recipe: Recipe | None = None
+    """Both stages in full; by default chosen from the data and `minutes`."""
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
+    """The file's values with `overrides` (dotted field -> value) on top; `ConfigError` lists all faults.
+
+    An override of None changes nothing, so a command line can hand in what was not asked for.
+    """
+    values: dict[str, Any] = {} if path is None else _read_yaml(path)
+    for name, value in overrides.items():
+        if value is not None:
+            _set(values, name, value)
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_all_faults(error, path)) from None
+
+
+def resolved(config: TrainConfig) -> dict[str, Any]:
+    """Plain values of every field, defaults included."""
+    return config.model_dump(mode="json")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config {path} cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config {path} is not valid YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"config {path} holds {type(values).__name__}; it must be a mapping of fields")
+    return values
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        inner = values.get(parent)
+        values[parent] = dict(inner) if isinstance(inner, dict) else {}
+        values = values[parent]
+    values[last] = value
+
+
+def _all_faults(error: ValidationError, path: Path | None) -> str:
+    faults = [
+        f"  {'.'.join(str(part) for part in fault['loc']) or 'config'} is {fault['input']!r}: {fault['msg']}"
+        for fault in error.errors(include_url=False)
+    ]
+    where = "the configuration" if path is None else str(path)
+    return f"{where} has {len(faults)} fault(s):\n" + "\n".join(faults)
