@@ -1,1 +1,191 @@
-"""Certified selective classification: scores, bounds, risk control, decision rule, metrics."""
+"""Certified selective classification: scores, bounds, risk control, decision rule, metrics.
+
+Names are loaded when first used: importing the decision rule costs no SciPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# The function has its module's name: bound here at once, or the module would take its place.
+from calibration.bootstrap import bootstrap
+
+if TYPE_CHECKING:
+    from calibration.bounds import (
+        binomial_p_value,
+        clopper_pearson_lower,
+        clopper_pearson_upper,
+        dkw_band,
+        dkw_margin,
+        fewest_answered,
+        hoeffding_bentkus_p_value,
+        hoeffding_bentkus_upper,
+        most_errors,
+        randomised_binomial_p_value,
+        randomised_clopper_pearson_upper,
+        wsr_betting_upper,
+    )
+    from calibration.cascade import (
+        CascadeUsage,
+        cascade_usage,
+        certify_cascade,
+        plan_cascade,
+    )
+    from calibration.cascade_by_stage import (
+        certify_each_stage,
+    )
+    from calibration.certificate import (
+        Certificate,
+        RiskTarget,
+    )
+    from calibration.decision import (
+        Decision,
+        OperatingPoint,
+        StageRule,
+        answers,
+        decide,
+    )
+    from calibration.fixed_sequence import (
+        certify,
+    )
+    from calibration.groups import (
+        intra_group_correlation,
+    )
+    from calibration.ledger import (
+        DeltaExhausted,
+        Ledger,
+        LedgerEntry,
+        LedgerError,
+    )
+    from calibration.metrics import (
+        augrc,
+        aurc,
+        brier,
+        expected_calibration_error,
+        mcc,
+        nll,
+        risk_coverage_curve,
+        selective_risk_at,
+    )
+    from calibration.planning import (
+        plan_thresholds,
+    )
+    from calibration.scores import (
+        ScoreTable,
+        StageOutputs,
+    )
+
+_HOMES = {
+    "calibration.bounds": (
+        "binomial_p_value",
+        "clopper_pearson_lower",
+        "clopper_pearson_upper",
+        "dkw_band",
+        "dkw_margin",
+        "fewest_answered",
+        "hoeffding_bentkus_p_value",
+        "hoeffding_bentkus_upper",
+        "most_errors",
+        "randomised_binomial_p_value",
+        "randomised_clopper_pearson_upper",
+        "wsr_betting_upper",
+    ),
+    "calibration.cascade": (
+        "CascadeUsage",
+        "cascade_usage",
+        "certify_cascade",
+        "plan_cascade",
+    ),
+    "calibration.cascade_by_stage": ("certify_each_stage",),
+    "calibration.certificate": (
+        "Certificate",
+        "RiskTarget",
+    ),
+    "calibration.decision": (
+        "Decision",
+        "OperatingPoint",
+        "StageRule",
+        "answers",
+        "decide",
+    ),
+    "calibration.fixed_sequence": ("certify",),
+    "calibration.groups": ("intra_group_correlation",),
+    "calibration.ledger": (
+        "DeltaExhausted",
+        "Ledger",
+        "LedgerEntry",
+        "LedgerError",
+    ),
+    "calibration.metrics": (
+        "augrc",
+        "aurc",
+        "brier",
+        "expected_calibration_error",
+        "mcc",
+        "nll",
+        "risk_coverage_curve",
+        "selective_risk_at",
+    ),
+    "calibration.planning": ("plan_thresholds",),
+    "calibration.scores": (
+        "ScoreTable",
+        "StageOutputs",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CascadeUsage",
+    "Certificate",
+    "Decision",
+    "DeltaExhausted",
+    "Ledger",
+    "LedgerEntry",
+    "LedgerError",
+    "OperatingPoint",
+    "RiskTarget",
+    "ScoreTable",
+    "StageOutputs",
+    "StageRule",
+    "answers",
+    "augrc",
+    "aurc",
+    "binomial_p_value",
+    "bootstrap",
+    "brier",
+    "cascade_usage",
+    "certify",
+    "certify_cascade",
+    "certify_each_stage",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
+    "decide",
+    "dkw_band",
+    "dkw_margin",
+    "expected_calibration_error",
+    "fewest_answered",
+    "hoeffding_bentkus_p_value",
+    "hoeffding_bentkus_upper",
+    "intra_group_correlation",
+    "mcc",
+    "most_errors",
+    "nll",
+    "plan_cascade",
+    "plan_thresholds",
+    "randomised_binomial_p_value",
+    "randomised_clopper_pearson_upper",
+    "risk_coverage_curve",
+    "selective_risk_at",
+    "wsr_betting_upper",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME_OF[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value

@@ -70,6 +70,10 @@ class Certificate:
     """Engine and precision that computed the scores, for example `onnxruntime-cpu/fp32`."""
     needed: str | None = None
     """Where infeasible: what is missing, in one sentence."""
+    seed: int | None = None
+    """Of the random draws that the certificate rests on (one frame a group, thinning); None: no draws."""
+    images: int | None = None
+    """Images behind the `n` units, where there are more of them than units."""
 
     def __post_init__(self) -> None:
         if self.kind == "expectation" and (self.delta is not None or self.risk_upper_bound is not None):
