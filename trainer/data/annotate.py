@@ -72,9 +72,9 @@ def annotate(
     indices = np.full(len(paths), UNLABELLED, dtype=np.int64)
     class_names: tuple[str, ...] = ()
     faults: Mapping[int, str] = {}
-    if label_column is None:
+    if label_column is None or not is_present(columns[label_column]).any():
         notices.append(
-            Notice("unlabelled", f"{name} has no label column: it can be predicted, not learned", "info")
+            Notice("unlabelled", f"{name} has no labels: it can be predicted, not learned", "info")
         )
     else:
         labels = read_labels(

@@ -202,7 +202,9 @@ def _gaps(source: ImageSource, features: Sequence[str]) -> Iterator[Fault]:
 def _set_faults(source: ImageSource, usable: BoolArray, splits: int) -> Iterator[Fault]:
     nothing = np.zeros(0, dtype=np.int64)
     if not source.labelled:
-        yield Fault("no-labels", "blocks", "there is no label column: name one with --label-column", nothing)
+        yield Fault(
+            "no-labels", "blocks", "no image has a label: name the label column with --label-column", nothing
+        )
         return
     usable = usable & (source.labels != UNLABELLED)
     unit = "images" if source.groups is None else "groups"

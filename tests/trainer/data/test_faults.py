@@ -1,0 +1,106 @@
+"""All faults at once, before training; and going on without the images that have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bundle.preprocess import PreprocessSpec
+from trainer.data.faults import FaultyData, find_faults, prepare
+from trainer.data.images import UnknownColumn
+from trainer.data.source import open_source
+
+Writer = Callable[..., Path]
+SPECS = (PreprocessSpec(height=8, width=8),)
+
+
+def test_one_report_names_every_fault_with_counts_and_first_files(
+    write_parquet: Writer, encode: Callable[..., bytes]
+) -> None:
+    images = [encode(row) for row in range(24)]
+    images[3], images[7] = b"", images[7][:50]
+    labels: list[int | None] = [0, 1] * 12
+    labels[5], labels[6] = None, 9
+    hours: list[float | None] = [float(row) for row in range(24)]
+    hours[8] = None
+    path = write_parquet(images=images, label=labels, hour=hours, lane=[None, *range(23)])
+    source = open_source(f"parquet:{path}")
+    with pytest.raises(FaultyData) as caught:
+        prepare(source, SPECS, features=["hour"])
+    text = str(caught.value)
+    for part in (
+        "24 images (--skip-bad goes on without 5 of them)",
+        "2 of 24 images cannot be read",
+        "img/003.png: the image has 0 bytes",
+        "img/007.png: the PNG ends",
+        "2 of 24 labels cannot be used",
+        "img/005.png: the label is missing",
+        "img/006.png: label 9 is outside 0..1",
+        "the feature 'hour' is missing or NaN for 1 of 24 images",
+        "the column 'lane' is missing or NaN for 1 of 24 images",
+    ):
+        assert part in text
+    prepared = prepare(source, SPECS, features=["hour"], skip_bad=True)
+    assert prepared.dropped == tuple(f"img/{row:03d}.png" for row in (3, 5, 6, 7, 8))
+    assert len(prepared.source) == len(prepared.pixels.content) == len(prepared.pixels.arrays[0]) == 19
+    assert prepared.source.read(3) == encode(4)
+    record = prepared.report.to_dict(dropped_paths=prepared.dropped)
+    assert record["faults"][0]["count"] == 2
+    assert record["dropped"][0] == "img/003.png"
+
+
+def test_good_data_has_no_faults(write_parquet: Writer) -> None:
+    prepared = prepare(open_source(f"parquet:{write_parquet(label=[0, 1] * 12)}"), SPECS)
+    assert prepared.report.faults == ()
+    assert prepared.dropped == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "kinds", "message"),
+    [
+        ([1] * 24, None, ["one-class"], "all usable images are of class '1'"),
+        ([None] * 24, None, ["no-labels"], "no image has a label"),
+        ([7.0] * 24, None, ["label", "too-few-units", "one-class"], "no usable image has a class"),
+        ([0, 1] * 12, ["a", "b", "c"] * 8, ["too-few-units"], "3 usable groups for 4 splits"),
+        ([0] * 23 + [1], None, ["rare-class"], "class '1' has 1 images for 4 splits"),
+    ],
+)
+def test_faults_of_the_set_as_a_whole(
+    write_parquet: Writer,
+    labels: list[float | None],
+    groups: list[str] | None,
+    kinds: list[str],
+    message: str,
+) -> None:
+    columns = {"label": labels} | ({"track": groups} if groups else {})
+    source = open_source(f"parquet:{write_parquet(**columns)}", group="track" if groups else None)
+    report = find_faults(source, {})
+    found = [fault.kind for fault in report.faults if fault.kind != "rare-class" or "rare-class" in kinds]
+    assert found == kinds
+    assert any(message in line for line in report.lines())
+    assert report.stops(skip_bad=True) == (kinds != ["rare-class"])
+
+
+def test_what_remains_after_dropping_is_what_is_judged(
+    write_parquet: Writer, encode: Callable[..., bytes]
+) -> None:
+    images = [encode(row) if row % 2 else b"" for row in range(24)]
+    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}")
+    with pytest.raises(FaultyData, match="all usable images are of class '1'"):
+        prepare(source, SPECS, skip_bad=True)
+
+
+def test_an_unlabelled_set_cannot_be_trained_on(write_parquet: Writer) -> None:
+    with pytest.raises(FaultyData, match="no image has a label"):
+        prepare(open_source(f"parquet:{write_parquet()}"), SPECS, skip_bad=True)
+
+
+def test_features_must_exist_and_be_allowed(write_parquet: Writer) -> None:
+    path = write_parquet(label=[0, 1] * 12, hour=[1] * 24, scene_description=["x", None] * 12)
+    source = open_source(f"parquet:{path}")
+    with pytest.raises(UnknownColumn, match=r"cannot be a feature: .* gives the label away"):
+        find_faults(source, {}, features=["scene_description"])
+    with pytest.raises(UnknownColumn, match="no feature column 'our'; the columns are hour"):
+        find_faults(source, {}, features=["our"])
