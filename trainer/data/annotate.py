@@ -62,13 +62,13 @@ def annotate(
         for key, reason in REFUSED.items()
         if key in columns
     }
-    metadata = {key: column for key, column in usable.items() if key not in refused}
+    label_column = _label_column(columns, how)
+    metadata = {key: column for key, column in usable.items() if key not in refused and key != label_column}
     notices = list(how.notices)
     prose = sorted(set(columns) - set(usable) - set(refused))
     if prose:
         notices.append(Notice("prose-left-out", f"left out as free text: {', '.join(prose)}", "info"))
 
-    label_column = _label_column(columns, how)
     indices = np.full(len(paths), UNLABELLED, dtype=np.int64)
     class_names: tuple[str, ...] = ()
     faults: Mapping[int, str] = {}
@@ -85,7 +85,6 @@ def annotate(
             classes=how.classes,
         )
         indices, class_names, faults = labels.indices, labels.class_names, labels.faults
-        metadata.pop(label_column, None)
 
     group_column = _group_column(metadata, refused, how.group)
     groups = None

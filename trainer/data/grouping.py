@@ -57,7 +57,8 @@ def unused_group(source: ImageSource) -> Notice | None:
 
 
 def _is_named_so(name: str) -> bool:
-    return re.sub(r"[^a-z]", "", name.rsplit(".", 1)[-1].lower()).removesuffix("id") in GROUP_WORDS
+    word = re.sub(r"[^a-z]", "", name.rsplit(".", 1)[-1].lower())
+    return word in GROUP_WORDS or word.removesuffix("id") in GROUP_WORDS
 
 
 def _distinct(column: Column) -> int:
