@@ -1,0 +1,153 @@
+"""Golden cases: images whose outcome is known, tried each time a bundle is opened.
+
+Digests prove that the files are the same; golden cases prove that this machine, with its decoder and
+its inference runtime, still computes the same from them. Probabilities may differ by a tolerance that
+the bundle states for each engine; decisions are compared only where the case lies clear of every
+threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.manifest import (
+    MANIFEST_FILE,
+    BundleError,
+    BundleManifest,
+    GoldenCase,
+    GoldenDecision,
+    GoldenExpectation,
+)
+from bundle.runner import CascadeRunner
+from calibration.decision import Decision, OperatingPoint, decide
+from calibration.scores import StageOutputs, gate_probability, softmax
+
+DECISION_MARGIN = 0.25
+"""A decision is expected elsewhere only if it stays when every top logit and gate logit moves so far."""
+CASES_A_KIND = 2
+"""Golden cases for each true label and outcome (answered by A, by B, abstained)."""
+
+TOLERANCES: Mapping[str, float] = {"fp32": 0.005, "bf16": 0.05, "fp16": 0.02, "int8": 0.1}
+"""Precision -> largest difference of a probability between machines."""
+FOREIGN_TOLERANCE = 0.1
+"""The same for an engine that the bundle has no expectation of; it is compared with another's."""
+
+
+class GoldenMismatch(BundleError):
+    """A golden case does not come out as the bundle says."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCandidate:
+    """An encoded image that may become a golden case."""
+
+    data: bytes
+    label: int | None = None
+
+
+def expectations(images: Sequence[bytes], runner: CascadeRunner) -> list[GoldenExpectation]:
+    """What `runner` computes for each encoded image, and what it decides where that is stable."""
+    point = runner.point
+    if point is None:
+        raise ValueError("this runner has no operating point: it cannot decide")
+    outputs = runner.score_all(images)
+    decisions = decide(outputs, point)
+    stable = _stable(outputs, point, decisions)
+    probabilities = [softmax(stage.logits) for stage in outputs]
+    gates = [None if stage.gate is None else gate_probability(stage) for stage in outputs]
+    return [
+        GoldenExpectation(
+            probabilities=tuple(tuple(stage[row].tolist()) for stage in probabilities),
+            gates=tuple(None if gate is None else float(gate[row]) for gate in gates),
+            decision=_golden_decision(decisions[row]) if stable[row] else None,
+        )
+        for row in range(len(images))
+    ]
+
+
+def choose(candidates: Sequence[GoldenCandidate], decisions: Sequence[Decision]) -> list[int]:
+    """Which candidates become golden cases: the first few of each true label and outcome, in order."""
+    taken: dict[tuple[object, ...], int] = {}
+    chosen = []
+    for row, (candidate, decision) in enumerate(zip(candidates, decisions, strict=True)):
+        kind = (candidate.label, decision.decision, decision.stage)
+        if taken.get(kind, 0) < CASES_A_KIND:
+            taken[kind] = taken.get(kind, 0) + 1
+            chosen.append(row)
+    return chosen
+
+
+def check_golden(
+    manifest: BundleManifest, images: Mapping[str, bytes], runner: CascadeRunner, key: str
+) -> None:
+    """Raise `GoldenMismatch` unless `runner`, on the engine `key`, gives what the bundle expects.
+
+    images: file of each golden case -> its bytes.
+    """
+    if not manifest.golden:
+        return
+    found = expectations([images[case.file] for case in manifest.golden], runner)
+    for case, outcome in zip(manifest.golden, found, strict=True):
+        expected = case.expected.get(key)
+        if expected is not None:
+            tolerance = manifest.golden_tolerances.get(key, 0.0)
+            _compare_scores(case, expected, outcome, tolerance)
+            _compare_decisions(case, expected, outcome)
+        elif case.expected:
+            _compare_scores(case, next(iter(case.expected.values())), outcome, FOREIGN_TOLERANCE)
+
+
+def _compare_scores(
+    case: GoldenCase, expected: GoldenExpectation, found: GoldenExpectation, tolerance: float
+) -> None:
+    ours, theirs = _flat(found), _flat(expected)
+    if ours.shape != theirs.shape:
+        raise GoldenMismatch(
+            MANIFEST_FILE, f"{case.file} has {theirs.size} expected values, the models give {ours.size}"
+        )
+    difference = float(np.abs(ours - theirs).max())
+    if not difference <= tolerance:
+        raise GoldenMismatch(
+            case.file,
+            f"a probability differs by {difference:.4g} from the expected one; at most {tolerance:g} is "
+            "allowed. This machine computes other scores than those that were certified",
+        )
+
+
+def _compare_decisions(case: GoldenCase, expected: GoldenExpectation, found: GoldenExpectation) -> None:
+    both_clear = expected.decision is not None and found.decision is not None
+    if both_clear and expected.decision != found.decision:
+        raise GoldenMismatch(case.file, f"decided {found.decision!r}; expected {expected.decision!r}")
+
+
+def _flat(expectation: GoldenExpectation) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """All probabilities of a case; a stage without a gate adds none."""
+    gates = [gate for gate in expectation.gates if gate is not None]
+    return np.array([p for stage in expectation.probabilities for p in stage] + gates, dtype=np.float64)
+
+
+def _golden_decision(decision: Decision) -> GoldenDecision:
+    return GoldenDecision(decision=decision.decision, label=decision.label, stage=decision.stage)
+
+
+def _stable(
+    outputs: Sequence[StageOutputs], point: OperatingPoint, decisions: Sequence[Decision]
+) -> list[bool]:
+    """[n], True where moving every top logit and gate logit either way leaves the decision as it is."""
+    moved = [
+        decide([_moved(stage, step) for stage in outputs], point)
+        for step in (-DECISION_MARGIN, DECISION_MARGIN)
+    ]
+    return [
+        all(_golden_decision(other) == _golden_decision(decision) for other in others)
+        for decision, *others in zip(decisions, *moved, strict=True)
+    ]
+
+
+def _moved(raw: StageOutputs, step: float) -> StageOutputs:
+    logits = raw.logits.copy()
+    logits[np.arange(len(logits)), logits.argmax(axis=1)] += step
+    return StageOutputs(logits, None if raw.gate is None else raw.gate + step)

@@ -1,0 +1,268 @@
+"""`bundle.json`: what a bundle is, in one canonical text.
+
+A manifest has exactly one spelling in bytes, and its version is a digest of that spelling; so a byte
+changed anywhere in it is noticed, whether or not it changes the meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Final, Literal, NoReturn, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from bundle.engine import DEFAULT_PRECISION
+from bundle.outputs import OutputKind
+from bundle.policy import CertificateEntry, KeyPart
+from bundle.preprocess import PreprocessSpec, decode_target
+from bundle.runner import STAGE_NAMES
+from calibration.decision import OperatingPoint, StageName, StageRule
+
+SCHEMA_VERSION: Final = 1
+"""Raised whenever an older reader would misunderstand a bundle."""
+
+MANIFEST_FILE = "bundle.json"
+MAX_MANIFEST_BYTES = 8 * 2**20
+
+
+class BundleError(Exception):
+    """A bundle cannot be used; `file` is the file in it that says so, relative to its folder."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+        self.file = file
+        self.why = why
+
+
+class BundleTampered(BundleError):
+    """The folder is not, byte for byte, the bundle that was written."""
+
+
+class BundleTooNew(BundleError):
+    """The bundle was written by a later schema version than this program reads."""
+
+
+_SUFFIXES = "onnx|json|md|txt|yaml|csv|png|jpg|webp|svg|safetensors|parquet"
+BundlePath = Annotated[
+    str,
+    StringConstraints(
+        max_length=200,
+        pattern=rf"^([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*\.({_SUFFIXES})$",
+    ),
+]
+"""A path inside the bundle: plain names, `/` between them, nothing hidden, no way out, no pickle."""
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(_Record):
+    """One file of the bundle."""
+
+    sha256: Digest
+    size: Count
+
+
+class StageSpec(_Record):
+    """One stage: its model and what goes in and comes out."""
+
+    name: StageName
+    models: dict[KeyPart, BundlePath]
+    """Precision -> ONNX file; `fp32` is always there."""
+    preprocess: PreprocessSpec
+    output: OutputKind
+    has_gate: bool
+    macs: Annotated[Finite, Field(ge=0.0)]
+    """Multiply-accumulates an image."""
+    parameters: Count
+
+    @property
+    def file(self) -> str:
+        """The model at full precision."""
+        return self.models[DEFAULT_PRECISION]
+
+    @model_validator(mode="after")
+    def _has_full_precision(self) -> Self:
+        if DEFAULT_PRECISION not in self.models:
+            raise ValueError(f"models has {sorted(self.models)}; {DEFAULT_PRECISION!r} must be among them")
+        return self
+
+
+class GoldenDecision(_Record):
+    """The decision expected on a golden case."""
+
+    decision: Literal["answer", "abstain"]
+    label: Count | None
+    stage: StageName
+
+
+class GoldenExpectation(_Record):
+    """What one engine computed for a golden image when the bundle was written."""
+
+    probabilities: tuple[tuple[Probability, ...], ...]
+    """[stages][K], softmax of the raw logits"""
+    gates: tuple[Probability | None, ...]
+    """[stages], sigmoid of the raw gate logit"""
+    decision: GoldenDecision | None
+    """None where the case lies too near a threshold to expect the same decision elsewhere."""
+
+
+class GoldenCase(_Record):
+    """An image with its expected outcome, by engine and precision (`onnxruntime-cpu/fp32`)."""
+
+    file: BundlePath
+    label: Count | None
+    """The true label, where known."""
+    expected: dict[str, GoldenExpectation]
+
+
+class Provenance(_Record):
+    """Where the bundle comes from. Nothing here is needed to serve."""
+
+    source: str = ""
+    """The data set, described in one line."""
+    config: dict[str, JsonValue] = {}
+    data_digests: dict[str, str] = {}
+    split_digests: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    """Libraries that took part."""
+    seed: int | None = None
+    notices: tuple[str, ...] = ()
+    """What a reader of the certificate should know: "column 'drive' looks like a group, was not used"."""
+
+
+class BundleManifest(_Record):
+    """The whole of `bundle.json`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: KeyPart
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    """Digest of everything else in this manifest, and so of every file."""
+    created_at: AwareDatetime
+    task: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=2)]
+    certificates: tuple[CertificateEntry, ...]
+    golden: tuple[GoldenCase, ...]
+    golden_tolerances: dict[str, Probability]
+    """By engine and precision: largest difference of a golden probability."""
+    evaluation: dict[str, Finite]
+    """Figures of the report on val_test, for example `stage_a_share`."""
+    provenance: Provenance
+    files: dict[BundlePath, FileRecord]
+    """Every file of the folder except this one."""
+
+    @property
+    def decode_target(self) -> tuple[int, int]:
+        """(height, width) to decode images for."""
+        return decode_target(stage.preprocess for stage in self.stages)
+
+    @property
+    def stage_a_share(self) -> float | None:
+        """Share of the answers that stage A gave on val_test."""
+        return self.evaluation.get("stage_a_share")
+
+    def entry(self, key: str) -> CertificateEntry | None:
+        """The certificate that holds on the engine and precision `key`, if there is one."""
+        return next((entry for entry in self.certificates if entry.key == key), None)
+
+    def abstaining_point(self) -> OperatingPoint:
+        """The policy where no certificate holds: every stage is computed, nothing is answered."""
+        return OperatingPoint(tuple(StageRule() for _ in self.stages))
+
+    @model_validator(mode="after")
+    def _matches_itself(self) -> Self:
+        names = tuple(stage.name for stage in self.stages)
+        if names != STAGE_NAMES[: len(names)]:
+            raise ValueError(f"stages are named {names}; they must be {STAGE_NAMES[: len(names)]}")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes {self.classes} are not all different")
+        referenced = [file for stage in self.stages for file in stage.models.values()]
+        referenced += [case.file for case in self.golden]
+        for file in referenced:
+            if file not in self.files:
+                raise ValueError(f"{file} is referred to, but is not among the files")
+        keys = [entry.key for entry in self.certificates]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"two certificates for one engine and precision: {keys}")
+        for entry in self.certificates:
+            self._check_entry(entry)
+        return self
+
+    def _check_entry(self, entry: CertificateEntry) -> None:
+        rules = entry.operating_point.stages
+        if len(rules) != len(self.stages):
+            raise ValueError(f"{entry.key}: {len(rules)} stage rules for {len(self.stages)} stages")
+        for stage, rule in zip(self.stages, rules, strict=True):
+            if entry.precision not in stage.models:
+                raise ValueError(f"{entry.key}: stage {stage.name} has no model at {entry.precision}")
+            if rule.score == "gate" and not stage.has_gate:
+                raise ValueError(f"{entry.key}: stage {stage.name} has no gate to score with")
+
+
+def canonical_bytes(manifest: BundleManifest) -> bytes:
+    """The one spelling of `manifest`: sorted keys, one space of indent, UTF-8, a newline at the end."""
+    return _canonical(manifest.model_dump(mode="json"))
+
+
+def content_version(manifest: BundleManifest) -> str:
+    """What `manifest.version` must be: 16 hex digits of the sha256 without the version itself."""
+    return hashlib.sha256(_canonical(manifest.model_dump(mode="json", exclude={"version"}))).hexdigest()[:16]
+
+
+def sealed(manifest: BundleManifest) -> BundleManifest:
+    """The same manifest with its version set to its content's."""
+    return manifest.model_copy(update={"version": content_version(manifest)})
+
+
+def parse_manifest(data: bytes) -> BundleManifest:
+    """Read `bundle.json`; BundleTooNew for a later schema, BundleTampered for all else that is wrong."""
+    try:
+        content = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as fault:
+        raise BundleTampered(MANIFEST_FILE, f"not JSON: {fault}") from fault
+    schema = content.get("schema_version") if isinstance(content, dict) else None
+    if type(schema) is int and schema > SCHEMA_VERSION:
+        raise BundleTooNew(
+            MANIFEST_FILE,
+            f"schema version {schema}; this demur reads up to {SCHEMA_VERSION}: install a newer one",
+        )
+    try:
+        manifest = BundleManifest.model_validate(content)
+        spelling = canonical_bytes(manifest)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the manifest"
+        raise BundleTampered(MANIFEST_FILE, f"{place}: {first['msg']}") from fault
+    except (ValueError, OverflowError, RecursionError) as fault:
+        raise BundleTampered(MANIFEST_FILE, str(fault)) from fault
+    if spelling != data:
+        raise BundleTampered(MANIFEST_FILE, "not in canonical form: it was edited after it was written")
+    if manifest.version != content_version(manifest):
+        raise BundleTampered(MANIFEST_FILE, f"its content is not that of version {manifest.version}")
+    return manifest
+
+
+def _canonical(content: Any) -> bytes:
+    text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

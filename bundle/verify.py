@@ -1,0 +1,113 @@
+"""A bundle's folder compared with its manifest, file by file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from bundle.manifest import (
+    MANIFEST_FILE,
+    MAX_MANIFEST_BYTES,
+    BundleError,
+    BundleManifest,
+    BundleTampered,
+    parse_manifest,
+)
+
+_CHUNK = 2**20
+
+
+class BundleMissing(BundleError):
+    """There is no bundle in the folder."""
+
+
+def verify_bundle(folder: Path) -> BundleManifest:
+    """Compare every file of `folder` with the manifest; no model is opened.
+
+    Raises BundleMissing, BundleTooNew or BundleTampered (a changed, missing, added or linked file, an
+    edited manifest), naming the file.
+    """
+    if not (folder / MANIFEST_FILE).exists():
+        raise BundleMissing(MANIFEST_FILE, f"not found in {folder}, which is therefore no bundle")
+    manifest = parse_manifest(_read_regular(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES))
+    found = set(_walk(folder))
+    for file in sorted(manifest.files.keys() - found):
+        raise BundleTampered(file, "is missing")
+    for file in sorted(found - manifest.files.keys() - {MANIFEST_FILE}):
+        raise BundleTampered(file, "was added: the manifest does not list it")
+    for file in sorted(manifest.files):
+        with os.fdopen(_open_regular(folder, file), "rb") as stream:
+            digest, size = hashlib.sha256(), 0
+            while size <= manifest.files[file].size and (chunk := stream.read(_CHUNK)):
+                digest.update(chunk)
+                size += len(chunk)
+        _check(manifest, file, size, digest.hexdigest())
+    return manifest
+
+
+def read_verified(folder: Path, manifest: BundleManifest, file: str) -> bytes:
+    """The bytes of a file of the bundle, checked after reading: what is returned is what was checked."""
+    record = manifest.files[file]
+    data = _read_regular(folder, file, record.size)
+    _check(manifest, file, len(data), hashlib.sha256(data).hexdigest())
+    return data
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Every file below `folder`, relative, with `/`; anything but plain files and folders is refused."""
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        entries = sorted(os.scandir(folder / prefix), key=lambda entry: entry.name)
+        if not entries and prefix:
+            raise BundleTampered(prefix.rstrip("/"), "is an empty folder that the manifest does not know")
+        for entry in entries:
+            path = prefix + entry.name
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                pending.append(path + "/")
+            elif stat.S_ISREG(mode):
+                yield path
+            else:
+                raise BundleTampered(path, "is a link or a special file; a bundle holds plain files only")
+
+
+def _read_regular(folder: Path, file: str, limit: int) -> bytes:
+    with os.fdopen(_open_regular(folder, file), "rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise BundleTampered(file, f"has more than {limit} bytes")
+    return data
+
+
+def _open_regular(folder: Path, file: str) -> int:
+    """A descriptor of a plain file, reached through no link below `folder`."""
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        *parents, name = file.split("/")
+        for parent in parents:
+            inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = inner
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except FileNotFoundError as fault:
+        raise BundleTampered(file, "is missing") from fault
+    except OSError as fault:
+        raise BundleTampered(file, f"cannot be read as a plain file: {fault.strerror}") from fault
+    finally:
+        os.close(directory)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BundleTampered(file, "is a link or a special file; a bundle holds plain files only")
+    return descriptor
+
+
+def _check(manifest: BundleManifest, file: str, size: int, digest: str) -> None:
+    record = manifest.files[file]
+    if size != record.size:
+        raise BundleTampered(file, f"has {size} bytes; the manifest says {record.size}")
+    if digest != record.sha256:
+        raise BundleTampered(file, "was changed: its sha256 is not the one in the manifest")

@@ -1,0 +1,238 @@
+"""Write a bundle: complete in a folder beside its place, made durable, then renamed into it.
+
+A crash, a full disk or a model that does not fit leaves nothing at the place where the bundle goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from bundle.cards import model_card, model_config, preprocessor_config
+from bundle.container import open_container
+from bundle.draft import BundleDraft, FileSource
+from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, open_engine
+from bundle.golden import FOREIGN_TOLERANCE, TOLERANCES, choose, expectations
+from bundle.manifest import (
+    MANIFEST_FILE,
+    BundleError,
+    BundleManifest,
+    FileRecord,
+    GoldenCase,
+    StageSpec,
+    canonical_bytes,
+    sealed,
+)
+from bundle.runner import STAGE_NAMES, CascadeRunner, CascadeStage
+from bundle.verify import verify_bundle
+from calibration.decision import OperatingPoint, StageRule
+
+_UNSEALED = "0" * 16
+_SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+
+
+class BundleExists(BundleError):
+    """Something is in the way where the bundle should go."""
+
+
+def write_bundle(draft: BundleDraft, folder: Path, *, replace: bool = False) -> BundleManifest:
+    """Write `draft` as the bundle `folder` and return its manifest.
+
+    The models are opened and the golden cases computed on the way, on the engines of the certificates.
+    With `replace` an older bundle in the same place gives way; anything else there never does.
+    Raises BundleExists, EngineError or ModelRefused (models that no bundle may hold), ImageError (a
+    golden candidate) and ValueError (a draft that contradicts itself).
+    """
+    _require_room(folder, replace)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _scratch_folder(folder) as scratch:
+        models = _stage_models(draft)
+        stages = _open_stages(draft, models)
+        golden, images = _golden_cases(draft, stages)
+        files: dict[str, FileSource] = {**models, **images, **_cards(draft)}
+        if clash := sorted(files.keys() & draft.extra.keys()):
+            raise ValueError(f"extra holds {clash[0]}, which the bundle writes itself")
+        files |= draft.extra
+        records = {path: _write_file(scratch / path, source) for path, source in files.items()}
+        manifest = sealed(_manifest(draft, next(iter(stages.values())), golden, records))
+        _write_file(scratch / MANIFEST_FILE, canonical_bytes(manifest))
+        if verify_bundle(scratch) != manifest:
+            raise ValueError("the manifest does not read back as it was written; a value does not fit JSON")
+        _sync_folders(scratch)
+        _put_in_place(scratch, folder)
+    return manifest
+
+
+def _require_room(folder: Path, replace: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / MANIFEST_FILE).is_file():
+        raise BundleExists(folder.name, "is there already and is no bundle; choose another place")
+    if not replace:
+        raise BundleExists(folder.name, "is a bundle already, and bundles never change; choose another place")
+
+
+@contextmanager
+def _scratch_folder(folder: Path) -> Iterator[Path]:
+    """A new folder on the same file system, gone afterwards unless it was renamed."""
+    scratch = folder.parent / f".{folder.name}.{token_hex(6)}.partial"
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _model_path(index: int, precision: str) -> str:
+    name = "model.onnx" if precision == DEFAULT_PRECISION else f"model.{precision}.onnx"
+    return f"stage_{STAGE_NAMES[index].lower()}/{name}"
+
+
+def _stage_models(draft: BundleDraft) -> dict[str, bytes]:
+    return {
+        _model_path(index, precision): source if isinstance(source, bytes) else source.read_bytes()
+        for index, stage in enumerate(draft.stages)
+        for precision, source in stage.models.items()
+    }
+
+
+def _open_stages(draft: BundleDraft, models: Mapping[str, bytes]) -> dict[str, list[CascadeStage]]:
+    """Engine and precision -> the open stages, for every certificate; at least one."""
+    wanted = [(entry.engine, entry.precision) for entry in draft.certificates]
+    return {
+        f"{engine}/{precision}": [
+            CascadeStage(
+                stage.preprocess,
+                open_engine(
+                    models[_model_path(index, precision)],
+                    image_size=stage.preprocess.size,
+                    output=stage.output,
+                    engine=engine,
+                    precision=precision,
+                ),
+                stage.macs,
+            )
+            for index, stage in enumerate(draft.stages)
+        ]
+        for engine, precision in wanted or [(DEFAULT_ENGINE, DEFAULT_PRECISION)]
+    }
+
+
+def _golden_cases(
+    draft: BundleDraft, stages: Mapping[str, list[CascadeStage]]
+) -> tuple[tuple[GoldenCase, ...], dict[str, bytes]]:
+    if not draft.golden_candidates:
+        raise ValueError("golden_candidates is empty; a bundle needs at least one image with a known outcome")
+    points = {entry.key: entry.operating_point for entry in draft.certificates}
+    abstaining = OperatingPoint(tuple(StageRule() for _ in draft.stages))
+    runners = {key: CascadeRunner(opened, points.get(key, abstaining)) for key, opened in stages.items()}
+    first = next(iter(runners.values()))
+    rows = choose(draft.golden_candidates, first.decide([c.data for c in draft.golden_candidates]))
+    chosen = [draft.golden_candidates[row] for row in rows]
+    expected = {key: expectations([c.data for c in chosen], runner) for key, runner in runners.items()}
+    images = {
+        f"golden/{index:03d}.{_SUFFIXES[open_container(candidate.data).format]}": candidate.data
+        for index, candidate in enumerate(chosen)
+    }
+    cases = tuple(
+        GoldenCase(
+            file=file,
+            label=candidate.label,
+            expected={key: outcomes[index] for key, outcomes in expected.items()},
+        )
+        for index, (file, candidate) in enumerate(zip(images, chosen, strict=True))
+    )
+    return cases, images
+
+
+def _cards(draft: BundleDraft) -> dict[str, bytes]:
+    return {
+        "README.md": model_card(draft).encode(),
+        "config.json": model_config(draft),
+        "preprocessor_config.json": preprocessor_config(draft.stages[-1].preprocess),
+    }
+
+
+def _manifest(
+    draft: BundleDraft,
+    opened: list[CascadeStage],
+    golden: tuple[GoldenCase, ...],
+    records: dict[str, FileRecord],
+) -> BundleManifest:
+    for name, stage in zip(STAGE_NAMES, opened, strict=False):
+        if stage.engine.classes != len(draft.classes):
+            raise ValueError(
+                f"stage {name} has {stage.engine.classes} classes; the draft names {len(draft.classes)}"
+            )
+    return BundleManifest(
+        name=draft.name,
+        version=_UNSEALED,
+        created_at=draft.created_at,
+        task=draft.task,
+        classes=draft.classes,
+        stages=tuple(
+            StageSpec(
+                name=STAGE_NAMES[index],
+                models={precision: _model_path(index, precision) for precision in stage.models},
+                preprocess=stage.preprocess,
+                output=stage.output,
+                has_gate=opened[index].engine.has_gate,
+                macs=stage.macs,
+                parameters=stage.parameters,
+            )
+            for index, stage in enumerate(draft.stages)
+        ),
+        certificates=draft.certificates,
+        golden=golden,
+        golden_tolerances={
+            key: TOLERANCES.get(key.rpartition("/")[2], FOREIGN_TOLERANCE) for key in golden[0].expected
+        },
+        evaluation=dict(draft.evaluation),
+        provenance=draft.provenance,
+        files=records,
+    )
+
+
+def _write_file(path: Path, source: FileSource) -> FileRecord:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    with path.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return FileRecord(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _sync_folders(top: Path) -> None:
+    for folder, _, _ in os.walk(top):
+        _sync_folder(Path(folder))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put_in_place(scratch: Path, folder: Path) -> None:
+    """Rename; an older bundle steps aside first and comes back if that fails."""
+    aside = scratch.with_suffix(".old")
+    older = folder.exists()
+    if older:
+        folder.rename(aside)
+    try:
+        scratch.rename(folder)
+    except OSError:
+        if older:
+            aside.rename(folder)
+        raise
+    _sync_folder(folder.parent)
+    if older:
+        shutil.rmtree(aside)
