@@ -221,42 +221,43 @@ def canonical_bytes(manifest: BundleManifest) -> bytes:
     return _canonical(manifest.model_dump(mode="json"))
 
 
-def content_version(manifest: BundleManifest) -> str:
-    """What `manifest.version` must be: 16 hex digits of the sha256 without the version itself."""
-    return hashlib.sha256(_canonical(manifest.model_dump(mode="json", exclude={"version"}))).hexdigest()[:16]
-
-
 def sealed(manifest: BundleManifest) -> BundleManifest:
-    """The same manifest with its version set to its content's."""
-    return manifest.model_copy(update={"version": content_version(manifest)})
+    """The same manifest with its version set to its content's digest."""
+    return manifest.model_copy(update={"version": _version(manifest.model_dump(mode="json"))})
 
 
 def parse_manifest(data: bytes) -> BundleManifest:
     """Read `bundle.json`; BundleTooNew for a later schema, BundleTampered for all else that is wrong."""
     try:
         content = json.loads(data, parse_constant=_refuse_constant)
+        spelling = _canonical(content)
     except (ValueError, RecursionError) as fault:
         raise BundleTampered(MANIFEST_FILE, f"not JSON: {fault}") from fault
-    schema = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise BundleTampered(MANIFEST_FILE, "not a JSON object")
+    schema = content.get("schema_version")
     if type(schema) is int and schema > SCHEMA_VERSION:
         raise BundleTooNew(
             MANIFEST_FILE,
             f"schema version {schema}; this demur reads up to {SCHEMA_VERSION}: install a newer one",
         )
+    if spelling != data:
+        raise BundleTampered(MANIFEST_FILE, "not in canonical form: it was edited after it was written")
     try:
         manifest = BundleManifest.model_validate(content)
-        spelling = canonical_bytes(manifest)
     except ValidationError as fault:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the manifest"
         raise BundleTampered(MANIFEST_FILE, f"{place}: {first['msg']}") from fault
-    except (ValueError, OverflowError, RecursionError) as fault:
-        raise BundleTampered(MANIFEST_FILE, str(fault)) from fault
-    if spelling != data:
-        raise BundleTampered(MANIFEST_FILE, "not in canonical form: it was edited after it was written")
-    if manifest.version != content_version(manifest):
+    if manifest.version != _version(content):
         raise BundleTampered(MANIFEST_FILE, f"its content is not that of version {manifest.version}")
     return manifest
+
+
+def _version(content: dict[str, Any]) -> str:
+    """16 hex digits of the sha256 of everything but the version itself."""
+    unversioned = {name: value for name, value in content.items() if name != "version"}
+    return hashlib.sha256(_canonical(unversioned)).hexdigest()[:16]
 
 
 def _canonical(content: Any) -> bytes:

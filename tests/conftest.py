@@ -1,0 +1,32 @@
+"""Fixtures for every package: a small real bundle and the images that it tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.tiny_bundle import colour_image, write_tiny_bundle
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a verified two-stage bundle; shared, so copy it before changing it."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture
+def make_tiny_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """`make_tiny_bundle(**options)` writes a variant (see `fakes.tiny_bundle.tiny_draft`)."""
+    written = iter(range(1000))
+
+    def make(**options: object) -> Path:
+        return write_tiny_bundle(tmp_path / "bundles" / f"variant-{next(written)}", **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_colour_image() -> Callable[..., bytes]:
+    """`make_colour_image(label, strength, seed, size=(h, w), encoding="JPEG")`."""
+    return colour_image
