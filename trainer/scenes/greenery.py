@@ -1,0 +1,194 @@
+"""Trees, bushes and hedges, dressed for the season."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from trainer.scenes.canvas import Canvas
+from trainer.scenes.light import Face, Rgb
+from trainer.scenes.world import Item
+
+_SUMMER: tuple[Rgb, ...] = ((74, 116, 52), (92, 132, 60), (62, 100, 56), (104, 136, 66))
+_SPRING: tuple[Rgb, ...] = ((122, 156, 72), (140, 166, 84), (104, 142, 64))
+_AUTUMN: tuple[Rgb, ...] = ((196, 132, 46), (178, 92, 38), (168, 144, 58), (116, 122, 54))
+_BARK: Rgb = (88, 70, 54)
+
+
+@dataclass(frozen=True, slots=True)
+class Crown:
+    """Leaves as blobs, in units of the crown's radius around its middle."""
+
+    colour: Rgb
+    radius: float
+    trunk: float
+    blobs: tuple[tuple[float, float, float], ...]
+    """(x, y, radius), back to front"""
+
+
+def leaf_colours(month: int) -> tuple[Rgb, ...] | None:
+    """The season's leaves, None in winter."""
+    if month in (12, 1, 2):
+        return None
+    if month in (3, 4, 5):
+        return _SPRING
+    return _AUTUMN if month in (10, 11) else _SUMMER
+
+
+def tree(rng: np.random.Generator, u: float, z: float, month: int) -> Item:
+    """A broad-leaved tree; bare in winter."""
+    radius, trunk = float(rng.uniform(1.5, 2.7)), float(rng.uniform(2.0, 3.0))
+    height = trunk + 1.7 * radius
+    leaves = leaf_colours(month)
+    if leaves is None:
+        branches = _branches(rng, trunk, radius)
+        return Item("tree", u, z, 0.4, 0.4, height, partial(_paint_bare, branches, trunk))
+    angles = rng.uniform(0.0, 2 * np.pi, 9)
+    reach = rng.uniform(0.25, 0.62, 9)
+    sizes = rng.uniform(0.40, 0.62, 9)
+    blobs = sorted(
+        (
+            (float(r * np.cos(a)), float(0.85 * r * np.sin(a)), float(s))
+            for a, r, s in zip(angles, reach, sizes, strict=True)
+        ),
+        key=lambda blob: blob[1],
+    )
+    shade = float(rng.uniform(0.85, 1.12))
+    base = leaves[rng.integers(len(leaves))]
+    colour = (base[0] * shade, base[1] * shade, base[2] * shade)
+    crown = Crown(colour, radius, trunk, ((0.0, 0.0, 0.78), *blobs))
+    return Item("tree", u, z, 1.4 * radius, 1.4 * radius, height, partial(_paint_crown, crown))
+
+
+def conifer(rng: np.random.Generator, u: float, z: float) -> Item:
+    """A spruce."""
+    height, width = float(rng.uniform(5.0, 9.0)), float(rng.uniform(1.3, 2.0))
+    return Item("tree", u, z, width, width, height, partial(_paint_conifer, height, width))
+
+
+def bush(rng: np.random.Generator, u: float, z: float, month: int) -> Item:
+    """A low bush, green even in winter."""
+    radius = float(rng.uniform(0.45, 0.85))
+    colours = leaf_colours(month) or _SUMMER
+    colour = colours[rng.integers(len(colours))]
+    blobs = tuple((float(rng.uniform(-0.6, 0.6)), float(rng.uniform(-0.1, 0.4)), 0.6) for _ in range(5))
+    return Item("bush", u, z, 2 * radius, radius, 1.4 * radius, partial(_paint_bush, colour, radius, blobs))
+
+
+def hedge(u: float, z: float, length: float, side: int, height: float) -> Item:
+    """A clipped hedge along the pavement."""
+    return Item(
+        "hedge",
+        u,
+        z,
+        0.8,
+        length,
+        height,
+        partial(_paint_hedge, side, length, height),
+        casts=False,
+        continuous=True,
+    )
+
+
+def _paint_crown(crown: Crown, canvas: Canvas, u: float, z: float) -> None:
+    spot = canvas.stand(u, z)
+    lean = 0.10 * crown.radius
+    spot.polygon([(-0.16, 0), (0.16, 0), (0.09, crown.trunk + lean), (-0.09, crown.trunk + lean)], _BARK)
+    middle, r = crown.trunk + 0.75 * crown.radius, crown.radius
+    sunward = float(np.clip(np.sin(canvas.light.sun_bearing), -1.0, 1.0)) * 0.18
+    for layer, (shade, shrink) in enumerate(((0.66, 1.0), (0.92, 0.84), (1.16, 0.52))):
+        colour = (crown.colour[0] * shade, crown.colour[1] * shade, crown.colour[2] * shade)
+        dx, dy = layer * sunward, layer * 0.11
+        for x, y, size in crown.blobs:
+            s = size * shrink
+            spot.oval(
+                (x + dx - s) * r,
+                middle + (y + dy - s) * r,
+                (x + dx + s) * r,
+                middle + (y + dy + s) * r,
+                colour,
+                Face.TOP if layer == 2 else Face.FRONT,
+            )
+
+
+def _branches(
+    rng: np.random.Generator, trunk: float, radius: float
+) -> tuple[tuple[float, float, float, float, float], ...]:
+    """Forking strokes (x0, y0, x1, y1, width)."""
+    strokes: list[tuple[float, float, float, float, float]] = []
+
+    def grow(x: float, y: float, angle: float, length: float, width: float, level: int) -> None:
+        x1, y1 = x + length * float(np.sin(angle)), y + length * float(np.cos(angle))
+        strokes.append((x, y, x1, y1, width))
+        if level:
+            for turn in (-0.45, 0.4):
+                bend = angle + turn + float(rng.uniform(-0.18, 0.18))
+                grow(x1, y1, bend, length * float(rng.uniform(0.62, 0.8)), width * 0.6, level - 1)
+
+    grow(0.0, trunk * 0.8, float(rng.uniform(-0.1, 0.1)), radius * 0.75, 0.16, 4)
+    return tuple(strokes)
+
+
+def _paint_bare(
+    branches: tuple[tuple[float, float, float, float, float], ...],
+    trunk: float,
+    canvas: Canvas,
+    u: float,
+    z: float,
+) -> None:
+    spot = canvas.stand(u, z)
+    spot.polygon([(-0.15, 0), (0.15, 0), (0.09, trunk * 0.85), (-0.09, trunk * 0.85)], _BARK)
+    for x0, y0, x1, y1, width in branches:
+        spot.line([(x0, y0), (x1, y1)], max(width, 0.035), _BARK)
+
+
+def _paint_conifer(height: float, width: float, canvas: Canvas, u: float, z: float) -> None:
+    spot = canvas.stand(u, z)
+    spot.rectangle(-0.12, 0.0, 0.12, 1.0, _BARK)
+    for k in range(5):
+        low = 0.7 + (height - 0.7) * k / 5.6
+        top = low + (height - 0.7) * 0.36
+        half = width * (1.0 - k / 5.8)
+        spot.polygon([(-half, low), (half, low), (0.0, top)], (42 + 4 * k, 78 + 5 * k, 54 + 3 * k))
+        spot.detail(
+            [(0.05 * half, low + 0.05), (half * 0.9, low + 0.05), (0.0, top)],
+            (50 + 4 * k, 90 + 5 * k, 60 + 3 * k),
+        )
+
+
+def _paint_bush(
+    colour: Rgb,
+    radius: float,
+    blobs: tuple[tuple[float, float, float], ...],
+    canvas: Canvas,
+    u: float,
+    z: float,
+) -> None:
+    spot = canvas.stand(u, z)
+    for shade, shrink, rise in ((0.7, 1.0, 0.5), (1.0, 0.7, 0.62)):
+        tint = (colour[0] * shade, colour[1] * shade, colour[2] * shade)
+        for x, y, size in blobs:
+            s = size * shrink
+            spot.oval(
+                (x - s) * radius, (y + rise - s) * radius, (x + s) * radius, (y + rise + s) * radius, tint
+            )
+
+
+def _paint_hedge(side: int, length: float, height: float, canvas: Canvas, u: float, z: float) -> None:
+    near, far = max(z, canvas.view.z + 1.3), z + length
+    if far <= near:
+        return
+    inner, outer = u - side * 0.4, u + side * 0.4
+    if near == z:
+        canvas.polygon([(inner, 0, z), (outer, 0, z), (outer, height, z), (inner, height, z)], (56, 86, 46))
+    facing = Face.LEFT if side > 0 else Face.RIGHT
+    canvas.polygon(
+        [(inner, 0, near), (inner, 0, far), (inner, height, far), (inner, height, near)], (62, 94, 50), facing
+    )
+    canvas.polygon(
+        [(inner, height, near), (inner, height, far), (outer, height, far), (outer, height, near)],
+        (88, 122, 64),
+        Face.TOP,
+    )

@@ -1,0 +1,155 @@
+"""The ground, pixel by pixel: bands, markings, texture, shadows, lamps' pools, wet shine, haze."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.scenes.camera import View
+from trainer.scenes.lamps import BEAM_COLOUR, LAMP_COLOUR, LocalLight
+from trainer.scenes.light import Face, Light
+from trainer.scenes.noise import fractal_tile
+from trainer.scenes.world import Band, Street
+
+Array = NDArray[np.float32]
+_REACH = 48.0
+"""The bands are tabulated for |u| up to here, metres"""
+_CELLS = 4800
+_SHADOW_TINT = np.array([0.60, 0.56, 0.48], dtype=np.float32)
+"""How much of each colour a full shadow takes away: the blue sky still lights it"""
+_TILE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Where each pixel below the horizon meets the ground."""
+
+    top: int
+    """First row of the ground"""
+    depth: Array
+    """[rows, 1]"""
+    x: Array
+    """[rows, columns], metres to the right of the camera's axis"""
+    u: Array
+    z: Array
+    """[rows, 1]"""
+    footprint: Array
+    """[rows, 1], metres of ground a pixel covers sideways"""
+
+
+def plane_of(view: View) -> Plane:
+    """The ground plane as this view sees it."""
+    top = int(np.ceil(view.horizon + 0.5))
+    below = (np.arange(top, view.size, dtype=np.float32) + 0.5 - np.float32(view.horizon))[:, None]
+    depth = np.minimum(np.float32(view.focal * view.height) / below, np.float32(600.0))
+    footprint = depth / np.float32(view.focal)
+    columns = np.arange(view.size, dtype=np.float32)[None, :] + np.float32(0.5 - view.centre)
+    x = columns * footprint
+    u = x - np.float32(view.bend) * depth * depth + np.float32(view.u)
+    return Plane(top, depth, x, u, depth + np.float32(view.z), footprint)
+
+
+def ground_pixels(plane: Plane, street: Street, light: Light, local: LocalLight, shadows: Array) -> Array:
+    """The ground, float32 [rows, columns, 3] in 0..255; `shadows` [rows, columns] in [0, 1]."""
+    surface = _bands(plane, street)
+    colour = np.ascontiguousarray(surface[..., :3])
+    roughness, soak = surface[..., 3], surface[..., 4]
+    _paint_markings(colour, plane, street)
+    fine = _texture(plane, 21.0)
+    colour += ((fine - 0.5) * roughness * np.exp(-plane.depth / 22.0))[..., None]
+    coarse = _texture(plane, 1.7) - 0.5
+    colour += (coarse * (0.5 * roughness + 5.0) * np.exp(-plane.depth / 60.0))[..., None]
+
+    lit = np.array(light.faces[Face.TOP], dtype=np.float32) * (
+        1.0 - shadows[..., None] * _SHADOW_TINT * np.float32(1.0 - 0.5 * light.night)
+    )
+    if local.strength > 0.0:
+        lamps, beam = local.on_ground(plane.x, plane.u, plane.z, plane.depth)
+        lit += lamps[..., None] * np.array(LAMP_COLOUR, dtype=np.float32)
+        lit += beam[..., None] * np.array(BEAM_COLOUR, dtype=np.float32) * 0.8
+    colour *= lit
+    if light.wet > 0.0:
+        _shine(colour, plane, light, soak, coarse)
+    clear = np.exp(-np.float32(light.haze_density) * plane.depth)[..., None]
+    return np.asarray(
+        colour * clear + np.array(light.haze, dtype=np.float32) * (1.0 - clear), dtype=np.float32
+    )
+
+
+def _bands(plane: Plane, street: Street) -> Array:
+    """Colour, roughness and soak of the bands, averaged over each pixel's width: [rows, columns, 5]."""
+    sums = _summed(street.bands)
+    per_metre = np.float32(_CELLS / (2 * _REACH))
+    half = plane.footprint / 2
+    left = np.clip((plane.u - half + np.float32(_REACH)) * per_metre, 0, _CELLS - 1).astype(np.int32)
+    right = np.clip((plane.u + half + np.float32(_REACH)) * per_metre, 1, _CELLS).astype(np.int32)
+    np.maximum(right, left + 1, out=right)
+    return np.asarray((sums[right] - sums[left]) / (right - left)[..., None], dtype=np.float32)
+
+
+def _summed(bands: tuple[Band, ...]) -> Array:
+    """Running sums over u of the bands' properties, float32 [cells + 1, 5]."""
+    u = (np.arange(_CELLS) + 0.5) * (2 * _REACH / _CELLS) - _REACH
+    which = np.maximum(np.searchsorted([band.lo for band in bands], u, side="right") - 1, 0)
+    table = np.array([[*band.colour, band.roughness, float(band.soaks)] for band in bands])
+    return np.concatenate([np.zeros((1, 5)), np.cumsum(table[which], axis=0)]).astype(np.float32)
+
+
+def _paint_markings(colour: Array, plane: Plane, street: Street) -> None:
+    """Lines, zebra crossings and stains, in place."""
+    scale = np.float32(1.0) / plane.footprint
+    along = np.float32(1.0) / np.maximum(plane.depth * plane.footprint, 0.02)
+    wear = 0.72 + 0.28 * _texture(plane, 6.0)
+    for u, z, half_width, half_length, shade in street.stains:
+        near = plane.depth[:, 0] < 60.0
+        inside = _within(plane.z[near], z, half_length, along[near])
+        cover = inside * _within(plane.u[near], u, half_width, scale[near])
+        colour[near] *= 1.0 - np.float32(shade) * cover[..., None]
+    for line in street.markings:
+        cover = _within(plane.u, line.u, line.width / 2, scale)
+        if line.gap > 0.0:
+            period = line.dash + line.gap
+            phase = np.mod(plane.z, period) - line.dash / 2
+            dashes = np.clip((line.dash / 2 - np.abs(phase)) * along + 0.5, 0.0, 1.0)
+            share = np.clip(plane.depth * plane.footprint / period, 0.0, 1.0)
+            cover = cover * (dashes * (1 - share) + share * line.dash / period)
+        _blend(colour, np.asarray(cover * wear * 0.9, dtype=np.float32), line.colour)
+    for z in street.crossings:
+        rows = np.flatnonzero(_within(plane.z, z, 1.6, along)[:, 0] > 0.0)
+        if len(rows):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            stripes = np.clip((0.25 - np.abs(np.mod(plane.u[part], 1.0) - 0.5)) * scale[part] + 0.5, 0.0, 1.0)
+            cover = _within(plane.u[part], 0.0, street.half_width - 0.3, scale[part])
+            cover *= _within(plane.z[part], z, 1.6, along[part]) * stripes
+            _blend(colour[part], cover * wear[part], (220.0, 220.0, 214.0))
+
+
+def _within(position: Array, middle: float, half: float, scale: Array) -> Array:
+    """How much of a pixel lies within `half` of `middle`, in [0, 1]."""
+    return np.asarray(
+        np.clip((np.float32(half) - np.abs(position - np.float32(middle))) * scale + 0.5, 0.0, 1.0)
+        * np.minimum(np.float32(2.0 * half) * scale, 1.0),
+        dtype=np.float32,
+    )
+
+
+def _blend(colour: Array, cover: Array, paint: tuple[float, float, float]) -> None:
+    colour += cover[..., None] * (np.array(paint, dtype=np.float32) - colour)
+
+
+def _texture(plane: Plane, per_metre: float) -> Array:
+    """Noise fixed to the ground, [rows, columns] in [0, 1]."""
+    tile = fractal_tile(_TILE, 0.75)
+    columns = (plane.u * np.float32(per_metre)).astype(np.int32) & (_TILE - 1)
+    rows = (plane.z * np.float32(per_metre)).astype(np.int32) & (_TILE - 1)
+    return np.asarray(tile[rows, columns], dtype=np.float32)
+
+
+def _shine(colour: Array, plane: Plane, light: Light, soak: Array, coarse: Array) -> None:
+    """Wet asphalt is darker, and mirrors the sky the more the flatter one looks at it."""
+    colour *= 1.0 - np.float32(0.30 * light.wet) * soak[..., None]
+    grazing = plane.depth / (plane.depth + 14.0)
+    mirror = np.clip(grazing * (0.75 + 1.3 * coarse), 0.0, 0.85) * soak * np.float32(light.wet)
+    _blend(colour, mirror.astype(np.float32), light.skyline)
