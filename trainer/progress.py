@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
@@ -14,14 +14,13 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
-
-Advance = Callable[[int], None]
 
 
 class _Rate(ProgressColumn):
@@ -34,6 +33,27 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f} {self._unit}/s", style="progress.data.speed")
+
+
+class Bar:
+    """One step's progress."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, n: int) -> None:
+        """n more units are done."""
+        self._progress.advance(self._task, n)
+
+    def at(self, done: int, total: int, description: str | None = None) -> None:
+        """So many units are done of a total that may have changed."""
+        self._progress.update(self._task, completed=done, total=total, description=description)
+
+    def finish(self, description: str | None = None) -> None:
+        """What is done is all that there was to do."""
+        done = self._progress.tasks[self._progress.task_ids.index(self._task)].completed
+        self._progress.update(self._task, total=max(done, 1), completed=max(done, 1), description=description)
 
 
 class RunConsole:
@@ -57,12 +77,12 @@ class RunConsole:
         self.console.print()
 
     @contextmanager
-    def bar(self, description: str, total: int, unit: str = "images") -> Iterator[Advance]:
-        """A bar with rate and time left; yields a function that advances it by n units."""
+    def bar(self, description: str, total: int, unit: str = "images") -> Iterator[Bar]:
+        """A bar with rate, time taken and time left."""
         progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
+            TextColumn("{task.description:<25}"),
+            BarColumn(bar_width=16),
             TaskProgressColumn(),
             MofNCompleteColumn(),
             _Rate(unit),
@@ -71,5 +91,4 @@ class RunConsole:
             console=self.console,
         )
         with progress:
-            task = progress.add_task(description, total=total)
-            yield lambda n: progress.advance(task, n)
+            yield Bar(progress, progress.add_task(description, total=total))

@@ -64,9 +64,14 @@ class RunFolder:
         return self.root / "scores" / f"{split}.parquet"
 
     @property
-    def stages(self) -> Path:
-        """What the stages are: input size, cost, preprocessing; enough to run the later steps alone."""
-        return self.root / "stages.json"
+    def record(self) -> Path:
+        """What was made from what: enough to run the later steps alone and to write the bundle again."""
+        return self.root / "run.json"
+
+    @property
+    def golden(self) -> Path:
+        """A few encoded images, from which the bundle's golden cases are chosen."""
+        return self.root / "golden"
 
     @property
     def gate(self) -> Path:

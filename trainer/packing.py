@@ -1,0 +1,92 @@
+"""The bundle of a run, written from what lies in its folder; so a new certificate needs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from bundle.draft import BundleDraft, FileSource, StageDraft
+from bundle.golden import GoldenCandidate
+from bundle.manifest import BundleManifest
+from bundle.policy import CertificateEntry
+from bundle.writer import write_bundle
+from calibration.scores import IntArray
+from trainer.certification import Policy
+from trainer.data.images import ImageSource
+from trainer.evaluate import Report
+from trainer.run_folder import RunFolder, write_bytes
+from trainer.run_record import RunRecord
+
+GOLDEN_CANDIDATES = 120
+
+
+def keep_golden(source: ImageSource, rows: IntArray, run: RunFolder) -> None:
+    """Copy some encoded images of `rows` into the run folder, as candidates for golden cases.
+
+    They come from val_select, spread over its rows; a file is named by its place and its label.
+    """
+    chosen = (
+        rows[np.unique(np.linspace(0, len(rows) - 1, GOLDEN_CANDIDATES).astype(np.int64))]
+        if len(rows)
+        else rows
+    )
+    for place, row in enumerate(chosen.tolist()):
+        write_bytes(run.golden / f"{place:03d}-{source.labels[row]}", source.read(row))
+
+
+def pack_bundle(record: RunRecord, policy: Policy, report: Report | None, run: RunFolder) -> BundleManifest:
+    """Write the run's bundle, in place of an older one.
+
+    `report` is None where val_test is empty: the bundle then states no figures.
+    """
+    certificate = policy.certificate
+    engine, _, precision = (certificate.engine or "").partition("/")
+    draft = BundleDraft(
+        name=record.name,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        task=record.task,
+        classes=record.classes,
+        stages=tuple(
+            StageDraft(
+                models={precision: run.onnx(name)},
+                preprocess=stage.preprocess,
+                output=stage.output,
+                macs=stage.macs,
+                parameters=stage.parameters,
+            )
+            for name, stage in zip("ab", record.stages, strict=False)
+        ),
+        certificates=(
+            CertificateEntry(
+                engine=engine, precision=precision, certificate=certificate, operating_point=policy.point
+            ),
+        ),
+        golden_candidates=_candidates(run),
+        provenance=record.provenance,
+        evaluation={} if report is None else evaluation(report),
+        extra=_metrics(run),
+    )
+    return write_bundle(draft, run.bundle, replace=True)
+
+
+def evaluation(report: Report) -> dict[str, float]:
+    """The report's figures by name, with `_low` and `_high` beside those that have an interval."""
+    figures = {"images": float(report.n), "units": float(report.units)}
+    for measured in report.measurements:
+        for suffix, value in (("", measured.value), ("_low", measured.low), ("_high", measured.high)):
+            if value is not None:
+                figures[measured.metric + suffix] = value
+    return figures
+
+
+def _candidates(run: RunFolder) -> Sequence[GoldenCandidate]:
+    files = sorted(run.golden.iterdir()) if run.golden.is_dir() else []
+    return [GoldenCandidate(file.read_bytes(), int(file.name.partition("-")[2])) for file in files]
+
+
+def _metrics(run: RunFolder) -> dict[str, FileSource]:
+    files: list[Path] = sorted(run.metrics.iterdir()) if run.metrics.is_dir() else []
+    return {f"metrics/{file.name}": file for file in files if file.suffix in (".png", ".csv", ".json")}

@@ -1,0 +1,75 @@
+"""The outcome of a run in plain words, for the end of the terminal's output."""
+
+from __future__ import annotations
+
+from trainer.certification import Policy
+from trainer.evaluate import Measurement, Report
+from trainer.run_folder import RunFolder
+from trainer.run_record import RunRecord
+
+
+def closing_lines(
+    record: RunRecord, policy: Policy, report: Report | None, run: RunFolder
+) -> tuple[str, ...]:
+    """Certificate, figures on val_test, and where to look; a line each."""
+    return (
+        policy.certificate.sentence(),
+        *_coverage_note(policy),
+        *(("val_test is empty: nothing was measured on images never seen.",) if report is None else ()),
+        *(_figures(record, report) if report is not None else ()),
+        f"Picture: {run.metrics / 'risk_coverage_curve.png'}",
+        f"Bundle: {run.bundle}",
+    )
+
+
+def _coverage_note(policy: Policy) -> tuple[str, ...]:
+    certificate = policy.certificate
+    if not certificate.feasible:
+        return ("The bundle is valid and abstains on every image.",)
+    if certificate.meets_coverage:
+        return ()
+    return (f"It answers {100 * certificate.coverage:.1f} % of the images, less than was asked for.",)
+
+
+def _figures(record: RunRecord, report: Report) -> tuple[str, ...]:
+    lines = [f"On {report.n:,} images of {report.split}, never seen before:"]
+    lines.append(
+        f"  answered {percent(report['coverage'])}, wrong among them {percent(report['selective_error'], 2)}"
+    )
+    if len(record.stages) == 2:
+        share = 100 * record.costs[0] / record.costs[1] if record.costs[1] else float("nan")
+        lines.append(
+            f"  stage A gives {percent(report['stage_a_share'])} of the answers, at {share:.0f} % of the "
+            "compute of stage B"
+        )
+    if len(record.classes) == 2:
+        lines.append(
+            f"  forced to answer everything: MCC {number(report['forced_mcc'])}, accuracy "
+            f"{percent(report['forced_accuracy'])}; of the answered {record.classes[1]!r} "
+            f"{percent(report['answered_recall_1'])} are recognised"
+        )
+    else:
+        lines.append(
+            f"  forced to answer everything: accuracy {percent(report['forced_accuracy'])}, MCC "
+            f"{number(report['forced_mcc'])}"
+        )
+    return tuple(lines)
+
+
+def percent(measured: Measurement, digits: int = 1) -> str:
+    """`79.3 % (77.1 to 81.2)`, or `undefined`."""
+    if measured.value is None:
+        return "undefined"
+    text = f"{100 * measured.value:.{digits}f} %"
+    if measured.low is None or measured.high is None:
+        return text
+    return f"{text} ({100 * measured.low:.{digits}f} to {100 * measured.high:.{digits}f})"
+
+
+def number(measured: Measurement) -> str:
+    """`.962 (.951 to .972)`, or `undefined`."""
+    if measured.value is None:
+        return "undefined"
+    if measured.low is None or measured.high is None:
+        return f"{measured.value:.3f}"
+    return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"

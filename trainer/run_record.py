@@ -1,0 +1,70 @@
+"""What a run was made of, kept in run.json, so that every later step works without model or source."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bundle.manifest import Provenance
+from bundle.outputs import OutputKind
+from bundle.preprocess import PreprocessSpec
+from trainer.promise import PromiseConfig
+from trainer.run_folder import RunError, RunFolder, read_json, write_json
+
+LIBRARIES = ("demur", "numpy", "onnxruntime", "pillow", "scipy", "torch")
+
+
+class StageRecord(BaseModel):
+    """One stage of the cascade."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preprocess: PreprocessSpec
+    output: OutputKind = "logits"
+    macs: float
+    """Multiply-accumulates an image."""
+    parameters: int
+
+
+class RunRecord(BaseModel):
+    """One run, in the order A, B of its stages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    task: str
+    classes: tuple[str, ...]
+    stages: tuple[StageRecord, ...]
+    promise: PromiseConfig
+    provenance: Provenance
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        return tuple(stage.macs for stage in self.stages)
+
+
+def write_record(record: RunRecord, run: RunFolder) -> None:
+    write_json(run.record, record.model_dump(mode="json"))
+
+
+def read_record(run: RunFolder) -> RunRecord:
+    """The record of a finished run; `RunError` where the folder holds none, or a broken one."""
+    path = run.need(run.record, "demur train")
+    try:
+        return RunRecord.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path} is damaged at {field}: {first['msg']}") from None
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that took part, so far as they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,139 @@
+"""Train both stages and export them: B first, then A, which learns from B as well as from the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bundle.preprocess import PreprocessSpec
+from calibration.scores import IntArray
+from trainer.batches import LabelledPixels
+from trainer.data.pixels import Pixels
+from trainer.export import export_onnx
+from trainer.loop import FitResult, StepProgress, fit
+from trainer.models import StageModel, build_model, macs, n_parameters
+from trainer.progress import RunConsole
+from trainer.recipe import Recipe, StageRecipe
+from trainer.run_folder import RunFolder, write_csv
+from trainer.run_record import StageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What training may see: the rows of two splits, and nothing of the other two."""
+
+    pixels: Pixels
+    """One array a stage, in the order A, B"""
+    labels: IntArray
+    """[n], of all rows"""
+    train: IntArray
+    val_select: IntArray
+    n_classes: int
+
+    def rows(self, stage: int, rows: IntArray) -> LabelledPixels:
+        """Pixels at one stage's input size."""
+        chosen = np.ascontiguousarray(self.pixels.arrays[stage][rows])
+        return LabelledPixels(torch.from_numpy(chosen), torch.from_numpy(self.labels[rows]))
+
+
+def preprocessing(stage: StageRecipe) -> PreprocessSpec:
+    return PreprocessSpec(height=stage.image_size, width=stage.image_size)
+
+
+def train_stages(
+    data: TrainingData, recipe: Recipe, seed: int, run: RunFolder, console: RunConsole
+) -> tuple[StageRecord, StageRecord]:
+    """Fit B, then A with B as its teacher, and export both; returns their records in the order A, B.
+
+    Leaves metrics.csv, the weights as safetensors and both ONNX files. Both see the same augmented
+    views, made at B's input size; A is selected on pixels of its own size, as it will be served.
+    """
+    train = data.rows(1, data.train)
+    fitted_b = _fit_stage("B", 1, recipe.stage_b, train, data, None, seed, run, console)
+    fitted_a = _fit_stage("A", 0, recipe.stage_a, train, data, fitted_b.model, seed, run, console)
+    _write_metrics({"B": fitted_b, "A": fitted_a}, run)
+    _write_weights({"stage_a": fitted_a.model, "stage_b": fitted_b.model}, run)
+    with console.bar("Exporting to ONNX", 2, "models") as bar:
+        record_a = _export("a", fitted_a.model, recipe.stage_a, run)
+        bar.advance(1)
+        record_b = _export("b", fitted_b.model, recipe.stage_b, run)
+        bar.advance(1)
+    return record_a, record_b
+
+
+def _export(name: str, model: StageModel, recipe: StageRecipe, run: RunFolder) -> StageRecord:
+    spec = preprocessing(recipe)
+    export_onnx(model, spec.size, run.onnx(name))
+    return StageRecord(preprocess=spec, macs=macs(model, spec.height), parameters=n_parameters(model))
+
+
+def _fit_stage(
+    name: str,
+    stage: int,
+    recipe: StageRecipe,
+    train: LabelledPixels,
+    data: TrainingData,
+    teacher: StageModel | None,
+    seed: int,
+    run: RunFolder,
+    console: RunConsole,
+) -> FitResult:
+    model = build_model(recipe.model, recipe.image_size, data.n_classes, seed=seed)
+    spec = preprocessing(recipe)
+    title = f"Training stage {name}"
+    with console.bar(title, recipe.loop.epochs * len(data.train)) as bar:
+
+        def show(progress: StepProgress) -> None:
+            batch = recipe.loop.batch_size
+            bar.at(progress.step * batch, progress.steps * batch, f"{title}, epoch {progress.epoch}")
+
+        result = fit(
+            model,
+            train,
+            data.rows(stage, data.val_select),
+            (spec.mean, spec.std),
+            recipe.loop,
+            teacher=teacher,
+            on_step=show,
+            out=run.stage(name.lower()),
+        )
+        bar.finish(f"{title}, {len(result.history)} epochs")
+    best = result.history[result.best_epoch - 1]
+    console.note(
+        f"Stage {name}, best of {len(result.history)} epochs on val_select: accuracy "
+        f"{100 * best.accuracy:.2f} %, balanced MCC {best.balanced_mcc:.3f}, AUGRC x 1000 "
+        f"{1000 * best.augrc:.2f}; {n_parameters(model):,} weights, {macs(model, spec.height) / 1e6:,.0f} "
+        f"million multiply-accumulates an image"
+    )
+    if result.shortened:
+        console.note(
+            f"Stage {name} trained on a shortened plan to keep to its {recipe.loop.time_budget_s:.0f} s; "
+            "another run may differ in the last digits"
+        )
+    return result
+
+
+def _write_metrics(results: dict[str, FitResult], run: RunFolder) -> None:
+    """metrics.csv: a row an epoch of each stage, with no times, so that a seed repeats the file."""
+    rows = [
+        {"stage": name, **metrics.row(), "kept": metrics.epoch == result.best_epoch}
+        for name, result in results.items()
+        for metrics in result.history
+    ]
+    write_csv(run.training_metrics, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _write_weights(models: dict[str, StageModel], run: RunFolder) -> None:
+    """model_best.safetensors (everything but the gates) and gate_best.safetensors."""
+    tensors: dict[str, Tensor] = {
+        f"{stage}.{name}": tensor.detach().contiguous()
+        for stage, model in models.items()
+        for name, tensor in model.state_dict().items()
+    }
+    gates = {name: tensor for name, tensor in tensors.items() if name.split(".")[1] == "gate"}
+    save_file({name: t for name, t in tensors.items() if name not in gates}, run.model_weights)
+    save_file(gates, run.gate_weights)
