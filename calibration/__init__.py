@@ -49,8 +49,17 @@ if TYPE_CHECKING:
     from calibration.fixed_sequence import (
         certify,
     )
+    from calibration.group_betting import (
+        certify_group_means,
+    )
     from calibration.groups import (
         intra_group_correlation,
+    )
+    from calibration.joint import (
+        JointCertificate,
+        SliceReport,
+        certify_answers,
+        certify_slices,
     )
     from calibration.ledger import (
         DeltaExhausted,
@@ -71,9 +80,24 @@ if TYPE_CHECKING:
     from calibration.planning import (
         plan_thresholds,
     )
+    from calibration.risk_control import (
+        RiskControl,
+        conformal_risk_control,
+        learn_then_test,
+        rcps,
+        sgr,
+    )
     from calibration.scores import (
         ScoreTable,
         StageOutputs,
+    )
+    from calibration.scrc import (
+        ScrcI,
+        ScrcT,
+    )
+    from calibration.several_risks import (
+        RiskLadder,
+        certify_several,
     )
 
 _HOMES = {
@@ -110,7 +134,14 @@ _HOMES = {
         "decide",
     ),
     "calibration.fixed_sequence": ("certify",),
+    "calibration.group_betting": ("certify_group_means",),
     "calibration.groups": ("intra_group_correlation",),
+    "calibration.joint": (
+        "JointCertificate",
+        "SliceReport",
+        "certify_answers",
+        "certify_slices",
+    ),
     "calibration.ledger": (
         "DeltaExhausted",
         "Ledger",
@@ -128,9 +159,24 @@ _HOMES = {
         "selective_risk_at",
     ),
     "calibration.planning": ("plan_thresholds",),
+    "calibration.risk_control": (
+        "RiskControl",
+        "conformal_risk_control",
+        "learn_then_test",
+        "rcps",
+        "sgr",
+    ),
     "calibration.scores": (
         "ScoreTable",
         "StageOutputs",
+    ),
+    "calibration.scrc": (
+        "ScrcI",
+        "ScrcT",
+    ),
+    "calibration.several_risks": (
+        "RiskLadder",
+        "certify_several",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -140,12 +186,18 @@ __all__ = [
     "Certificate",
     "Decision",
     "DeltaExhausted",
+    "JointCertificate",
     "Ledger",
     "LedgerEntry",
     "LedgerError",
     "OperatingPoint",
+    "RiskControl",
+    "RiskLadder",
     "RiskTarget",
     "ScoreTable",
+    "ScrcI",
+    "ScrcT",
+    "SliceReport",
     "StageOutputs",
     "StageRule",
     "answers",
@@ -156,10 +208,15 @@ __all__ = [
     "brier",
     "cascade_usage",
     "certify",
+    "certify_answers",
     "certify_cascade",
     "certify_each_stage",
+    "certify_group_means",
+    "certify_several",
+    "certify_slices",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "conformal_risk_control",
     "decide",
     "dkw_band",
     "dkw_margin",
@@ -168,6 +225,7 @@ __all__ = [
     "hoeffding_bentkus_p_value",
     "hoeffding_bentkus_upper",
     "intra_group_correlation",
+    "learn_then_test",
     "mcc",
     "most_errors",
     "nll",
@@ -175,8 +233,10 @@ __all__ = [
     "plan_thresholds",
     "randomised_binomial_p_value",
     "randomised_clopper_pearson_upper",
+    "rcps",
     "risk_coverage_curve",
     "selective_risk_at",
+    "sgr",
     "wsr_betting_upper",
 ]
 

@@ -19,16 +19,10 @@ from numpy.typing import ArrayLike
 from calibration.bounds import clopper_pearson_lower
 from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import answers
-from calibration.fixed_sequence import (
-    coverage_bound,
-    infeasible,
-    last_before_failure,
-    passes,
-    proven_risk,
-    testable,
-)
+from calibration.fixed_sequence import last_before_failure, passes, testable
 from calibration.groups import Unit, independent_units
 from calibration.inputs import read_confidence, read_errors, read_scores
+from calibration.issuing import Issuer, coverage_bound, proven_risk
 from calibration.planning import fit_error_curve
 from calibration.scores import BoolArray, FloatArray, IntArray
 from calibration.shortfall import describe_shortfall
@@ -197,7 +191,7 @@ def certify_cascade(
     units = independent_units(len(scores), groups, unit, seed, max_group_size)
     scores = scores.take(units.rows)
     n = len(scores)
-    name = "exact fixed sequence, cascade as one policy"
+    issuer = Issuer("exact fixed sequence, cascade as one policy", target, units, split_digest, engine)
     answered, errors = np.zeros(len(pairs), dtype=np.int64), np.zeros(len(pairs), dtype=np.int64)
     entry, wrong_at_entry = np.full(n, len(pairs)), np.zeros(n, dtype=np.bool_)
     for index, pair in enumerate(pairs):
@@ -217,28 +211,15 @@ def certify_cascade(
             target,
             units.name,
         )
-        return infeasible(name, target, units, needed, split_digest=split_digest, engine=engine)
+        return issuer.infeasible(needed)
     chosen = int(tested[last])
     m, k = int(answered[chosen]), int(errors[chosen])
-    return Certificate(
-        feasible=True,
-        meets_coverage=m / n >= target.min_coverage,
-        method=name,
-        kind="pac",
-        population=units.population,
-        alpha=target.alpha,
-        delta=target.delta,
-        n=n,
-        answered=m,
-        errors=k,
-        threshold=(float(pairs[chosen, 0]), float(pairs[chosen, 1])),
+    return issuer.feasible(
+        (float(pairs[chosen, 0]), float(pairs[chosen, 1])),
+        m,
+        k,
         risk_upper_bound=proven_risk(m, k, target, last == len(tested) - 1),
-        coverage=m / n,
         coverage_lower_bound=_path_coverage_bound(pairs, m, n, target.delta),
-        split_digest=split_digest,
-        engine=engine,
-        seed=units.seed,
-        images=units.images if units.images != n else None,
     )
 
 

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from calibration.cascade import CascadeScores
 from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import answers
-from calibration.fixed_sequence import certify, infeasible
-from calibration.groups import Unit, Units, independent_units
+from calibration.fixed_sequence import certify
+from calibration.groups import Unit, independent_units
+from calibration.issuing import Issuer
 
 
 def certify_each_stage(
@@ -47,33 +48,17 @@ def certify_each_stage(
     stage_a = certify(scores.confidence_a, scores.wrong_a, thresholds_a, half)
     left = ~answers(scores.confidence_a, _scalar(stage_a))
     stage_b = certify(scores.confidence_b[left], scores.wrong_b[left], thresholds_b, half)
+    issuer = Issuer("exact fixed sequence, each stage at delta / 2", target, units, split_digest, engine)
     if not (stage_a.feasible or stage_b.feasible):
-        reasons = f"stage A: {stage_a.needed}; stage B: {stage_b.needed}"
-        return infeasible(_METHOD, target, units, reasons, split_digest=split_digest, engine=engine)
+        return issuer.infeasible(f"stage A: {stage_a.needed}; stage B: {stage_b.needed}")
     m = stage_a.answered + stage_b.answered
-    return Certificate(
-        feasible=True,
-        meets_coverage=m / n >= target.min_coverage,
-        method=_METHOD,
-        kind="pac",
-        population=units.population,
-        alpha=target.alpha,
-        delta=target.delta,
-        n=n,
-        answered=m,
-        errors=stage_a.errors + stage_b.errors,
-        threshold=(_or_infinity(stage_a), _or_infinity(stage_b)),
+    return issuer.feasible(
+        (_or_infinity(stage_a), _or_infinity(stage_b)),
+        m,
+        stage_a.errors + stage_b.errors,
         risk_upper_bound=max(stage.risk_upper_bound or 0.0 for stage in (stage_a, stage_b)),
-        coverage=m / n,
         coverage_lower_bound=_coverage_bound(m, n, target.delta),
-        split_digest=split_digest,
-        engine=engine,
-        seed=units.seed,
-        images=_images(units),
     )
-
-
-_METHOD = "exact fixed sequence, each stage at delta / 2"
 
 
 def _scalar(certificate: Certificate) -> float | None:
@@ -83,10 +68,6 @@ def _scalar(certificate: Certificate) -> float | None:
 def _or_infinity(certificate: Certificate) -> float:
     threshold = _scalar(certificate)
     return math.inf if threshold is None else threshold
-
-
-def _images(units: Units) -> int | None:
-    return units.images if units.images != len(units.rows) else None
 
 
 def _coverage_bound(answered: int, n: int, delta: float) -> float:

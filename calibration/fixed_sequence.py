@@ -10,25 +10,19 @@ most delta; no correction for the number of thresholds is needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.bounds import (
-    clopper_pearson_upper,
-    dkw_margin,
-    milestones,
-    most_errors,
-    randomised_binomial_p_value,
-    randomised_clopper_pearson_upper,
-)
+from calibration.bounds import milestones, most_errors, randomised_binomial_p_value
 from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import answers
-from calibration.groups import Unit, Units, independent_units
+from calibration.groups import Unit, independent_units
 from calibration.inputs import read_scores, read_thresholds
+from calibration.issuing import Issuer, proven_risk
 from calibration.scores import BoolArray, FloatArray, IntArray
 from calibration.shortfall import describe_shortfall
 
@@ -173,85 +167,21 @@ def certify(
         uniform = float(np.random.default_rng([seed, 1]).random())
     walk = Walk(steps, *count(scores, wrong, steps))
     last = last_before_failure(passes(walk.answered, walk.errors, target, uniform))
-    name = f"exact fixed sequence, {method}"
+    if uniform is not None:
+        units = replace(units, seed=seed)
+    issuer = Issuer(f"exact fixed sequence, {method}", target, units, split_digest, engine)
     if last < 0:
         reachable = len(scores) if grid is None else int(answers(scores, float(grid[-1])).sum())
-        needed = describe_shortfall(scores, wrong, reachable, walk.answered, walk.errors, target, units.name)
-        return infeasible(name, target, units, needed, split_digest=split_digest, engine=engine)
+        return issuer.infeasible(
+            describe_shortfall(scores, wrong, reachable, walk.answered, walk.errors, target, units.name)
+        )
     threshold = float(walk.thresholds[last])
     # Counted again by the rule that decides online: the certificate is about that rule.
     chosen = answers(scores, threshold)
     answered, mistakes = int(chosen.sum()), int((chosen & wrong).sum())
-    share = answered / len(scores)
-    return Certificate(
-        feasible=True,
-        meets_coverage=share >= target.min_coverage,
-        method=name,
-        kind="pac",
-        population=units.population,
-        alpha=target.alpha,
-        delta=target.delta,
-        n=len(scores),
-        answered=answered,
-        errors=mistakes,
-        threshold=threshold,
+    return issuer.feasible(
+        threshold,
+        answered,
+        mistakes,
         risk_upper_bound=proven_risk(answered, mistakes, target, last == len(steps) - 1, uniform),
-        coverage=share,
-        coverage_lower_bound=coverage_bound(answered, len(scores), target.delta),
-        split_digest=split_digest,
-        engine=engine,
-        seed=seed if uniform is not None else units.seed,
-        images=units.images if units.images != len(scores) else None,
-    )
-
-
-def proven_risk(
-    answered: int, errors: int, target: RiskTarget, all_passed: bool, uniform: float | None = None
-) -> float:
-    """The risk bound that a walk has proven with confidence 1 - delta."""
-    if not all_passed:
-        return target.alpha
-    if uniform is None:
-        bound = clopper_pearson_upper(errors, answered, target.delta)
-    else:
-        bound = randomised_clopper_pearson_upper(errors, answered, target.delta, uniform)
-    return min(float(bound), target.alpha)
-
-
-def coverage_bound(answered: int, n: int, delta: float) -> float:
-    """Lower bound of the coverage at a threshold that was chosen on the same n units (DKW)."""
-    return max(0.0, answered / n - dkw_margin(n, min(delta, 0.5))) if n else 0.0
-
-
-def infeasible(
-    method: str,
-    target: RiskTarget,
-    units: Units,
-    needed: str,
-    *,
-    split_digest: str | None,
-    engine: str | None,
-) -> Certificate:
-    """A certificate of a policy that abstains on everything, saying why."""
-    n = len(units.rows)
-    return Certificate(
-        feasible=False,
-        meets_coverage=False,
-        method=method,
-        kind="pac",
-        population=units.population,
-        alpha=target.alpha,
-        delta=target.delta,
-        n=n,
-        answered=0,
-        errors=0,
-        threshold=None,
-        risk_upper_bound=None,
-        coverage=0.0,
-        coverage_lower_bound=0.0,
-        split_digest=split_digest,
-        engine=engine,
-        needed=needed,
-        seed=units.seed,
-        images=units.images if units.images != n else None,
     )

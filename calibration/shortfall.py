@@ -10,7 +10,7 @@ from calibration.bounds import binomial_p_value, fewest_answered
 from calibration.certificate import RiskTarget
 from calibration.scores import BoolArray, FloatArray, IntArray
 
-_LADDER = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+_LADDER = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Risks that a person would promise."""
 
 _STARTS = 8
@@ -82,15 +82,15 @@ def _would_pass(answered: int, risk: float, target: RiskTarget) -> bool:
     return errors < answered and float(binomial_p_value(errors, answered, target.alpha)) <= target.delta
 
 
-def smallest_alpha(confidence: FloatArray, wrong: BoolArray, delta: float) -> float | None:
-    """The smallest risk of a short list that one of the first starts of a walk proves on these units [n].
+def smallest_alpha(confidence: FloatArray, wrong: BoolArray, above: float, delta: float) -> float | None:
+    """The smallest risk of a short list, larger than `above`, that a start of a walk proves on units [n].
 
     Found by looking at the labels, so it is a hint for the next target, not a promise.
     """
     n = len(confidence)
     mistakes = np.cumsum(wrong[np.argsort(-confidence, kind="stable")])
     allowed = np.arange(_STARTS)
-    for alpha in _LADDER:
+    for alpha in (risk for risk in _LADDER if risk > above):
         starts = fewest_answered(allowed, alpha, delta)
         possible = starts <= n
         if (mistakes[starts[possible] - 1] <= allowed[possible]).any():
@@ -99,7 +99,7 @@ def smallest_alpha(confidence: FloatArray, wrong: BoolArray, delta: float) -> fl
 
 
 def _instead(confidence: FloatArray, wrong: BoolArray, target: RiskTarget) -> str:
-    alpha = smallest_alpha(confidence, wrong, target.delta)
-    if alpha is None or alpha <= target.alpha:
+    alpha = smallest_alpha(confidence, wrong, target.alpha, target.delta)
+    if alpha is None:
         return "no other risk up to 0.5 could be certified on these labels"
     return f"the smallest risk that could be certified on these labels now is alpha = {alpha:g}"

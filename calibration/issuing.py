@@ -1,0 +1,103 @@
+"""Writing the certificate of a finished test: what every exact method fills in alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calibration.bounds import clopper_pearson_upper, dkw_margin, randomised_clopper_pearson_upper
+from calibration.certificate import Certificate, RiskTarget
+from calibration.groups import Units
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """What is known before the outcome."""
+
+    method: str
+    target: RiskTarget
+    units: Units
+    split_digest: str | None
+    engine: str | None
+
+    def feasible(
+        self,
+        threshold: float | tuple[float, ...],
+        answered: int,
+        errors: int,
+        *,
+        risk_upper_bound: float,
+        coverage_lower_bound: float | None = None,
+    ) -> Certificate:
+        """The certificate of a proven threshold; without a coverage bound, `coverage_bound` is used."""
+        n = len(self.units.rows)
+        if coverage_lower_bound is None:
+            coverage_lower_bound = coverage_bound(answered, n, self.target.delta)
+        return Certificate(
+            feasible=True,
+            meets_coverage=answered / n >= self.target.min_coverage,
+            method=self.method,
+            kind="pac",
+            population=self.units.population,
+            alpha=self.target.alpha,
+            delta=self.target.delta,
+            n=n,
+            answered=answered,
+            errors=errors,
+            threshold=threshold,
+            risk_upper_bound=risk_upper_bound,
+            coverage=answered / n,
+            coverage_lower_bound=coverage_lower_bound,
+            split_digest=self.split_digest,
+            engine=self.engine,
+            seed=self.units.seed,
+            images=self._images(),
+        )
+
+    def infeasible(self, needed: str) -> Certificate:
+        """The certificate of a policy that abstains on everything, saying why."""
+        return Certificate(
+            feasible=False,
+            meets_coverage=False,
+            method=self.method,
+            kind="pac",
+            population=self.units.population,
+            alpha=self.target.alpha,
+            delta=self.target.delta,
+            n=len(self.units.rows),
+            answered=0,
+            errors=0,
+            threshold=None,
+            risk_upper_bound=None,
+            coverage=0.0,
+            coverage_lower_bound=0.0,
+            split_digest=self.split_digest,
+            engine=self.engine,
+            needed=needed,
+            seed=self.units.seed,
+            images=self._images(),
+        )
+
+    def _images(self) -> int | None:
+        return self.units.images if self.units.images != len(self.units.rows) else None
+
+
+def proven_risk(
+    answered: int, errors: int, target: RiskTarget, all_passed: bool, uniform: float | None = None
+) -> float:
+    """The risk bound that a walk has proven with confidence 1 - delta.
+
+    alpha where the walk ended by a failure. Where every step passed, the same fixed sequence goes on
+    at the last step with smaller and smaller alpha, down to its Clopper-Pearson bound.
+    """
+    if not all_passed:
+        return target.alpha
+    if uniform is None:
+        bound = clopper_pearson_upper(errors, answered, target.delta)
+    else:
+        bound = randomised_clopper_pearson_upper(errors, answered, target.delta, uniform)
+    return min(float(bound), target.alpha)
+
+
+def coverage_bound(answered: int, n: int, delta: float) -> float:
+    """Lower bound of the coverage at a threshold that was chosen on the same n units (DKW)."""
+    return max(0.0, answered / n - dkw_margin(n, min(delta, 0.5))) if n else 0.0
