@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,9 +16,8 @@ from numpy.typing import NDArray
 from bundle.decode import DecodeLimits, ImageError, decode
 from bundle.preprocess import PreprocessSpec, decode_target, resize
 from trainer.data.images import DataError, ImageSource
+from trainer.data.passes import each_row
 
-CHUNK = 64
-"""Images that one thread decodes before it hands them over."""
 CACHE_FORMAT = 1
 
 
@@ -100,27 +96,18 @@ def _fill(
     content = [""] * len(source)
     faults: dict[int, str] = {}
 
-    def work(rows: range) -> int:
-        for row in rows:
-            try:
-                encoded = source.read(row)
-                content[row] = hashlib.sha256(encoded).hexdigest()
-                pixels = decode(encoded, limits, target)
-            except (ImageError, DataError) as fault:
-                faults[row] = str(fault)
-                continue
-            for array, spec in zip(arrays, specs, strict=True):
-                array[row] = resize(pixels, spec)
-        return len(rows)
+    def work(row: int) -> None:
+        try:
+            encoded = source.read(row)
+            content[row] = hashlib.sha256(encoded).hexdigest()
+            pixels = decode(encoded, limits, target)
+        except (ImageError, DataError) as fault:
+            faults[row] = str(fault)
+            return
+        for array, spec in zip(arrays, specs, strict=True):
+            array[row] = resize(pixels, spec)
 
-    chunks = (range(start, min(start + CHUNK, len(source))) for start in range(0, len(source), CHUNK))
-    threads = workers or min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        # A few chunks at a time and in order: reading stays sequential and memory bounded.
-        while batch := list(islice(chunks, 4 * threads)):
-            for done in pool.map(work, batch):
-                if advance is not None:
-                    advance(done)
+    each_row(len(source), work, workers=workers, advance=advance)
     return tuple(content), dict(sorted(faults.items()))
 
 

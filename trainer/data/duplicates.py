@@ -1,0 +1,109 @@
+"""Copies and near-copies of images, by fingerprint: leaks where they lie in different groups or splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.decode import ImageError, decode
+from calibration.scores import IntArray
+from trainer.data.images import DataError, ImageSource
+from trainer.data.passes import each_row
+from trainer.data.perceptual import THUMB, fingerprint
+
+NEAR_BITS = 8
+"""Of 64: differing bits up to which two pictures are compared further."""
+NEAR_CORRELATION = 0.99
+"""Correlation of their thumbnails from which such pictures are near-copies."""
+MOST_COMPARED = 60_000
+"""Images compared pair by pair; of a larger source, an evenly spaced sample."""
+BLOCK = 1_024
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What is kept of every image to find its copies."""
+
+    bits: NDArray[np.uint64]
+    """[n], difference hashes"""
+    thumbs: NDArray[np.float32]
+    """[n, THUMB * THUMB]"""
+    content: NDArray[np.str_]
+    """[n], sha256 of the encoded bytes"""
+    faults: dict[int, str]
+    """Row -> why it could not be decoded; its fingerprint is empty"""
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+
+def fingerprints(
+    source: ImageSource, *, workers: int | None = None, advance: Callable[[int], None] | None = None
+) -> Fingerprints:
+    """Decode every image, small, and keep its fingerprint; `advance` hears how many were just done."""
+    n = len(source)
+    bits = np.zeros(n, dtype=np.uint64)
+    thumbs = np.zeros((n, THUMB * THUMB), dtype=np.float32)
+    content = [""] * n
+    faults: dict[int, str] = {}
+
+    def work(row: int) -> None:
+        try:
+            encoded = source.read(row)
+            content[row] = hashlib.sha256(encoded).hexdigest()
+            found = fingerprint(decode(encoded, target=(4 * THUMB, 4 * THUMB)))
+        except (ImageError, DataError) as fault:
+            faults[row] = str(fault)
+            return
+        bits[row], thumbs[row] = found.bits, found.thumb
+
+    each_row(n, work, workers=workers, advance=advance)
+    return Fingerprints(bits, thumbs, np.array(content, dtype=np.str_), dict(sorted(faults.items())))
+
+
+def exact_copies(prints: Fingerprints) -> list[IntArray]:
+    """Sets of rows whose encoded bytes are equal, each ascending; the largest set first."""
+    order = np.argsort(prints.content, kind="stable")
+    ordered = prints.content[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    sets = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1 and prints.content[rows[0]]]
+    return sorted(sets, key=lambda rows: (-len(rows), int(rows[0])))
+
+
+def near_copies(prints: Fingerprints, units: NDArray[np.int64]) -> IntArray:
+    """Pairs of near-copies in different units, int64 [pairs, 2]; `units` [n] numbers the groups.
+
+    Copies are near-copies too. Pictures without structure (one flat grey) take no part.
+    """
+    rows = np.flatnonzero(prints.thumbs.any(axis=1))
+    if len(rows) > MOST_COMPARED:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST_COMPARED).astype(int)]
+    found = list(_candidate_blocks(prints.bits[rows], units[rows]))
+    if not found:
+        return np.zeros((0, 2), dtype=np.int64)
+    pairs = rows[np.concatenate(found)]
+    alike = np.concatenate(
+        [
+            (prints.thumbs[part[:, 0]] * prints.thumbs[part[:, 1]]).sum(axis=1) >= NEAR_CORRELATION
+            for part in np.array_split(pairs, max(1, len(pairs) // 100_000))
+        ]
+    )
+    return np.asarray(pairs[alike], dtype=np.int64)
+
+
+def _candidate_blocks(bits: NDArray[np.uint64], units: NDArray[np.int64]) -> Iterator[IntArray]:
+    """Pairs (i < j) of different units whose hashes differ in few bits, block by block."""
+    for start in range(0, len(bits), BLOCK):
+        stop = min(start + BLOCK, len(bits))
+        for other in range(start, len(bits), 8 * BLOCK):
+            end = min(other + 8 * BLOCK, len(bits))
+            near = np.bitwise_count(bits[start:stop, None] ^ bits[None, other:end]) <= NEAR_BITS
+            one, two = np.nonzero(near)
+            one, two = one + start, two + other
+            kept = (one < two) & (units[one] != units[two])
+            if kept.any():
+                yield np.stack([one[kept], two[kept]], axis=1)

@@ -1,0 +1,131 @@
+"""Metadata that gives the label away, by its value or by being there at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from calibration.scores import BoolArray, FloatArray, IntArray
+from trainer.data.annotate import is_present
+from trainer.data.images import UNLABELLED, Column, ImageSource
+
+TELLING = 0.5
+"""Informedness from which a column is reported."""
+LEVELS = 64
+"""Texts with more values than this identify images and are not judged by value."""
+BINS = 16
+"""Quantile bins of a numeric column."""
+FEWEST = 20
+"""Labelled images, and present or missing values, below which nothing is judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """One column that predicts the label by itself."""
+
+    column: str
+    by: Literal["value", "missing"]
+    informedness: float
+    """0: tells nothing; 1: gives every label away. For two classes Youden's J of the best rule."""
+    detail: str
+    refused: bool = False
+    """The column is never handed to a model, whatever it tells."""
+
+
+def find_leaks(source: ImageSource) -> list[Leak]:
+    """Columns whose value, or whose missing, predicts the label; the worst first.
+
+    The group column is not judged: a group usually has one label, and splits keep it whole.
+    """
+    known = source.labels != UNLABELLED
+    labels = source.labels[known]
+    classes = len(source.class_names)
+    if len(np.unique(labels)) < 2 or len(labels) < FEWEST:
+        return []
+    leaks = []
+    for name, refused in source.refused.items():
+        leaks += _missing_leak(name, refused.present[known], labels, source.class_names, refused=True)
+    for name, column in source.metadata.items():
+        if name == source.group_column:
+            continue
+        present = is_present(column[known])
+        leaks += _missing_leak(name, present, labels, source.class_names)
+        levels = value_levels(column[known])
+        if levels is not None:
+            strength = informedness(levels, labels, classes)
+            if strength >= TELLING:
+                leaks.append(
+                    Leak(name, "value", strength, _best_level(column[known], levels, labels, source))
+                )
+    return sorted(
+        (leak for leak in leaks if leak.informedness >= TELLING), key=lambda leak: -leak.informedness
+    )
+
+
+def informedness(levels: IntArray, labels: IntArray, classes: int) -> float:
+    """How well the best rule from levels to labels does at equal class frequencies, from 0 to 1.
+
+    Balanced accuracy of the Bayes rule, (1/K) sum over levels of max_k P(level | k), rescaled so that
+    guessing is 0. Classes without an image take no part.
+    """
+    table = np.zeros((int(levels.max()) + 1, classes))
+    np.add.at(table, (levels, labels), 1.0)
+    table = table[:, table.sum(axis=0) > 0]
+    shares: FloatArray = table / table.sum(axis=0)
+    held = table.shape[1]
+    return float((shares.max(axis=1).sum() - 1.0) / (held - 1.0))
+
+
+def value_levels(column: Column) -> IntArray | None:
+    """A column as small whole numbers [n]: each text, each of few numbers, or quantile bins; a missing
+    value is a level of its own. None where the values identify images."""
+    present = is_present(column)
+    values, index = np.unique(column[present], return_inverse=True)
+    if len(values) < 2 or (column.dtype.kind == "U" and len(values) > LEVELS):
+        return None
+    if len(values) > LEVELS:
+        numbers = column[present].astype(np.float64)
+        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1]))
+        index = np.searchsorted(edges, numbers, side="right")
+    levels = np.full(len(column), int(index.max()) + 1, dtype=np.int64)
+    levels[present] = index.reshape(-1)
+    return levels
+
+
+def _missing_leak(
+    name: str, present: BoolArray, labels: IntArray, class_names: tuple[str, ...], *, refused: bool = False
+) -> list[Leak]:
+    if min(int(present.sum()), int((~present).sum())) < FEWEST:
+        return []
+    strength = informedness(present.astype(np.int64), labels, len(class_names))
+    rates = ", ".join(
+        f"{100 * present[labels == k].mean():.0f} % of {class_name}"
+        for k, class_name in enumerate(class_names)
+        if (labels == k).any()
+    )
+    return [Leak(name, "missing", strength, f"present for {rates}", refused)]
+
+
+def _best_level(column: Column, levels: IntArray, labels: IntArray, source: ImageSource) -> str:
+    """The value that says most: whose class shares differ most, weighted by how often it occurs."""
+    base = np.bincount(labels, minlength=len(source.class_names)) / len(labels)
+
+    def says(level: int) -> float:
+        held = labels[levels == level]
+        shares = np.bincount(held, minlength=len(base)) / len(held)
+        return float(np.abs(shares - base).sum() * np.sqrt(len(held)))
+
+    inside = levels == max(np.unique(levels).tolist(), key=says)
+    counts = np.bincount(labels[inside], minlength=len(base))
+    top = int(counts.argmax())
+    values = column[inside & is_present(column)]
+    shown = _range(values) if len(values) else "missing"
+    share = 100 * counts[top] / counts.sum()
+    return f"where it is {shown}, {share:.0f} % are {source.class_names[top]} ({counts.sum():,} images)"
+
+
+def _range(values: Column) -> str:
+    first, last = values.min(), values.max()
+    return str(first) if first == last else f"{first:.4g} to {last:.4g}"

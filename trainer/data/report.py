@@ -1,0 +1,237 @@
+"""What is in a data set and what is wrong with it: `demur data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from calibration.certificate import RiskTarget
+from calibration.scores import IntArray
+from trainer.data.annotate import is_present
+from trainer.data.duplicates import Fingerprints, exact_copies, fingerprints, near_copies
+from trainer.data.faults import Fault, find_faults
+from trainer.data.images import UNLABELLED, Column, ImageSource, Notice
+from trainer.data.leaks import Leak, find_leaks
+from trainer.splits import Splits, TooFewUnits, make_splits
+
+MOST_SLICES = 12
+"""Values of a column up to which its class balance is told value by value."""
+SLICE_COLUMNS = 8
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The class balance among the images with one value of one column."""
+
+    column: str
+    value: str
+    images: int
+    per_class: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSizes:
+    """How many images a group has."""
+
+    column: str
+    groups: int
+    smallest: int
+    median: float
+    largest: int
+    per_class: tuple[int, ...]
+    """Groups that hold an image of each class"""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Copies and near-copies of images."""
+
+    exact_sets: int
+    exact_images: int
+    """Images beyond the first of each set of equal files"""
+    exact_examples: tuple[str, ...]
+    conflicting_labels: int
+    """Sets of equal files with different labels"""
+    near_images: int
+    """Images with a near-copy in another group (or anywhere, where there are no groups)"""
+    near_examples: tuple[str, ...]
+    near_across_splits: int
+    """Images with a near-copy in another split, as the set would be split by default"""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """One split as the set would be split by default."""
+
+    name: str
+    units: int
+    images: int
+    per_class: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """Everything that `demur data` tells."""
+
+    source: str
+    images: int
+    class_names: tuple[str, ...]
+    per_class: tuple[int, ...]
+    groups: GroupSizes | None
+    slices: tuple[Slice, ...]
+    splits: tuple[SplitPlan, ...]
+    copies: Copies
+    leaks: tuple[Leak, ...]
+    faults: tuple[Fault, ...]
+    notices: tuple[Notice, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = asdict(self)
+        values["faults"] = [fault.to_dict() for fault in self.faults]
+        return values
+
+
+def describe(
+    source: ImageSource,
+    *,
+    target: RiskTarget | None = None,
+    seed: int = 0,
+    advance: Callable[[int], None] | None = None,
+) -> DataReport:
+    """Read and judge a whole source: counts, balance, groups, copies, leaks, faults.
+
+    Decodes every image once, small. `target` and `seed` decide the splits that copies are checked
+    across. `advance` hears how many images were just done.
+    """
+    prints = fingerprints(source, advance=advance)
+    faults = find_faults(source, prints.faults).faults
+    splits = _split(source, prints, target or RiskTarget(), seed)
+    return DataReport(
+        source=source.name,
+        images=len(source),
+        class_names=source.class_names,
+        per_class=_per_class(source, source.labels),
+        groups=_groups(source),
+        slices=tuple(_slices(source)),
+        splits=() if splits is None else tuple(_plan(source, splits)),
+        copies=_copies(source, prints, splits),
+        leaks=tuple(find_leaks(source)),
+        faults=faults,
+        notices=source.notices,
+    )
+
+
+def _per_class(source: ImageSource, labels: IntArray) -> tuple[int, ...]:
+    known = labels[labels != UNLABELLED]
+    return tuple(np.bincount(known, minlength=len(source.class_names)).tolist()) if source.labelled else ()
+
+
+def _groups(source: ImageSource) -> GroupSizes | None:
+    if source.groups is None or source.group_column is None:
+        return None
+    sizes = np.unique(source.groups, return_counts=True)[1]
+    holding = [len(np.unique(source.groups[source.labels == k])) for k in range(len(source.class_names))]
+    return GroupSizes(
+        column=source.group_column,
+        groups=len(sizes),
+        smallest=int(sizes.min()),
+        median=float(np.median(sizes)),
+        largest=int(sizes.max()),
+        per_class=tuple(holding),
+    )
+
+
+def _slices(source: ImageSource) -> list[Slice]:
+    """Class balance by the values of the columns with the fewest values, and by quarters of numbers."""
+    counted = {name: len(np.unique(column)) for name, column in source.metadata.items()}
+    sliced = [
+        name
+        for name, count in sorted(counted.items(), key=lambda item: item[1])
+        if name != source.group_column and count >= 2 and _can_slice(source.metadata[name], count)
+    ]
+    return [
+        part
+        for name in sliced[:SLICE_COLUMNS]
+        for part in _slices_of(source, name, source.metadata[name], counted[name])
+    ]
+
+
+def _can_slice(column: Column, count: int) -> bool:
+    return count <= MOST_SLICES or column.dtype.kind != "U"
+
+
+def _slices_of(source: ImageSource, name: str, column: Column, count: int) -> list[Slice]:
+    present = is_present(column)
+    parts: list[tuple[str, np.ndarray]] = []
+    if count <= MOST_SLICES:
+        parts = [(str(value), column == value) for value in np.unique(column[present])]
+    else:
+        edges = np.unique(np.quantile(column[present].astype(np.float64), [0.0, 0.25, 0.5, 0.75, 1.0]))
+        quarter = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, max(0, len(edges) - 2))
+        for index in range(max(1, len(edges) - 1)):
+            inside = present & (quarter == index)
+            if inside.any():
+                parts.append((f"{column[inside].min():.4g} to {column[inside].max():.4g}", inside))
+    if not present.all():
+        parts.append(("missing", ~present))
+    return [
+        Slice(name, value, int(rows.sum()), _per_class(source, source.labels[rows])) for value, rows in parts
+    ]
+
+
+def _split(source: ImageSource, prints: Fingerprints, target: RiskTarget, seed: int) -> Splits | None:
+    """The default splits, where every label is usable and there are enough units."""
+    if not source.labelled or (source.labels == UNLABELLED).any():
+        return None
+    try:
+        return make_splits(
+            source.labels, source.groups, target=target, seed=seed, ids=prints.content.tolist()
+        )
+    except TooFewUnits:
+        return None
+
+
+def _plan(source: ImageSource, splits: Splits) -> list[SplitPlan]:
+    return [
+        SplitPlan(name, splits.units[name], len(rows), _per_class(source, source.labels[rows]))
+        for name, rows in splits
+    ]
+
+
+def _copies(source: ImageSource, prints: Fingerprints, splits: Splits | None) -> Copies:
+    exact = exact_copies(prints)
+    units = (
+        np.arange(len(source))
+        if source.groups is None
+        else np.asarray(np.unique(source.groups, return_inverse=True)[1], dtype=np.int64)
+    )
+    near = near_copies(prints, units)
+    crossing = 0
+    if splits is not None and len(near):
+        apart = splits.names[near[:, 0]] != splits.names[near[:, 1]]
+        crossing = len(np.unique(near[apart]))
+    return Copies(
+        exact_sets=len(exact),
+        exact_images=sum(len(rows) - 1 for rows in exact),
+        exact_examples=tuple(
+            " = ".join(source.paths[row] for row in rows[:3].tolist()) for rows in exact[:EXAMPLES]
+        ),
+        conflicting_labels=sum(len(np.unique(source.labels[rows])) > 1 for rows in exact),
+        near_images=len(np.unique(near)),
+        near_examples=tuple(_near_examples(source, near)),
+        near_across_splits=crossing,
+    )
+
+
+def _near_examples(source: ImageSource, near: IntArray) -> list[str]:
+    """The pairs of groups that share most near-copies; without groups, the first pairs of images."""
+    if source.groups is None:
+        return [f"{source.paths[one]} ~ {source.paths[two]}" for one, two in near[:EXAMPLES].tolist()]
+    pairs = [f"{source.groups[one]} ~ {source.groups[two]}" for one, two in near.tolist()]
+    names, counts = np.unique(np.array(pairs, dtype=np.str_), return_counts=True)
+    return [f"{names[i]} ({counts[i]} pairs)" for i in np.argsort(-counts, kind="stable")[:EXAMPLES].tolist()]
