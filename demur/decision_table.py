@@ -1,0 +1,148 @@
+"""Decisions written to a file, a row an image, in the form that its suffix names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from secrets import token_hex
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from calibration.decision import StageName
+
+ROW_GROUP = 8192
+"""Rows that a parquet file gathers before it writes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """The outcome for one image. An image that could not be read is abstained on, and `error` says why."""
+
+    path: str
+    decision: Literal["answer", "abstain"]
+    label: int | None
+    prediction_set: tuple[int, ...] | None
+    probability: float | None
+    """p(label 1), there also when it abstains"""
+    confidence: float | None
+    stage: StageName | None
+    reason: Literal["ambiguous", "atypical", "unreadable"] | None
+    error: str | None
+    probabilities: tuple[float, ...] | None
+    """p of every class; written only where there are more than two"""
+
+
+class RowWriter(Protocol):
+    """Takes rows as they come."""
+
+    def write(self, rows: Sequence[DecisionRow]) -> None: ...
+    def close(self) -> None: ...
+
+
+class UnknownTableFormat(ValueError):
+    """The output file's suffix names no format."""
+
+
+@contextmanager
+def open_table(out: Path, classes: int) -> Iterator[RowWriter]:
+    """A writer of `out`, which comes into being whole at the end, or not at all.
+
+    Raises UnknownTableFormat before anything is done.
+    """
+    if out.suffix not in _WRITERS:
+        raise UnknownTableFormat(f"out is {out.name!r}; its suffix must be one of {', '.join(_WRITERS)}")
+    columns = [field.name for field in fields(DecisionRow) if field.name != "probabilities" or classes > 2]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = out.with_name(f".{out.name}.{token_hex(6)}.partial")
+    try:
+        writer = _WRITERS[out.suffix](scratch, columns)
+        try:
+            yield writer
+        finally:
+            writer.close()
+        with scratch.open("rb") as written:
+            os.fsync(written.fileno())
+        scratch.replace(out)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+_COLUMN_TYPES = {
+    "path": pa.string(),
+    "decision": pa.string(),
+    "label": pa.int64(),
+    "prediction_set": pa.list_(pa.int64()),
+    "probability": pa.float64(),
+    "confidence": pa.float64(),
+    "stage": pa.string(),
+    "reason": pa.string(),
+    "error": pa.string(),
+    "probabilities": pa.list_(pa.float64()),
+}
+
+
+class _ParquetRows:
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._schema = pa.schema([(name, _COLUMN_TYPES[name]) for name in columns])
+        self._writer = pq.ParquetWriter(path, self._schema)
+        self._waiting: list[DecisionRow] = []
+
+    def write(self, rows: Sequence[DecisionRow]) -> None:
+        self._waiting += rows
+        if len(self._waiting) >= ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        if self._waiting:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        columns = {name: [getattr(row, name) for row in self._waiting] for name in self._schema.names}
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+        self._waiting = []
+
+
+class _CsvRows:
+    """Lists are JSON text in their cell; what is missing is an empty cell."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._stream = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._stream)
+        self._columns = columns
+        self._writer.writerow(columns)
+
+    def write(self, rows: Sequence[DecisionRow]) -> None:
+        for row in rows:
+            values = (getattr(row, name) for name in self._columns)
+            self._writer.writerow([json.dumps(v) if isinstance(v, tuple) else v for v in values])
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _JsonLines:
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._stream = path.open("w", encoding="utf-8")
+        self._columns = columns
+
+    def write(self, rows: Sequence[DecisionRow]) -> None:
+        for row in rows:
+            values = asdict(row)
+            self._stream.write(json.dumps({name: values[name] for name in self._columns}) + "\n")
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+_WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = MappingProxyType(
+    {".parquet": _ParquetRows, ".csv": _CsvRows, ".jsonl": _JsonLines}
+)

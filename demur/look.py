@@ -1,0 +1,51 @@
+"""`demur data`: open a source, draw its contact sheet, tell what is in it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from trainer.data.report import describe
+from trainer.data.sheet import contact_sheet
+from trainer.data.source import open_source
+from trainer.data.tables import print_report
+from trainer.progress import RunConsole
+
+
+def look_at(
+    spec: str,
+    *,
+    sheet: Path | None,
+    shape: tuple[int, int],
+    group: str | None,
+    label_column: str | None,
+    image_column: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Report on the source `spec`; `sheet` is where a contact sheet of `shape` (rows, columns) goes.
+
+    With `as_json` the report goes to standard output as JSON, everything else to standard error.
+    """
+    console = RunConsole(Console(stderr=as_json))
+    with console.bar("Opening", 1, unit="sources") as bar:
+        source = open_source(
+            spec,
+            group=group,
+            label_column=label_column,
+            image_column=image_column,
+            on_progress=lambda done, total: bar.at(done, total, "Rendering street scenes"),
+        )
+        bar.finish()
+    if sheet is not None:
+        contact_sheet(source, sheet, rows=shape[0], columns=shape[1], seed=seed)
+        console.note(f"contact sheet: {sheet}")
+    with console.bar("Reading every image", len(source)) as bar:
+        report = describe(source, seed=seed, advance=bar.advance)
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        print_report(report, console.console)
