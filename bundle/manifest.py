@@ -62,6 +62,10 @@ BundlePath = Annotated[
 ]
 """A path inside the bundle: plain names, `/` between them, nothing hidden, no way out, no pickle."""
 
+PlainText = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")]
+"""Text for people, which may be shown on a terminal: no control characters but line ends."""
+ClassName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+FigureName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -135,7 +139,7 @@ class GoldenCase(_Record):
 class Provenance(_Record):
     """Where the bundle comes from. Nothing here is needed to serve."""
 
-    source: str = ""
+    source: PlainText = ""
     """The data set, described in one line."""
     config: dict[str, JsonValue] = {}
     data_digests: dict[str, str] = {}
@@ -143,7 +147,7 @@ class Provenance(_Record):
     versions: dict[str, str] = {}
     """Libraries that took part."""
     seed: int | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[PlainText, ...] = ()
     """What a reader of the certificate should know: "column 'drive' looks like a group, was not used"."""
 
 
@@ -155,14 +159,14 @@ class BundleManifest(_Record):
     version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     """Digest of everything else in this manifest, and so of every file."""
     created_at: AwareDatetime
-    task: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    task: PlainText
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2)]
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=2)]
     certificates: tuple[CertificateEntry, ...]
     golden: tuple[GoldenCase, ...]
     golden_tolerances: dict[str, Probability]
     """By engine and precision: largest difference of a golden probability."""
-    evaluation: dict[str, Finite]
+    evaluation: dict[FigureName, Finite]
     """Figures of the report on val_test, for example `stage_a_share`."""
     provenance: Provenance
     files: dict[BundlePath, FileRecord]

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
+from pydantic import TypeAdapter, ValidationError
+
 from bundle.cards import model_card, model_config, preprocessor_config
 from bundle.container import open_container
 from bundle.draft import BundleDraft, FileSource
@@ -22,6 +24,7 @@ from bundle.manifest import (
     MANIFEST_FILE,
     BundleError,
     BundleManifest,
+    BundlePath,
     FileRecord,
     GoldenCase,
     StageSpec,
@@ -33,6 +36,7 @@ from bundle.verify import verify_bundle
 from calibration.decision import OperatingPoint, StageRule
 
 _UNSEALED = "0" * 16
+_BUNDLE_PATH: TypeAdapter[str] = TypeAdapter(BundlePath)
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
@@ -55,9 +59,7 @@ def write_bundle(draft: BundleDraft, folder: Path, *, replace: bool = False) -> 
         stages = _open_stages(draft, models)
         golden, images = _golden_cases(draft, stages)
         files: dict[str, FileSource] = {**models, **images, **_cards(draft)}
-        if clash := sorted(files.keys() & draft.extra.keys()):
-            raise ValueError(f"extra holds {clash[0]}, which the bundle writes itself")
-        files |= draft.extra
+        files |= _extra(draft, files)
         records = {path: _write_file(scratch / path, source) for path, source in files.items()}
         manifest = sealed(_manifest(draft, next(iter(stages.values())), golden, records))
         _write_file(scratch / MANIFEST_FILE, canonical_bytes(manifest))
@@ -148,6 +150,17 @@ def _golden_cases(
         for index, (file, candidate) in enumerate(zip(images, chosen, strict=True))
     )
     return cases, images
+
+
+def _extra(draft: BundleDraft, own: Mapping[str, FileSource]) -> Mapping[str, FileSource]:
+    for path in draft.extra:
+        if path in own or path == MANIFEST_FILE:
+            raise ValueError(f"extra holds {path!r}, which the bundle writes itself")
+        try:
+            _BUNDLE_PATH.validate_python(path)
+        except ValidationError as fault:
+            raise ValueError(f"extra holds {path!r}: {fault.errors()[0]['msg']}") from fault
+    return draft.extra
 
 
 def _cards(draft: BundleDraft) -> dict[str, bytes]:

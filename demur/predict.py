@@ -86,8 +86,8 @@ def _explain(loaded: LoadedBundle, source: ImageSource, console: RunConsole) -> 
         console.note(loaded.certificate.sentence())
     if source.class_names and source.class_names != loaded.manifest.classes:
         console.warn(
-            f"The data names its classes {list(source.class_names)}, the bundle {list(loaded.manifest.classes)}: "
-            "labels in the output are the bundle's."
+            f"The data names its classes {list(source.class_names)}, the bundle "
+            f"{list(loaded.manifest.classes)}: labels in the output are the bundle's."
         )
 
 

@@ -1,0 +1,101 @@
+"""What a bundle is and promises, for people and for programs. The folder is verified first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bundle.manifest import BundleManifest
+from bundle.verify import verify_bundle
+from calibration.decision import StageRule
+
+
+def inspect_bundle(folder: Path) -> dict[str, Any]:
+    """Plain JSON values; raises a BundleError for a folder that is not the bundle it says it is.
+
+    `certificate` is the first one, null where there is none; `certificates` are all, by engine and
+    precision.
+    """
+    manifest = verify_bundle(folder)
+    content = manifest.model_dump(mode="json")
+    certificates = {
+        entry.key: {**entry.certificate.to_dict(), "sentence": entry.certificate.sentence()}
+        for entry in manifest.certificates
+    }
+    first = next(iter(certificates.values()), None)
+    return {
+        **{name: content[name] for name in ("name", "version", "schema_version", "created_at", "task")},
+        "classes": list(manifest.classes),
+        "certificate": first,
+        "certificates": certificates,
+        "operating_points": {
+            entry["engine"] + "/" + entry["precision"]: entry["operating_point"]
+            for entry in content["certificates"]
+        },
+        "stage_a_share": manifest.stage_a_share,
+        "evaluation": content["evaluation"],
+        "stages": content["stages"],
+        "golden_cases": len(manifest.golden),
+        "bytes": sum(record.size for record in manifest.files.values()),
+        "provenance": content["provenance"],
+    }
+
+
+def render_bundle(manifest: BundleManifest, console: Console) -> None:
+    """The bundle on a terminal: the promise first, in one sentence."""
+    console.print(f"{manifest.name} {manifest.version}", style="bold", markup=False, highlight=False)
+    console.print(manifest.task, markup=False)
+    console.print(
+        "Classes: " + ", ".join(f"{k} = {name}" for k, name in enumerate(manifest.classes)), markup=False
+    )
+    console.print()
+    if not manifest.certificates:
+        console.print("No promise: no certificate was computed, every image is abstained on.", style="yellow")
+    for entry in manifest.certificates:
+        style = "green" if entry.certificate.feasible else "yellow"
+        sentence = f"{entry.key}: {entry.certificate.sentence()}"
+        console.print(sentence, style=style, markup=False, highlight=False)
+    for notice in manifest.provenance.notices:
+        console.print(f"Notice: {notice}", style="yellow", markup=False, highlight=False)
+    console.print()
+    console.print(_stage_table(manifest))
+    if manifest.evaluation:
+        console.print(_evaluation_table(manifest))
+    size = sum(record.size for record in manifest.files.values()) / 1e6
+    console.print(
+        f"{len(manifest.files)} files, {size:.1f} MB, {len(manifest.golden)} golden cases", style="dim"
+    )
+
+
+def _stage_table(manifest: BundleManifest) -> Table:
+    table = Table("stage", "input", "parameters", "million MACs", "answers where", title="Stages")
+    rules = manifest.certificates[0].operating_point.stages if manifest.certificates else ()
+    for index, stage in enumerate(manifest.stages):
+        table.add_row(
+            stage.name,
+            f"{stage.preprocess.height} x {stage.preprocess.width}",
+            f"{stage.parameters:,}",
+            f"{stage.macs / 1e6:,.1f}",
+            _answers_where(rules[index]) if rules else "never",
+        )
+    return table
+
+
+def _answers_where(rule: StageRule) -> str:
+    if rule.threshold is None:
+        return "never"
+    condition = f"{rule.score} >= {rule.threshold:.4g}"
+    if rule.set_threshold is not None:
+        condition += f" and one label has p >= {rule.set_threshold:.4g}"
+    return condition
+
+
+def _evaluation_table(manifest: BundleManifest) -> Table:
+    table = Table("figure", "value", title="Measured on images it never saw")
+    for name, value in sorted(manifest.evaluation.items()):
+        table.add_row(escape(name), f"{value:.4g}")
+    return table
