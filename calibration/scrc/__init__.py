@@ -1,0 +1,16 @@
+"""Selective conformal risk control (arXiv 2512.12844), corrected: reject, then answer with a set."""
+
+from calibration.scrc.inductive import ScrcI, images_needed
+from calibration.scrc.planning import plan_answer_share
+from calibration.scrc.policy import Promise, ScrcError, selector_and_classifier
+from calibration.scrc.transductive import ScrcT
+
+__all__ = [
+    "Promise",
+    "ScrcError",
+    "ScrcI",
+    "ScrcT",
+    "images_needed",
+    "plan_answer_share",
+    "selector_and_classifier",
+]

@@ -1,0 +1,279 @@
+"""SCRC-I: thresholds from the calibration split alone, holding with probability 1 - delta over its draw.
+
+Uniform concentration over finite grids, as in version 2 of the paper. Valid and very conservative: for 1 %
+it needs tens of thousands of calibration images (`images_needed`). The exact test of
+`calibration.certify` promises the same about answers from a few hundred; prefer it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.certificate import Certificate, Population, RiskTarget
+from calibration.decision import StageRule
+from calibration.groups import Unit
+from calibration.inputs import read_thresholds
+from calibration.scores import BoolArray, FloatArray, IntArray
+from calibration.scrc.policy import (
+    Promise,
+    ScrcData,
+    check_share,
+    critical_of,
+    read_data,
+    require_answers,
+    rule_with,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScrcI:
+    """A fitted SCRC-I policy; build it with `fit`."""
+
+    promise: Promise
+    alpha: float
+    delta: float
+    acceptance: float | None
+    """xi of the promise "sets"; None for "answers", which takes the largest safe coverage."""
+    class_conditional: bool
+    n: int
+    """Calibration units."""
+    answered: int
+    """Of those, answered: accepted, with a set of one label."""
+    errors: int
+    """Of those, answered wrongly."""
+    risk_upper_bound: float | None
+    """Of the error among the answered, or of the set risk among the accepted, as promised."""
+    coverage_lower_bound: float
+    """Of the share answered ("answers") or accepted ("sets"); holds together with the risk."""
+    threshold: float | None
+    """Accept iff confidence >= threshold; None where nothing can be promised."""
+    set_threshold: float | None
+    """The set is {k : p_k >= set_threshold}."""
+    needed: str | None
+    """Where nothing can be promised: what is missing."""
+    population: Population
+    seed: int | None
+    images: int
+
+    @classmethod
+    def fit(
+        cls,
+        confidence: ArrayLike,
+        probabilities: ArrayLike,
+        labels: ArrayLike,
+        confidence_grid: ArrayLike,
+        set_grid: ArrayLike,
+        target: RiskTarget,
+        *,
+        promise: Promise = "answers",
+        acceptance: float | None = None,
+        class_conditional: bool = False,
+        groups: ArrayLike | None = None,
+        unit: Unit = "group",
+        seed: int = 0,
+        max_group_size: int | None = None,
+    ) -> Self:
+        """Fit on the calibration split.
+
+        `confidence` g [n], `probabilities` f [n, K], `labels` [n] (see `selector_and_classifier`).
+        `confidence_grid` [T] and `set_grid` [U], both strict (high) to loose (low), are fixed before any
+        calibration label is looked at; every further point costs a little, so keep them small.
+
+        "sets" (the paper's): the largest confidence threshold that accepts a share qhat >= `acceptance`,
+        then the largest set threshold with Nhat + eps_N <= alpha * max(qhat - eps_q, 0), where Nhat is the
+        share accepted with a set that misses the label, eps_q = sqrt(ln(4/delta)/(2n)) and
+        eps_N = sqrt(ln(4 T U / delta)/(2n)).
+
+        "answers": of all grid points with Nhat + eps <= alpha * (Dhat - eps), the one that answers most;
+        Nhat is the share answered wrongly, Dhat the share answered, eps = sqrt(ln(2 T U / delta)/(2n)).
+        Both bounds hold at all grid points at once, so nothing needs to be monotone.
+
+        With `class_conditional` each class must satisfy its own inequality; the number of classes then
+        multiplies the terms inside the logarithms.
+        """
+        data = read_data(confidence, probabilities, labels, groups, unit, seed, max_group_size)
+        critical = critical_of(promise, data)
+        grid, sets = read_thresholds(confidence_grid), read_thresholds(set_grid)
+        xi = target.min_coverage if acceptance is None else acceptance
+        check_share("acceptance", xi)
+        policy = cls(
+            promise=promise,
+            alpha=target.alpha,
+            delta=target.delta,
+            acceptance=xi if promise == "sets" else None,
+            class_conditional=class_conditional,
+            n=len(data),
+            answered=0,
+            errors=0,
+            risk_upper_bound=None,
+            coverage_lower_bound=0.0,
+            threshold=None,
+            set_threshold=None,
+            needed=None,
+            population=data.population,
+            seed=data.seed,
+            images=data.images,
+        )
+        if len(data) == 0:
+            return replace(policy, needed=_needed(policy, xi, len(grid), len(sets), 1))
+        chosen = (
+            _safe_answers(data, grid, sets, policy)
+            if promise == "answers"
+            else _safe_sets(data, critical, grid, sets, policy, xi)
+        )
+        if chosen is None:
+            classes = data.probabilities.shape[1] if class_conditional else 1
+            return replace(policy, needed=_needed(policy, xi, len(grid), len(sets), classes))
+        threshold, set_threshold, risk, coverage = chosen
+        answered = (data.confidence >= threshold) & data.is_single(set_threshold)
+        wrong = answered & (data.probabilities.argmax(axis=1) != data.labels)
+        return replace(
+            policy,
+            answered=int(answered.sum()),
+            errors=int(wrong.sum()),
+            risk_upper_bound=risk,
+            coverage_lower_bound=coverage,
+            threshold=threshold,
+            set_threshold=set_threshold,
+        )
+
+    @property
+    def feasible(self) -> bool:
+        return self.threshold is not None
+
+    def stage_rule(self, base: StageRule) -> StageRule:
+        """The decision rule of this policy; `base` names the score, temperature and gate scaling."""
+        return rule_with(base, self.threshold, self.set_threshold, None)
+
+    def certificate(
+        self, target: RiskTarget, *, split_digest: str | None = None, engine: str | None = None
+    ) -> Certificate:
+        """The promise about answers; ScrcError for a policy that promises sets only."""
+        require_answers(self.promise)
+        coverage = self.answered / self.n if self.n else 0.0
+        return Certificate(
+            feasible=self.feasible,
+            meets_coverage=self.feasible and coverage >= target.min_coverage,
+            method="SCRC-I, class-conditional" if self.class_conditional else "SCRC-I",
+            kind="pac",
+            population=self.population,
+            alpha=self.alpha,
+            delta=self.delta,
+            n=self.n,
+            answered=self.answered,
+            errors=self.errors,
+            threshold=self.threshold,
+            risk_upper_bound=self.risk_upper_bound,
+            coverage=coverage,
+            coverage_lower_bound=self.coverage_lower_bound,
+            split_digest=split_digest,
+            engine=engine,
+            needed=self.needed,
+            seed=self.seed,
+            images=self.images if self.images != self.n else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown SCRC-I fields: {', '.join(unknown)}")
+        return cls(**values)
+
+
+def images_needed(
+    target: RiskTarget, acceptance: float, confidence_grid: int, set_grid: int, classes: int = 1
+) -> int:
+    """Calibration units from which SCRC-I ("sets") can promise anything, if it meets no error at all.
+
+    `confidence_grid` and `set_grid` are the numbers of grid points; `classes` is K where class-conditional
+    (then of each class, if equally frequent, a share 1/K is accepted).
+    """
+    numerator = math.sqrt(math.log(4 * classes * confidence_grid * set_grid / target.delta))
+    acceptance_margin = target.alpha * math.sqrt(math.log(4 * classes / target.delta))
+    return math.ceil(((numerator + acceptance_margin) * classes / (target.alpha * acceptance)) ** 2 / 2)
+
+
+Choice = tuple[float, float, float, float]
+"""Confidence threshold, set threshold, risk upper bound, coverage lower bound."""
+
+
+def _safe_sets(
+    data: ScrcData, critical: FloatArray, grid: FloatArray, sets: FloatArray, policy: ScrcI, xi: float
+) -> Choice | None:
+    classes = data.classes(policy.class_conditional)
+    n, cost = len(data), 4 * len(classes) / policy.delta
+    eps_q = math.sqrt(math.log(cost) / (2 * n))
+    eps_n = math.sqrt(math.log(cost * len(grid) * len(sets)) / (2 * n))
+    enough = [t for t in grid if np.mean(data.confidence >= t) >= xi]
+    if not enough:
+        return None
+    threshold = float(enough[0])
+    accepted = data.confidence >= threshold
+    risks = np.zeros(len(sets))
+    for members in (accepted & c for c in classes):
+        missed = np.searchsorted(np.sort(critical[members]), sets, side="left") / n
+        least_accepted = max(float(members.mean()) - eps_q, 0.0)
+        bound = (missed + eps_n) / least_accepted if least_accepted else np.full(len(sets), np.inf)
+        risks = np.maximum(risks, bound)
+    safe = np.flatnonzero(risks <= policy.alpha)
+    if not len(safe):
+        return None
+    first = int(safe[0])
+    return threshold, float(sets[first]), float(risks[first]), max(float(accepted.mean()) - eps_q, 0.0)
+
+
+def _safe_answers(data: ScrcData, grid: FloatArray, sets: FloatArray, policy: ScrcI) -> Choice | None:
+    classes = data.classes(policy.class_conditional)
+    n = len(data)
+    margin = math.sqrt(math.log(2 * len(classes) * len(grid) * len(sets) / policy.delta) / (2 * n))
+    wrong = data.probabilities.argmax(axis=1) != data.labels
+    risk = np.zeros((len(grid), len(sets)))
+    for members in classes:
+        answered = _answered_on_grids(data, members, grid, sets) / n
+        mistakes = _answered_on_grids(data, members & wrong, grid, sets) / n
+        least = answered - margin
+        bound = np.divide(mistakes + margin, least, out=np.full(risk.shape, np.inf), where=least > 0.0)
+        risk = np.maximum(risk, bound)
+    coverage = _answered_on_grids(data, np.ones(n, dtype=np.bool_), grid, sets) / n
+    safe = np.where(risk <= policy.alpha, coverage, -1.0)
+    row, column = np.unravel_index(int(safe.argmax()), safe.shape)
+    if safe[row, column] < 0.0:
+        return None
+    least_coverage = max(float(coverage[row, column]) - margin, 0.0)
+    return float(grid[row]), float(sets[column]), float(risk[row, column]), least_coverage
+
+
+def _answered_on_grids(data: ScrcData, members: BoolArray, grid: FloatArray, sets: FloatArray) -> IntArray:
+    """How many of `members` [n] each pair of thresholds answers, [T, U], in O(n log n + T U).
+
+    An image is answered at every confidence threshold up to its confidence, and at every set threshold
+    above its second probability and up to its first: a rectangle of grid points, counted by its corners.
+    """
+    top_two = np.partition(data.probabilities[members], -2, axis=1)[:, -2:]
+    # On grids that decrease, "threshold <= value" holds from a first index on.
+    row = len(grid) - np.searchsorted(grid[::-1], data.confidence[members], side="right")
+    first = len(sets) - np.searchsorted(sets[::-1], top_two[:, 1], side="right")
+    end = len(sets) - np.searchsorted(sets[::-1], top_two[:, 0], side="right")
+    corners = np.zeros((len(grid) + 1, len(sets) + 1), dtype=np.int64)
+    np.add.at(corners, (row, first), 1)
+    np.add.at(corners, (row, end), -1)
+    return np.asarray(corners.cumsum(axis=0).cumsum(axis=1)[:-1, :-1], dtype=np.int64)
+
+
+def _needed(policy: ScrcI, xi: float, confidence_grid: int, set_grid: int, classes: int) -> str:
+    fewest = images_needed(RiskTarget(policy.alpha, policy.delta), xi, confidence_grid, set_grid, classes)
+    return (
+        f"SCRC-I needs about {fewest} calibration units even without an error (there are {policy.n}), or a "
+        "smaller grid, or a larger alpha; the exact binomial certificate needs a few hundred"
+    )

@@ -1,0 +1,268 @@
+"""SCRC-T: exact in expectation, with the image to be decided counted among the calibration images.
+
+The paper recomputes both parameters for every image. Both depend on it in so simple a way that after
+set-up a decision is two comparisons: see `ScrcT.fit`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from fractions import Fraction
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.certificate import Certificate, Population, RiskTarget
+from calibration.decision import StageRule
+from calibration.groups import Unit
+from calibration.prediction_sets import largest_threshold
+from calibration.scores import BoolArray, FloatArray
+from calibration.scrc.policy import (
+    SET_THRESHOLD_LIMIT,
+    Promise,
+    ScrcData,
+    check_share,
+    critical_of,
+    read_data,
+    require_answers,
+    rule_with,
+)
+
+ACCEPT_ALL = -sys.float_info.max
+"""A threshold below every confidence; the decision rule wants a finite one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrcT:
+    """A fitted SCRC-T policy; build it with `fit`."""
+
+    promise: Promise
+    alpha: float
+    acceptance: float
+    """xi: at least this share of images is accepted, on average over draws."""
+    answer_share: float
+    """Share of the accepted that must be answered for alpha to hold among the answered; 1 for `sets`."""
+    class_conditional: bool
+    n: int
+    """Calibration units."""
+    accepted: int
+    """m: calibration units accepted beside an image whose confidence is above `threshold`."""
+    answered: int
+    """Calibration units that the fitted rule answers."""
+    errors: int
+    """Of those, answered wrongly."""
+    coverage_lower_bound: float
+    """Of the share answered, with the target's confidence 1 - delta."""
+    threshold: float | None
+    """Accept iff confidence >= threshold; None where nothing can be promised."""
+    set_threshold: float | None
+    """The set is {k : p_k >= set_threshold} where confidence > threshold."""
+    set_threshold_at_boundary: float | None
+    """The same where confidence == threshold exactly."""
+    needed: str | None
+    """Where nothing can be promised: what is missing."""
+    population: Population
+    seed: int | None
+    images: int
+
+    @classmethod
+    def fit(
+        cls,
+        confidence: ArrayLike,
+        probabilities: ArrayLike,
+        labels: ArrayLike,
+        target: RiskTarget,
+        *,
+        promise: Promise = "answers",
+        acceptance: float | None = None,
+        answer_share: float = 0.9,
+        class_conditional: bool = False,
+        set_threshold_limit: float = SET_THRESHOLD_LIMIT,
+        groups: ArrayLike | None = None,
+        unit: Unit = "group",
+        seed: int = 0,
+        max_group_size: int | None = None,
+    ) -> Self:
+        """Fit on the calibration split.
+
+        `confidence` g [n], `probabilities` f [n, K], `labels` [n] (see `selector_and_classifier`).
+
+        What holds exactly, for images exchangeable with the calibration units and on average over draws
+        of both: P(accepted) >= `acceptance`, and E[loss | accepted] <= alpha * `answer_share`, where the
+        loss is 1 for an answer that is wrong (promise "answers"), or <= alpha where it is 1 for a set
+        without the label (promise "sets"). So of the answered at most alpha are wrong as long as at least
+        `answer_share` of the accepted are answered. That needs no labels; it is checked on the calibration
+        scores, and where it fails nothing is promised. Plan `answer_share` on the selection split
+        (`plan_answer_share`). With `class_conditional` the loss is bounded for the images of each class.
+        `acceptance` defaults to what reaches the target's `min_coverage`.
+
+        Why two comparisons are enough. Among the n + 1 confidences the acceptance threshold is the
+        (K + 1)-th smallest, K = floor((1 - xi)(n + 1)); with c_K, c_(K+1) of the n calibration confidences,
+        that is the new one moved into [c_K, c_(K+1)]. So it is accepted iff it is >= c_K, and if it is
+        larger than c_K the accepted calibration units are always the same ones; if it equals c_K they are
+        those at or above c_K. Each of the two cases has one set threshold, computed here.
+        """
+        data = read_data(confidence, probabilities, labels, groups, unit, seed, max_group_size)
+        critical = critical_of(promise, data)
+        check_share("answer_share", answer_share)
+        share = answer_share if promise == "answers" else 1.0
+        xi = min(1.0, target.min_coverage / share) if acceptance is None else acceptance
+        check_share("acceptance", xi)
+        threshold, above, at_boundary = acceptance_threshold(data.confidence, xi)
+        policy = cls(
+            promise=promise,
+            alpha=target.alpha,
+            acceptance=xi,
+            answer_share=share,
+            class_conditional=class_conditional,
+            n=len(data),
+            accepted=int(above.sum()),
+            answered=0,
+            errors=0,
+            coverage_lower_bound=0.0,
+            threshold=None,
+            set_threshold=None,
+            set_threshold_at_boundary=None,
+            needed=None,
+            population=data.population,
+            seed=data.seed,
+            images=data.images,
+        )
+        classes = data.classes(class_conditional)
+        try:
+            cut, cut_at_boundary = (
+                _set_threshold(data, critical, [case & c for c in classes], policy, set_threshold_limit)
+                for case in (above, at_boundary)
+            )
+        except _Shortfall as shortfall:
+            return replace(policy, needed=str(shortfall))
+        sure = (data.confidence > threshold) & data.is_single(cut)
+        answered = sure | ((data.confidence == threshold) & data.is_single(cut_at_boundary))
+        wrong = answered & (data.probabilities.argmax(axis=1) != data.labels)
+        return replace(
+            policy,
+            answered=int(answered.sum()),
+            errors=int(wrong.sum()),
+            coverage_lower_bound=max(0.0, float(sure.mean()) - _orthant_margin(len(data), target.delta)),
+            threshold=threshold,
+            set_threshold=cut,
+            set_threshold_at_boundary=cut_at_boundary,
+        )
+
+    @property
+    def feasible(self) -> bool:
+        return self.threshold is not None
+
+    def predict_set(self, confidence: float, probabilities: Sequence[float]) -> tuple[int, ...] | None:
+        """The set of one image in constant time; None where it is rejected.
+
+        The same outcome as `calibration.decision.decide_stage` with `stage_rule` gives.
+        """
+        if self.threshold is None or not confidence >= self.threshold:
+            return None
+        cut = self.set_threshold_at_boundary if confidence == self.threshold else self.set_threshold
+        return None if cut is None else tuple([k for k, p in enumerate(probabilities) if p >= cut])
+
+    def stage_rule(self, base: StageRule) -> StageRule:
+        """The decision rule of this policy; `base` names the score, temperature and gate scaling."""
+        return rule_with(base, self.threshold, self.set_threshold, self.set_threshold_at_boundary)
+
+    def certificate(
+        self, target: RiskTarget, *, split_digest: str | None = None, engine: str | None = None
+    ) -> Certificate:
+        """The promise about answers, in expectation; ScrcError for a policy that promises sets only."""
+        require_answers(self.promise)
+        coverage = self.answered / self.n if self.n else 0.0
+        return Certificate(
+            feasible=self.feasible,
+            meets_coverage=self.feasible and coverage >= target.min_coverage,
+            method="SCRC-T, class-conditional" if self.class_conditional else "SCRC-T",
+            kind="expectation",
+            population=self.population,
+            alpha=self.alpha,
+            delta=None,
+            n=self.n,
+            answered=self.answered,
+            errors=self.errors,
+            threshold=self.threshold,
+            risk_upper_bound=None,
+            coverage=coverage,
+            coverage_lower_bound=self.coverage_lower_bound,
+            split_digest=split_digest,
+            engine=engine,
+            needed=self.needed,
+            seed=self.seed,
+            images=self.images if self.images != self.n else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown SCRC-T fields: {', '.join(unknown)}")
+        return cls(**values)
+
+
+def acceptance_threshold(confidence: FloatArray, xi: float) -> tuple[float, BoolArray, BoolArray]:
+    """Threshold c_K, and the calibration units [n] accepted beside an image above it, and at it."""
+    n = len(confidence)
+    rejected = math.floor((1 - Fraction(repr(float(xi)))) * (n + 1))
+    if rejected == 0:
+        everything = np.ones(n, dtype=np.bool_)
+        return ACCEPT_ALL, everything, everything
+    ascending = np.sort(confidence)
+    threshold = float(ascending[rejected - 1])
+    at_boundary = confidence >= threshold
+    if rejected < n and ascending[rejected] == threshold:
+        return threshold, at_boundary, at_boundary
+    return threshold, confidence > threshold, at_boundary
+
+
+class _Shortfall(Exception):
+    """What is missing for a promise, in one sentence."""
+
+
+def _set_threshold(
+    data: ScrcData, critical: FloatArray, members: list[BoolArray], policy: ScrcT, limit: float
+) -> float:
+    """The largest set threshold that keeps the loss of every subpopulation of accepted units [n]."""
+    level = float(policy.alpha * policy.answer_share)
+    cuts = [largest_threshold(critical[m], level) for m in members]
+    found = [cut for cut in cuts if cut is not None]
+    if len(found) < len(cuts):
+        # Compared as the decimals they are written as: 1 / 0.01 must not become 101.
+        fewest = math.ceil(1 / Fraction(repr(level))) - 1
+        each = " of each class" if policy.class_conditional else ""
+        smallest = min(int(m.sum()) for m in members)
+        raise _Shortfall(
+            f"at least {fewest} accepted calibration units{each} are needed, there are {smallest}: about "
+            f"{math.ceil(fewest * policy.n / max(smallest, 1))} in all"
+        )
+    cut = min(*found, limit)
+    if policy.promise == "answers":
+        single = data.is_single(cut)
+        share = min(float(single[m].mean()) for m in members)
+        if share < policy.answer_share:
+            raise _Shortfall(
+                f"only {100 * share:.1f} % of the accepted calibration units have a set of one label, and "
+                f"the answer share was planned as {100 * policy.answer_share:.1f} %: plan a smaller one on "
+                "the selection split, accept fewer images, allow more errors, or improve the model"
+            )
+    return cut
+
+
+def _orthant_margin(n: int, delta: float) -> float:
+    """How far the observed share of any region {g > a, p_1 >= b, p_2 < c} is above the true one.
+
+    The Dvoretzky-Kiefer-Wolfowitz inequality in three dimensions (Naaman, Stat. Probab. Lett. 173, 2021).
+    It is uniform over regions, so it holds for the one that was chosen on the same data.
+    """
+    return math.sqrt(math.log(3.0 * (n + 1) / delta) / (2.0 * n)) if n else 1.0
