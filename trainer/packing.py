@@ -14,9 +14,9 @@ from bundle.manifest import BundleManifest
 from bundle.policy import CertificateEntry
 from bundle.writer import write_bundle
 from calibration.scores import IntArray
-from trainer.certification import Policy
 from trainer.data.images import ImageSource
 from trainer.evaluate import Report
+from trainer.evidence import Policy
 from trainer.run_folder import RunFolder, write_bytes
 from trainer.run_record import RunRecord
 

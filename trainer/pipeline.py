@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from bundle.engine import open_engine
-from bundle.manifest import BundleManifest, Provenance
-from bundle.runner import CascadeRunner, CascadeStage
-from calibration.ledger import Ledger
-from trainer.certification import Evidence, Policy, certify_policy, read_ledger, write_policy
-from trainer.collect import Rows, collect_scores
+from bundle.manifest import Provenance
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.images import ImageSource
 from trainer.data.pixels import typical_size
 from trainer.data.source import open_source
-from trainer.evaluate import Report, evaluate, write_report
-from trainer.gate import GateFit, fit_gate, write_gate
-from trainer.packing import keep_golden, pack_bundle
 from trainer.progress import RunConsole
+from trainer.proof import RunResult, prove_and_pack
 from trainer.recipe import Recipe, default_recipe
-from trainer.reports.drawing import draw_run
-from trainer.reports.summary import closing_lines
 from trainer.run_folder import RunFolder, write_json, write_yaml
-from trainer.run_record import RunRecord, StageRecord, library_versions, write_record
-from trainer.score_table import SplitScores, save_scores
+from trainer.run_record import RunRecord, StageRecord, library_versions
 from trainer.splits import Splits, SplitSizes, make_splits
 from trainer.stages import TrainingData, preprocessing, train_stages
 
 MAX_PIXEL_BYTES = 2 * 2**30
 """Decoded images above this size live in memory-mapped files of the run folder."""
-MAX_SLICE_VALUES = 24
-"""A metadata column with more different values than this is no slice to report by."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run found; all of it lies in the folder as well."""
-
-    run: RunFolder
-    policy: Policy
-    gate: GateFit
-    report: Report | None
-    """None where val_test is empty"""
-    manifest: BundleManifest
-    summary: tuple[str, ...] = field(default=())
-    """The outcome in plain words, a line each"""
 
 
 def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
@@ -71,55 +41,7 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     )
     stages = train_stages(training, recipe, config.seed, run, console)
     record = _record(config, data, splits, stages)
-    write_record(record, run)
-    keep_golden(data.source, splits.val_select, run)
-
-    console.heading("Scores and gate, on val_select")
-    runner = open_runner(record, run)
-    select = _collect(data.source, splits, "val_select", runner, run, console)
-    gate = fit_gate(select, config.promise, splits.units["val_calib"])
-    write_gate(gate, run)
-    for sentence in gate.sentences():
-        console.note(sentence)
-
-    console.heading("Certificate, on val_calib")
-    calib = _collect(data.source, splits, "val_calib", runner, run, console)
-    evidence = Evidence(select, calib, gate.rules, record.costs, config.promise)
-    policy = _certify(evidence, run, console)
-
-    console.heading("Report, on val_test")
-    test = _collect(data.source, splits, "val_test", runner, run, console)
-    report = report_on(test, policy, config.seed, run)
-
-    manifest = pack_bundle(record, policy, report, run)
-    summary = closing_lines(record, policy, report, run)
-    console.heading("Result")
-    for line in summary:
-        console.note(line)
-    return RunResult(run, policy, gate, report, manifest, summary)
-
-
-def open_runner(record: RunRecord, run: RunFolder) -> CascadeRunner:
-    """The exported stages on the engine that serves."""
-    stages = [
-        CascadeStage(
-            stage.preprocess,
-            open_engine(run.onnx(name), image_size=stage.preprocess.size, output=stage.output),
-            stage.macs,
-        )
-        for name, stage in zip("ab", record.stages, strict=False)
-    ]
-    return CascadeRunner(stages, threads=os.cpu_count() or 1)
-
-
-def report_on(test: SplitScores, policy: Policy, seed: int, run: RunFolder) -> Report | None:
-    """metrics_selective.csv, report.json and the pictures; None for an empty split."""
-    if len(test) == 0:
-        return None
-    report = evaluate(test, policy.point, seed=seed)
-    write_report(report, run)
-    draw_run(test, policy, report, run)
-    return report
+    return prove_and_pack(record, data.source, splits, run, console)
 
 
 def _open(config: TrainConfig, console: RunConsole) -> ImageSource:
@@ -215,30 +137,3 @@ def _record(
             + ((f"{len(data.dropped)} images could not be used and were left out",) if data.dropped else ()),
         ),
     )
-
-
-def _collect(
-    source: ImageSource, splits: Splits, name: str, runner: CascadeRunner, run: RunFolder, console: RunConsole
-) -> SplitScores:
-    indices = getattr(splits, name)
-    slices = {
-        column: values
-        for column, values in source.metadata.items()
-        if values.dtype.kind in "US" and 2 <= len(np.unique(values)) <= MAX_SLICE_VALUES
-    }
-    with console.bar(f"Scoring {name}", len(indices)) as bar:
-        scores = collect_scores(
-            source, Rows(name, indices, splits.digests[name], slices), runner, advance=bar.advance
-        )
-    save_scores(scores, run.scores(name))
-    return scores
-
-
-def _certify(evidence: Evidence, run: RunFolder, console: RunConsole) -> Policy:
-    ledger: Ledger = read_ledger(run, evidence.promise.delta)
-    with console.bar("Certifying", 1, "certificates") as bar:
-        policy, ledger = certify_policy(evidence, ledger)
-        bar.advance(1)
-    write_policy(policy, ledger, run)
-    console.note(policy.certificate.sentence())
-    return policy

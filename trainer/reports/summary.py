@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trainer.certification import Policy
 from trainer.evaluate import Measurement, Report
+from trainer.evidence import Policy
 from trainer.run_folder import RunFolder
 from trainer.run_record import RunRecord
 
@@ -36,23 +36,20 @@ def _figures(record: RunRecord, report: Report) -> tuple[str, ...]:
     lines.append(
         f"  answered {percent(report['coverage'])}, wrong among them {percent(report['selective_error'], 2)}"
     )
-    if len(record.stages) == 2:
+    if len(record.stages) == 2 and report.value("coverage"):
         share = 100 * record.costs[0] / record.costs[1] if record.costs[1] else float("nan")
         lines.append(
             f"  stage A gives {percent(report['stage_a_share'])} of the answers, at {share:.0f} % of the "
             "compute of stage B"
         )
-    if len(record.classes) == 2:
+    if len(record.classes) == 2 and report.value("answered_recall_1") is not None:
         lines.append(
-            f"  forced to answer everything: MCC {number(report['forced_mcc'])}, accuracy "
-            f"{percent(report['forced_accuracy'])}; of the answered {record.classes[1]!r} "
-            f"{percent(report['answered_recall_1'])} are recognised"
+            f"  of the answered {record.classes[1]!r} {percent(report['answered_recall_1'])} are recognised"
         )
-    else:
-        lines.append(
-            f"  forced to answer everything: accuracy {percent(report['forced_accuracy'])}, MCC "
-            f"{number(report['forced_mcc'])}"
-        )
+    lines.append(
+        f"  forced to answer everything: MCC {number(report['forced_mcc'])}, accuracy "
+        f"{percent(report['forced_accuracy'])}"
+    )
     return tuple(lines)
 
 
@@ -67,7 +64,7 @@ def percent(measured: Measurement, digits: int = 1) -> str:
 
 
 def number(measured: Measurement) -> str:
-    """`.962 (.951 to .972)`, or `undefined`."""
+    """`0.962 (0.951 to 0.972)`, or `undefined`."""
     if measured.value is None:
         return "undefined"
     if measured.low is None or measured.high is None:
