@@ -19,7 +19,7 @@ from trainer.data.images import (
     StrArray,
     UnknownColumn,
 )
-from trainer.data.labels import as_text, read_labels
+from trainer.data.labels import Labels, as_text, read_labels
 
 LONGEST_TEXT = 256
 """Characters; longer texts are prose and take no part in groups, slices or reports."""
@@ -56,63 +56,36 @@ def annotate(
     how: Annotation,
 ) -> ImageSet:
     """Assemble an `ImageSet`; `DataError` where a named column does not exist or must not be used."""
-    usable = {key: column for key, column in columns.items() if not _is_prose(column)}
+    label_column = _label_column(columns, how)
     refused = {
         key: RefusedColumn(reason, is_present(columns[key]))
         for key, reason in REFUSED.items()
         if key in columns
     }
-    label_column = _label_column(columns, how)
-    metadata = {key: column for key, column in usable.items() if key not in refused and key != label_column}
-    notices = list(how.notices)
-    prose = sorted(set(columns) - set(usable) - set(refused))
-    if prose:
-        notices.append(Notice("prose-left-out", f"left out as free text: {', '.join(prose)}", "info"))
-
-    indices = np.full(len(paths), UNLABELLED, dtype=np.int64)
-    class_names: tuple[str, ...] = ()
-    faults: Mapping[int, str] = {}
-    if label_column is None or not is_present(columns[label_column]).any():
-        notices.append(
-            Notice("unlabelled", f"{name} has no labels: it can be predicted, not learned", "info")
-        )
-    else:
-        labels = read_labels(
-            columns[label_column],
-            name=label_column,
-            class_names=how.class_names,
-            label_map=how.label_map,
-            classes=how.classes,
-        )
-        indices, class_names, faults = labels.indices, labels.class_names, labels.faults
-
+    others = {key: column for key, column in columns.items() if key not in refused and key != label_column}
+    metadata = {key: column for key, column in others.items() if not _is_prose(column)}
     group_column = _group_column(metadata, refused, how.group)
-    groups = None
-    if group_column is not None:
-        groups, alone = _groups(metadata[group_column])
-        if how.group is None:
-            notices.append(
-                Notice("group-chosen", f"grouped by {group_column!r}, whose images are near-copies", "info")
-            )
-        if alone:
-            notices.append(
-                Notice(
-                    "group-missing",
-                    f"{alone} images have no {group_column!r} and count as a group of their own each",
-                )
-            )
+    groups, group_notices = _groups(metadata, group_column, by_default=how.group is None)
+    labels = _labels(columns, label_column, how)
+    notices = [*how.notices, *group_notices]
+    if len(metadata) < len(others):
+        prose = ", ".join(sorted(set(others) - set(metadata)))
+        notices.append(Notice("prose-left-out", f"left out as free text: {prose}", "info"))
+    if labels is None:
+        message = f"{name} has no labels: it can be predicted, not learned"
+        notices.append(Notice("unlabelled", message, "info"))
     return ImageSet(
         name=name,
         reader=reader,
-        labels=indices,
-        class_names=class_names,
+        labels=np.full(len(paths), UNLABELLED, dtype=np.int64) if labels is None else labels.indices,
+        class_names=() if labels is None else labels.class_names,
         paths=paths,
         groups=groups,
         group_column=group_column,
         metadata=metadata,
         notices=tuple(notices),
         refused=refused,
-        label_faults=faults,
+        label_faults={} if labels is None else labels.faults,
     )
 
 
@@ -153,13 +126,38 @@ def _group_column(
     return asked
 
 
-def _groups(column: Column) -> tuple[StrArray, int]:
-    """Group names [n], and how many rows have none and stand alone."""
-    groups = as_text(column).astype(object)
-    alone = np.flatnonzero(~is_present(column))
-    for row in alone.tolist():
-        groups[row] = f"(none) {row}"
-    return groups.astype(np.str_), len(alone)
+def _groups(
+    metadata: Mapping[str, Column], group_column: str | None, *, by_default: bool
+) -> tuple[StrArray | None, list[Notice]]:
+    """Group names [n]; an image without one stands alone."""
+    if group_column is None:
+        return None, []
+    column = metadata[group_column]
+    notices = []
+    if by_default:
+        message = f"grouped by {group_column!r}, whose images are near-copies"
+        notices.append(Notice("group-chosen", message, "info"))
+    names = as_text(column).astype(object)
+    alone = np.flatnonzero(~is_present(column)).tolist()
+    for row in alone:
+        names[row] = f"(none) {row}"
+    if alone:
+        message = f"{len(alone)} images have no {group_column!r} and count as a group of their own each"
+        notices.append(Notice("group-missing", message))
+    return names.astype(np.str_), notices
+
+
+def _labels(columns: Mapping[str, Column], label_column: str | None, how: Annotation) -> Labels | None:
+    """None where there is no label column, or nothing in it."""
+    if label_column is None or not is_present(columns[label_column]).any():
+        return None
+    return read_labels(
+        columns[label_column],
+        name=label_column,
+        class_names=how.class_names,
+        label_map=how.label_map,
+        classes=how.classes,
+    )
 
 
 def _listed(columns: Mapping[str, Column]) -> str:

@@ -6,14 +6,17 @@ import os
 from pathlib import Path, PurePosixPath
 
 from trainer.data.annotate import Annotation
-from trainer.data.images import HubUnreachable, ImageSet, NoImages, SourceNotFound
+from trainer.data.images import DataError, HubUnreachable, ImageSet, NoImages, SourceNotFound
 from trainer.data.parquet import open_shards
+
+TIMEOUT_S = 20.0
+"""For the listing of a data set."""
 
 
 def open_hub(name: str, how: Annotation, *, image_column: str = "image") -> ImageSet:
     """Open `OWNER/NAME` or `OWNER/NAME/SPLIT`; the split is `train` unless named.
 
-    Shards lie in the hub's own cache afterwards, so a second run needs no network.
+    Shards lie in the hub's own cache afterwards; a second run asks for nothing but the listing.
     """
     owner, _, rest = name.partition("/")
     data_set, _, split = rest.partition("/")
@@ -34,23 +37,24 @@ def shards_of_split(files: list[str], split: str) -> list[str]:
 
 
 def _fetch(repository: str, split: str) -> list[Path]:
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError
 
     hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
     try:
-        files = hub.list_repo_files(repository, repo_type="dataset")
-        shards = shards_of_split(files, split)
+        listing = hub.dataset_info(repository, timeout=TIMEOUT_S).siblings or []
+        shards = shards_of_split([entry.rfilename for entry in listing], split)
         if not shards:
             raise NoImages(
                 f"the data set {repository} on the hub has no parquet file of the split {split!r} among its "
-                f"{len(files)} files"
+                f"{len(listing)} files"
             )
-        return [Path(hub.hf_hub_download(repository, file, repo_type="dataset")) for file in shards]
+        return [Path(hub.hf_hub_download(repository, shard, repo_type="dataset")) for shard in shards]
+    except DataError:
+        raise
     except HFValidationError as error:
         raise SourceNotFound(f"{repository!r} is no name that a data set on the hub can have") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+    except Exception as error:  # the client's HTTP library, and so its errors, differ between versions
         raise HubUnreachable(
             f"the data set {repository} could not be fetched from the hub ({type(error).__name__}): check "
             "its name, the network and, where it is gated, HF_TOKEN; or download its parquet files and use "

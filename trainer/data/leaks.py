@@ -127,5 +127,5 @@ def _best_level(column: Column, levels: IntArray, labels: IntArray, source: Imag
 
 
 def _range(values: Column) -> str:
-    first, last = values.min(), values.max()
-    return str(first) if first == last else f"{first:.4g} to {last:.4g}"
+    found = np.unique(values)
+    return str(found[0]) if len(found) == 1 else f"{found[0]:.4g} to {found[-1]:.4g}"
