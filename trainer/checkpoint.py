@@ -55,16 +55,13 @@ def unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """`{"0/exp_avg": ..., "0/step": ...}`, by the parameters' positions."""
+    """`{"0/momentum": ..., "1/step": ...}`, by the parameters' positions."""
     states = optimizer.state_dict()["state"]
     return {f"{index}/{key}": value for index, state in states.items() for key, value in state.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Inverse of `optimizer_tensors`, each moment laid out in memory as its parameter is.
-
-    The fused update walks raw memory, so a moment in another layout would meet the wrong weights.
-    """
+    """Inverse of `optimizer_tensors`, each moment laid out in memory as its parameter is."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

@@ -33,6 +33,7 @@ from trainer.checkpoint import (
 )
 from trainer.models import StageModel
 from trainer.objective import ObjectiveConfig, class_weights, training_loss
+from trainer.optimizer import kernel_optimizer
 from trainer.schedule import Schedule
 from trainer.selection import EpochMetrics, best_epoch, measure
 
@@ -52,8 +53,8 @@ class LoopConfig(BaseModel):
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=128, ge=2)
-    lr: float = Field(default=2e-3, gt=0.0)
-    """Peak learning rate of AdamW."""
+    lr: float = Field(default=7e-3, gt=0.0)
+    """Peak learning rate, see `trainer.optimizer`."""
     weight_decay: float = Field(default=0.05, ge=0.0)
     """Of matrices and kernels; biases and normalisation are free."""
     warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
@@ -128,7 +129,7 @@ def fit(
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     normalise = Normaliser.from_mean_std(spec_mean_std)
     loss_weights = _loss_weights(train, model.n_classes, config.objective.class_weight_power)
-    optimizer = _optimizer(model, config)
+    optimizer = kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay)
     average = WeightAverage(model, config.ema_decay)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     schedule = Schedule(
@@ -237,16 +238,6 @@ def _loss_weights(train: LabelledPixels, n_classes: int, power: float) -> Tensor
     """float32 [n]: each image's own weight times its class's."""
     of_class = class_weights(train.labels, n_classes, power)[train.labels]
     return of_class if train.weights is None else of_class * train.weights
-
-
-def _optimizer(model: StageModel, config: LoopConfig) -> torch.optim.Optimizer:
-    """AdamW on what is trainable; only matrices and kernels decay."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
