@@ -1,0 +1,230 @@
+"""How much coverage the certificates reach, beside the most that any valid method can.
+
+The reference world: x | y ~ N(+-d/2, 1), confidence |x|; mean true coverage over draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from fakes.worlds import CascadeWorld, World, gaussian
+from scipy import special
+from scipy.optimize import brentq
+
+from calibration import (
+    RiskTarget,
+    certify,
+    certify_cascade,
+    certify_each_stage,
+    certify_group_means,
+    plan_cascade,
+    plan_thresholds,
+)
+
+TARGET = RiskTarget()
+REPLAN = 5
+"""Draws of the calibration split for one draw of the selection split."""
+
+
+def oracle_coverage(world: World) -> float:
+    """The largest coverage whose true risk is at most alpha."""
+    return float(brentq(lambda c: world.risk_at(c) - TARGET.alpha, 0.05, 1.0))
+
+
+def bound_for_any_method(world: World, n: int, draws: int, levels: int = 16, seed: int = 0) -> float:
+    """Upper bound of the mean coverage that any valid method can certify from n labelled images.
+
+    A method that certifies a coverage of c or more with probability b in this world, but with at most
+    delta in a world whose risk is alpha at c and beyond, is a test of the one against the other; by
+    Neyman and Pearson b is at most the power of the likelihood ratio test at level delta. The other
+    world is a close one: inside c the odds of an error are multiplied by one factor, beyond c an error
+    rate below alpha is lifted to alpha. The bound is the integral of b over c; beyond the oracle's
+    coverage this world itself allows delta.
+    """
+    rng = np.random.default_rng(seed)
+    best = oracle_coverage(world)
+    depth, uniform = rng.random((draws, n)), rng.random((draws, n))
+    rate = world.rate(depth)
+    odds = rate / (1.0 - rate)
+    wrong_here = uniform < rate
+    grid = (np.arange(2000) + 0.5) / 2000
+    coverages = np.linspace(0.3, best, levels)
+    powers = []
+    for coverage in coverages:
+        inner = world.rate(grid * coverage)
+        inner = inner / (1.0 - inner)
+        factor = brentq(lambda f, o=inner: float((f * o / (1 + f * o)).mean()) - TARGET.alpha, 1.0, 1e8)
+        lifted = np.maximum(odds, TARGET.alpha / (1.0 - TARGET.alpha))
+        other = np.where(depth < coverage, factor * odds, lifted)
+        right = np.log1p(other) - np.log1p(odds)
+        wrong = right - np.log(other / odds)
+        # log likelihood ratio of this world to the other, under the one and under the other
+        here = np.where(wrong_here, wrong, right).sum(axis=1)
+        there = np.where(uniform < other / (1.0 + other), wrong, right).sum(axis=1)
+        powers.append(float((here > np.quantile(there, 1.0 - TARGET.delta)).mean()))
+    # Below the first coverage the power is at most 1.
+    reached = float(np.trapezoid(powers, coverages)) + float(coverages[0])
+    return reached + TARGET.delta * (1.0 - best)
+
+
+@dataclass(frozen=True)
+class Setting:
+    accuracy: float
+    n_selection: int
+    n: int
+    goal: float
+    """Mean true coverage to reach."""
+
+
+SETTINGS = (
+    Setting(0.95, 1000, 1000, 0.61),
+    Setting(0.97, 1000, 1000, 0.84),
+    Setting(0.95, 1000, 5000, 0.775),
+    Setting(0.97, 1000, 5000, 0.905),
+    Setting(0.95, 200, 1800, 0.71),
+    Setting(0.97, 200, 1800, 0.88),
+)
+
+
+def _coverages(setting: Setting, total: int) -> dict[str, np.ndarray]:
+    world = gaussian(setting.accuracy)
+    rng = np.random.default_rng([setting.n, round(100 * setting.accuracy)])
+    reached: dict[str, list[float]] = {"rank start": [], "planned start": [], "randomised": []}
+    for index in range(total):
+        if index % REPLAN == 0:
+            selection = world.draw(rng, setting.n_selection)
+            grid = plan_thresholds(*selection, setting.n, TARGET)
+            from_500 = plan_thresholds(*selection, setting.n, TARGET, first_answered=500)
+        scores = world.draw(rng, setting.n)
+        for name, certificate in (
+            ("rank start", certify(*scores, grid, TARGET)),
+            ("planned start", certify(*scores, from_500, TARGET, method="grid")),
+            ("randomised", certify(*scores, from_500, TARGET, method="randomised", seed=index)),
+        ):
+            reached[name].append(
+                0.0 if certificate.threshold is None else world.coverage(float(certificate.threshold))
+            )
+    return {name: np.array(values) for name, values in reached.items()}
+
+
+@pytest.mark.slow
+def test_power_on_the_reference_world(
+    draws: Callable[[int, int], int], print_table: Callable[..., None]
+) -> None:
+    total = draws(300, 4000)
+    rows, missed = [], []
+    for setting in SETTINGS:
+        reached = _coverages(setting, total)
+        world = gaussian(setting.accuracy)
+        bound = bound_for_any_method(world, setting.n, draws(200_000, 2_000_000) // setting.n)
+        default = reached["rank start"]
+        error = float(default.std() / np.sqrt(total))
+        rows.append(
+            [
+                f"{setting.accuracy:g}, {setting.n} (selection {setting.n_selection})",
+                oracle_coverage(world),
+                bound,
+                float(default.mean()),
+                error,
+                float(reached["planned start"].mean()),
+                float(reached["randomised"].mean()),
+                setting.goal,
+            ]
+        )
+        if default.mean() < setting.goal - 3.0 * error:
+            missed.append(rows[-1])
+        # What holds for any valid method holds for ours.
+        assert default.mean() <= bound + 3.0 * error + draws(3, 1) * 0.01
+    print_table(
+        f"Mean true coverage certified at 1 %, {total} draws",
+        ["accuracy, n", "oracle", "bound", "rank start", "s.e.", "planned", "randomised", "goal"],
+        rows,
+    )
+    assert not missed
+
+
+@pytest.mark.slow
+def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
+    draws: Callable[[int, int], int], print_table: Callable[..., None]
+) -> None:
+    n, total = 2000, draws(60, 1000)
+    cost_a, cost_b = 1.0, 10.0
+    rows = []
+    for rho in (0.3, 0.5, 0.6):
+        world = CascadeWorld(rho=rho)
+        rng = np.random.default_rng([n, round(100 * rho)])
+        reached: dict[str, list[tuple[float, float, float]]] = {}
+        for index in range(total):
+            if index % REPLAN == 0:
+                chosen = world.draw(rng, n)
+                paths = {
+                    f"one path, slack {slack:g}": plan_cascade(*chosen, cost_a, cost_b, n, TARGET, slack)
+                    for slack in (1.0, 1.1, 1.2)
+                }
+                grid_a = plan_thresholds(chosen[0], chosen[1], n, TARGET)
+                grid_b = plan_thresholds(chosen[2], chosen[3], n, TARGET)
+            scores = world.draw(rng, n)
+            certificates = {name: certify_cascade(*scores, path, TARGET) for name, path in paths.items()}
+            certificates["delta / 2 a stage"] = certify_each_stage(*scores, grid_a, grid_b, TARGET)
+            for name, certificate in certificates.items():
+                pair = (np.inf, np.inf) if certificate.threshold is None else certificate.threshold
+                by_a, by_b, _ = world.shares(pair)
+                compute = (0.0 if np.isinf(pair[0]) else cost_a) + cost_b * (1.0 - by_a)
+                reached.setdefault(name, []).append((by_a + by_b, by_a, compute))
+            alone = certify(scores[2], scores[3], grid_b, TARGET).threshold
+            by_b = world.shares((np.inf, float("inf") if alone is None else float(alone)))[1]
+            reached.setdefault("B alone", []).append((by_b, 0.0, cost_b))
+        means = {name: np.mean(values, axis=0) for name, values in reached.items()}
+        rows += [[f"rho {rho:g}", name, *(float(v) for v in mean)] for name, mean in means.items()]
+        gain = means["one path, slack 1.2"] - means["delta / 2 a stage"]
+        saved = 1.0 - means["one path, slack 1.2"][2] / means["delta / 2 a stage"][2]
+        spread = np.std(
+            np.array(reached["one path, slack 1.2"]) - np.array(reached["delta / 2 a stage"]), axis=0
+        ) / np.sqrt(total)
+        rows.append(
+            [f"rho {rho:g}", "gain: coverage, compute saved", float(gain[0]), float("nan"), float(saved)]
+        )
+        assert gain[0] >= 0.08 - 3.0 * spread[0]
+        assert saved >= 0.10 - 3.0 * spread[2] / means["delta / 2 a stage"][2]
+    print_table(
+        f"Cascade of accuracies .90 and .95, n = {n}, {total} draws",
+        ["world", "method", "coverage", "answered by A", "compute"],
+        rows,
+    )
+
+
+@pytest.mark.slow
+def test_betting_on_group_means_pays_for_uncorrelated_frames(
+    draws: Callable[[int, int], int], print_table: Callable[..., None]
+) -> None:
+    groups, frames, risk, total = 1000, 10, 0.005, draws(100, 2000)
+    rng = np.random.default_rng(5)
+    rows, power = [], {}
+    for correlation in (0.0, 0.1, 0.5, 1.0):
+        proven = np.zeros(2)
+        for index in range(total):
+            if correlation in (0.0, 1.0):
+                rates = np.full(groups, risk) if correlation == 0.0 else 1.0 * (rng.random(groups) < risk)
+            else:
+                strength = (1.0 - correlation) / correlation
+                rates = rng.beta(risk * strength, (1.0 - risk) * strength, groups)
+            group = np.repeat(np.arange(groups), frames)
+            errors = rng.random(groups * frames) < rates[group]
+            confidence = np.full(groups * frames, 0.9)
+            proven += (
+                certify_group_means(confidence, errors, [0.9], TARGET, group).feasible,
+                certify(confidence, errors, [0.9], TARGET, group, seed=index).feasible,
+            )
+        power[correlation] = proven / total
+        rows.append([correlation, *(float(p) for p in power[correlation])])
+    print_table(
+        f"Share of draws that prove 1 % at a true risk of .5 %, {groups} groups of {frames}, {total} draws",
+        ["correlation", "group means", "one frame"],
+        rows,
+    )
+    assert power[0.0][0] > 0.9
+    assert power[0.1][0] > power[0.1][1]
+    assert power[1.0][0] < power[1.0][1]
