@@ -7,9 +7,11 @@ from trainer.scenes.folder import write_folder
 from trainer.scenes.generate import iter_frames, render
 from trainer.scenes.options import CLASS_NAMES, Frame, SceneOptions
 from trainer.scenes.sequence import render_sequence
+from trainer.scenes.sites import ROADWORK_NAMES
 
 __all__ = [
     "CLASS_NAMES",
+    "ROADWORK_NAMES",
     "Frame",
     "SceneOptions",
     "iter_frames",

@@ -33,7 +33,7 @@ def sky_pixels(view: View, rows: int, light: Light, cloud_shift: tuple[float, fl
     _add_sun(sky, view, height, light)
     if light.cloud_cover > 0.0:
         _add_clouds(sky, view, height, light, cloud_shift)
-    if light.night > 0.6 and light.cloud_cover < 0.7:
+    if light.night > 0.6 and light.cloud_cover < 0.7 and light.haze_density < 1 / 500:
         _add_stars(sky, light, cloud_shift)
     return sky
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -15,17 +15,37 @@ _SUMMER: tuple[Rgb, ...] = ((74, 116, 52), (92, 132, 60), (62, 100, 56), (104, 1
 _SPRING: tuple[Rgb, ...] = ((122, 156, 72), (140, 166, 84), (104, 142, 64))
 _AUTUMN: tuple[Rgb, ...] = ((196, 132, 46), (178, 92, 38), (168, 144, 58), (116, 122, 54))
 _BARK: Rgb = (88, 70, 54)
+_SHAPES = 24
+"""Different crowns that grow in the city"""
+_LAYERS = ((7, 0.62, 0.46, 0.66, -0.08), (9, 0.66, 0.30, 0.90, 0.04), (9, 0.58, 0.20, 1.10, 0.24))
+"""Clumps, how far they reach, their size and shade, and how far the layer is raised"""
+
+
+@dataclass(frozen=True, slots=True)
+class Clump:
+    """Leaves of one brightness, outlined in units of the crown's radius around its middle."""
+
+    shade: float
+    outline: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Crown:
-    """Leaves as blobs, in units of the crown's radius around its middle."""
+    """What a tree carries on its trunk."""
 
     colour: Rgb
     radius: float
     trunk: float
-    blobs: tuple[tuple[float, float, float], ...]
-    """(x, y, radius), back to front"""
+    clumps: tuple[Clump, ...]
+    """Back to front"""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    start: tuple[float, float]
+    end: tuple[float, float]
+    width: float
+    """Metres"""
 
 
 def leaf_colours(month: int) -> tuple[Rgb, ...] | None:
@@ -43,23 +63,31 @@ def tree(rng: np.random.Generator, u: float, z: float, month: int) -> Item:
     height = trunk + 1.7 * radius
     leaves = leaf_colours(month)
     if leaves is None:
-        branches = _branches(rng, trunk, radius)
-        return Item("tree", u, z, 0.4, 0.4, height, partial(_paint_bare, branches, trunk))
-    angles = rng.uniform(0.0, 2 * np.pi, 9)
-    reach = rng.uniform(0.25, 0.62, 9)
-    sizes = rng.uniform(0.40, 0.62, 9)
-    blobs = sorted(
-        (
-            (float(r * np.cos(a)), float(0.85 * r * np.sin(a)), float(s))
-            for a, r, s in zip(angles, reach, sizes, strict=True)
-        ),
-        key=lambda blob: blob[1],
-    )
+        branches = _branches(int(rng.integers(_SHAPES)))
+        return Item("tree", u, z, 0.4, 0.4, height, partial(_paint_bare, branches, trunk, radius))
     shade = float(rng.uniform(0.85, 1.12))
     base = leaves[rng.integers(len(leaves))]
     colour = (base[0] * shade, base[1] * shade, base[2] * shade)
-    crown = Crown(colour, radius, trunk, ((0.0, 0.0, 0.78), *blobs))
+    crown = Crown(colour, radius, trunk, _clumps(int(rng.integers(_SHAPES))))
     return Item("tree", u, z, 1.4 * radius, 1.4 * radius, height, partial(_paint_crown, crown))
+
+
+@lru_cache(maxsize=_SHAPES)
+def _clumps(shape: int) -> tuple[Clump, ...]:
+    """Clumps of leaves: a dark mass first, then lighter and smaller ones, higher and nearer the sun."""
+    rng = np.random.default_rng([shape, 1])
+    clumps: list[Clump] = []
+    for count, reach, size, shade, rise in _LAYERS:
+        for k in range(count):
+            angle = 2 * np.pi * (k * 0.382 + float(rng.uniform(0.0, 0.25)))
+            away = reach * float(np.sqrt((k + rng.uniform(0.2, 0.8)) / count))
+            x, y = away * float(np.cos(angle)), 0.82 * away * float(np.sin(angle)) + rise
+            radii = size * rng.uniform(0.72, 1.25, 9)
+            turns = 2 * np.pi * np.arange(9) / 9
+            outline = np.stack([x + radii * np.cos(turns), y + 0.85 * radii * np.sin(turns)], axis=1)
+            brightness = shade * float(rng.uniform(0.9, 1.08)) * (1.0 + 0.18 * y)
+            clumps.append(Clump(brightness, tuple((float(a), float(b)) for a, b in outline)))
+    return tuple(clumps)
 
 
 def conifer(rng: np.random.Generator, u: float, z: float) -> Item:
@@ -97,51 +125,45 @@ def _paint_crown(crown: Crown, canvas: Canvas, u: float, z: float) -> None:
     lean = 0.10 * crown.radius
     spot.polygon([(-0.16, 0), (0.16, 0), (0.09, crown.trunk + lean), (-0.09, crown.trunk + lean)], _BARK)
     middle, r = crown.trunk + 0.75 * crown.radius, crown.radius
-    sunward = float(np.clip(np.sin(canvas.light.sun_bearing), -1.0, 1.0)) * 0.18
-    for layer, (shade, shrink) in enumerate(((0.66, 1.0), (0.92, 0.84), (1.16, 0.52))):
-        colour = (crown.colour[0] * shade, crown.colour[1] * shade, crown.colour[2] * shade)
-        dx, dy = layer * sunward, layer * 0.11
-        for x, y, size in crown.blobs:
-            s = size * shrink
-            spot.oval(
-                (x + dx - s) * r,
-                middle + (y + dy - s) * r,
-                (x + dx + s) * r,
-                middle + (y + dy + s) * r,
-                colour,
-                Face.TOP if layer == 2 else Face.FRONT,
-            )
+    mass = 0.82 * r
+    dark = (crown.colour[0] * 0.6, crown.colour[1] * 0.6, crown.colour[2] * 0.6)
+    spot.oval(-mass, middle - 0.9 * mass, mass, middle + 0.9 * mass, dark)
+    sunward = 0.22 * float(np.sin(canvas.light.sun_bearing)) * canvas.light.sun_strength
+    far = r * spot.scale < 22.0
+    for clump in crown.clumps[7:16] if far else crown.clumps:
+        tint = (crown.colour[0] * clump.shade, crown.colour[1] * clump.shade, crown.colour[2] * clump.shade)
+        shift = sunward * (clump.shade - 0.6)
+        outline = [((x + shift) * r, middle + y * r) for x, y in clump.outline]
+        spot.detail(outline, tint, Face.TOP if clump.shade > 1.0 and canvas.light.night < 0.5 else Face.FRONT)
 
 
-def _branches(
-    rng: np.random.Generator, trunk: float, radius: float
-) -> tuple[tuple[float, float, float, float, float], ...]:
-    """Forking strokes (x0, y0, x1, y1, width)."""
-    strokes: list[tuple[float, float, float, float, float]] = []
+@lru_cache(maxsize=_SHAPES)
+def _branches(shape: int) -> tuple[Branch, ...]:
+    """A bare crown as forking strokes, in units of its radius above the trunk's top."""
+    rng = np.random.default_rng([shape, 2])
+    branches: list[Branch] = []
 
-    def grow(x: float, y: float, angle: float, length: float, width: float, level: int) -> None:
+    def grow(x: float, y: float, angle: float, length: float, width: float, forks: int) -> None:
         x1, y1 = x + length * float(np.sin(angle)), y + length * float(np.cos(angle))
-        strokes.append((x, y, x1, y1, width))
-        if level:
+        branches.append(Branch((x, y), (x1, y1), width))
+        if forks:
             for turn in (-0.45, 0.4):
                 bend = angle + turn + float(rng.uniform(-0.18, 0.18))
-                grow(x1, y1, bend, length * float(rng.uniform(0.62, 0.8)), width * 0.6, level - 1)
+                grow(x1, y1, bend, length * float(rng.uniform(0.62, 0.8)), width * 0.6, forks - 1)
 
-    grow(0.0, trunk * 0.8, float(rng.uniform(-0.1, 0.1)), radius * 0.75, 0.16, 4)
-    return tuple(strokes)
+    grow(0.0, 0.0, float(rng.uniform(-0.1, 0.1)), 0.75, 0.16, 4)
+    return tuple(branches)
 
 
 def _paint_bare(
-    branches: tuple[tuple[float, float, float, float, float], ...],
-    trunk: float,
-    canvas: Canvas,
-    u: float,
-    z: float,
+    branches: tuple[Branch, ...], trunk: float, radius: float, canvas: Canvas, u: float, z: float
 ) -> None:
     spot = canvas.stand(u, z)
-    spot.polygon([(-0.15, 0), (0.15, 0), (0.09, trunk * 0.85), (-0.09, trunk * 0.85)], _BARK)
-    for x0, y0, x1, y1, width in branches:
-        spot.line([(x0, y0), (x1, y1)], max(width, 0.035), _BARK)
+    fork = 0.8 * trunk
+    spot.polygon([(-0.15, 0), (0.15, 0), (0.09, fork + 0.1), (-0.09, fork + 0.1)], _BARK)
+    for branch in branches:
+        ends = [(x * radius, fork + y * radius) for x, y in (branch.start, branch.end)]
+        spot.line(ends, max(branch.width, 0.035), _BARK)
 
 
 def _paint_conifer(height: float, width: float, canvas: Canvas, u: float, z: float) -> None:

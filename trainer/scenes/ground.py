@@ -20,6 +20,7 @@ _CELLS = 4800
 _SHADOW_TINT = np.array([0.60, 0.56, 0.48], dtype=np.float32)
 """How much of each colour a full shadow takes away: the blue sky still lights it"""
 _TILE = 512
+_PAINT = (228.0, 228.0, 222.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +57,27 @@ def ground_pixels(plane: Plane, street: Street, light: Light, local: LocalLight,
     surface = _bands(plane, street)
     colour = np.ascontiguousarray(surface[..., :3])
     roughness, soak = surface[..., 3], surface[..., 4]
-    _paint_markings(colour, plane, street)
-    fine = _texture(plane, 21.0)
-    colour += ((fine - 0.5) * roughness * np.exp(-plane.depth / 22.0))[..., None]
-    coarse = _texture(plane, 1.7) - 0.5
-    colour += (coarse * (0.5 * roughness + 5.0) * np.exp(-plane.depth / 60.0))[..., None]
+    grit = _texture(plane, 21.0, 0.75) * np.exp(plane.depth / np.float32(-22.0))
+    patches = _texture(plane, 7.0, 1.5)
+    _blend(colour, _paint_cover(plane, street) * (0.78 + 0.44 * patches), _PAINT)
+    tone = roughness * (grit + 0.55 * patches * np.exp(plane.depth / np.float32(-70.0)))
+    colour += tone[..., None]
 
-    lit = np.array(light.faces[Face.TOP], dtype=np.float32) * (
-        1.0 - shadows[..., None] * _SHADOW_TINT * np.float32(1.0 - 0.5 * light.night)
-    )
+    shade = (1.0 - _stains(plane, street))[..., None]
+    sunlit = 1.0 - shadows[..., None] * (_SHADOW_TINT * np.float32(1.0 - 0.5 * light.night))
+    lit = np.array(light.faces[Face.TOP], dtype=np.float32) * sunlit
     if local.strength > 0.0:
         lamps, beam = local.on_ground(plane.x, plane.u, plane.z, plane.depth)
         lit += lamps[..., None] * np.array(LAMP_COLOUR, dtype=np.float32)
-        lit += beam[..., None] * np.array(BEAM_COLOUR, dtype=np.float32) * 0.8
+        lit += beam[..., None] * (0.8 * np.array(BEAM_COLOUR, dtype=np.float32))
+    lit *= shade
     colour *= lit
     if light.wet > 0.0:
-        _shine(colour, plane, light, soak, coarse)
+        _shine(colour, plane, light, soak, patches)
     clear = np.exp(-np.float32(light.haze_density) * plane.depth)[..., None]
-    return np.asarray(
-        colour * clear + np.array(light.haze, dtype=np.float32) * (1.0 - clear), dtype=np.float32
-    )
+    colour *= clear
+    colour += np.array(light.haze, dtype=np.float32) * (1.0 - clear)
+    return colour
 
 
 def _bands(plane: Plane, street: Street) -> Array:
@@ -97,33 +99,47 @@ def _summed(bands: tuple[Band, ...]) -> Array:
     return np.concatenate([np.zeros((1, 5)), np.cumsum(table[which], axis=0)]).astype(np.float32)
 
 
-def _paint_markings(colour: Array, plane: Plane, street: Street) -> None:
-    """Lines, zebra crossings and stains, in place."""
-    scale = np.float32(1.0) / plane.footprint
-    along = np.float32(1.0) / np.maximum(plane.depth * plane.footprint, 0.02)
-    wear = 0.72 + 0.28 * _texture(plane, 6.0)
-    for u, z, half_width, half_length, shade in street.stains:
-        near = plane.depth[:, 0] < 60.0
-        inside = _within(plane.z[near], z, half_length, along[near])
-        cover = inside * _within(plane.u[near], u, half_width, scale[near])
-        colour[near] *= 1.0 - np.float32(shade) * cover[..., None]
+def _paint_cover(plane: Plane, street: Street) -> Array:
+    """How much of each pixel is white paint, [rows, columns] in [0, 1]."""
+    across, along = _pixels_a_metre(plane)
+    total = np.zeros_like(plane.u)
     for line in street.markings:
-        cover = _within(plane.u, line.u, line.width / 2, scale)
+        cover = _within(plane.u, line.u, line.width / 2, across)
         if line.gap > 0.0:
             period = line.dash + line.gap
-            phase = np.mod(plane.z, period) - line.dash / 2
-            dashes = np.clip((line.dash / 2 - np.abs(phase)) * along + 0.5, 0.0, 1.0)
-            share = np.clip(plane.depth * plane.footprint / period, 0.0, 1.0)
-            cover = cover * (dashes * (1 - share) + share * line.dash / period)
-        _blend(colour, np.asarray(cover * wear * 0.9, dtype=np.float32), line.colour)
+            phase = np.abs(np.mod(plane.z, period) - line.dash / 2)
+            dashes = np.clip((line.dash / 2 - phase) * along + 0.5, 0.0, 1.0)
+            blurred = np.clip(1.0 / (along * period), 0.0, 1.0)
+            cover *= dashes * (1 - blurred) + blurred * (line.dash / period)
+        np.maximum(total, cover, out=total)
     for z in street.crossings:
         rows = np.flatnonzero(_within(plane.z, z, 1.6, along)[:, 0] > 0.0)
         if len(rows):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            stripes = np.clip((0.25 - np.abs(np.mod(plane.u[part], 1.0) - 0.5)) * scale[part] + 0.5, 0.0, 1.0)
-            cover = _within(plane.u[part], 0.0, street.half_width - 0.3, scale[part])
-            cover *= _within(plane.z[part], z, 1.6, along[part]) * stripes
-            _blend(colour[part], cover * wear[part], (220.0, 220.0, 214.0))
+            stripe = np.abs(np.mod(plane.u[part], 1.0) - 0.5)
+            cover = np.clip((0.25 - stripe) * across[part] + 0.5, 0.0, 1.0)
+            cover *= _within(plane.u[part], 0.0, street.half_width - 0.3, across[part])
+            cover *= _within(plane.z[part], z, 1.6, along[part])
+            np.maximum(total[part], cover, out=total[part])
+    return total
+
+
+def _stains(plane: Plane, street: Street) -> Array:
+    """How much darker repairs and damp make each pixel, [rows, columns]."""
+    across, along = _pixels_a_metre(plane)
+    total = np.zeros_like(plane.u)
+    for u, z, half_width, half_length, shade in street.stains:
+        inside = _within(plane.z, z, half_length, along)
+        rows = np.flatnonzero(inside[:, 0] > 0.0)
+        if len(rows):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            total[part] += shade * inside[part] * _within(plane.u[part], u, half_width, across[part])
+    return total
+
+
+def _pixels_a_metre(plane: Plane) -> tuple[Array, Array]:
+    """Across and along the road, each [rows, 1]."""
+    return 1.0 / plane.footprint, 1.0 / np.maximum(plane.depth * plane.footprint, np.float32(0.02))
 
 
 def _within(position: Array, middle: float, half: float, scale: Array) -> Array:
@@ -139,17 +155,17 @@ def _blend(colour: Array, cover: Array, paint: tuple[float, float, float]) -> No
     colour += cover[..., None] * (np.array(paint, dtype=np.float32) - colour)
 
 
-def _texture(plane: Plane, per_metre: float) -> Array:
-    """Noise fixed to the ground, [rows, columns] in [0, 1]."""
-    tile = fractal_tile(_TILE, 0.75)
+def _texture(plane: Plane, per_metre: float, roughness: float) -> Array:
+    """Noise fixed to the ground, [rows, columns] in [-0.5, 0.5]."""
+    tile = fractal_tile(_TILE, roughness)
     columns = (plane.u * np.float32(per_metre)).astype(np.int32) & (_TILE - 1)
     rows = (plane.z * np.float32(per_metre)).astype(np.int32) & (_TILE - 1)
-    return np.asarray(tile[rows, columns], dtype=np.float32)
+    return np.asarray(tile[rows, columns] - np.float32(0.5), dtype=np.float32)
 
 
-def _shine(colour: Array, plane: Plane, light: Light, soak: Array, coarse: Array) -> None:
+def _shine(colour: Array, plane: Plane, light: Light, soak: Array, patches: Array) -> None:
     """Wet asphalt is darker, and mirrors the sky the more the flatter one looks at it."""
     colour *= 1.0 - np.float32(0.30 * light.wet) * soak[..., None]
     grazing = plane.depth / (plane.depth + 14.0)
-    mirror = np.clip(grazing * (0.75 + 1.3 * coarse), 0.0, 0.85) * soak * np.float32(light.wet)
+    mirror = np.clip(grazing * (0.72 + 0.9 * patches), 0.0, 0.8) * soak * np.float32(light.wet)
     _blend(colour, mirror.astype(np.float32), light.skyline)

@@ -14,6 +14,7 @@ from trainer.scenes.light import Light
 from trainer.scenes.noise import grain_tile
 
 Array = NDArray[np.float32]
+_SHOULDER = np.float32(205.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def draw_lens(rng: np.random.Generator, light: Light, size: int, hardness: float
         warmth=float(rng.uniform(-1.0, 1.0)),
         defocus=float(rng.uniform(0.4, 0.7 + 0.7 * hardness)) * size / 224 if blurred else 0.0,
         smear=int(rng.integers(2, 4 + round(3 * hardness))) if smeared else 1,
-        grain=float(rng.uniform(0.8, 2.5)) + 4.0 * light.night,
+        grain=float(rng.uniform(0.8, 2.5)) + 2.5 * light.night,
         quality=int(rng.integers(max(45, 74 - int(30 * hardness)), 95)),
     )
 
@@ -55,12 +56,8 @@ def develop(pixels: Array, lens: Lens, rng: np.random.Generator) -> bytes:
     tint = np.array([1.0 + 0.03 * lens.warmth, 1.0, 1.0 - 0.035 * lens.warmth], dtype=np.float32)
     pixels = pixels * (_vignette(size) * (tint * np.float32(lens.exposure)))
     # Highlights roll off instead of clipping.
-    np.minimum(
-        pixels,
-        205.0 + 50.0 * np.tanh((pixels - 205.0) / 60.0, where=pixels > 205.0, out=np.ones_like(pixels)),
-        where=pixels > 205.0,
-        out=pixels,
-    )
+    excess = np.maximum(pixels - _SHOULDER, 0.0)
+    pixels -= excess * excess / (excess + (255.0 - _SHOULDER))
     down, across = rng.integers(0, size, 2)
     grain = np.roll(grain_tile(size), (int(down), int(across)), axis=(0, 1))
     pixels += np.float32(lens.grain) * grain[..., None]

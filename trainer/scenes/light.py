@@ -79,14 +79,17 @@ def light_of(conditions: Conditions) -> Light:
     elevation, azimuth = _sun(conditions.hour + 0.5, conditions.month)
     row = [float(np.interp(degrees(elevation), _DAY[:, 0], _DAY[:, k])) for k in range(1, 13)]
     zenith, skyline, ambient, sun = (np.array(row[k : k + 3]) for k in (0, 3, 6, 9))
+    night = float(np.clip((0.44 - float(ambient.mean())) / 0.2, 0.0, 1.0))
     overcast, bad = _OVERCAST[conditions.weather], conditions.severity
 
     grey = float(ambient.mean()) * np.array([300.0, 306.0, 314.0])
     if conditions.weather is Weather.RAIN:
-        grey *= 0.86 - 0.22 * bad
-        ambient = ambient * (0.95 - 0.15 * bad)
+        grey *= 0.95 - 0.2 * bad
+        ambient = ambient * (1.0 - 0.12 * bad)
+    # A camera opens up under a grey sky.
+    ambient = ambient * (1.16 + 0.30 * overcast)
     zenith = zenith + overcast * (0.86 * grey - zenith)
-    skyline = skyline + overcast * (1.04 * grey - skyline)
+    skyline = skyline + overcast * (1.08 * grey - skyline)
     sun = sun * (1.0 - overcast) ** 1.5
 
     bearing = azimuth - radians(conditions.heading)
@@ -96,7 +99,6 @@ def light_of(conditions: Conditions) -> Light:
     faces = tuple(
         _rgb(ambient * sky + sun * max(0.0, cosine)) for sky, cosine in zip(open_sky, towards, strict=True)
     )
-    night = float(np.clip((0.44 - float(ambient.mean())) / 0.2, 0.0, 1.0))
     return Light(
         zenith=_rgb(zenith),
         skyline=_rgb(skyline),

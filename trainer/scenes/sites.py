@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.scenes import roadwork
+from trainer.scenes import earthworks, machines, roadwork
 from trainer.scenes.people import worker
 from trainer.scenes.world import Item, Street
 
@@ -84,7 +84,7 @@ def _lane_closure(rng: np.random.Generator, plot: Plot) -> list[Item]:
         items.append(roadwork.cone(rng, plot.edge, z, plot.dirt))
         z += spacing
     if rng.random() < 0.5:
-        items.append(roadwork.arrow_board(plot.u, plot.z + 4.5))
+        items.append(machines.arrow_board(plot.u, plot.z + 4.5))
         items += _crew(rng, plot, plot.z + 8.0, 1)
     else:
         items.append(roadwork.roadwork_sign(rng, outer, plot.z + 1.0))
@@ -97,14 +97,14 @@ def _trench_works(rng: np.random.Generator, plot: Plot) -> list[Item]:
     """A long hole between planks, closed off at the near end."""
     items = [
         roadwork.barrier(rng, plot.u, plot.z, plot.dirt, width=2 * plot.half + 0.3),
-        roadwork.trench(plot.u, plot.z + 1.2, 1.2 * plot.half, plot.length),
+        earthworks.trench(plot.u, plot.z + 1.2, 1.2 * plot.half, plot.length),
         roadwork.fence(plot.edge, plot.z + 0.6, plot.length, plot.dirt),
     ]
     items.append(
-        roadwork.heap(rng, plot.u - plot.inward * (plot.half + 1.0), plot.z + float(rng.uniform(3.0, 6.0)))
+        earthworks.heap(rng, plot.u - plot.inward * (plot.half + 1.0), plot.z + float(rng.uniform(3.0, 6.0)))
     )
     if rng.random() < 0.6:
-        items.append(roadwork.digger(rng, plot.u, plot.z + plot.length + 1.0))
+        items.append(machines.digger(rng, plot.u, plot.z + plot.length + 1.0))
     return items + _crew(rng, plot, plot.z + 2.5, int(rng.integers(1, 3)))
 
 
@@ -112,9 +112,9 @@ def _excavation(rng: np.random.Generator, plot: Plot) -> list[Item]:
     """A digger at work behind barriers."""
     items = [
         roadwork.barrier(rng, plot.u, plot.z, plot.dirt),
-        roadwork.trench(plot.u, plot.z + 1.5, 1.5 * plot.half, 3.0),
+        earthworks.trench(plot.u, plot.z + 1.5, 1.5 * plot.half, 3.0),
         *_machine(rng, plot, plot.z + 5.0),
-        roadwork.heap(rng, plot.u - plot.inward * 1.5, plot.z + 2.4),
+        earthworks.heap(rng, plot.u - plot.inward * 1.5, plot.z + 2.4),
     ]
     items += [roadwork.cone(rng, plot.edge, plot.z + 2.0 * k, plot.dirt) for k in range(1, 4)]
     return items + _crew(rng, plot, plot.z + 2.2, int(rng.integers(0, 3)))
@@ -126,7 +126,7 @@ def _manhole(rng: np.random.Generator, plot: Plot) -> list[Item]:
     items = [
         roadwork.barrier(rng, plot.u, plot.z, plot.dirt, width=width),
         roadwork.barrier(rng, plot.u, plot.z + 2.0, plot.dirt, width=width, lamp=False),
-        roadwork.trench(plot.u, plot.z + 0.6, 0.9, 0.9),
+        earthworks.trench(plot.u, plot.z + 0.6, 0.9, 0.9),
         roadwork.fence(plot.u + plot.inward * width / 2, plot.z + 0.1, 1.9, plot.dirt),
     ]
     items += [roadwork.cone(rng, plot.u + x, plot.z - 0.7, plot.dirt) for x in (-0.9, 0.9)]
@@ -163,7 +163,7 @@ def _lone_barrier(rng: np.random.Generator, plot: Plot) -> list[Item]:
     """One barrier around a hole."""
     return [
         roadwork.barrier(rng, plot.u, plot.z, plot.dirt, width=1.6),
-        roadwork.trench(plot.u, plot.z + 0.5, 0.8, 1.0),
+        earthworks.trench(plot.u, plot.z + 0.5, 0.8, 1.0),
     ]
 
 
@@ -176,8 +176,8 @@ def _announced(rng: np.random.Generator, plot: Plot) -> list[Item]:
 
 def _machine(rng: np.random.Generator, plot: Plot, z: float) -> list[Item]:
     if rng.random() < 0.65:
-        return [roadwork.digger(rng, plot.u, z)]
-    return [roadwork.roller(rng, plot.u, z)] if rng.random() < 0.6 else []
+        return [machines.digger(rng, plot.u, z)]
+    return [machines.roller(rng, plot.u, z)] if rng.random() < 0.6 else []
 
 
 def _crew(rng: np.random.Generator, plot: Plot, z: float, count: int) -> list[Item]:
@@ -189,3 +189,20 @@ def _crew(rng: np.random.Generator, plot: Plot, z: float, count: int) -> list[It
 
 FULL: tuple[Recipe, ...] = (_lane_closure, _lane_closure, _trench_works, _excavation, _manhole, _beacon_line)
 SPARSE: tuple[Recipe, ...] = (_few_cones, _lone_barrier, _announced)
+
+
+ROADWORK_NAMES = frozenset(
+    {
+        "arrow board",
+        "barrier",
+        "digger",
+        "guide beacon",
+        "heap",
+        "road roller",
+        "roadwork sign",
+        "traffic cone",
+        "trench",
+        "worker",
+    }
+)
+"""Names in `Frame.objects` that belong to a work site"""

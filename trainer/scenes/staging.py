@@ -1,0 +1,120 @@
+"""Laying out a sequence: everything about it but its pixels, each part from its own random stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from trainer.scenes.camera import Drive, View, draw_drive
+from trainer.scenes.conditions import Conditions, District, draw_conditions
+from trainer.scenes.furniture import LAMP_REACH
+from trainer.scenes.lamps import LocalLight
+from trainer.scenes.lens import Lens, draw_lens
+from trainer.scenes.light import Light, light_of
+from trainer.scenes.lookalikes import draw_lookalikes
+from trainer.scenes.options import SceneOptions
+from trainer.scenes.profile import draw_street
+from trainer.scenes.scenery import furnish
+from trainer.scenes.sites import build_site, draw_plot
+from trainer.scenes.traffic import populate
+from trainer.scenes.world import Item, Street
+
+_HIDING_HARDNESS = 0.9
+"""Only scenes harder than this let a vehicle stand before most of the work site"""
+_HIDDEN_SHARE = 0.4
+
+
+class Stream(IntEnum):
+    """What is drawn from its own random stream, so that one does not disturb another: the same
+    sequence with and without roadwork differs in the roadwork alone."""
+
+    HARDNESS = 0
+    CONDITIONS = 1
+    LABEL = 2
+    STREET = 3
+    TRAFFIC = 4
+    LOOKALIKES = 5
+    SITE = 6
+    CAMERA = 7
+    FRAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything about a sequence but its pixels."""
+
+    label: int
+    conditions: Conditions
+    light: Light
+    local: LocalLight
+    street: Street
+    items: tuple[Item, ...]
+    drive: Drive
+    lens: Lens
+    sky_shift: tuple[float, float]
+
+
+def draw_world(options: SceneOptions, index: int) -> World:
+    """Lay out a sequence."""
+    # Uniform at difficulty 0.5, bunched at 0 and at 1 towards the ends.
+    hardness = (
+        float(stream(options, index, Stream.HARDNESS).random()) ** 2.0 ** (3.0 - 6.0 * options.difficulty)
+    )
+    conditions = draw_conditions(stream(options, index, Stream.CONDITIONS), hardness)
+    label = int(stream(options, index, Stream.LABEL).random() < options.roadwork_share)
+
+    rng = stream(options, index, Stream.STREET)
+    street = draw_street(rng, conditions)
+    scenery = furnish(rng, street, conditions)
+    straight = conditions.district in (District.CENTRE, District.HARBOUR)
+    bend = float(rng.normal(0.0, 0.0004 if straight else 0.0016))
+    sky_shift = (float(rng.random()), float(rng.random()))
+
+    rng = stream(options, index, Stream.CAMERA)
+    light = light_of(conditions)
+    drive = draw_drive(rng, options.size, street.lane / 2, bend)
+    lens = draw_lens(rng, light, options.size, hardness)
+
+    # A work site comes first of all, houses and trees last: whoever comes later gives way.
+    placed: list[Item] = []
+    if label:
+        rng = stream(options, index, Stream.SITE)
+        placed += build_site(rng, draw_plot(rng, street, drive.last.u, hardness))
+    guests = draw_lookalikes(stream(options, index, Stream.LOOKALIKES), street, hardness)
+    guests += populate(stream(options, index, Stream.TRAFFIC), street, conditions)
+    site = tuple(placed)
+    for guest in guests:
+        if any(guest.overlaps(other) for other in placed):
+            continue
+        if hardness < _HIDING_HARDNESS and _hides(guest, site, drive.last):
+            continue
+        placed.append(guest)
+    items = placed + [item for item in scenery if not any(item.overlaps(other) for other in placed)]
+    lamps = tuple(
+        (item.u - float(np.sign(item.u)) * LAMP_REACH, item.z) for item in items if item.name == "street lamp"
+    )
+    local = LocalLight(light.night, lamps)
+    return World(label, conditions, light, local, street, tuple(items), drive, lens, sky_shift)
+
+
+def _hides(guest: Item, site: Sequence[Item], view: View) -> bool:
+    """Whether somebody tall stands before most of a work site."""
+    nearer = [item for item in site if item.z > guest.z]
+    if not nearer or guest.height < 1.2 or guest.z < view.z + 2.0:
+        return False
+
+    def span(item: Item) -> tuple[float, float]:
+        half = item.width / 2
+        return view.point(item.u - half, 0.0, item.z)[0], view.point(item.u + half, 0.0, item.z)[0]
+
+    left, right = span(guest)
+    site_left, site_right = (pick(span(item)[side] for item in site) for side, pick in ((0, min), (1, max)))
+    covered = min(right, site_right) - max(left, site_left)
+    return covered > _HIDDEN_SHARE * (site_right - site_left)
+
+
+def stream(options: SceneOptions, index: int, stream: Stream) -> np.random.Generator:
+    return np.random.default_rng([options.seed, index, int(stream)])
