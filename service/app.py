@@ -1,0 +1,146 @@
+"""The application: `create_app(settings)`, or `uvicorn --factory service.app:create_app`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from monitoring.instruments import Instruments
+from service.deployment import Deployment, Deployments, deployment_for
+from service.limits import BodyLimits
+from service.logs import configure_logging
+from service.monitor import Monitor
+from service.observability import Observability
+from service.predictor import Predictor
+from service.problems import Problem, RequestError, problem_of_status
+from service.routes import feedback, predict, status
+from service.settings import Settings
+from service.state import LifespanState, Phase, Service, request_id, service_of
+
+_SMALL_BODY = 64 * 2**10
+_FORM_OVERHEAD = 64 * 2**10
+_LOAD_EVERY = 1.0
+
+logger = structlog.get_logger("demur.service")
+
+
+def create_app(
+    settings: Settings | None = None, phase: Phase | None = None, deployment: Deployment | None = None
+) -> FastAPI:
+    """The service over one bundle; `settings` default to the environment's.
+
+    `phase` is shared with whoever stops the service. Without a `deployment` the settings' bundle is
+    opened when the application starts; one that cannot be used ends the start with its BundleError.
+    """
+    settings = settings or Settings.read()
+    phase = phase or Phase()
+    configure_logging(settings.log_level)
+    instruments = Instruments()
+    app = FastAPI(
+        title="demur",
+        summary="An image classifier that knows when not to answer.",
+        version="1",
+        lifespan=_lifespan(settings, phase, instruments, deployment),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for routes in (predict, feedback, status):
+        app.include_router(routes.router)
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    # The one added last is outermost.
+    app.add_middleware(
+        BodyLimits,
+        by_path={
+            # Base64 in JSON takes four bytes for three.
+            "/predict": settings.max_image_bytes * 4 // 3 + _FORM_OVERHEAD,
+            "/predict/batch": settings.max_batch_bytes,
+        },
+        otherwise=_SMALL_BODY,
+        timeout=settings.body_timeout,
+    )
+    app.add_middleware(Observability, instruments=instruments)
+    return app
+
+
+def _lifespan(
+    settings: Settings, phase: Phase, instruments: Instruments, given: Deployment | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
+        if given is None:
+            deployment = await asyncio.to_thread(deployment_for, settings)
+        else:
+            deployment = given
+        predictor = Predictor(settings.cores_a_worker(), settings.queue_limit, instruments)
+        monitor = Monitor(settings, deployment.name, instruments)
+        monitor.start()
+        service = Service(settings, Deployments(deployment), predictor, monitor, instruments, phase)
+        _announce(deployment, predictor, monitor)
+        gauges = asyncio.create_task(_show_load(service))
+        try:
+            yield LifespanState(service=service)
+        finally:
+            phase.draining = True
+            gauges.cancel()
+            await asyncio.to_thread(predictor.close)
+            await asyncio.to_thread(monitor.close)
+            logger.info("service_stopped")
+
+    return lifespan
+
+
+async def _show_load(service: Service) -> None:
+    # A scrape may ask another worker, which sees only what this one has written down.
+    while True:
+        service.show_load()
+        await asyncio.sleep(_LOAD_EVERY)
+
+
+def _announce(deployment: Deployment, predictor: Predictor, monitor: Monitor) -> None:
+    logger.info(
+        "service_started",
+        bundle=deployment.label,
+        engine=deployment.engine,
+        cores=predictor.admission.slots,
+        promise=deployment.promise,
+        store="off" if monitor.state == "off" else "on",
+    )
+
+
+async def _request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101 - registered for this class alone
+    return _answer(request, error.problem)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path}"
+    elif error.status_code == 405:
+        detail = f"{request.url.path} does not take {request.method}"
+    else:
+        detail = error.detail
+    return _answer(request, problem_of_status(error.status_code, detail, error.headers))
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    return _answer(request, Problem("invalid-field", 422, f"{name}: {first['msg']}", name))
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    service_of(request).instruments.refusals.labels(problem.kind).inc()
+    return problem.to_response(request_id(request))

@@ -1,0 +1,120 @@
+"""The service's way to the rolling windows: events out, snapshots in, and whether the store answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import redis
+
+from monitoring.connection import connect
+from monitoring.events import Event, FeedbackEvent, PredictionEvent
+from monitoring.instruments import Instruments
+from monitoring.recorder import Recorder
+from monitoring.snapshot import RollingSnapshot
+from monitoring.windows import Outcome, RollingWindows
+from service.problems import RequestError, refused
+from service.settings import Settings
+
+StoreState = Literal["up", "down", "off"]
+
+NO_STORE = "off"
+"""Value of `Settings.redis_url` for a service without a store."""
+
+
+class Monitor:
+    """One store connection pool and one recorder; `start` before use, `close` at the end."""
+
+    def __init__(self, settings: Settings, model: str, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._client: redis.Redis | None = None
+        self._windows: RollingWindows | None = None
+        self._recorder: Recorder | None = None
+        self._stop_timeout = settings.stop_timeout
+        if settings.redis_url is None or settings.redis_url == NO_STORE:
+            return
+        self._client = connect(settings.redis_url, timeout=settings.redis_timeout)
+        self._windows = RollingWindows(
+            self._client,
+            settings.model or model,
+            prediction_ttl=settings.prediction_ttl,
+            parked_ttl=settings.parked_ttl,
+        )
+        self._recorder = Recorder(self._windows, _Fates(instruments), capacity=settings.events_kept)
+
+    @property
+    def state(self) -> StoreState:
+        """`down` also before the first answer."""
+        if self._recorder is None:
+            return "off"
+        return "up" if self._recorder.connected else "down"
+
+    @property
+    def waiting(self) -> int:
+        """Events not delivered yet."""
+        return 0 if self._recorder is None else self._recorder.waiting
+
+    def start(self) -> None:
+        if self._recorder is not None:
+            self._recorder.start()
+
+    def close(self) -> None:
+        """Deliver what is waiting, in a bounded time."""
+        if self._recorder is not None:
+            self._recorder.close(self._stop_timeout / 2)
+        if self._client is not None:
+            self._client.close()
+
+    def record_prediction(self, event: PredictionEvent) -> None:
+        """Never waits and never fails: an event too many is dropped and counted."""
+        if self._recorder is not None:
+            self._recorder.record(event)
+
+    def record_feedback(self, event: FeedbackEvent) -> None:
+        """Raises RequestError (503) where the label cannot be kept: what was accepted is not lost."""
+        if self._recorder is None:
+            raise _unavailable("this service runs without a store, so labels cannot be kept")
+        if not self._recorder.record(event):
+            raise _unavailable("the store is away and no more labels can be kept; send this one again later")
+
+    def rolling(self, bundle: str) -> RollingSnapshot:
+        """All windows of a bundle; waits for the store. Raises RequestError (503)."""
+        if self._windows is None:
+            raise _unavailable("this service runs without a store, so there are no rolling metrics")
+        try:
+            return self._windows.snapshot(bundle)
+        except redis.RedisError as error:
+            raise _unavailable(f"the store of the rolling metrics does not answer: {error}") from error
+
+    def scrape(self, bundle: str) -> None:
+        """Bring the gauges of the windows up to date; waits for the store."""
+        try:
+            if self._windows is not None:
+                self._instruments.show_rolling(self._windows.snapshot(bundle))
+        except redis.RedisError:
+            self._instruments.redis_up.set(0)
+        else:
+            self._instruments.redis_up.set(self._windows is not None)
+
+
+class _Fates:
+    """Counts what became of the events."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._delivered = instruments.events_delivered
+        self._dropped = instruments.events_dropped
+        for kind in ("prediction", "feedback"):
+            self._dropped.labels(kind)
+
+    def delivered(self, event: Event, outcome: Outcome) -> None:
+        self._delivered.labels(_kind(event), outcome).inc()
+
+    def dropped(self, event: Event) -> None:
+        self._dropped.labels(_kind(event)).inc()
+
+
+def _kind(event: Event) -> str:
+    return "prediction" if isinstance(event, PredictionEvent) else "feedback"
+
+
+def _unavailable(why: str) -> RequestError:
+    return refused("store-unavailable", 503, why, headers={"Retry-After": "5"})

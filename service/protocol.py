@@ -1,0 +1,121 @@
+"""The HTTP/1.1 connection: uvicorn's, with bounds on what comes before a request reaches the app.
+
+uvicorn lets a client take any time, and any number of bytes, for a request's head, and keeps reading a
+body that nobody wants. Here a head has a size and a time limit (431, 408), and a connection whose
+request was answered before its body was complete is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from service.problems import MEDIA_TYPE, Problem
+
+
+class HeadTooLarge(Exception):
+    """Ends the parsing of a request that has been refused."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Subclassed once a server by `guarded_protocol`, which sets the limits."""
+
+    max_head_bytes: int
+    head_timeout: float
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is None and self._request_is_complete():
+            self._await_head()
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.max_head_bytes:
+                self._refuse(self._head_too_large(self._head_bytes))
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.max_head_bytes:
+            self._refuse(self._head_too_large(size))
+            raise HeadTooLarge
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        if self.cycle.more_body:
+            self.transport.close()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem("malformed-http", 400, "the request is not valid HTTP/1.1"))
+
+    def _request_is_complete(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or not cycle.more_body
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(self.head_timeout, self._head_too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_too_large(self, size: int) -> Problem:
+        return Problem(
+            "head-too-large",
+            431,
+            f"the request's head has {size} bytes or more; at most {self.max_head_bytes} are accepted",
+            "headers",
+            size,
+            self.max_head_bytes,
+        )
+
+    def _head_too_slow(self) -> None:
+        self._head_timer = None
+        if self._head_bytes == 0:
+            self.transport.close()
+            return
+        self._refuse(
+            Problem(
+                "head-too-slow",
+                408,
+                f"the request's head was not complete within {self.head_timeout:g} s",
+                "headers",
+                limit=self.head_timeout,
+            )
+        )
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without the app, and close."""
+        self._stop_timer()
+        if self.transport.is_closing():
+            return
+        body = orjson.dumps(problem.to_dict())
+        status = HTTPStatus(problem.status)
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def guarded_protocol(max_head_bytes: int, head_timeout: float) -> type[GuardedProtocol]:
+    """A protocol class with these limits, for uvicorn.Config(http=...)."""
+    limits: dict[str, Any] = {"max_head_bytes": max_head_bytes, "head_timeout": head_timeout}
+    return type("GuardedProtocol", (GuardedProtocol,), limits)

@@ -1,0 +1,104 @@
+"""POST /predict and /predict/batch."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from time import perf_counter
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from monitoring.events import prediction_event
+from service import documentation
+from service.admission import Lane
+from service.deployment import Deployment
+from service.identity import image_id, well_formed
+from service.predictor import Prediction
+from service.problems import RequestError, refused
+from service.reading import ImageReader, batch_reader, image_reader
+from service.responses import json_response, prediction_body
+from service.state import Service, request_id, service_of
+
+router = APIRouter(tags=["predict"])
+
+
+@router.post("/predict", summary="Decide one image", openapi_extra=documentation.PREDICT)
+async def predict(request: Request) -> Response:
+    service = service_of(request)
+    deployment = service.deployments.champion
+    deadline = _deadline(request, service)
+    read = image_reader(request.headers, await request.body())
+    prediction = await service.predictor.predict(deployment, read, deadline)
+    return json_response(_settle(request, service, deployment, prediction, request_id(request)))
+
+
+@router.post("/predict/batch", summary="Decide several images", openapi_extra=documentation.PREDICT_BATCH)
+async def predict_batch(request: Request) -> Response:
+    service = service_of(request)
+    deployment = service.deployments.champion
+    deadline = _deadline(request, service)
+    predictor = service.predictor
+    # Of one batch only so many images wait or run at a time, whatever its size.
+    abreast = predictor.admission.slots
+    predictor.admission.refuse_if_full(abreast)
+    read_all = batch_reader(request.headers, await request.body(), service.settings.max_batch_images)
+    readers = await predictor.read(read_all, deadline)
+    places = asyncio.Semaphore(abreast)
+
+    async def one(index: int, read: ImageReader) -> dict[str, Any]:
+        own_id = image_id(request_id(request), index)
+        try:
+            async with places:
+                prediction = await predictor.predict(
+                    deployment, read, deadline, Lane.BATCH, field=f"images[{index}]", bounded=False
+                )
+        except RequestError as error:
+            service.instruments.refusals.labels(error.problem.kind).inc()
+            return {"request_id": own_id, "problem": error.problem.to_dict(own_id)}
+        return _settle(request, service, deployment, prediction, own_id)
+
+    results = await asyncio.gather(*(one(index, read) for index, read in enumerate(readers)))
+    return json_response({"request_id": request_id(request), "results": results})
+
+
+def _settle(
+    request: Request, service: Service, deployment: Deployment, prediction: Prediction, own_id: str
+) -> dict[str, Any]:
+    """Count and record a decided image; the body of its answer."""
+    decision = prediction.decision
+    audit = random.random() < service.settings.audit_share
+    unit = request.headers.get("x-unit-id")
+    service.instruments.decisions.labels(deployment.label, decision.stage, decision.decision).inc()
+    service.monitor.record_prediction(
+        prediction_event(
+            decision,
+            request_id=own_id,
+            bundle=deployment.label,
+            at=time.time(),
+            unit_id=unit if unit is not None and well_formed(unit) else None,
+            audit=audit,
+        )
+    )
+    return prediction_body(prediction, deployment, own_id, audit=audit)
+
+
+def _deadline(request: Request, service: Service) -> float:
+    """When the answer is due, as of `time.perf_counter`. Raises RequestError (422)."""
+    longest = service.settings.deadline
+    header = request.headers.get("x-deadline-ms")
+    if header is None:
+        return perf_counter() + longest
+    if not (header.isascii() and header.isdigit() and len(header) <= 9 and int(header) > 0):
+        raise refused(
+            "invalid-field",
+            422,
+            "X-Deadline-Ms must be a whole number of milliseconds, at least 1",
+            field="X-Deadline-Ms",
+            value=header[:64],
+            limit=round(1000 * longest),
+        )
+    return perf_counter() + min(longest, int(header) / 1000)

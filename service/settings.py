@@ -1,0 +1,115 @@
+"""What can be set, and where it comes from: arguments first, then the environment (DEMUR_*)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+PREFIX = "DEMUR_"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or makes no sense; the message names it."""
+
+
+class Settings(BaseModel):
+    """All settings of one service. The environment variable of `x_y` is DEMUR_X_Y."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: Path
+    """Folder of the bundle to serve."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """0: any free port."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes. They share the port, the embedded Valkey and the metrics."""
+    cores: Count | None = None
+    """Images computed at a time in one worker; None: the machine's cores, divided among the workers."""
+    engine: str | None = None
+    """As certificates name it, for example onnxruntime-cpu; None: ONNX Runtime on the CPU."""
+    precision: str | None = None
+    """One that the bundle has a model of; None: fp32. Only what is certified is answered with."""
+
+    redis_url: str | None = None
+    """Store of the rolling windows; None: an embedded Valkey in `data_dir`; "off": none."""
+    data_dir: Path = Path("demur-data")
+    """Where the embedded Valkey keeps its data."""
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    """Name under which the windows are kept; None: the name of the bundle at start."""
+    redis_timeout: Seconds = 1.0
+    prediction_ttl: Seconds = 7 * 86_400.0
+    """Seconds that a prediction waits for its label."""
+    parked_ttl: Seconds = 86_400.0
+    """Seconds that a label waits for its prediction."""
+    events_kept: Count = 50_000
+    """Events held in memory while the store is away."""
+
+    max_image_bytes: Count = 20 * 2**20
+    max_pixels: Count = 36_000_000
+    max_batch_images: Count = 64
+    max_batch_bytes: Count = 64 * 2**20
+    """Of one /predict/batch body, as sent."""
+    max_header_bytes: Count = 32 * 2**10
+    header_timeout: Seconds = 10.0
+    """Seconds for a request's head to arrive."""
+    body_timeout: Seconds = 30.0
+    """Seconds for a request's body to arrive."""
+    queue_limit: Count = 128
+    """Images that may wait for a core, a worker; further ones get 503 at once."""
+    deadline: Seconds = 30.0
+    """Seconds for a request without an X-Deadline-Ms header."""
+
+    audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the predictions flagged for a person to label, drawn at random."""
+    drain: Annotated[float, Field(ge=0)] = 0.5
+    """Seconds between "not ready" and the closing of the port, for load balancers to notice."""
+    stop_timeout: Seconds = 30.0
+    """Seconds for accepted requests to finish and for events to be delivered, after that."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None, **arguments: Any) -> Self:
+        """Settings from `arguments` (None counts as not given) and DEMUR_* variables.
+
+        Raises SettingsError, naming each faulty setting, its value and where it came from.
+        """
+        environment = os.environ if environment is None else environment
+        given = {name: value for name, value in arguments.items() if value is not None}
+        found = {
+            name: environment[variable]
+            for name in cls.model_fields
+            if (variable := PREFIX + name.upper()) in environment and name not in given
+        }
+        try:
+            return cls.model_validate({**found, **given})
+        except ValidationError as error:
+            faults = [_fault(fault, found) for fault in error.errors()]
+            raise SettingsError("; ".join(faults)) from None
+
+    def cores_a_worker(self) -> int:
+        """Images computed at a time in one worker."""
+        return self.cores or max(1, _usable_cores() // self.workers)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _fault(fault: Any, found: Mapping[str, str]) -> str:
+    name = str(fault["loc"][0]) if fault["loc"] else "settings"
+    said = PREFIX + name.upper() if name in found else name
+    if fault["type"] == "missing":
+        return f"{name} is not set; give it as an argument or as {PREFIX}{name.upper()}"
+    if fault["type"] == "extra_forbidden":
+        return f"{name} is no setting"
+    return f"{said} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

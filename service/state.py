@@ -1,0 +1,57 @@
+"""What the routes of one running service share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TypedDict, cast
+
+from starlette.requests import Request
+
+from monitoring.instruments import Instruments
+from service.deployment import Deployments
+from service.monitor import Monitor
+from service.predictor import Predictor
+from service.settings import Settings
+
+
+@dataclass(slots=True)
+class Phase:
+    """Where the service is in its life."""
+
+    draining: bool = False
+    """Not ready any more, but finishing what comes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything a request needs."""
+
+    settings: Settings
+    deployments: Deployments
+    predictor: Predictor
+    monitor: Monitor
+    instruments: Instruments
+    phase: Phase
+    started_at: float = field(default_factory=time.time)
+
+    def show_load(self) -> None:
+        """Bring the gauges of this worker's load up to date."""
+        self.instruments.queue_depth.set(self.predictor.admission.waiting)
+        self.instruments.in_flight.set(self.predictor.admission.running)
+        self.instruments.events_waiting.set(self.monitor.waiting)
+
+
+class LifespanState(TypedDict):
+    """What the lifespan hands to the requests."""
+
+    service: Service
+
+
+def service_of(request: Request) -> Service:
+    return cast("Service", request.state.service)
+
+
+def request_id(request: Request) -> str:
+    """Given by the client or made up; see service.observability."""
+    return cast("str", request.state.request_id)

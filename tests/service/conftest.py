@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from monitoring.embedded import EmbeddedValkey
+from service.app import create_app
+from service.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def make_client(tiny_bundle: Path) -> Iterator[Callable[..., TestClient]]:
+    """`make_client(**settings)`: the app in this process; without a store unless a URL is given."""
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> TestClient:
+            given = {"bundle": tiny_bundle, "redis_url": "off", **settings}
+            return stack.enter_context(TestClient(create_app(Settings.read({}, **given))))
+
+        yield make
+
+
+@pytest.fixture
+def client(make_client: Callable[..., TestClient]) -> TestClient:
+    return make_client()
+
+
+@pytest.fixture
+def monitored(make_client: Callable[..., TestClient], valkey_url: str) -> TestClient:
+    """With a store, under a model name of its own."""
+    return make_client(redis_url=valkey_url, model=f"m-{uuid.uuid4().hex}")
