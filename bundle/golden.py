@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bundle.engine import ModelUnfit
 from bundle.manifest import (
     MANIFEST_FILE,
     BundleError,
@@ -49,11 +50,19 @@ class GoldenCandidate:
 
 
 def expectations(images: Sequence[bytes], runner: CascadeRunner) -> list[GoldenExpectation]:
-    """What `runner` computes for each encoded image, and what it decides where that is stable."""
+    """What `runner` computes for each encoded image, and what it decides where that is stable.
+
+    Raises ImageError, or ModelUnfit where scores are not finite.
+    """
     point = runner.point
     if point is None:
         raise ValueError("this runner has no operating point: it cannot decide")
     outputs = runner.score_all(images)
+    for stage in outputs:
+        if not (
+            np.isfinite(stage.logits).all() and np.isfinite(0.0 if stage.gate is None else stage.gate).all()
+        ):
+            raise ModelUnfit("a model gives scores that are not finite numbers")
     decisions = decide(outputs, point)
     stable = _stable(outputs, point, decisions)
     probabilities = [softmax(stage.logits) for stage in outputs]

@@ -74,8 +74,8 @@ def load_bundle(
     golden = {case.file: read_verified(folder, manifest, case.file) for case in manifest.golden}
     try:
         check_golden(manifest, golden, CascadeRunner(stages, point), key)
-    except ImageError as fault:
-        raise GoldenMismatch(MANIFEST_FILE, f"a golden image cannot be decoded: {fault}") from fault
+    except (ImageError, ModelUnfit) as fault:
+        raise GoldenMismatch(MANIFEST_FILE, f"a golden case cannot be computed: {fault}") from fault
     return LoadedBundle(
         folder=folder,
         manifest=manifest,

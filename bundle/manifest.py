@@ -240,7 +240,9 @@ def parse_manifest(data: bytes) -> BundleManifest:
     if not isinstance(content, dict):
         raise BundleTampered(MANIFEST_FILE, "not a JSON object")
     schema = content.get("schema_version")
-    if type(schema) is int and schema > SCHEMA_VERSION:
+    if type(schema) is not int or schema < 1:
+        raise BundleTampered(MANIFEST_FILE, f"schema_version is {schema!r}; it must be a positive number")
+    if schema > SCHEMA_VERSION:
         raise BundleTooNew(
             MANIFEST_FILE,
             f"schema version {schema}; this demur reads up to {SCHEMA_VERSION}: install a newer one",

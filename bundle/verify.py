@@ -57,13 +57,16 @@ def read_verified(folder: Path, manifest: BundleManifest, file: str) -> bytes:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Every file below `folder`, relative, with `/`; anything but plain files and folders is refused."""
+    """Every file and every empty folder (with a `/` at its end) below `folder`, relative.
+
+    Anything but plain files and folders is refused.
+    """
     pending = [""]
     while pending:
         prefix = pending.pop()
         entries = sorted(os.scandir(folder / prefix), key=lambda entry: entry.name)
         if not entries and prefix:
-            raise BundleTampered(prefix.rstrip("/"), "is an empty folder that the manifest does not know")
+            yield prefix
         for entry in entries:
             path = prefix + entry.name
             mode = entry.stat(follow_symlinks=False).st_mode

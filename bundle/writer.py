@@ -25,6 +25,7 @@ from bundle.manifest import (
     BundleError,
     BundleManifest,
     BundlePath,
+    BundleTampered,
     FileRecord,
     GoldenCase,
     StageSpec,
@@ -63,8 +64,7 @@ def write_bundle(draft: BundleDraft, folder: Path, *, replace: bool = False) -> 
         records = {path: _write_file(scratch / path, source) for path, source in files.items()}
         manifest = sealed(_manifest(draft, next(iter(stages.values())), golden, records))
         _write_file(scratch / MANIFEST_FILE, canonical_bytes(manifest))
-        if verify_bundle(scratch) != manifest:
-            raise ValueError("the manifest does not read back as it was written; a value does not fit JSON")
+        _read_back(scratch, manifest)
         _sync_folders(scratch)
         _put_in_place(scratch, folder)
     return manifest
@@ -219,6 +219,16 @@ def _write_file(path: Path, source: FileSource) -> FileRecord:
         stream.flush()
         os.fsync(stream.fileno())
     return FileRecord(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _read_back(scratch: Path, manifest: BundleManifest) -> None:
+    """What a reader would refuse is never put in place."""
+    try:
+        found = verify_bundle(scratch)
+    except BundleTampered as fault:
+        raise ValueError(f"the draft has a value that JSON cannot hold: {fault.why}") from fault
+    if found != manifest:
+        raise ValueError("the draft has a value that does not read back from JSON as it is")
 
 
 def _sync_folders(top: Path) -> None:
