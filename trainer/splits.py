@@ -13,13 +13,24 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.bounds import fewest_answered
 from calibration.certificate import RiskTarget
 from calibration.scores import IntArray
-from trainer.data.images import UNLABELLED, DataError, StrArray
+
+StrArray = NDArray[np.str_]
 
 SPLIT_NAMES = ("train", "val_select", "val_calib", "val_test")
+
+
+class SplitError(Exception):
+    """The rows cannot be split as asked; the message is one sentence that says why."""
+
+
+class TooFewUnits(SplitError):
+    """There are fewer groups (or images) than splits, or than the sizes asked for."""
+
 
 ERRORS_AT_START = 1
 """The certificate's first threshold answers as many units as certify this many errors."""
@@ -30,10 +41,6 @@ CALIBRATION_HEADROOM = 1.25
 CALIBRATION_CAP = 0.43
 SELECTION_SHARE = 0.095
 TEST_SHARE = 0.08
-
-
-class TooFewUnits(DataError):
-    """There are fewer groups (or images) than splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ def make_splits(
     `labels` int64 [n] in 0..K-1; `groups` [n], or None where every image stands alone; `ids` [n],
     content digests of the images: they enter the split digests, and without groups images of equal
     content stay together. Deterministic by `seed`; with groups or ids it does not depend on the row
-    order. Raises `TooFewUnits` below one unit a split, `DataError` for unlabelled rows.
+    order. Raises `TooFewUnits` below one unit a split, `SplitError` for unlabelled (negative) rows.
     """
     _check(labels, groups, ids)
     units = _units(labels, groups, ids)
@@ -181,9 +188,9 @@ def _check(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None)
     for name, other in (("groups", groups), ("ids", ids)):
         if other is not None and len(other) != n:
             raise ValueError(f"{name} has {len(other)} entries for {n} labels")
-    without = int((labels == UNLABELLED).sum())
+    without = int((labels < 0).sum())
     if without:
-        raise DataError(f"{without} of {n} images have no usable label; drop them before splitting")
+        raise SplitError(f"{without} of {n} images have no usable label; drop them before splitting")
 
 
 def _units(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None) -> StrArray:

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.certificate import RiskTarget
-from trainer.data.images import DataError
-from trainer.splits import SPLIT_NAMES, Splits, SplitSizes, TooFewUnits, make_splits
+from trainer.splits import SPLIT_NAMES, SplitError, Splits, SplitSizes, TooFewUnits, make_splits
 
 TARGET = RiskTarget()
 
@@ -137,7 +136,7 @@ def test_what_cannot_be_split_is_told() -> None:
         make_splits(three, np.array(["a", "a", "b", "c"]), target=TARGET, seed=0)
     with pytest.raises(TooFewUnits, match="ask for 5 of 4 units"):
         make_splits(three, None, target=TARGET, seed=0, sizes=SplitSizes(1, 3, 1))
-    with pytest.raises(DataError, match="1 of 4 images have no usable label"):
+    with pytest.raises(SplitError, match="1 of 4 images have no usable label"):
         make_splits(np.array([0, 1, -1, 0]), None, target=TARGET, seed=0)
     with pytest.raises(ValueError, match="groups has 1 entries for 4 labels"):
         make_splits(three, np.array(["a"]), target=TARGET, seed=0)

@@ -181,6 +181,14 @@ def test_the_digest_follows_bytes_labels_and_groups(write_parquet: Writer) -> No
     assert open_source(f"parquet:{path}").digest() in digests
 
 
+def test_taking_rows_twice_reads_the_right_ones(write_parquet: Writer, encode: Callable[..., bytes]) -> None:
+    source = open_source(f"parquet:{write_parquet(label=[0, 1] * 12, hour=list(range(24)))}")
+    twice = source.take(np.arange(4, 24, 2)).take(np.array([3, 1]))
+    assert [twice.read(row) for row in range(2)] == [encode(10), encode(6)]
+    assert twice.metadata["hour"].tolist() == [10, 6]
+    assert twice.paths == ["img/010.png", "img/006.png"]
+
+
 def test_the_road_signs_open_within_a_second(road_signs: Path) -> None:
     started = time.perf_counter()
     source = open_source(f"parquet:{road_signs}", group="track")

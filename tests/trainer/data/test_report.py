@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from calibration.certificate import RiskTarget
 from trainer.data.report import DataReport, describe
 from trainer.data.source import open_source
 from trainer.data.tables import print_report
+from trainer.splits import make_splits
 
 Writer = Callable[..., Path]
 
@@ -61,6 +63,17 @@ def test_everything_is_counted(messy: Path) -> None:
     assert report.copies.near_images == 2
     assert report.copies.near_examples == ("t00 ~ t33 (1 pairs)",)
     assert {fault.kind for fault in report.faults} == {"image", "metadata"}
+
+
+def test_copies_are_checked_across_the_default_splits(messy: Path) -> None:
+    source = open_source(f"parquet:{messy}", group="track")
+    crossing = set()
+    for seed in range(12):
+        names = make_splits(source.labels, source.groups, target=RiskTarget(), seed=seed).names
+        found = describe(source, seed=seed).copies.near_across_splits
+        assert found == (2 if names[2] != names[100] else 0)
+        crossing.add(found)
+    assert crossing == {0, 2}
 
 
 def test_the_tables_say_what_needs_attention(messy: Path) -> None:
