@@ -1,0 +1,217 @@
+"""Offline decisions are the service's: the same bundle, the same path, a row an image in the file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fakes.tiny_bundle import colour_image, colour_images
+from rich.console import Console
+
+from bundle.store import BundleTampered, load_bundle
+from demur import decision_table, predict
+from demur.decision_table import UnknownTableFormat
+from demur.predict import predict_source
+from trainer.data.images import ImageSource
+from trainer.data.source import open_source
+from trainer.progress import RunConsole
+
+COLUMNS = ["path", "decision", "label", "prediction_set", "probability", "confidence", "stage"]
+
+
+@pytest.fixture
+def console() -> RunConsole:
+    return RunConsole(Console(width=200, record=True, quiet=False, file=None, force_terminal=False))
+
+
+def folder_of(tmp_path: Path, images: dict[str, bytes]) -> ImageSource:
+    for name, data in images.items():
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return open_source(f"folder:{tmp_path / 'images'}")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ImageSource:
+    """Twelve images in class folders, in the order of their names."""
+    candidates = colour_images(per_kind=2)
+    return folder_of(
+        tmp_path,
+        {
+            f"{('blue', 'red')[image.label or 0]}/{number:03d}.jpg": image.data
+            for number, image in enumerate(candidates)
+        },
+    )
+
+
+def read_rows(out: Path) -> list[dict[str, object]]:
+    return list(pq.read_table(out).to_pylist())
+
+
+def test_a_row_an_image_as_the_runner_decides(
+    tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
+) -> None:
+    out = tmp_path / "out" / "decisions.parquet"
+    summary = predict_source(tiny_bundle, source, out, console=console)
+    rows = read_rows(out)
+    assert [row["path"] for row in rows] == list(source.paths)
+    decided = load_bundle(tiny_bundle).runner.decide([source.read(row) for row in range(len(source))])
+    for row, decision in zip(rows, decided, strict=True):
+        assert row["decision"] == decision.decision
+        assert row["label"] == decision.label
+        assert row["prediction_set"] == list(decision.prediction_set)
+        assert row["probability"] == decision.probabilities[1]
+        assert row["confidence"] == decision.confidence
+        assert (row["stage"], row["reason"]) == (decision.stage, decision.reason)
+    assert summary.answered_by_stage == {"A": 4, "B": 4}
+    assert summary.sentence() == (
+        "12 images: 8 answered (4 by stage A, 4 by stage B), 4 abstained, 0 unreadable."
+    )
+
+
+def test_the_columns(tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole) -> None:
+    out = tmp_path / "decisions.parquet"
+    predict_source(tiny_bundle, source, out, console=console)
+    schema = pq.read_schema(out)
+    assert schema.names == [*COLUMNS, "reason", "error"]
+    assert schema.field("label").type == pa.int64()
+    assert schema.field("prediction_set").type == pa.list_(pa.int64())
+
+
+def test_more_classes_have_a_list_of_probabilities(
+    make_tiny_bundle: Callable[..., Path], tmp_path: Path, console: RunConsole
+) -> None:
+    images = {f"{number}.jpg": image.data for number, image in enumerate(colour_images(1, classes=3))}
+    out = tmp_path / "decisions.parquet"
+    predict_source(make_tiny_bundle(classes=3), folder_of(tmp_path, images), out, console=console)
+    for row in read_rows(out):
+        probabilities = row["probabilities"]
+        assert isinstance(probabilities, list)
+        assert sum(probabilities) == pytest.approx(1.0)
+        assert probabilities[1] == row["probability"]
+
+
+def test_an_unreadable_image_is_a_row_that_says_why(
+    tiny_bundle: Path, tmp_path: Path, console: RunConsole
+) -> None:
+    images = {
+        "a.jpg": colour_image(1, 0.9),
+        "b.jpg": colour_image(1, 0.9)[:300],
+        "c.jpg": colour_image(0, 0.9),
+    }
+    out = tmp_path / "decisions.parquet"
+    source = folder_of(tmp_path, images)
+    summary = predict_source(tiny_bundle, source, out, console=console)
+    first, damaged, last = read_rows(out)
+    assert (first["label"], last["label"]) == (1, 0)
+    assert (damaged["decision"], damaged["reason"], damaged["label"]) == ("abstain", "unreadable", None)
+    assert "the JPEG ends" in str(damaged["error"])
+    assert damaged["probability"] is None
+    assert summary.unreadable == 1
+
+
+def test_an_image_that_vanished_is_a_row_as_well(
+    tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
+) -> None:
+    next((tmp_path / "images").rglob("005.jpg")).unlink()
+    out = tmp_path / "decisions.parquet"
+    assert predict_source(tiny_bundle, source, out, console=console).unreadable == 1
+    assert [row["reason"] for row in read_rows(out)].count("unreadable") == 1
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_order_is_kept_over_many_chunks(
+    tiny_bundle: Path, tmp_path: Path, console: RunConsole, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(predict, "CHUNK", 3)
+    monkeypatch.setattr(decision_table, "ROW_GROUP", 7)
+    images = {f"{n:03d}.jpg": colour_image(n % 2, 0.9, seed=n) for n in range(50)}
+    out = tmp_path / "decisions.parquet"
+    source = folder_of(tmp_path, images)
+    predict_source(tiny_bundle, source, out, threads=threads, console=console)
+    assert [row["label"] for row in read_rows(out)] == [n % 2 for n in range(50)]
+    assert pq.ParquetFile(out).num_row_groups > 1
+
+
+def test_csv_and_json_lines_hold_the_same(
+    tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
+) -> None:
+    outs = {suffix: tmp_path / f"decisions{suffix}" for suffix in (".parquet", ".csv", ".jsonl")}
+    for out in outs.values():
+        predict_source(tiny_bundle, source, out, console=console)
+    rows = read_rows(outs[".parquet"])
+    assert [json.loads(line) for line in outs[".jsonl"].read_text().splitlines()] == rows
+    with outs[".csv"].open(newline="") as stream:
+        for row, cells in zip(rows, csv.DictReader(stream), strict=True):
+            assert cells["path"] == row["path"]
+            assert json.loads(cells["prediction_set"]) == row["prediction_set"]
+            assert float(cells["probability"]) == row["probability"]
+            assert cells["label"] == ("" if row["label"] is None else str(row["label"]))
+
+
+def test_an_infeasible_bundle_abstains_on_all(
+    make_tiny_bundle: Callable[..., Path], source: ImageSource, tmp_path: Path, console: RunConsole
+) -> None:
+    out = tmp_path / "decisions.parquet"
+    predict_source(make_tiny_bundle(feasible=False), source, out, console=console)
+    rows = read_rows(out)
+    assert {row["decision"] for row in rows} == {"abstain"}
+    assert all(isinstance(row["probability"], float) for row in rows)
+    assert "149 more" in console.console.export_text()
+
+
+def test_where_no_certificate_holds_the_person_is_told(
+    make_tiny_bundle: Callable[..., Path], source: ImageSource, tmp_path: Path, console: RunConsole
+) -> None:
+    folder = make_tiny_bundle(precisions=("fp32", "int8"))
+    predict_source(folder, source, tmp_path / "d.parquet", precision="int8", console=console)
+    assert "Not certified here" in console.console.export_text()
+
+
+def test_other_class_names_are_noticed(tiny_bundle: Path, tmp_path: Path, console: RunConsole) -> None:
+    images = {"cat/1.jpg": colour_image(0, 0.9), "dog/1.jpg": colour_image(1, 0.9)}
+    predict_source(tiny_bundle, folder_of(tmp_path, images), tmp_path / "d.parquet", console=console)
+    assert "['cat', 'dog']" in console.console.export_text()
+
+
+class TestNothingHalf:
+    def test_an_unknown_suffix(
+        self, tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
+    ) -> None:
+        with pytest.raises(UnknownTableFormat, match=r"\.parquet, \.csv, \.jsonl"):
+            predict_source(tiny_bundle, source, tmp_path / "decisions.xlsx", console=console)
+
+    def test_a_failure_leaves_the_older_file(
+        self,
+        tiny_bundle: Path,
+        source: ImageSource,
+        tmp_path: Path,
+        console: RunConsole,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        out = tmp_path / "decisions.parquet"
+        out.write_bytes(b"older")
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("stop")
+
+        monkeypatch.setattr(predict, "_decide", fail)
+        with pytest.raises(RuntimeError, match="stop"):
+            predict_source(tiny_bundle, source, out, console=console)
+        assert out.read_bytes() == b"older"
+        assert not list(tmp_path.glob(".*"))
+
+    def test_a_tampered_bundle_decides_nothing(
+        self, make_tiny_bundle: Callable[..., Path], source: ImageSource, tmp_path: Path, console: RunConsole
+    ) -> None:
+        folder = make_tiny_bundle()
+        (folder / "README.md").write_text("changed")
+        with pytest.raises(BundleTampered):
+            predict_source(folder, source, tmp_path / "decisions.parquet", console=console)
+        assert not (tmp_path / "decisions.parquet").exists()
