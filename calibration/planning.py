@@ -6,21 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from calibration.bounds import milestones, most_errors
 from calibration.certificate import RiskTarget
-from calibration.fixed_sequence import testable
 from calibration.inputs import read_scores
 from calibration.scores import BoolArray, FloatArray
 
 GRID_POINTS = 1000
 """A coarse grid costs power (40 points: .01 of coverage), a fine one nothing."""
-
-_LATEST_START = 3
-"""The walk starts where one error is allowed, or at up to this many more, if that is planned to pay."""
-_WORTH = 0.004
-"""Planned gain in coverage below which a later start is not worth the risk that the plan is wrong."""
-_PLANNED_RANKS = 4000
-"""Where the calibration split is larger, the start does not matter."""
 
 
 def plan_thresholds(
@@ -34,10 +25,11 @@ def plan_thresholds(
     """Thresholds [T], strict to loose, for `certify`, from confidence [n] and errors [n] of val_select.
 
     They are quantiles of the selection confidences (so the plan follows any increasing transform of
-    the score), at most `GRID_POINTS`. The first is strict enough for the rank start of `certify`,
-    unless an error curve fitted here plans more coverage on `n_calibration` independent units from a
-    later start. `first_answered` fixes the start instead: the first threshold is planned to answer
-    that many calibration units (about 500 for `certify(..., method="grid")`).
+    the score), at most `GRID_POINTS`: half of them over all coverages, half over those at which a
+    fitted error curve plans a risk between alpha / 2 and 2 alpha, where a walk is likely to end.
+    The first threshold is the strictest, so that `certify` starts at the rank it chooses itself;
+    `first_answered` starts at a planned number of answers among `n_calibration` independent units
+    instead (about 500 for `certify(..., method="grid")`).
     """
     scores, wrong = read_scores(confidence, errors)
     n = len(scores)
@@ -45,12 +37,15 @@ def plan_thresholds(
         raise ValueError("the selection split is empty; thresholds are planned on its confidences")
     if n_calibration < 0:
         raise ValueError(f"n_calibration is {n_calibration}; it must not be negative")
+    share = 0.0 if first_answered is None else min(1.0, first_answered / max(n_calibration, 1))
     order = np.argsort(-scores, kind="stable")
-    if first_answered is None:
-        share = _planned_start(wrong[order], n_calibration, target)
-    else:
-        share = first_answered / max(n_calibration, 1)
-    ranks = np.unique(np.linspace(min(share, 1.0) * n, n, GRID_POINTS).astype(np.int64).clip(1, n))
+    risk = np.cumsum(fit_error_curve(scores, wrong)[order]) / np.arange(1, n + 1)
+    likely = np.flatnonzero((risk >= target.alpha / 2.0) & (risk <= 2.0 * target.alpha)) + 1
+    everywhere = np.linspace(share * n, n, GRID_POINTS // 2).astype(np.int64).clip(1, n)
+    dense = (
+        likely[np.linspace(0, len(likely) - 1, GRID_POINTS // 2).astype(np.int64)] if len(likely) else likely
+    )
+    ranks = np.unique(np.concatenate([everywhere, dense[dense >= everywhere[0]]]))
     return np.asarray(np.unique(scores[order[ranks - 1]])[::-1], dtype=np.float64)
 
 
@@ -85,50 +80,3 @@ def fit_error_curve(confidence: FloatArray, wrong: BoolArray) -> FloatArray:
     if beta[1] > 0.0:
         return np.full(len(z), float(y.mean()))
     return np.asarray(special.expit(design @ beta), dtype=np.float64)
-
-
-def expected_coverage(error_rates: FloatArray, tested: BoolArray, target: RiskTarget) -> FloatArray:
-    """Mean share answered by the walk if image of rank r is wrong with probability error_rates[r], [n].
-
-    tested [S, n]: the ranks that each of S walks tests. Exact, by following the distribution of the
-    number of errors along the ranks. Result [S].
-    """
-    n = len(error_rates)
-    allowed = most_errors(np.arange(1, n + 1), target.alpha, target.delta)
-    width = int(allowed[-1]) + 2
-    alive = np.zeros((len(tested), width))
-    alive[:, 0] = 1.0
-    gained, last = np.zeros(len(tested)), np.zeros(len(tested))
-    columns = np.arange(width)
-    for rank in range(n):
-        rate = error_rates[rank]
-        moved = alive * rate
-        alive = alive - moved
-        alive[:, 1:] += moved[:, :-1]
-        now = tested[:, rank]
-        if now.any():
-            alive[np.ix_(now, columns > allowed[rank])] = 0.0
-            gained[now] += alive[now].sum(axis=1) * (rank + 1 - last[now])
-            last[now] = rank + 1
-    return gained / n
-
-
-def _planned_start(wrong_by_rank: BoolArray, n_calibration: int, target: RiskTarget) -> float:
-    """Share answered at the first threshold: 0 leaves the start to `certify`."""
-    marks = milestones(target.alpha, target.delta, n_calibration)
-    marks = marks[marks <= n_calibration]
-    if len(marks) < 3 or n_calibration > _PLANNED_RANKS:
-        return 0.0
-    n = len(wrong_by_rank)
-    curve = fit_error_curve(-np.arange(n, dtype=np.float64), wrong_by_rank)
-    positions = (np.arange(n_calibration) + 0.5) / n_calibration * n - 0.5
-    rates = np.interp(positions, np.arange(n), curve)
-    starts = marks[1 : 2 + _LATEST_START]
-    ranks = np.arange(1, n_calibration + 1)
-    tested = testable(ranks, target) & (ranks >= starts[:, None])
-    planned = expected_coverage(rates, tested, target)
-    best = int(planned.argmax())
-    if best == 0 or planned[best] < planned[0] + _WORTH:
-        return 0.0
-    # Halfway to the milestone before, so that it is not reached by chance on the calibration split.
-    return float(0.5 * (starts[best - 1] + starts[best]) / n_calibration)

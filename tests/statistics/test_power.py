@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from fakes.worlds import CascadeWorld, World, gaussian
-from scipy import special
 from scipy.optimize import brentq
 
 from calibration import (
