@@ -20,22 +20,27 @@ _TEXELS = 60.0
 def sky_pixels(view: View, rows: int, light: Light, cloud_shift: tuple[float, float]) -> Array:
     """The sky above the horizon, float32 [rows, size, 3] in 0..255.
 
-    `cloud_shift` in [0, 1]^2 chooses the piece of cloud; it stays the same through a sequence.
+    `cloud_shift` in [0, 1]^2 chooses the piece of cloud; it stays the same through a sequence. The sky
+    is smooth, so it is computed at half the resolution.
     """
-    height = np.clip(
-        (np.float32(view.horizon) - np.arange(rows, dtype=np.float32)) / np.float32(view.focal), 0.0, None
-    )[:, None]
-    climb = np.clip(height / 0.62, 0.0, 1.0) ** 0.75
-    sky = (1 - climb[..., None]) * np.array(light.skyline, dtype=np.float32) + climb[..., None] * np.array(
+    half = view.enlarged(0.5)
+    coarse_rows = rows // 2 + 1
+    climb = (np.float32(half.horizon) - np.arange(coarse_rows, dtype=np.float32)) / np.float32(half.focal)
+    height = np.clip(climb, 0.0, None)[:, None]
+    mix = (np.clip(height / 0.62, 0.0, 1.0) ** 0.75)[..., None]
+    sky = (1 - mix) * np.array(light.skyline, dtype=np.float32) + mix * np.array(
         light.zenith, dtype=np.float32
     )
-    sky = np.repeat(sky, view.size, axis=1)
-    _add_sun(sky, view, height, light)
+    sky = np.repeat(sky, half.size, axis=1)
+    _add_sun(sky, half, height, light)
     if light.cloud_cover > 0.0:
-        _add_clouds(sky, view, height, light, cloud_shift)
+        _add_clouds(sky, half, height, light, cloud_shift)
+    image = Image.fromarray(np.clip(sky, 0.0, 255.0).astype(np.uint8))
+    image = image.resize((view.size, rows), Image.Resampling.BILINEAR, (0, 0, view.size / 2, rows / 2))
+    fine = np.array(image, dtype=np.float32)
     if light.night > 0.6 and light.cloud_cover < 0.7 and light.haze_density < 1 / 500:
-        _add_stars(sky, light, cloud_shift)
-    return sky
+        _add_stars(fine, light, cloud_shift)
+    return fine
 
 
 def _add_sun(sky: Array, view: View, height: Array, light: Light) -> None:
@@ -104,17 +109,17 @@ def paint_skyline(canvas: Canvas, district: District, seed: tuple[float, float])
 
 
 def _roofs(rng: np.random.Generator, distance: float) -> list[tuple[float, float]]:
-    reach = distance * 0.75
+    widths = rng.uniform(0.02, 0.07, 48) * distance
+    heights = (rng.uniform(0.02, 0.075, 48) * distance).tolist()
+    pitched = (rng.random(48) < 0.3).tolist()
+    edges = np.concatenate([[0.0], np.cumsum(widths)])
+    edges = (edges - edges[-1] / 2).tolist()
     points: list[tuple[float, float]] = []
-    x = -reach
-    while x < reach:
-        width = float(rng.uniform(0.02, 0.07)) * distance
-        height = float(rng.uniform(0.02, 0.075)) * distance
-        if rng.random() < 0.3:
-            points += [(x, height), (x + width / 2, height * 1.25), (x + width, height)]
-        else:
-            points += [(x, height), (x + width, height)]
-        x += width
+    for left, right, height, gable in zip(edges[:-1], edges[1:], heights, pitched, strict=True):
+        points.append((left, height))
+        if gable:
+            points.append(((left + right) / 2, 1.25 * height))
+        points.append((right, height))
     return points
 
 

@@ -7,6 +7,7 @@ road. A bend shifts everything by bend * depth^2, the same wherever the camera s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
@@ -44,11 +45,11 @@ class View:
         x = u - self.u + self.bend * depth * depth
         return self.centre + x * scale, self.horizon + (self.height - y) * scale
 
-    def enlarged(self, factor: int) -> View:
-        """The same view on an image `factor` times as wide."""
+    def enlarged(self, factor: float) -> View:
+        """The same view on an image `factor` times as wide, rounded up to whole pixels."""
         return replace(
             self,
-            size=self.size * factor,
+            size=ceil(self.size * factor),
             focal=self.focal * factor,
             centre=self.centre * factor,
             horizon=self.horizon * factor,

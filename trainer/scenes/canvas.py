@@ -144,7 +144,7 @@ class Canvas:
 
     def finished(self) -> NDArray[np.float32]:
         """The image, float32 [size, size, 3] in 0..255."""
-        return np.asarray(self._image.reduce(OVERSAMPLING), dtype=np.float32)
+        return np.array(self._image.reduce(OVERSAMPLING), dtype=np.float32)
 
     def visible_pixels(self, objects: int) -> NDArray[np.int64]:
         """How many pixels of each object nothing covers, int64 [objects]."""

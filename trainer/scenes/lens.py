@@ -58,10 +58,11 @@ def develop(pixels: Array, lens: Lens, rng: np.random.Generator) -> bytes:
     # Highlights roll off instead of clipping.
     excess = np.maximum(pixels - _SHOULDER, 0.0)
     pixels -= excess * excess / (excess + (255.0 - _SHOULDER))
-    down, across = rng.integers(0, size, 2)
-    grain = np.roll(grain_tile(size), (int(down), int(across)), axis=(0, 1))
-    pixels += np.float32(lens.grain) * grain[..., None]
-    image = Image.fromarray(np.clip(pixels, 0.0, 255.0).astype(np.uint8))
+    down, across = rng.integers(0, size, 2).tolist()
+    grain = grain_tile(2 * size)[down : down + size, across : across + size]
+    pixels += (np.float32(lens.grain) * grain)[..., None]
+    np.clip(pixels, 0.0, 255.0, out=pixels)
+    image = Image.fromarray(pixels.astype(np.uint8))
     if lens.defocus > 0.0:
         image = image.filter(ImageFilter.GaussianBlur(lens.defocus))
     buffer = io.BytesIO()

@@ -10,7 +10,7 @@ from trainer.scenes.profile import HABITS
 from trainer.scenes.world import Item, Street
 
 _BIN_GREY = (84.0, 88.0, 86.0)
-_DEPTH = 110.0
+_DEPTH = 95.0
 """How far the street is furnished, metres"""
 _BEHIND = -14.0
 """Where it begins, behind the camera's last place"""

@@ -61,7 +61,7 @@ def _render(world: World, view: View, rng: np.random.Generator) -> tuple[bytes, 
             canvas.begin(i, item.u, z + 0.5 * item.length)
             item.paint(canvas, item.u, z)
 
-    pixels = canvas.finished().copy()
+    pixels = canvas.finished()
     add_glows(pixels, canvas, view.horizon)
     add_glare(pixels, view, world.light)
     add_rain(pixels, rng, world.light)

@@ -22,7 +22,7 @@ def shadow_mask(items: Sequence[tuple[Item, float]], view: View, light: Light, t
     mask = Image.new("L", (view.size, view.size))
     draw = ImageDraw.Draw(mask)
     present = [
-        (item, z) for item, z in items if item.casts and z + item.length > view.z + 2.0 and z < view.z + 70.0
+        (item, z) for item, z in items if item.casts and z + item.length > view.z + 2.0 and z < view.z + 50.0
     ]
     depth = int(255 * 0.9 * light.sun_strength)
     if depth > 8:

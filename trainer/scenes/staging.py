@@ -59,9 +59,9 @@ class World:
 
 def draw_world(options: SceneOptions, index: int) -> World:
     """Lay out a sequence."""
-    # Uniform at difficulty 0.5, bunched at 0 and at 1 towards the ends.
+    # Uniform at difficulty 2/3; most scenes are easy below it, most are hard above it.
     hardness = (
-        float(stream(options, index, Stream.HARDNESS).random()) ** 2.0 ** (3.0 - 6.0 * options.difficulty)
+        float(stream(options, index, Stream.HARDNESS).random()) ** 2.0 ** (4.0 - 6.0 * options.difficulty)
     )
     conditions = draw_conditions(stream(options, index, Stream.CONDITIONS), hardness)
     label = int(stream(options, index, Stream.LABEL).random() < options.roadwork_share)
