@@ -129,7 +129,7 @@ _MAX_SCANS = 100
 
 
 def _open_jpeg(data: bytes) -> Container:
-    size: tuple[int, int] | None = None
+    frame: _JpegFrame | None = None
     orientation = 1
     parts = [data[:2]]
     position = 2
@@ -143,17 +143,17 @@ def _open_jpeg(data: bytes) -> Container:
             raise TruncatedImage("the JPEG ends, or is damaged, within its header")
         body = data[position + 2 : end]
         if marker in _FRAME_MARKERS:
-            if size is not None:
+            if frame is not None:
                 raise TruncatedImage("the JPEG is damaged: two frame headers")
-            size = _jpeg_frame(marker, body)
+            frame = _jpeg_frame(marker, body)
             parts.append(data[position - 2 : end])
         elif marker == _SOS:
-            if size is None:
+            if frame is None:
                 raise TruncatedImage("the JPEG is damaged: a scan before the frame header")
-            if (scans := data.count(b"\xff\xda", position)) >= _MAX_SCANS:
-                raise UnsupportedFormat(f"the JPEG has {scans + 1} scans; at most {_MAX_SCANS} are decoded")
-            parts.append(data[position - 2 :])
-            return Container("JPEG", *size, orientation, b"".join(parts))
+            if frame.may_have_scans_after(body):
+                _limit_scans(data, position)
+            rest = memoryview(data)[position - 2 :]
+            return Container("JPEG", frame.width, frame.height, orientation, b"".join((*parts, rest)))
         elif (
             marker in _TABLES
             or (marker == _APP_JFIF and body.startswith(b"JFIF\0"))
@@ -178,8 +178,19 @@ def _next_marker(data: bytes, position: int) -> tuple[int, int]:
     raise TruncatedImage(f"the JPEG ends, or is damaged, at byte {position}")
 
 
-def _jpeg_frame(marker: int, body: bytes) -> tuple[int, int]:
-    """Width and height by a frame header."""
+@dataclass(frozen=True, slots=True)
+class _JpegFrame:
+    width: int
+    height: int
+    components: int
+    progressive: bool
+
+    def may_have_scans_after(self, first_scan: bytes) -> bool:
+        """False where the first scan, by its header, holds everything: decoders stop behind it."""
+        return self.progressive or first_scan[:1] != bytes([self.components])
+
+
+def _jpeg_frame(marker: int, body: bytes) -> _JpegFrame:
     process = marker & 0x0F
     if process >= 8:
         raise UnsupportedFormat("the JPEG is arithmetic-coded; Huffman-coded ones are accepted")
@@ -194,7 +205,14 @@ def _jpeg_frame(marker: int, body: bytes) -> tuple[int, int]:
         raise UnsupportedFormat(f"the JPEG has {precision} bits a sample; 8 are accepted")
     if components not in (1, 3, 4):
         raise UnsupportedFormat(f"the JPEG has {components} components; 1, 3 or 4 are accepted")
-    return width, height
+    return _JpegFrame(width, height, components, progressive=process == 2)
+
+
+def _limit_scans(data: bytes, first: int) -> None:
+    # Within coded data a byte 0xFF is always followed by 0, so what is counted are markers.
+    scans = 1 + data.count(b"\xff\xda", first)
+    if scans > _MAX_SCANS:
+        raise UnsupportedFormat(f"the JPEG has {scans} scans; at most {_MAX_SCANS} are decoded")
 
 
 # PNG ----------------------------------------------------------------------------------------------
