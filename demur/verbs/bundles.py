@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from demur.verbs.options import AsJson, Bundle, Group, ImageColumn, LabelColumn, Source
+from demur.verbs.options import AsJson, Bundle, ImageColumn, LabelColumn, Source
 
 PANEL = "Bundles"
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a bundle.")]
@@ -51,7 +51,6 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="FILE", help="A row an image: .parquet, .csv or .jsonl.")],
     label_column: LabelColumn = None,
     image_column: ImageColumn = "image",
-    group: Group = None,
 ) -> None:
     """Decide many images offline, exactly as the service would.
 
@@ -62,6 +61,6 @@ def predict(
     from trainer.progress import RunConsole
 
     console = RunConsole()
-    images = open_source(source, group=group, label_column=label_column, image_column=image_column)
+    images = open_source(source, label_column=label_column, image_column=image_column)
     console.note(predict_source(bundle, images, out, console=console).sentence())
     console.note(f"decisions: {out}")
