@@ -142,7 +142,7 @@ def _groups(
     for row in alone:
         names[row] = f"(none) {row}"
     if alone:
-        message = f"{len(alone)} images have no {group_column!r} and count as a group of their own each"
+        message = f"images without {group_column!r}, each a group of its own: {len(alone)} of {len(column)}"
         notices.append(Notice("group-missing", message))
     return names.astype(np.str_), notices
 

@@ -161,9 +161,11 @@ def _row_faults(
 ) -> Iterator[Fault]:
     n = len(source)
     if image_faults:
-        yield _of_rows(source, "image", f"{len(image_faults)} of {n} images cannot be read", image_faults)
+        yield _of_rows(
+            source, "image", f"images that cannot be read: {len(image_faults)} of {n}", image_faults
+        )
     if source.label_faults:
-        message = f"{len(source.label_faults)} of {n} labels cannot be used"
+        message = f"labels that cannot be used: {len(source.label_faults)} of {n}"
         yield _of_rows(source, "label", message, source.label_faults)
     for name in features:
         if name in source.refused:
@@ -174,7 +176,7 @@ def _row_faults(
             )
         gaps = np.flatnonzero(~is_present(source.metadata[name])).tolist()
         if gaps:
-            message = f"the feature {name!r} is missing or NaN for {len(gaps)} of {n} images"
+            message = f"images without the feature {name!r}, missing or NaN: {len(gaps)} of {n}"
             yield _of_rows(source, "metadata", message, dict.fromkeys(gaps, f"no {name}"))
 
 
@@ -193,7 +195,7 @@ def _gaps(source: ImageSource, features: Sequence[str]) -> Iterator[Fault]:
         yield Fault(
             "metadata",
             "warns",
-            f"the column {name!r} is missing or NaN for {len(gaps)} of {len(source)} images",
+            f"images without a value of {name!r}, missing or NaN: {len(gaps)} of {len(source)}",
             gaps,
             tuple(source.paths[row] for row in gaps[:EXAMPLES].tolist()),
         )
@@ -210,7 +212,7 @@ def _set_faults(source: ImageSource, usable: BoolArray, splits: int) -> Iterator
     unit = "images" if source.groups is None else "groups"
     units = _count_units(source, usable)
     if units < splits:
-        message = f"{units} usable {unit} for {splits} splits: each split needs at least one"
+        message = f"usable {unit}: {units}, for {splits} splits that need at least one each"
         yield Fault("too-few-units", "blocks", message, nothing)
     held = {
         name: _count_units(source, usable & (source.labels == k)) for k, name in enumerate(source.class_names)
@@ -224,7 +226,7 @@ def _set_faults(source: ImageSource, usable: BoolArray, splits: int) -> Iterator
         if count == 0:
             yield Fault("rare-class", "warns", f"no usable image is of class {name!r}", nothing)
         elif count < splits:
-            message = f"class {name!r} has {count} {unit} for {splits} splits: some splits will not see it"
+            message = f"usable {unit} of class {name!r}: {count}, so some of {splits} splits will not see it"
             yield Fault("rare-class", "warns", message, nothing)
 
 

@@ -154,14 +154,15 @@ def _walked(root: Path, how: Annotation) -> tuple[list[str], dict[str, Column], 
     others = [path for path in present if path.suffix.lower() not in IMAGE_SUFFIXES]
     if not images:
         told = (
-            f"; it holds {len(others)} other files, the first {others[0]}" if others else " and no other file"
+            f"; other files in it: {len(others)}, the first {others[0]}" if others else " and no other file"
         )
         raise NoImages(f"{root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}){told}")
     notices = list(how.notices)
     if others:
         notices.append(
             Notice(
-                "files-ignored", f"{len(others)} files are no images and are ignored, the first {others[0]}"
+                "files-ignored",
+                f"ignored, since they are no images: {len(others)} files, the first {others[0]}",
             )
         )
     tops = sorted({path.parts[0] for path in images if len(path.parts) > 1})

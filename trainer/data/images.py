@@ -183,3 +183,10 @@ class ImageSet:
         if self.rows is not None:
             whole.update(np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
         return whole.hexdigest()
+
+
+def row_units(source: ImageSource) -> IntArray:
+    """[n], the number of the independent unit that each image belongs to: its group, or itself."""
+    if source.groups is None:
+        return np.arange(len(source), dtype=np.int64)
+    return np.asarray(np.unique(source.groups, return_inverse=True)[1], dtype=np.int64)

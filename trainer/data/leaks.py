@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.annotate import is_present
-from trainer.data.images import UNLABELLED, Column, ImageSource
+from trainer.data.images import UNLABELLED, Column, ImageSource, row_units
 
 TELLING = 0.5
 """Informedness from which a column is reported."""
@@ -28,7 +28,7 @@ class Leak:
     column: str
     by: Literal["value", "missing"]
     informedness: float
-    """0: tells nothing; 1: gives every label away. For two classes Youden's J of the best rule."""
+    """0: tells nothing; 1: gives every label away (see `informedness`)."""
     detail: str
     refused: bool = False
     """The column is never handed to a model, whatever it tells."""
@@ -41,20 +41,20 @@ def find_leaks(source: ImageSource) -> list[Leak]:
     """
     known = source.labels != UNLABELLED
     labels = source.labels[known]
-    classes = len(source.class_names)
+    units = row_units(source)[known]
     if len(np.unique(labels)) < 2 or len(labels) < FEWEST:
         return []
     leaks = []
     for name, refused in source.refused.items():
-        leaks += _missing_leak(name, refused.present[known], labels, source.class_names, refused=True)
+        leaks += _missing_leak(name, refused.present[known], labels, units, source.class_names, refused=True)
     for name, column in source.metadata.items():
         if name == source.group_column:
             continue
         present = is_present(column[known])
-        leaks += _missing_leak(name, present, labels, source.class_names)
+        leaks += _missing_leak(name, present, labels, units, source.class_names)
         levels = value_levels(column[known])
         if levels is not None:
-            strength = informedness(levels, labels, classes)
+            strength = informedness(levels, labels, units, len(source.class_names))
             if strength >= TELLING:
                 leaks.append(
                     Leak(name, "value", strength, _best_level(column[known], levels, labels, source))
@@ -64,18 +64,24 @@ def find_leaks(source: ImageSource) -> list[Leak]:
     )
 
 
-def informedness(levels: IntArray, labels: IntArray, classes: int) -> float:
-    """How well the best rule from levels to labels does at equal class frequencies, from 0 to 1.
+def informedness(levels: IntArray, labels: IntArray, units: IntArray, classes: int) -> float:
+    """How well a rule from levels to labels does at equal class frequencies: 0 guessing, 1 knowing.
 
-    Balanced accuracy of the Bayes rule, (1/K) sum over levels of max_k P(level | k), rescaled so that
-    guessing is 0. Classes without an image take no part.
+    The rule takes the class k with the largest P(level | k); it is read from one half of the units
+    (groups) and judged on the other, and both ways round, so that chance earns nothing. For two classes
+    this is Youden's J. Classes that a half does not hold take no part. levels, labels, units: [n].
     """
-    table = np.zeros((int(levels.max()) + 1, classes))
-    np.add.at(table, (levels, labels), 1.0)
-    table = table[:, table.sum(axis=0) > 0]
-    shares: FloatArray = table / table.sum(axis=0)
-    held = table.shape[1]
-    return float((shares.max(axis=1).sum() - 1.0) / (held - 1.0))
+    half = np.random.default_rng(0).permutation(int(units.max()) + 1)[units] % 2
+    table = np.zeros((2, int(levels.max()) + 1, classes))
+    np.add.at(table, (half, levels, labels), 1.0)
+    held = (table.sum(axis=1) > 0).all(axis=0)
+    if held.sum() < 2:
+        return 0.0
+    shares: FloatArray = table[:, :, held] / table[:, :, held].sum(axis=1, keepdims=True)
+    best = shares == shares.max(axis=2, keepdims=True)
+    credit = best / best.sum(axis=2, keepdims=True)
+    accuracy = float((shares * credit[::-1]).sum(axis=1).mean())
+    return float((accuracy * held.sum() - 1.0) / (held.sum() - 1.0))
 
 
 def value_levels(column: Column) -> IntArray | None:
@@ -95,11 +101,17 @@ def value_levels(column: Column) -> IntArray | None:
 
 
 def _missing_leak(
-    name: str, present: BoolArray, labels: IntArray, class_names: tuple[str, ...], *, refused: bool = False
+    name: str,
+    present: BoolArray,
+    labels: IntArray,
+    units: IntArray,
+    class_names: tuple[str, ...],
+    *,
+    refused: bool = False,
 ) -> list[Leak]:
     if min(int(present.sum()), int((~present).sum())) < FEWEST:
         return []
-    strength = informedness(present.astype(np.int64), labels, len(class_names))
+    strength = informedness(present.astype(np.int64), labels, units, len(class_names))
     rates = ", ".join(
         f"{100 * present[labels == k].mean():.0f} % of {class_name}"
         for k, class_name in enumerate(class_names)

@@ -13,9 +13,9 @@ from calibration.scores import IntArray
 from trainer.data.annotate import is_present
 from trainer.data.duplicates import Fingerprints, exact_copies, fingerprints, near_copies
 from trainer.data.faults import Fault, find_faults
-from trainer.data.images import UNLABELLED, Column, ImageSource, Notice
+from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
 from trainer.data.leaks import Leak, find_leaks
-from trainer.splits import Splits, TooFewUnits, make_splits
+from trainer.splits import SPLIT_NAMES, TooFewUnits, make_splits
 
 MOST_SLICES = 12
 """Values of a column up to which its class balance is told value by value."""
@@ -110,7 +110,7 @@ def describe(
     """
     prints = fingerprints(source, advance=advance)
     faults = find_faults(source, prints.faults).faults
-    splits = _split(source, prints, target or RiskTarget(), seed)
+    names = _split(source, prints, target or RiskTarget(), seed)
     return DataReport(
         source=source.name,
         images=len(source),
@@ -118,8 +118,8 @@ def describe(
         per_class=_per_class(source, source.labels),
         groups=_groups(source),
         slices=tuple(_slices(source)),
-        splits=() if splits is None else tuple(_plan(source, splits)),
-        copies=_copies(source, prints, splits),
+        splits=() if names is None else tuple(_plan(source, names)),
+        copies=_copies(source, prints, names),
         leaks=tuple(find_leaks(source)),
         faults=faults,
         notices=source.notices,
@@ -184,37 +184,39 @@ def _slices_of(source: ImageSource, name: str, column: Column, count: int) -> li
     ]
 
 
-def _split(source: ImageSource, prints: Fingerprints, target: RiskTarget, seed: int) -> Splits | None:
-    """The default splits, where every label is usable and there are enough units."""
-    if not source.labelled or (source.labels == UNLABELLED).any():
-        return None
+def _split(source: ImageSource, prints: Fingerprints, target: RiskTarget, seed: int) -> StrArray | None:
+    """[n], the default split of each usable image and "" for the others; None where there are too few."""
+    usable = source.labels != UNLABELLED
+    usable[list(prints.faults)] = False
+    rows = np.flatnonzero(usable)
+    groups = None if source.groups is None else source.groups[rows]
     try:
-        return make_splits(
-            source.labels, source.groups, target=target, seed=seed, ids=prints.content.tolist()
+        splits = make_splits(
+            source.labels[rows], groups, target=target, seed=seed, ids=prints.content[rows].tolist()
         )
     except TooFewUnits:
         return None
+    names = np.zeros(len(source), dtype=splits.names.dtype)
+    names[rows] = splits.names
+    return names
 
 
-def _plan(source: ImageSource, splits: Splits) -> list[SplitPlan]:
+def _plan(source: ImageSource, names: StrArray) -> list[SplitPlan]:
+    units = row_units(source)
     return [
-        SplitPlan(name, splits.units[name], len(rows), _per_class(source, source.labels[rows]))
-        for name, rows in splits
+        SplitPlan(name, len(np.unique(units[rows])), int(rows.sum()), _per_class(source, source.labels[rows]))
+        for name in SPLIT_NAMES
+        for rows in [names == name]
     ]
 
 
-def _copies(source: ImageSource, prints: Fingerprints, splits: Splits | None) -> Copies:
+def _copies(source: ImageSource, prints: Fingerprints, names: StrArray | None) -> Copies:
     exact = exact_copies(prints)
-    units = (
-        np.arange(len(source))
-        if source.groups is None
-        else np.asarray(np.unique(source.groups, return_inverse=True)[1], dtype=np.int64)
-    )
-    near = near_copies(prints, units)
+    near = near_copies(prints, row_units(source))
     crossing = 0
-    if splits is not None and len(near):
-        apart = splits.names[near[:, 0]] != splits.names[near[:, 1]]
-        crossing = len(np.unique(near[apart]))
+    if names is not None and len(near):
+        one, two = names[near[:, 0]], names[near[:, 1]]
+        crossing = len(np.unique(near[(one != two) & (one != "") & (two != "")]))
     return Copies(
         exact_sets=len(exact),
         exact_images=sum(len(rows) - 1 for rows in exact),
@@ -234,4 +236,6 @@ def _near_examples(source: ImageSource, near: IntArray) -> list[str]:
         return [f"{source.paths[one]} ~ {source.paths[two]}" for one, two in near[:EXAMPLES].tolist()]
     pairs = [f"{source.groups[one]} ~ {source.groups[two]}" for one, two in near.tolist()]
     names, counts = np.unique(np.array(pairs, dtype=np.str_), return_counts=True)
-    return [f"{names[i]} ({counts[i]} pairs)" for i in np.argsort(-counts, kind="stable")[:EXAMPLES].tolist()]
+    return [
+        f"{names[i]} (pairs: {counts[i]})" for i in np.argsort(-counts, kind="stable")[:EXAMPLES].tolist()
+    ]

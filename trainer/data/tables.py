@@ -110,13 +110,11 @@ def _findings(report: DataReport) -> Iterator[RenderableType]:
             style="yellow",
         )
     if report.copies.conflicting_labels:
-        yield Text(
-            f"{report.copies.conflicting_labels} sets of equal files have different labels", style="red"
-        )
+        yield Text(f"equal files with different labels: {report.copies.conflicting_labels} sets", style="red")
     if report.copies.near_across_splits:
         yield Text(
-            f"{report.copies.near_across_splits} images have a near-copy in another split: that split is "
-            "judged on images that are not new to the model",
+            f"images with a near-copy in another split: {report.copies.near_across_splits}; there a model is "
+            "judged on what is not new to it",
             style="yellow",
         )
 

@@ -32,14 +32,14 @@ def test_one_report_names_every_fault_with_counts_and_first_files(
     text = str(caught.value)
     for part in (
         "24 images (--skip-bad goes on without 5 of them)",
-        "2 of 24 images cannot be read",
+        "images that cannot be read: 2 of 24",
         "img/003.png: the image has 0 bytes",
         "img/007.png: the PNG ends",
-        "2 of 24 labels cannot be used",
+        "labels that cannot be used: 2 of 24",
         "img/005.png: the label is missing",
         "img/006.png: label 9 is outside 0..1",
-        "the feature 'hour' is missing or NaN for 1 of 24 images",
-        "the column 'lane' is missing or NaN for 1 of 24 images",
+        "images without the feature 'hour', missing or NaN: 1 of 24",
+        "images without a value of 'lane', missing or NaN: 1 of 24",
     ):
         assert part in text
     prepared = prepare(source, SPECS, features=["hour"], skip_bad=True)
@@ -63,8 +63,8 @@ def test_good_data_has_no_faults(write_parquet: Writer) -> None:
         ([1] * 24, None, ["one-class"], "all usable images are of class '1'"),
         ([None] * 24, None, ["no-labels"], "no image has a label"),
         ([7.0] * 24, None, ["label", "too-few-units", "one-class"], "no usable image has a class"),
-        ([0, 1] * 12, ["a", "b", "c"] * 8, ["too-few-units"], "3 usable groups for 4 splits"),
-        ([0] * 23 + [1], None, ["rare-class"], "class '1' has 1 images for 4 splits"),
+        ([0, 1] * 12, ["a", "b", "c"] * 8, ["too-few-units"], "usable groups: 3, for 4 splits"),
+        ([0] * 23 + [1], None, ["rare-class"], "usable images of class '1': 1, so some of 4 splits"),
     ],
 )
 def test_faults_of_the_set_as_a_whole(

@@ -38,7 +38,7 @@ def test_other_files_are_ignored_and_counted(write_folder: Writer) -> None:
     root = write_folder({"a/1.png": b"1", "b/2.png": b"2", "a/notes.txt": "x", ".hidden/3.png": b"3"})
     source = open_source(f"folder:{root}")
     assert len(source) == 2
-    assert "1 files are no images and are ignored, the first a/notes.txt" in source.notices[0].message
+    assert "ignored, since they are no images: 1 files, the first a/notes.txt" in source.notices[0].message
 
 
 def test_loose_images_are_unlabelled(write_folder: Writer) -> None:
@@ -79,7 +79,7 @@ def test_a_listed_file_that_is_not_there_is_told_when_read(write_folder: Writer)
     ("files", "error", "message"),
     [
         ({}, NoImages, "holds no image .* and no other file"),
-        ({"a/readme.txt": "x"}, NoImages, r"it holds 1 other files, the first a/readme\.txt"),
+        ({"a/readme.txt": "x"}, NoImages, r"other files in it: 1, the first a/readme\.txt"),
         ({"train/a/1.png": b"1", "test/a/2.png": b"2"}, UnreadableSource, "are splits .* folder:.*/test"),
         (
             {"metadata.csv": "file,label\n1.png,0"},

@@ -143,7 +143,7 @@ def test_images_without_a_group_stand_alone_and_are_counted(write_parquet: Write
     )
     assert source.groups is not None
     assert len(set(source.groups.tolist())) == 3
-    assert "2 images have no 'track'" in source.notices[0].message
+    assert "images without 'track', each a group of its own: 2 of 3" in source.notices[0].message
 
 
 def test_what_is_no_parquet_file_is_told_in_one_sentence(tmp_path: Path, write_parquet: Writer) -> None:

@@ -56,12 +56,12 @@ def test_everything_is_counted(messy: Path) -> None:
     speed = [part for part in report.slices if part.column == "speed"]
     assert [part.value for part in speed][-1] == "missing"
     assert sum(part.images for part in speed) == 120
-    assert sum(split.images for split in report.splits) == 120
+    assert sum(split.images for split in report.splits) == 119
     assert sum(split.units for split in report.splits) == 40
     assert (report.copies.exact_sets, report.copies.exact_images) == (1, 1)
     assert report.copies.conflicting_labels == 1
     assert report.copies.near_images == 2
-    assert report.copies.near_examples == ("t00 ~ t33 (1 pairs)",)
+    assert report.copies.near_examples == ("t00 ~ t33 (pairs: 1)",)
     assert {fault.kind for fault in report.faults} == {"image", "metadata"}
 
 
@@ -69,9 +69,11 @@ def test_copies_are_checked_across_the_default_splits(messy: Path) -> None:
     source = open_source(f"parquet:{messy}", group="track")
     crossing = set()
     for seed in range(12):
-        names = make_splits(source.labels, source.groups, target=RiskTarget(), seed=seed).names
-        found = describe(source, seed=seed).copies.near_across_splits
-        assert found == (2 if names[2] != names[100] else 0)
+        splits = make_splits(source.labels, source.groups, target=RiskTarget(), seed=seed)
+        report = describe(source, seed=seed)
+        found = report.copies.near_across_splits
+        assert found == (2 if splits.names[2] != splits.names[100] else 0)
+        assert {split.name: split.units for split in report.splits} == splits.units
         crossing.add(found)
     assert crossing == {0, 2}
 
@@ -81,9 +83,9 @@ def test_the_tables_say_what_needs_attention(messy: Path) -> None:
     for part in (
         "120 images: 0 60 (50.0 %), 1 60 (50.0 %)",
         "the column 'track' looks like a group",
-        "1 of 120 images cannot be read",
+        "images that cannot be read: 1 of 120",
         "img/007.png: the image has 0 bytes",
-        "1 sets of equal files have different labels",
+        "equal files with different labels: 1 sets",
         "img/002.png = img/100.png",
         "val_calib",
     ):
@@ -107,10 +109,10 @@ def test_unlabelled_and_tiny_sets_are_described_too(write_parquet: Writer) -> No
     assert "no image has a label" in as_text(unlabelled)
     tiny = describe(open_source(f"parquet:{write_parquet('two.parquet', n=2, label=[0, 1])}"))
     assert tiny.splits == ()
-    assert "2 usable images for 4 splits" in as_text(tiny)
+    assert "usable images: 2, for 4 splits" in as_text(tiny)
     faulty = describe(open_source(f"parquet:{write_parquet('odd.parquet', n=24, label=[0, 1, 9] * 8)}"))
     assert faulty.per_class == (8, 8)
-    assert "8 of 24 labels cannot be used" in as_text(faulty)
+    assert "labels that cannot be used: 8 of 24" in as_text(faulty)
 
 
 def test_the_road_signs_betray_the_track_that_was_cut_in_two(road_signs: Path) -> None:
