@@ -31,7 +31,8 @@ class DataConfig(BaseModel):
     group: str | None = None
     """Column that names what belongs together (drive, track, burst)."""
     image_column: str = "image"
-    label_column: str = "label"
+    label_column: str | None = None
+    """None: `label`, where there is one."""
     class_names: tuple[str, ...] = ()
     label_map: dict[str, int] | None = None
     """Raw label as text -> class 0..K-1"""

@@ -12,7 +12,7 @@ import numpy as np
 
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
-from calibration.scrc import ScrcI, ScrcT, plan_answer_share, selector_and_classifier
+from calibration.scrc import ScrcI, ScrcT, plan_scrc_t, selector_and_classifier
 from trainer.evidence import Evidence, Policy
 
 CONFIDENCE_GRID = 20
@@ -42,14 +42,15 @@ def scrc_inductive(evidence: Evidence) -> Policy:
 def scrc_transductive(evidence: Evidence) -> Policy:
     """SCRC-T: holds in expectation over draws of val_calib, with no confidence level."""
     select, calib, rule = evidence.select, evidence.calib, evidence.rules[-1]
-    share = plan_answer_share(
+    plan = plan_scrc_t(
         *selector_and_classifier(select.stages[-1], rule), select.labels, calib.n_groups, evidence.target
     )
     fitted = ScrcT.fit(
         *selector_and_classifier(calib.stages[-1], rule),
         calib.labels,
         evidence.target,
-        answer_share=share,
+        acceptance=plan.acceptance,
+        answer_share=plan.answer_share,
         groups=calib.groups,
         unit=evidence.promise.unit,
         seed=evidence.promise.seed,

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calibration.bootstrap import bootstrap_difference
+from calibration.bounds import most_errors
 from calibration.decision import StageRule
-from calibration.fixed_sequence import testable
 from calibration.metrics import augrc
-from calibration.planning import expected_coverage, fit_error_curve
+from calibration.planning import fit_error_curve
 from calibration.probability import fit_platt, fit_temperature
 from calibration.scores import BoolArray, FloatArray, IntArray, ScoreTable
 from trainer.promise import PromiseConfig, ScoreChoice
 from trainer.run_folder import RunError, RunFolder, read_json, write_csv, write_json
-from trainer.score_table import SplitScores, load_scores
+from trainer.score_table import SplitScores
 
 FOLDS = 5
 TEMPERATURES = (0.25, 10.0)
@@ -149,9 +149,10 @@ def choose_score(rows: Sequence[ScoreRow], wanted: ScoreChoice) -> str:
 def planned_coverage(
     errors: BoolArray, confidence: FloatArray, promise: PromiseConfig, n_calibration: int
 ) -> float:
-    """Share that a certificate on `n_calibration` units would answer on average; a plan, no promise.
+    """Share that a certificate on `n_calibration` units is expected to answer; a plan, no promise.
 
-    The error rate by rank is a smooth curve fitted here, and the exact walk is followed along it.
+    The error rate by rank is a smooth curve fitted here; the share is the largest at which the errors
+    that it expects among the answered are no more than the exact test allows.
     """
     if n_calibration == 0:
         return 0.0
@@ -159,9 +160,10 @@ def planned_coverage(
     order = np.argsort(-confidence, kind="stable")
     curve = fit_error_curve(confidence, errors)[order]
     positions = (np.arange(n_calibration) + 0.5) / n_calibration * n - 0.5
-    rates = np.interp(positions, np.arange(n), curve)
-    tested = testable(np.arange(1, n_calibration + 1), promise.target)
-    return float(expected_coverage(rates, tested[None, :], promise.target)[0])
+    expected = np.cumsum(np.interp(positions, np.arange(n), curve))
+    allowed = most_errors(np.arange(1, n_calibration + 1), promise.alpha, promise.delta)
+    passing = np.flatnonzero(expected <= allowed)
+    return float((passing[-1] + 1) / n_calibration) if len(passing) else 0.0
 
 
 def _folds(table: ScoreTable) -> Iterator[tuple[IntArray, IntArray]]:
@@ -227,12 +229,3 @@ def read_rules(run: RunFolder) -> tuple[StageRule, ...]:
     """The fitted rules of a finished run, without thresholds."""
     stages = read_json(run.need(run.gate, "demur gate"))["stages"]
     return tuple(StageRule(threshold=None, **stages[name]) for name in "AB" if name in stages)
-
-
-def refit_gate(folder: RunFolder, promise: PromiseConfig) -> GateFit:
-    """`demur gate`: fit again on a finished run's val_select scores and write the files."""
-    select = load_scores(folder.need(folder.scores("val_select"), "demur train"))
-    calibration = load_scores(folder.need(folder.scores("val_calib"), "demur train"))
-    fit = fit_gate(select, promise, calibration.n_groups)
-    write_gate(fit, folder)
-    return fit

@@ -1,0 +1,99 @@
+"""Steps of a finished run, each on its own: from the files of the folder, without model or source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bundle.manifest import BundleManifest
+from trainer.certification import certify_run, read_policy
+from trainer.evaluate import Report
+from trainer.evidence import Evidence, Policy
+from trainer.gate import GateFit, fit_gate, read_rules, write_gate
+from trainer.packing import pack_bundle
+from trainer.promise import PromiseConfig, ScoreChoice
+from trainer.proof import report_on
+from trainer.reports.summary import closing_lines
+from trainer.run_folder import RunError, RunFolder
+from trainer.run_record import RunRecord, read_record, write_record
+from trainer.score_table import SplitScores, load_scores
+
+
+@dataclass(frozen=True, slots=True)
+class Recertified:
+    """A new certificate on a finished run."""
+
+    policy: Policy
+    report: Report | None
+    manifest: BundleManifest
+    summary: tuple[str, ...]
+
+
+def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recertified:
+    """`demur calibrate RUN`: prove again, report again, and write the bundle again.
+
+    `changes`: field of `PromiseConfig` -> value; None changes nothing. The same promise again costs
+    nothing; another one must find enough delta left in the ledger of the calibration split, or
+    `DeltaExhausted` says what was spent on what.
+    """
+    run, record = _open(folder)
+    promise = _changed(record.promise, changes)
+    if promise.score not in ("best", record.promise.score):
+        raise RunError(
+            f"score is {promise.score!r}; the scores are fitted on val_select: `demur gate` changes them"
+        )
+    evidence = Evidence(
+        _scores(run, "val_select"), _scores(run, "val_calib"), read_rules(run), record.costs, promise
+    )
+    policy = certify_run(evidence, run)
+    record = record.model_copy(update={"promise": promise})
+    write_record(record, run)
+    report = report_on(_scores(run, "val_test"), policy, promise.seed, run)
+    manifest = pack_bundle(record, policy, report, run)
+    return Recertified(policy, report, manifest, closing_lines(record, policy, report, run))
+
+
+def evaluate_run(folder: Path) -> tuple[Report, Policy]:
+    """`demur evaluate RUN`: the report, metrics_selective.csv and the pictures, on val_test's scores."""
+    run, record = _open(folder)
+    policy = read_policy(run)
+    report = report_on(_scores(run, "val_test"), policy, record.promise.seed, run)
+    if report is None:
+        raise RunError(f"val_test of {folder} is empty; there is nothing to report on")
+    return report, policy
+
+
+def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
+    """`demur gate RUN`: temperature, Platt scaling and the choice of the score, on val_select's scores.
+
+    Writes gateparams.json and metrics/gate_training.csv. The bundle keeps its policy until
+    `demur calibrate` proves one with the new rules.
+    """
+    run, record = _open(folder)
+    promise = _changed(record.promise, {"score": score})
+    fit = fit_gate(_scores(run, "val_select"), promise, _scores(run, "val_calib").n_groups)
+    write_gate(fit, run)
+    write_record(record.model_copy(update={"promise": promise}), run)
+    return fit
+
+
+def _open(folder: Path) -> tuple[RunFolder, RunRecord]:
+    run = RunFolder(folder)
+    return run, read_record(run)
+
+
+def _scores(run: RunFolder, split: str) -> SplitScores:
+    return load_scores(run.need(run.scores(split), "demur train"))
+
+
+def _changed(promise: PromiseConfig, changes: Mapping[str, Any]) -> PromiseConfig:
+    asked = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return PromiseConfig.model_validate(promise.model_dump() | asked)
+    except ValidationError as error:
+        faults = [f"{fault['loc'][0]} is {fault['input']!r}: {fault['msg']}" for fault in error.errors()]
+        raise RunError("; ".join(faults)) from None
