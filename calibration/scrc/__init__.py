@@ -1,7 +1,7 @@
 """Selective conformal risk control (arXiv 2512.12844), corrected: reject, then answer with a set."""
 
 from calibration.scrc.inductive import ScrcI, images_needed
-from calibration.scrc.planning import plan_answer_share
+from calibration.scrc.planning import ScrcPlan, plan_scrc_t
 from calibration.scrc.policy import Promise, ScrcError, selector_and_classifier
 from calibration.scrc.transductive import ScrcT
 
@@ -9,8 +9,9 @@ __all__ = [
     "Promise",
     "ScrcError",
     "ScrcI",
+    "ScrcPlan",
     "ScrcT",
     "images_needed",
-    "plan_answer_share",
+    "plan_scrc_t",
     "selector_and_classifier",
 ]

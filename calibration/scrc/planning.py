@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from calibration.certificate import RiskTarget
 from calibration.prediction_sets import allowed_losses
+from calibration.scores import BoolArray, FloatArray
 from calibration.scrc.policy import SET_THRESHOLD_LIMIT, critical_of, read_data
 from calibration.scrc.transductive import acceptance_threshold
 
-_SMALLEST_PERCENT = 5
+_ACCEPTANCES = tuple(percent / 100 for percent in range(100, 0, -5))
+_SHARES = tuple(percent / 100 for percent in range(99, 4, -1))
 
 
-def plan_answer_share(
+@dataclass(frozen=True, slots=True)
+class ScrcPlan:
+    """What `ScrcT.fit` is to aim at."""
+
+    acceptance: float
+    """Share of the images to accept."""
+    answer_share: float
+    """Share of the accepted to answer."""
+
+
+def plan_scrc_t(
     confidence: ArrayLike,
     probabilities: ArrayLike,
     labels: ArrayLike,
@@ -24,52 +37,55 @@ def plan_answer_share(
     acceptance: float | None = None,
     class_conditional: bool = False,
     set_threshold_limit: float = SET_THRESHOLD_LIMIT,
-) -> float:
-    """The `answer_share` to fit SCRC-T with, from the *selection* split; in [0.05, 0.99].
+) -> ScrcPlan:
+    """The plan that answers most images, from the *selection* split; `answer_share` is in [0.05, 0.99].
 
-    A larger share leaves room for more errors, hence for more sets of one label. The largest share is taken
-    that the policy will exceed on a calibration split of `n_calibration` units, unlucky by a standard
-    error in the errors it meets and in the sets it counts. A plan missed only makes the fit infeasible,
-    never wrong. Other parameters as for `ScrcT.fit`.
+    A larger share leaves room for more errors, hence for more sets of one label. For each acceptance (or the
+    one given) the largest share is taken that the policy exceeds on average over calibration splits of
+    `n_calibration` units, by half a standard error of what the selection split can tell: more caution
+    costs more answers than it saves refused plans. Other parameters as for `ScrcT.fit`.
     """
     data = read_data(confidence, probabilities, labels, None, "group", 0, None)
     critical = critical_of("answers", data)
     classes = data.classes(class_conditional)
-    for percent in range(99, _SMALLEST_PERCENT, -1):
-        share = percent / 100
-        xi = min(1.0, target.min_coverage / share) if acceptance is None else acceptance
+    best = ScrcPlan(target.min_coverage if acceptance is None else acceptance, _SHARES[-1])
+    answered = 0.0
+    for xi in _ACCEPTANCES if acceptance is None else (acceptance,):
         _, accepted, _ = acceptance_threshold(data.confidence, xi)
         members = [accepted & c for c in classes]
-        sizes = [int(m.sum()) for m in members]
-        planned_sizes = [size * n_calibration // max(len(data), 1) for size in sizes]
-        rates = [
-            _unlucky(allowed_losses(target.alpha * share, planned), planned, size)
-            for planned, size in zip(planned_sizes, sizes, strict=True)
-        ]
-        if not all(rate >= 0.0 for rate in rates):
-            continue
-        cut = min(
-            float(np.partition(critical[m], int(rate * size))[int(rate * size)])
-            for m, rate, size in zip(members, rates, sizes, strict=True)
-        )
-        single = data.is_single(min(cut, set_threshold_limit))
-        if all(
-            _unlucky(float(single[m].mean()) * planned, planned, size) >= share
-            for m, planned, size in zip(members, planned_sizes, sizes, strict=True)
-        ):
-            return share
-    return _SMALLEST_PERCENT / 100
+        # Shares that could not answer more than the best plan so far need no look.
+        for share in (share for share in _SHARES if xi * share > answered):
+            cut = _planned_cut(critical, members, target.alpha * share, n_calibration)
+            if cut is None:
+                continue
+            single = data.is_single(min(cut, set_threshold_limit))
+            if all(_unlucky(float(single[m].mean()), int(m.sum())) >= share for m in members):
+                best, answered = ScrcPlan(xi, share), xi * share
+                break
+    return best
 
 
-def _unlucky(count: float, planned: int, observed: int) -> float:
-    """The rate count / planned, less one standard error of its difference between two such samples.
+def _planned_cut(
+    critical: FloatArray, members: list[BoolArray], level: float, n_calibration: int
+) -> float | None:
+    """The set threshold that calibration will choose; None where it will have too few units."""
+    cuts = []
+    for m in members:
+        here = int(m.sum())
+        there = here * n_calibration // len(m)
+        allowed = allowed_losses(level, there) if there else -1
+        if allowed < 0 or here == 0:
+            return None
+        rank = int(_unlucky(allowed / there, here) * here)
+        cuts.append(float(np.partition(critical[m], rank)[rank]))
+    return min(cuts)
 
-    Negative where there is nothing to count. A rate of exactly 0 or 1 is not taken at its word: its spread
-    is that of one half more or less (as in Agresti and Coull's interval).
+
+def _unlucky(rate: float, n: int) -> float:
+    """The rate less half a standard error of a rate observed among n; at least 0.
+
+    A rate of exactly 0 or 1 is not taken at its word: its spread is that of one half more or less (as in
+    Agresti and Coull's interval).
     """
-    if count < 0 or planned == 0 or observed == 0:
-        return -1.0
-    rate = count / planned
-    shrunk = (count + 0.5) / (planned + 1.0)
-    spread = math.sqrt(shrunk * (1.0 - shrunk) * (1.0 / planned + 1.0 / observed))
-    return max(0.0, rate - spread)
+    shrunk = (rate * n + 0.5) / (n + 1.0)
+    return max(0.0, rate - 0.5 * math.sqrt(shrunk * (1.0 - shrunk) / n))

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from calibration.certificate import Certificate, Population, RiskTarget
 from calibration.decision import StageRule
 from calibration.groups import Unit
-from calibration.prediction_sets import largest_threshold
+from calibration.prediction_sets import allowed_losses, largest_threshold
 from calibration.scores import BoolArray, FloatArray
 from calibration.scrc.policy import (
     SET_THRESHOLD_LIMIT,
@@ -79,7 +79,7 @@ class ScrcT:
         *,
         promise: Promise = "answers",
         acceptance: float | None = None,
-        answer_share: float = 0.9,
+        answer_share: float | None = None,
         class_conditional: bool = False,
         set_threshold_limit: float = SET_THRESHOLD_LIMIT,
         groups: ArrayLike | None = None,
@@ -92,13 +92,14 @@ class ScrcT:
         `confidence` g [n], `probabilities` f [n, K], `labels` [n] (see `selector_and_classifier`).
 
         What holds exactly, for images exchangeable with the calibration units and on average over draws
-        of both: P(accepted) >= `acceptance`, and E[loss | accepted] <= alpha * `answer_share`, where the
-        loss is 1 for an answer that is wrong (promise "answers"), or <= alpha where it is 1 for a set
-        without the label (promise "sets"). So of the answered at most alpha are wrong as long as at least
-        `answer_share` of the accepted are answered. That needs no labels; it is checked on the calibration
-        scores, and where it fails nothing is promised. Plan `answer_share` on the selection split
-        (`plan_answer_share`). With `class_conditional` the loss is bounded for the images of each class.
-        `acceptance` defaults to what reaches the target's `min_coverage`.
+        of both: P(accepted) >= `acceptance`, and for promise "sets" P(label not in the set | accepted) <=
+        alpha. For "answers" P(answered wrongly | accepted) <= alpha * `answer_share`: so of the answered at
+        most alpha are wrong, provided that at least `answer_share` of the accepted are answered. That is
+        planned on the selection split (`plan_scrc_t`), and refuted here, with nothing promised,
+        where the calibration units answer fewer even with one standard error of luck.
+
+        With `class_conditional` the loss is bounded for the images of each class. `acceptance` defaults to
+        the target's `min_coverage`.
 
         Why two comparisons are enough. Among the n + 1 confidences the acceptance threshold is the
         (K + 1)-th smallest, K = floor((1 - xi)(n + 1)); with c_K, c_(K+1) of the n calibration confidences,
@@ -108,9 +109,14 @@ class ScrcT:
         """
         data = read_data(confidence, probabilities, labels, groups, unit, seed, max_group_size)
         critical = critical_of(promise, data)
-        check_share("answer_share", answer_share)
-        share = answer_share if promise == "answers" else 1.0
-        xi = min(1.0, target.min_coverage / share) if acceptance is None else acceptance
+        if promise == "answers" and answer_share is None:
+            raise ValueError(
+                "answer_share is missing; a promise about answers needs it: plan it on the selection split "
+                "with plan_scrc_t"
+            )
+        share = 1.0 if promise == "sets" or answer_share is None else answer_share
+        check_share("answer_share", share)
+        xi = target.min_coverage if acceptance is None else acceptance
         check_share("acceptance", xi)
         threshold, above, at_boundary = acceptance_threshold(data.confidence, xi)
         policy = cls(
@@ -246,17 +252,36 @@ def _set_threshold(
             f"at least {fewest} accepted calibration units{each} are needed, there are {smallest}: about "
             f"{math.ceil(fewest * policy.n / max(smallest, 1))} in all"
         )
-    cut = min(*found, limit)
     if policy.promise == "answers":
-        single = data.is_single(cut)
-        share = min(float(single[m].mean()) for m in members)
+        share = _lucky_share(data, critical, members, level, limit)
         if share < policy.answer_share:
             raise _Shortfall(
-                f"only {100 * share:.1f} % of the accepted calibration units have a set of one label, and "
-                f"the answer share was planned as {100 * policy.answer_share:.1f} %: plan a smaller one on "
-                "the selection split, accept fewer images, allow more errors, or improve the model"
+                f"{100 * policy.answer_share:.0f} % of the accepted were planned to be answered, but sets "
+                f"of one label reach at most {100 * share:.1f} % here: plan on the selection split, accept "
+                "fewer images, allow more errors, or improve the model"
             )
-    return cut
+    return min(*found, limit)
+
+
+def _lucky_share(
+    data: ScrcData, critical: FloatArray, members: list[BoolArray], level: float, limit: float
+) -> float:
+    """The share answered of the worst subpopulation, had it met one standard error fewer errors.
+
+    Refusing on the plain share would keep just those draws that met few errors by chance, and so break
+    on average what every draw together keeps.
+    """
+    cuts = []
+    for m in members:
+        values = critical[m]
+        allowed = allowed_losses(level, len(values))
+        rank = min(allowed + math.ceil(math.sqrt(allowed + 1)), len(values) - 1)
+        cuts.append(float(np.partition(values, rank)[rank]))
+    single = data.is_single(min(*cuts, limit))
+    shares = [float(single[m].mean()) for m in members]
+    return min(
+        share + math.sqrt(share * (1.0 - share) / m.sum()) for share, m in zip(shares, members, strict=True)
+    )
 
 
 def _orthant_margin(n: int, delta: float) -> float:

@@ -18,7 +18,7 @@ from calibration.scrc import (
     ScrcI,
     ScrcT,
     images_needed,
-    plan_answer_share,
+    plan_scrc_t,
     selector_and_classifier,
 )
 
@@ -346,15 +346,20 @@ def test_a_planned_answer_share_is_kept_on_another_split():
     kept = 0
     for _ in range(20):
         raw, labels = world(3000, generator, signal=2.0)
-        share = plan_answer_share(*selector_and_classifier(raw, MARGIN), labels, 2000, target)
-        assert 0.1 < share < 0.9
+        plan = plan_scrc_t(*selector_and_classifier(raw, MARGIN), labels, 2000, target)
+        assert 0.05 <= plan.answer_share <= 0.99
         calibration, labels = world(2000, generator, signal=2.0)
-        policy = ScrcT.fit(*selector_and_classifier(calibration, MARGIN), labels, target, answer_share=share)
+        policy = ScrcT.fit(
+            *selector_and_classifier(calibration, MARGIN),
+            labels,
+            target,
+            acceptance=plan.acceptance,
+            answer_share=plan.answer_share,
+        )
         kept += policy.feasible
-        assert policy.acceptance == pytest.approx(min(1.0, 0.5 / share))
     assert kept >= 16
     hopeless, labels = world(500, generator, signal=0.1)
-    assert plan_answer_share(*selector_and_classifier(hopeless, MARGIN), labels, 500, target) == 0.05
+    assert plan_scrc_t(*selector_and_classifier(hopeless, MARGIN), labels, 500, target).answer_share == 0.05
 
 
 def test_dilution_is_refused_and_explained():
@@ -364,7 +369,7 @@ def test_dilution_is_refused_and_explained():
         *selector_and_classifier(raw, MARGIN), labels, RiskTarget(0.02, 0.05, 0.7), answer_share=0.95
     )
     assert not policy.feasible
-    assert "have a set of one label" in policy.needed
+    assert "planned to be answered" in policy.needed
     certificate = policy.certificate(RiskTarget(0.02))
     assert "No promise" in certificate.sentence()
     assert certificate.threshold is None
@@ -422,6 +427,7 @@ def test_a_larger_alpha_never_makes_sets_larger(seed):
         ({"promise": "both"}, "promise is 'both'"),
         ({"acceptance": 0.0}, "acceptance is 0.0"),
         ({"answer_share": 1.2}, "answer_share is 1.2"),
+        ({"answer_share": None}, "plan it on the selection split"),
         ({"groups": ["a"]}, "groups has shape"),
     ],
 )
@@ -431,6 +437,7 @@ def test_bad_input_is_named(change, message):
         "probabilities": [[0.1, 0.9], [0.8, 0.2]],
         "labels": [1, 0],
         "target": RiskTarget(0.3),
+        "answer_share": 0.9,
         **change,
     }
     with pytest.raises(ValueError, match=message):
@@ -440,9 +447,9 @@ def test_bad_input_is_named(change, message):
 def test_empty_and_one_class_data_make_no_promise_and_no_noise():
     empty = (np.empty(0), np.empty((0, 2)), np.empty(0, dtype=int))
     target = RiskTarget(0.1)
-    assert not ScrcT.fit(*empty, target).feasible
+    assert not ScrcT.fit(*empty, target, answer_share=0.9).feasible
     assert not ScrcI.fit(*empty, [1.0], [0.5], target).feasible
-    assert "needed" in ScrcT.fit(*empty, target).certificate(target).sentence()
+    assert "needed" in ScrcT.fit(*empty, target, answer_share=0.9).certificate(target).sentence()
     one_class = (np.arange(50.0), np.tile([0.2, 0.8], (50, 1)), np.ones(50, dtype=int))
     assert ScrcT.fit(*one_class, target, answer_share=0.9).feasible
     assert not ScrcT.fit(*one_class, target, answer_share=0.9, class_conditional=True).feasible
