@@ -46,7 +46,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
 
 
 def run_worker(settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """One server process on an open port, until it is told to stop."""
+    """One server process on an open port, until it is told to stop; it closes `listener` then."""
     phase = Phase()
     deployment = deployment_for(settings)
     config = uvicorn.Config(
@@ -62,7 +62,7 @@ def run_worker(settings: Settings, listener: socket.socket, on_ready: Callable[[
         backlog=_BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
     )
-    DrainingServer(config, phase, settings.drain, on_ready).run(sockets=[listener.dup()])
+    DrainingServer(config, phase, settings.drain, on_ready).run(sockets=[listener])
 
 
 class DrainingServer(uvicorn.Server):
@@ -99,6 +99,8 @@ class DrainingServer(uvicorn.Server):
         spares = [sock.dup() for sock in sockets]
         for server in self.servers:
             server.close()
+        for sock in sockets:
+            sock.close()
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         for spare in spares:

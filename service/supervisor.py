@@ -141,6 +141,8 @@ class _Supervisor:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def _stop(self) -> None:
+        # With our copy open, connections would still be made that no worker accepts any more.
+        self._listener.close()
         for worker in self._workers.values():
             worker.process.terminate()
         limit = self._settings.drain + 2 * self._settings.stop_timeout + _GRACE

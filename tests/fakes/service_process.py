@@ -1,0 +1,120 @@
+"""The real service in a process of its own, as `demur serve` runs it, on a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+_MAIN = """
+import json, sys
+from service.server import serve
+from service.settings import Settings
+if __name__ == "__main__":
+    serve(Settings.read({}, **json.loads(sys.argv[1])), lambda url: print(url, flush=True))
+    print(json.dumps(sorted(sys.modules)), flush=True)
+"""
+
+
+class ServiceProcess:
+    """A context manager: inside, the service answers at `url`."""
+
+    def __init__(self, bundle: Path, folder: Path, **settings: Any) -> None:
+        given = {"bundle": str(bundle), "data_dir": str(folder), "port": 0, "drain": 0.2, **settings}
+        script = folder / "main.py"
+        folder.mkdir(parents=True, exist_ok=True)
+        script.write_text(_MAIN)
+        self._log_file = folder / f"log-{time.monotonic_ns()}.jsonl"
+        with self._log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", str(script), json.dumps(given)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        self.url = ""
+        self.modules: list[str] = []
+
+    def __enter__(self) -> Self:
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        if not self.url:
+            self.process.wait()
+            self.process.stdout.close()
+            raise AssertionError(f"the service did not start:\n{self._log_file.read_text()}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+
+    def stop(self, timeout: float = 30.0) -> int:
+        """SIGTERM, and wait; the exit code."""
+        self.process.terminate()
+        assert self.process.stdout is not None
+        rest = self.process.stdout.read()
+        code = self.process.wait(timeout)
+        if rest.strip():
+            self.modules = json.loads(rest.strip().splitlines()[-1])
+        return code
+
+    def logs(self) -> list[dict[str, Any]]:
+        """Every line of the log; each must be a JSON object."""
+        return [json.loads(line) for line in self._log_file.read_text().splitlines()]
+
+    def descendants(self) -> list[int]:
+        """Living processes below the service."""
+        parents = dict(_living())
+        found, frontier = [], {self.process.pid}
+        while frontier:
+            frontier = {pid for pid, parent in parents.items() if parent in frontier}
+            found.extend(sorted(frontier))
+        return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    return any(pid == living for living, _ in _living())
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 15.0) -> None:
+    """Wait until `condition` holds; AssertionError where it does not in time."""
+    give_up = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def _living() -> list[tuple[int, int]]:
+    """(pid, parent) of every process but those that have ended."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if state != "Z":
+                found.append((int(entry.name), int(parent)))
+    return found
