@@ -1,0 +1,241 @@
+"""Clients that send too much, too slowly or nonsense, byte by byte over a socket: bounded in time and
+memory, answered where an answer can be read, and harmless to everyone else."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.service_process import ServiceProcess
+
+Images = Callable[..., bytes]
+
+HEAD_TIMEOUT, BODY_TIMEOUT = 0.6, 0.8
+
+
+@pytest.fixture(scope="module")
+def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with ServiceProcess(
+        tiny_bundle,
+        tmp_path_factory.mktemp("hostile"),
+        redis_url="off",
+        header_timeout=HEAD_TIMEOUT,
+        body_timeout=BODY_TIMEOUT,
+        max_image_bytes=1_000_000,
+    ) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def unharmed(service: ServiceProcess, make_colour_image: Images) -> Iterator[None]:
+    """After every attack the service is as it was."""
+    yield
+    with service.client() as client:
+        answer = client.post(
+            "/predict", content=make_colour_image(1, 0.9), headers={"Content-Type": "image/jpeg"}
+        )
+        assert answer.json()["label"] == 1
+        assert client.get("/health").json()["queue"]["running"] == 0
+    with socket.create_connection(service.address):
+        pass
+
+
+class Wire:
+    """A bare connection."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, timeout=10)
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> bool:
+        """False where the other side has hung up."""
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            return False
+        return True
+
+    def rest(self) -> bytes:
+        """Everything until the other side closes."""
+        received = b""
+        try:
+            while chunk := self.socket.recv(65536):
+                received += chunk
+        except ConnectionResetError:
+            pass
+        return received
+
+    def problem(self) -> dict[str, Any]:
+        """The problem document of the only answer, after which the connection is closed."""
+        head, _, body = self.rest().partition(b"\r\n\r\n")
+        assert b"application/problem+json" in head.lower(), head
+        assert b"connection: close" in head.lower()
+        document: dict[str, Any] = json.loads(body)
+        assert head.startswith(b"HTTP/1.1 %d " % document["status"])
+        return document
+
+
+@pytest.fixture
+def wire(service: ServiceProcess) -> Iterator[Wire]:
+    with Wire(service.address) as opened:
+        yield opened
+
+
+def post(path: str = "/predict", **headers: Any) -> bytes:
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(
+        [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: image/jpeg", *lines, "", ""]
+    ).encode()
+
+
+def test_a_head_that_comes_byte_by_byte(wire: Wire) -> None:
+    began = time.monotonic()
+    for byte in post(Content_Length=5):
+        if not wire.send(bytes([byte])):
+            break
+        time.sleep(0.05)
+        if time.monotonic() - began > 3 * HEAD_TIMEOUT:
+            break
+    assert time.monotonic() - began < 5
+    assert wire.problem()["type"] == "urn:demur:problem:head-too-slow"
+
+
+def test_a_connection_that_says_nothing(wire: Wire) -> None:
+    began = time.monotonic()
+    assert wire.rest() == b""
+    assert time.monotonic() - began < HEAD_TIMEOUT + 3
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        post(X_Long="x" * 200_000),
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(20_000)) + b"\r\n",
+    ],
+    ids=["one long header", "a long path", "many headers"],
+)
+def test_a_huge_head(wire: Wire, head: bytes) -> None:
+    wire.send(head)
+    assert wire.problem()["type"] == "urn:demur:problem:head-too-large"
+
+
+def test_an_endless_head(wire: Wire) -> None:
+    sent = 0
+    wire.send(b"GET /livez HTTP/1.1\r\nX-Endless: ")
+    while sent < 50_000_000 and wire.send(b"x" * 8192):
+        sent += 8192
+    assert sent < 50_000_000
+
+
+def test_an_endless_body(wire: Wire) -> None:
+    wire.send(post(Transfer_Encoding="chunked"))
+    sent = 0
+    while sent < 200_000_000 and wire.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n"):
+        sent += 0x10000
+    assert sent < 200_000_000
+
+
+def test_an_endless_body_where_none_is_wanted(wire: Wire) -> None:
+    wire.send(post("/livez", Transfer_Encoding="chunked"))
+    sent = 0
+    while sent < 200_000_000 and wire.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n"):
+        sent += 0x10000
+    assert sent < 200_000_000
+
+
+def test_a_body_that_stops_coming(wire: Wire) -> None:
+    began = time.monotonic()
+    wire.send(post(Content_Length=1000) + b"only this")
+    document = wire.problem()
+    assert document["type"] == "urn:demur:problem:body-too-slow"
+    assert (document["value"], document["limit"]) == (9, BODY_TIMEOUT)
+    assert time.monotonic() - began < BODY_TIMEOUT + 3
+
+
+def test_a_body_that_drips(wire: Wire) -> None:
+    began = time.monotonic()
+    wire.send(post(Content_Length=1000))
+    while wire.send(b"x") and time.monotonic() - began < 5:
+        time.sleep(0.05)
+    assert time.monotonic() - began < 5
+
+
+def test_a_declared_length_beyond_the_limit_is_refused_unread(wire: Wire) -> None:
+    wire.send(post(Content_Length=10**12))
+    document = wire.problem()
+    assert document["type"] == "urn:demur:problem:body-too-large"
+    assert document["value"] == 10**12
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        post(Content_Length="-1"),
+        post(Content_Length="abc"),
+        post(Content_Length="5", Transfer_Encoding="chunked") + b"5\r\nhello\r\n0\r\n\r\n",
+        post(Transfer_Encoding="chunked") + b"zz\r\nhello\r\n",
+        b"GET /livez HTTP/1.1\r\nBad Header: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nX: \x00\r\n\r\n",
+    ],
+    ids=["tls", "garbage", "version", "negative", "text", "both", "chunk", "space", "zero"],
+)
+def test_what_is_no_http(wire: Wire, data: bytes) -> None:
+    wire.send(data)
+    assert wire.problem()["status"] == 400
+
+
+def test_a_body_longer_than_declared(wire: Wire, make_colour_image: Images) -> None:
+    image = make_colour_image(1, 0.9)
+    wire.send(post(Content_Length=len(image)) + image + b"and more that is no request\r\n\r\n")
+    received = wire.rest()
+    assert received.count(b"HTTP/1.1 200 ") <= 1
+    assert b"HTTP/1.1 400 " in received
+
+
+def test_a_client_that_leaves_in_the_middle(service: ServiceProcess) -> None:
+    for _ in range(20):
+        with Wire(service.address) as wire:
+            wire.send(post(Content_Length=100_000) + b"x" * 5000)
+    with service.client() as client:
+        text = client.get("/metrics").text
+    assert 'route="/predict",status="500"' not in text
+
+
+def test_requests_in_one_piece_are_answered_in_order(wire: Wire, make_colour_image: Images) -> None:
+    requests = b""
+    for label in (1, 0, 1):
+        image = make_colour_image(label, 0.9)
+        requests += post(Content_Length=len(image)) + image
+    requests += b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    wire.send(requests)
+    received = wire.rest()
+    assert received.count(b"HTTP/1.1 200 ") == 4
+    assert [received.index(b'"red"') < received.index(b'"blue"')] == [True]
+
+
+def test_many_slow_clients_do_not_hinder_the_others(service: ServiceProcess) -> None:
+    slow = [socket.create_connection(service.address) for _ in range(200)]
+    try:
+        for connection in slow:
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Le")
+        began = time.monotonic()
+        with service.client() as client:
+            assert client.get("/livez").status_code == 200
+        assert time.monotonic() - began < 1
+    finally:
+        for connection in slow:
+            connection.close()
