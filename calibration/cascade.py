@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from calibration.bounds import clopper_pearson_lower
 from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import answers
-from calibration.fixed_sequence import last_before_failure, passes, tested_steps
+from calibration.fixed_sequence import last_before_failure, passes, steps_to_test
 from calibration.groups import Unit, independent_units
 from calibration.inputs import read_confidence, read_errors, read_scores
 from calibration.issuing import Issuer, coverage_bound, proven_risk
@@ -199,7 +199,7 @@ def certify_cascade(
         answered[index], errors[index] = (by_a | by_b).sum(), wrong.sum()
         fresh = (by_a | by_b) & (entry == len(pairs))
         entry[fresh], wrong_at_entry[fresh] = index, wrong[fresh]
-    tested = np.flatnonzero(tested_steps(answered, target))
+    tested = np.flatnonzero(steps_to_test(answered, target))
     last = last_before_failure(passes(answered[tested], errors[tested], target, None))
     if last < 0:
         needed = describe_shortfall(

@@ -66,10 +66,10 @@ def rank_steps(ascending: FloatArray, thresholds: FloatArray | None, target: Ris
         inside = (at_marks <= thresholds[0]) & (at_marks >= thresholds[-1])
         grid = np.unique(np.concatenate([thresholds, at_marks[inside]]))[::-1]
     answered = n - np.searchsorted(ascending, grid, side="left")
-    return grid[tested_steps(answered, target)]
+    return grid[steps_to_test(answered, target)]
 
 
-def tested_steps(answered: IntArray, target: RiskTarget) -> BoolArray:
+def steps_to_test(answered: IntArray, target: RiskTarget) -> BoolArray:
     """Which points of a path the rank start tests, given the number answered at each, [T].
 
     Those from the first milestone on (one allowed error where the path gets there, else none), less
