@@ -9,7 +9,7 @@ from PIL import Image
 from trainer.scenes.camera import View
 from trainer.scenes.canvas import NOBODY, Canvas
 from trainer.scenes.conditions import District
-from trainer.scenes.light import Light, Rgb
+from trainer.scenes.light import Light, Rgb, shaded
 from trainer.scenes.noise import cloud_image
 
 Array = NDArray[np.float32]
@@ -105,7 +105,7 @@ def paint_skyline(canvas: Canvas, district: District, seed: tuple[float, float])
         base = canvas.view.horizon + canvas.view.height * scale + 2.0
         outline = [(canvas.view.centre + x * scale, canvas.view.horizon - y * scale) for x, y in tops]
         polygon = [(outline[0][0], base), *outline, (outline[-1][0], base)]
-        canvas.flat(polygon, (colour[0] * shade, colour[1] * shade, colour[2] * shade))
+        canvas.flat(polygon, shaded(colour, shade))
 
 
 def _roofs(rng: np.random.Generator, distance: float) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from trainer.scenes.canvas import Canvas
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.windows import Glazing, paint_front_windows, paint_street_windows
 from trainer.scenes.world import Item
 
@@ -144,11 +144,7 @@ def _item(house: House, u: float, z: float) -> Item:
 
 
 def _varied(rng: np.random.Generator, colour: Rgb) -> Rgb:
-    return _shaded(colour, float(rng.uniform(0.86, 1.08)))
-
-
-def _shaded(colour: Rgb, factor: float) -> Rgb:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+    return shaded(colour, float(rng.uniform(0.86, 1.08)))
 
 
 def _paint(house: House, canvas: Canvas, middle: float, z: float) -> None:
@@ -161,8 +157,8 @@ def _paint(house: House, canvas: Canvas, middle: float, z: float) -> None:
     if near == z:
         _paint_front(house, canvas, street, middle, z)
     _paint_band(house, canvas, street, (near, end), (0.0, house.height), house.wall)
-    _paint_band(house, canvas, street, (near, end), (0.0, 0.5), _shaded(house.wall, 0.72))
-    eaves = house.roof if house.gable > 0 else _shaded(house.wall, 0.8)
+    _paint_band(house, canvas, street, (near, end), (0.0, 0.5), shaded(house.wall, 0.72))
+    eaves = house.roof if house.gable > 0 else shaded(house.wall, 0.8)
     _paint_band(house, canvas, street, (near, end), (house.height - 0.3, house.height + 0.15), eaves)
     if house.glazing is not None:
         paint_street_windows(house.glazing, canvas, street, house.side, near, (z, end))
@@ -192,7 +188,7 @@ def _paint_front(house: House, canvas: Canvas, street: float, middle: float, z: 
         (middle, top + house.gable, z),
         (street, top, z),
     ]
-    canvas.polygon(outline, _shaded(house.wall, 0.94))
+    canvas.polygon(outline, shaded(house.wall, 0.94))
     if house.glazing is not None:
         paint_front_windows(house.glazing, canvas, street, house.side, house.depth, z)
 

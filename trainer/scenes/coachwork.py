@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.scenes.canvas import Canvas, Point3
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.solids import box
 
 _GLASS: Rgb = (52, 62, 72)
@@ -15,6 +15,8 @@ _TYRE: Rgb = (24, 24, 26)
 _RED: Rgb = (176, 26, 26)
 _BRIGHT_RED: Rgb = (255, 56, 40)
 _WHITE: Rgb = (250, 246, 226)
+_LENS: Rgb = (206, 208, 204)
+_PLATE: Rgb = (226, 226, 218)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,16 @@ class Body:
     braking: bool
 
 
+def _left_side_shows(body: Body, canvas: Canvas, u: float, z: float) -> bool:
+    """Whether the camera sees the left side rather than the right one."""
+    return canvas.view.point(u - body.width / 2, 0.0, z)[0] > canvas.view.centre
+
+
 def _wheels(body: Body, canvas: Canvas, u: float, z: float, radius: float) -> None:
     """The wheels on the side that faces the camera, and the tyres seen from the end."""
     half = body.width / 2
-    right = canvas.view.point(u - half, 0, z)[0] > canvas.view.centre
-    side = u - half if right else u + half
+    left = _left_side_shows(body, canvas, u, z)
+    side = u - half if left else u + half
     angles = np.linspace(0.0, 2 * np.pi, 9)[:-1]
     for along in (0.19, 0.80):
         middle = z + along * body.length
@@ -48,123 +55,101 @@ def _wheels(body: Body, canvas: Canvas, u: float, z: float, radius: float) -> No
             continue
         for r, colour in ((radius, _TYRE), (radius * 0.55, (118.0, 120.0, 122.0))):
             rim = [(side, radius + r * float(np.sin(a)), middle + r * float(np.cos(a))) for a in angles]
-            canvas.polygon(rim, colour, Face.LEFT if right else Face.RIGHT)
+            canvas.polygon(rim, colour, Face.LEFT if left else Face.RIGHT)
     for end in (-1, 1):
         spot = canvas.stand(u + end * (half - 0.16), z + 0.05)
         spot.rectangle(-0.11, 0.0, 0.11, 0.34, _TYRE)
 
 
 def _lights(body: Body, canvas: Canvas, u: float, z: float, low: float, high: float) -> None:
-    """Tail lights or headlights at the near end; lit by night and while driving."""
-    dark = canvas.light.night > 0.3 or canvas.light.wet > 0.0 or canvas.light.haze_density > 0.008
-    half = body.width / 2
-    burning = dark and not body.parked
+    """Headlights or tail lights at the near end; lit in the dark, in rain and fog, and for braking."""
+    light = canvas.light
+    dim = light.night > 0.3 or light.wet > 0.0 or light.haze_density > 0.008
+    lit = not body.parked and (dim or (body.braking and not body.oncoming))
+    middle = (low + high) / 2
     for end in (-1.0, 1.0):
-        spot = canvas.stand(u + end * (half - 0.2), z)
+        x = u + end * (body.width / 2 - 0.2)
+        spot = canvas.stand(x, z)
         if body.oncoming:
-            spot.rectangle(
-                -0.17,
-                low,
-                0.17,
-                high,
-                _WHITE if burning else (206, 208, 204),
-                Face.LIT if burning else Face.FRONT,
-            )
-            if burning:
-                canvas.glow(
-                    u + end * (half - 0.2),
-                    (low + high) / 2,
-                    z,
-                    (255, 246, 214),
-                    0.6,
-                    0.4 + 0.4 * canvas.light.night,
-                )
-        else:
-            lit = burning or (body.braking and not body.parked)
-            colour = _BRIGHT_RED if lit else _RED
-            spot.rectangle(-0.14, low, 0.14, high, colour, Face.LIT if lit else Face.RETRO)
+            spot.rectangle(-0.17, low, 0.17, high, _WHITE if lit else _LENS, Face.LIT if lit else Face.FRONT)
             if lit:
-                strength = (0.25 + 0.35 * canvas.light.night) * (1.5 if body.braking else 1.0)
-                canvas.glow(u + end * (half - 0.2), (low + high) / 2, z, (255, 48, 32), 0.45, strength)
+                canvas.glow(x, middle, z, _WHITE, 0.6, 0.4 + 0.4 * light.night)
+        else:
+            spot.rectangle(
+                -0.14, low, 0.14, high, _BRIGHT_RED if lit else _RED, Face.LIT if lit else Face.RETRO
+            )
+            if lit:
+                strength = (0.25 + 0.35 * light.night) * (1.5 if body.braking else 1.0)
+                canvas.glow(x, middle, z, _BRIGHT_RED, 0.45, strength)
 
 
 def paint_car(body: Body, canvas: Canvas, u: float, z: float) -> None:
-    half, end = body.width / 2, z + body.length
-    dark: Rgb = (body.paint[0] * 0.72, body.paint[1] * 0.72, body.paint[2] * 0.72)
-    sill, waist, roof = 0.28, body.waist, body.height
-    box(canvas, (u - half, u + half), (sill, waist), (z, end), body.paint)
+    """A passenger car: body, wheels, cabin, and what is at its near end."""
+    half, sill, waist = body.width / 2, 0.28, body.waist
+    box(canvas, (u - half, u + half), (sill, waist), (z, z + body.length), body.paint)
     _wheels(body, canvas, u, z, 0.33)
-
-    # The cabin: near window leans forward, the roof is narrower than the waist.
-    near0 = z + (body.bonnet if body.oncoming else 0.08)
-    near1 = near0 + (0.75 if body.oncoming else body.boot + 0.15)
-    far1, far0 = (
-        end - (body.boot if body.oncoming else body.bonnet) - 0.6,
-        end - (0.1 if body.oncoming else body.bonnet),
-    )
-    inner = half - 0.16
-    left_seen = canvas.view.point(u - half, 0, z)[0] > canvas.view.centre
-    s = -1.0 if left_seen else 1.0
-    face = Face.LEFT if left_seen else Face.RIGHT
-    side: list[Point3] = [
-        (u + s * half, waist, near0),
-        (u + s * half, waist, far0),
-        (u + s * inner, roof, far1),
-        (u + s * inner, roof, near1),
-    ]
-    canvas.polygon(side, body.paint, face)
-    panes: list[Point3] = [
-        (u + s * (half - 0.02), waist + 0.03, near0 + 0.35),
-        (u + s * (half - 0.02), waist + 0.03, far0 - 0.25),
-        (u + s * (inner + 0.01), roof - 0.1, far1 - 0.05),
-        (u + s * (inner + 0.01), roof - 0.1, near1 + 0.1),
-    ]
-    canvas.polygon(panes, _GLASS, face)
-    canvas.polygon(
-        [
-            (u - inner, roof, near1),
-            (u + inner, roof, near1),
-            (u + inner, roof, far1),
-            (u - inner, roof, far1),
-        ],
-        body.paint,
-        Face.TOP,
-    )
-    canvas.polygon(
-        [
-            (u - half, waist, near0),
-            (u + half, waist, near0),
-            (u + inner, roof, near1),
-            (u - inner, roof, near1),
-        ],
-        body.paint,
-    )
-    window: list[Point3] = [
-        (u - half + 0.12, waist + 0.05, near0),
-        (u + half - 0.12, waist + 0.05, near0),
-        (u + inner - 0.08, roof - 0.09, near1),
-        (u - inner + 0.08, roof - 0.09, near1),
-    ]
-    canvas.polygon(window, _GLASS)
-    shine: list[Point3] = [
-        (u - half + 0.5, waist + 0.05, near0),
-        (u - half + 0.75, waist + 0.05, near0),
-        (u - inner + 0.75, roof - 0.09, near1),
-        (u - inner + 0.5, roof - 0.09, near1),
-    ]
-    canvas.glaze(shine, (210, 224, 236), 0.22)
+    _paint_cabin(body, canvas, u, z)
     spot = canvas.stand(u, z)
-    spot.rectangle(-half, sill - 0.04, half, sill + 0.2, dark)
+    spot.rectangle(-half, sill - 0.04, half, sill + 0.2, shaded(body.paint, 0.72))
     spot.rectangle(-half + 0.12, sill - 0.08, half - 0.12, sill + 0.05, (34, 34, 36))
-    spot.rectangle(-0.26, sill + 0.20, 0.26, sill + 0.31, (226, 226, 218), Face.RETRO)
+    spot.rectangle(-0.26, sill + 0.20, 0.26, sill + 0.31, _PLATE, Face.RETRO)
     if body.oncoming:
         spot.rectangle(-0.42, sill + 0.34, 0.42, waist - 0.12, (38, 40, 42))
     _lights(body, canvas, u, z, waist - 0.26, waist - 0.08)
 
 
+def _paint_cabin(body: Body, canvas: Canvas, u: float, z: float) -> None:
+    """Roof and windows: the end windows lean, and the roof is narrower than the waist."""
+    waist, roof, end = body.waist, body.height, z + body.length
+    half, inner = body.width / 2, body.width / 2 - 0.16
+    if body.oncoming:
+        near_foot, lean, far_foot = z + body.bonnet, 0.75, end - 0.1
+        far_top = end - body.boot - 0.6
+    else:
+        near_foot, lean, far_foot, far_top = (
+            z + 0.08,
+            body.boot + 0.15,
+            end - body.bonnet,
+            end - body.bonnet - 0.6,
+        )
+    near_top = near_foot + lean
+    s, face = (-1.0, Face.LEFT) if _left_side_shows(body, canvas, u, z) else (1.0, Face.RIGHT)
+
+    def side(drop: float, front: float, back: float, inset: float) -> list[Point3]:
+        return [
+            (u + s * (half - inset), waist + inset, near_foot + front),
+            (u + s * (half - inset), waist + inset, far_foot - back),
+            (u + s * (inner + inset), roof - drop, far_top),
+            (u + s * (inner + inset), roof - drop, near_top + 0.3 * front),
+        ]
+
+    def pane(left: float, right: float, drop: float) -> list[Point3]:
+        """A piece of the near window, from `left` to `right` in shares of its width."""
+        low, high = 2 * half * left - half, 2 * half * right - half
+        low_top, high_top = 2 * inner * left - inner, 2 * inner * right - inner
+        return [
+            (u + low, waist + drop / 2, near_foot),
+            (u + high, waist + drop / 2, near_foot),
+            (u + high_top, roof - drop, near_top),
+            (u + low_top, roof - drop, near_top),
+        ]
+
+    canvas.polygon(side(0.0, 0.0, 0.0, 0.0), body.paint, face)
+    canvas.polygon(side(0.1, 0.35, 0.25, 0.02), _GLASS, face)
+    top: list[Point3] = [
+        (u + a, roof, b)
+        for a, b in ((-inner, near_top), (inner, near_top), (inner, far_top), (-inner, far_top))
+    ]
+    canvas.polygon(top, body.paint, Face.TOP)
+    canvas.polygon(pane(0.0, 1.0, 0.0), body.paint)
+    canvas.polygon(pane(0.06, 0.94, 0.09), _GLASS)
+    canvas.glaze(pane(0.25, 0.4, 0.09), (210, 224, 236), 0.22)
+
+
 def paint_van(body: Body, canvas: Canvas, u: float, z: float) -> None:
+    """A box on wheels: a van, or a lorry where it is tall."""
     half, end = body.width / 2, z + body.length
-    dark: Rgb = (body.paint[0] * 0.75, body.paint[1] * 0.75, body.paint[2] * 0.75)
+    dark: Rgb = shaded(body.paint, 0.75)
     box(canvas, (u - half, u + half), (0.45, body.height), (z, end), body.paint)
     _wheels(body, canvas, u, z, 0.38 if body.height < 3.0 else 0.48)
     spot = canvas.stand(u, z)
@@ -181,15 +166,16 @@ def paint_van(body: Body, canvas: Canvas, u: float, z: float) -> None:
             for x in (-0.45, 0.45):
                 spot.line([(x, 0.6), (x, body.height - 0.15)], 0.05, dark)
     spot.rectangle(-half, 0.36, half, 0.58, (48, 50, 52))
-    spot.rectangle(-0.26, 0.42, 0.26, 0.54, (226, 226, 218), Face.RETRO)
+    spot.rectangle(-0.26, 0.42, 0.26, 0.54, _PLATE, Face.RETRO)
     _lights(body, canvas, u, z, 0.72, 0.98)
 
 
 def paint_bus(body: Body, canvas: Canvas, u: float, z: float) -> None:
+    """A bus, lit inside by night."""
     half, end = body.width / 2, z + body.length
     box(canvas, (u - half, u + half), (0.35, body.height), (z, end), body.paint)
-    left_seen = canvas.view.point(u - half, 0, z)[0] > canvas.view.centre
-    side = u - half if left_seen else u + half
+    left_shows = _left_side_shows(body, canvas, u, z)
+    side = u - half if left_shows else u + half
     near = max(z + 0.4, canvas.view.z + 1.3)
     inside = canvas.light.night > 0.4
     glass: Rgb = (246, 232, 190) if inside else _GLASS
@@ -200,7 +186,7 @@ def paint_bus(body: Body, canvas: Canvas, u: float, z: float) -> None:
             (side, 2.6, end - 0.4),
             (side, 2.6, near),
         ]
-        canvas.polygon(pane, glass, Face.LIT if inside else (Face.LEFT if left_seen else Face.RIGHT))
+        canvas.polygon(pane, glass, Face.LIT if inside else (Face.LEFT if left_shows else Face.RIGHT))
     _wheels(body, canvas, u, z, 0.48)
     spot = canvas.stand(u, z)
     spot.rectangle(

@@ -44,6 +44,8 @@ class Conditions:
     weather: Weather
     severity: float
     """How bad the weather is within its kind, in [0, 1]; not part of the metadata"""
+    cloudiness: float
+    """How much cloud a clear day has, in [0, 1]; not part of the metadata"""
     heading: float
     """Degrees clockwise from north, [0, 360)"""
     latitude: float
@@ -67,12 +69,14 @@ def draw_conditions(rng: np.random.Generator, hardness: float) -> Conditions:
     weathers = list(_WEATHER_SHARES)
     weather = weathers[rng.choice(len(weathers), p=list(_WEATHER_SHARES.values()))]
     hour = int(rng.choice(24, p=_HOURS / _HOURS.sum()))
+    severity = 0.15 + 0.7 * hardness + 0.15 * float(rng.uniform(-1.0, 1.0))
     east, north = rng.normal(0.0, 2.4, size=2).tolist()
     return Conditions(
         hour=hour,
         month=int(rng.integers(1, 13)),
         weather=weather,
-        severity=float(np.clip(0.15 + 0.7 * hardness + 0.15 * rng.uniform(-1.0, 1.0), 0.0, 1.0)),
+        severity=min(max(severity, 0.0), 1.0),
+        cloudiness=float(rng.random()),
         heading=round(float(rng.uniform(0.0, 360.0)), 1) % 360.0,
         latitude=round(CITY_LATITUDE + north / 111.2, 5),
         longitude=round(CITY_LONGITUDE + east / (111.2 * cos(radians(CITY_LATITUDE))), 5),

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from trainer.scenes.canvas import Canvas
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.world import Item
 
 
@@ -43,7 +43,7 @@ def _paint_heap(look: Mound, canvas: Canvas, u: float, z: float) -> None:
     profile = (1.0 - np.abs(xs) ** 1.5) * (1.0 + np.array(look.bumps))
     half = look.width / 2
     outline = [(float(x) * half, float(y) * look.height) for x, y in zip(xs, profile, strict=True)]
-    dark: Rgb = (look.colour[0] * 0.74, look.colour[1] * 0.74, look.colour[2] * 0.74)
+    dark: Rgb = shaded(look.colour, 0.74)
     spot.polygon([(-half, 0.0), *outline, (half, 0.0)], dark)
     lit = [(x * 0.86 - 0.05 * half, y * 0.93) for x, y in outline[1:6]]
     spot.detail([(-half * 0.8, 0.0), *lit, (half * 0.12, 0.0)], look.colour, Face.TOP)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from trainer.scenes.canvas import Canvas
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.solids import box
 from trainer.scenes.world import Item
 
@@ -89,7 +89,7 @@ def _paint_bench(canvas: Canvas, u: float, z: float) -> None:
 
 
 def _paint_bin(colour: Rgb, handles: bool, canvas: Canvas, u: float, z: float) -> None:
-    dark: Rgb = (colour[0] * 0.7, colour[1] * 0.7, colour[2] * 0.7)
+    dark: Rgb = shaded(colour, 0.7)
     box(canvas, (u - 0.29, u + 0.29), (0.08, 1.0), (z, z + 0.6), colour)
     spot = canvas.stand(u, z)
     spot.rectangle(-0.33, 0.96, 0.33, 1.08, dark)
@@ -150,7 +150,7 @@ def _paint_traffic_light(state: int, canvas: Canvas, u: float, z: float) -> None
             spot.oval(-0.12, y, 0.12, y + 0.24, colour, Face.LIT)
             canvas.glow(u, y + 0.12, z, colour, 0.3 + 0.3 * canvas.light.night, 0.4)
         else:
-            spot.oval(-0.12, y, 0.12, y + 0.24, (colour[0] * 0.2, colour[1] * 0.2, colour[2] * 0.2))
+            spot.oval(-0.12, y, 0.12, y + 0.24, shaded(colour, 0.2))
 
 
 def _paint_container(colour: Rgb, canvas: Canvas, u: float, z: float) -> None:
@@ -158,4 +158,4 @@ def _paint_container(colour: Rgb, canvas: Canvas, u: float, z: float) -> None:
     spot = canvas.stand(u, z)
     for k in range(9):
         x = -1.1 + k * 0.275
-        spot.line([(x, 0.15), (x, 2.5)], 0.04, (colour[0] * 0.75, colour[1] * 0.75, colour[2] * 0.75))
+        spot.line([(x, 0.15), (x, 2.5)], 0.04, shaded(colour, 0.75))

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from trainer.scenes.canvas import Canvas
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.world import Item
 
 _SUMMER: tuple[Rgb, ...] = ((74, 116, 52), (92, 132, 60), (62, 100, 56), (104, 136, 66))
@@ -17,7 +17,7 @@ _AUTUMN: tuple[Rgb, ...] = ((196, 132, 46), (178, 92, 38), (168, 144, 58), (116,
 _BARK: Rgb = (88, 70, 54)
 _SHAPES = 24
 """Different crowns that grow in the city"""
-_LAYERS = ((7, 0.62, 0.46, 0.66, -0.08), (9, 0.66, 0.30, 0.90, 0.04), (9, 0.58, 0.20, 1.10, 0.24))
+_LAYERS = ((7, 0.62, 0.46, 0.66, -0.08), (9, 0.66, 0.30, 0.90, 0.04), (9, 0.58, 0.20, 1.04, 0.24))
 """Clumps, how far they reach, their size and shade, and how far the layer is raised"""
 
 
@@ -67,7 +67,7 @@ def tree(rng: np.random.Generator, u: float, z: float, month: int) -> Item:
         return Item("tree", u, z, 0.4, 0.4, height, partial(_paint_bare, branches, trunk, radius))
     shade = float(rng.uniform(0.85, 1.12))
     base = leaves[rng.integers(len(leaves))]
-    colour = (base[0] * shade, base[1] * shade, base[2] * shade)
+    colour = shaded(base, shade)
     crown = Crown(colour, radius, trunk, _clumps(int(rng.integers(_SHAPES))))
     return Item("tree", u, z, 1.4 * radius, 1.4 * radius, height, partial(_paint_crown, crown))
 
@@ -94,6 +94,11 @@ def conifer(rng: np.random.Generator, u: float, z: float) -> Item:
     """A spruce."""
     height, width = float(rng.uniform(5.0, 9.0)), float(rng.uniform(1.3, 2.0))
     return Item("tree", u, z, width, width, height, partial(_paint_conifer, height, width))
+
+
+def any_tree(rng: np.random.Generator, u: float, z: float, month: int) -> Item:
+    """A tree as gardens and fields have them: one in five is a spruce."""
+    return conifer(rng, u, z) if rng.random() < 0.2 else tree(rng, u, z, month)
 
 
 def bush(rng: np.random.Generator, u: float, z: float, month: int) -> Item:
@@ -126,12 +131,12 @@ def _paint_crown(crown: Crown, canvas: Canvas, u: float, z: float) -> None:
     spot.polygon([(-0.16, 0), (0.16, 0), (0.09, crown.trunk + lean), (-0.09, crown.trunk + lean)], _BARK)
     middle, r = crown.trunk + 0.75 * crown.radius, crown.radius
     mass = 0.82 * r
-    dark = (crown.colour[0] * 0.6, crown.colour[1] * 0.6, crown.colour[2] * 0.6)
+    dark = shaded(crown.colour, 0.6)
     spot.oval(-mass, middle - 0.9 * mass, mass, middle + 0.9 * mass, dark)
     sunward = 0.22 * float(np.sin(canvas.light.sun_bearing)) * canvas.light.sun_strength
     far = r * spot.scale < 22.0
     for clump in crown.clumps[7:16] if far else crown.clumps:
-        tint = (crown.colour[0] * clump.shade, crown.colour[1] * clump.shade, crown.colour[2] * clump.shade)
+        tint = shaded(crown.colour, clump.shade)
         shift = sunward * (clump.shade - 0.6)
         outline = [((x + shift) * r, middle + y * r) for x, y in clump.outline]
         spot.detail(outline, tint, Face.TOP if clump.shade > 1.0 and canvas.light.night < 0.5 else Face.FRONT)
@@ -190,7 +195,7 @@ def _paint_bush(
 ) -> None:
     spot = canvas.stand(u, z)
     for shade, shrink, rise in ((0.7, 1.0, 0.5), (1.0, 0.7, 0.62)):
-        tint = (colour[0] * shade, colour[1] * shade, colour[2] * shade)
+        tint = shaded(colour, shade)
         for x, y, size in blobs:
             s = size * shrink
             spot.oval(

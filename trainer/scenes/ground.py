@@ -128,12 +128,14 @@ def _stains(plane: Plane, street: Street) -> Array:
     """How much darker repairs and damp make each pixel, [rows, columns]."""
     across, along = _pixels_a_metre(plane)
     total = np.zeros_like(plane.u)
-    for u, z, half_width, half_length, shade in street.stains:
-        inside = _within(plane.z, z, half_length, along)
+    for stain in street.stains:
+        inside = _within(plane.z, stain.z, stain.half_length, along)
         rows = np.flatnonzero(inside[:, 0] > 0.0)
         if len(rows):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            total[part] += shade * inside[part] * _within(plane.u[part], u, half_width, across[part])
+            total[part] += (
+                stain.shade * inside[part] * _within(plane.u[part], stain.u, stain.half_width, across[part])
+            )
     return total
 
 

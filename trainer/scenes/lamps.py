@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.scenes.light import Rgb
+from trainer.scenes.light import Rgb, shaded
 
 Array = NDArray[np.float32]
 LAMP_COLOUR: Rgb = (0.92, 0.66, 0.36)
@@ -32,7 +32,7 @@ class LocalLight:
         pool = sum(np.exp(-((u - a) ** 2 + (z - b) ** 2) / (2 * _POOL**2)) for a, b in self.lamps)
         lamp = 0.75 * self.strength * float(pool)
         beam = self.strength * float(_beam(np.float32(x), np.float32(depth)))
-        return _scaled(LAMP_COLOUR, lamp), _scaled(BEAM_COLOUR, beam)
+        return shaded(LAMP_COLOUR, lamp), shaded(BEAM_COLOUR, beam)
 
     def on_ground(self, x: Array, u: Array, z: Array, depth: Array) -> tuple[Array, Array]:
         """The same for the road: x, u [rows, columns] and z, depth [rows, 1] -> two [rows, columns]."""
@@ -48,7 +48,3 @@ def _beam(x: Array | np.float32, depth: Array | np.float32) -> Array:
     width = 1.4 + 0.20 * depth
     reach = np.minimum(1.0, (11.0 / (depth + 3.0)) ** 1.6)
     return np.asarray(np.exp(-((x / width) ** 2)) * reach, dtype=np.float32)
-
-
-def _scaled(colour: Rgb, factor: float) -> Rgb:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor

@@ -13,6 +13,11 @@ from trainer.scenes.conditions import CITY_LATITUDE, Conditions, Weather
 Rgb = tuple[float, float, float]
 
 
+def shaded(colour: Rgb, factor: float) -> Rgb:
+    """The colour, darker (factor < 1) or lighter."""
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+
+
 class Face(IntEnum):
     """Which way a surface looks, and so which light falls on it."""
 
@@ -130,7 +135,7 @@ def _haze_density(conditions: Conditions) -> float:
 def _cloud_cover(conditions: Conditions) -> float:
     match conditions.weather:
         case Weather.CLEAR:
-            return 0.12 + 0.33 * ((conditions.heading * 7.3) % 1.0)
+            return 0.12 + 0.33 * conditions.cloudiness
         case Weather.CLOUDY:
             return 0.8
         case Weather.RAIN:

@@ -1,6 +1,6 @@
 """Things that share colours and shapes with roadwork and are none.
 
-They stand in scenes of both labels equally often, so seeing one tells nothing about the label.
+They are drawn for every scene, whatever its label, so seeing one tells nothing about it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _chevrons(rng: np.random.Generator, street: Street, z: float) -> list[Item]:
 
 def _traffic_island(rng: np.random.Generator, street: Street, z: float) -> list[Item]:
     """The blue arrow on a refuge is there for good."""
-    return [arrow_disc(-0.0 if street.half_width > 4.5 else street.half_width + 0.6, z + 6.0)]
+    return [arrow_disc(0.0 if street.half_width > 4.5 else street.half_width + 0.6, z + 6.0)]
 
 
 LOOKALIKES: tuple[LookAlike, ...] = (

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from trainer.scenes.canvas import Canvas
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.roadwork import AMBER, RED, WHITE, amber_lamp, striped_plank
 from trainer.scenes.solids import box
 from trainer.scenes.world import Item
@@ -65,7 +65,7 @@ def _paint_arrow_board(canvas: Canvas, u: float, z: float) -> None:
 
 
 def _paint_digger(colour: Rgb, reach: float, lift: float, canvas: Canvas, u: float, z: float) -> None:
-    dark: Rgb = (colour[0] * 0.78, colour[1] * 0.78, colour[2] * 0.78)
+    dark: Rgb = shaded(colour, 0.78)
     black: Rgb = (40, 40, 42)
     for x in (-0.95, 0.95):
         box(canvas, (u + x - 0.28, u + x + 0.28), (0.0, 0.75), (z, z + 3.0), black, (62, 62, 64))

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from trainer.scenes.canvas import Canvas, Spot
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.world import Item
 
 HI_VIS_ORANGE: Rgb = (255, 108, 24)
@@ -109,7 +109,7 @@ def _paint_person(figure: Figure, canvas: Canvas, u: float, z: float) -> None:
 
 
 def _paint_torso(figure: Figure, spot: Spot, hip: float, shoulder: float, unit: float) -> None:
-    dark: Rgb = (figure.coat[0] * 0.8, figure.coat[1] * 0.8, figure.coat[2] * 0.8)
+    dark: Rgb = shaded(figure.coat, 0.8)
     for side in (-1.0, 1.0):
         arm = [
             (side * 0.2, shoulder),

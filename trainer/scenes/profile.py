@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.scenes.conditions import Conditions, District
-from trainer.scenes.light import Rgb
-from trainer.scenes.world import Band, Marking, Street
+from trainer.scenes.light import Rgb, shaded
+from trainer.scenes.world import Band, Marking, Stain, Street
 
 _PAVING: tuple[Rgb, ...] = ((158, 154, 148), (146, 144, 142), (172, 160, 146))
 _KERB: Rgb = (178, 176, 170)
+_GRAVEL: Rgb = (122, 116, 100)
+_CONCRETE: Rgb = (136, 132, 126)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,51 @@ class Habit:
 
 
 HABITS = {
-    District.CENTRE: Habit((3.5, 5.4, 7.0), (2.4, 4.0), 0.0, 0.0, True, 0.55, 3.0),
-    District.OLD_TOWN: Habit((3.1, 3.5, 5.2), (1.6, 2.6), 0.0, 0.0, True, 0.45, 2.2),
-    District.GARDENS: Habit((3.1, 3.5, 5.2), (1.5, 2.0), 1.6, 4.5, True, 0.3, 0.9),
-    District.HARBOUR: Habit((3.7, 5.4, 7.0), (1.5, 2.4), 0.0, 3.5, True, 0.2, 0.5),
-    District.OUTSKIRTS: Habit((3.3, 3.7), (1.6, 2.4), 0.0, 30.0, False, 0.0, 0.2),
+    District.CENTRE: Habit(
+        half_widths=(3.5, 5.4, 7.0),
+        pavement=(2.4, 4.0),
+        verge=0.0,
+        setback=0.0,
+        lamps=True,
+        parked=0.55,
+        people=3.0,
+    ),
+    District.OLD_TOWN: Habit(
+        half_widths=(3.1, 3.5, 5.2),
+        pavement=(1.6, 2.6),
+        verge=0.0,
+        setback=0.0,
+        lamps=True,
+        parked=0.45,
+        people=2.2,
+    ),
+    District.GARDENS: Habit(
+        half_widths=(3.1, 3.5, 5.2),
+        pavement=(1.5, 2.0),
+        verge=1.6,
+        setback=4.5,
+        lamps=True,
+        parked=0.3,
+        people=0.9,
+    ),
+    District.HARBOUR: Habit(
+        half_widths=(3.7, 5.4, 7.0),
+        pavement=(1.5, 2.4),
+        verge=0.0,
+        setback=3.5,
+        lamps=True,
+        parked=0.2,
+        people=0.5,
+    ),
+    District.OUTSKIRTS: Habit(
+        half_widths=(3.3, 3.7),
+        pavement=(1.6, 2.4),
+        verge=0.0,
+        setback=30.0,
+        lamps=False,
+        parked=0.0,
+        people=0.2,
+    ),
 }
 
 
@@ -47,52 +89,51 @@ def draw_street(rng: np.random.Generator, conditions: Conditions) -> Street:
     half = float(rng.choice(habit.half_widths))
     lane = 3.5 if half > 6.0 else min(half, 3.5)
     left, right = (half + habit.verge + float(rng.uniform(*habit.pavement)) for _ in range(2))
-    shade = float(rng.uniform(0.82, 1.15))
-    asphalt: Rgb = (108 * shade, 108 * shade, 111 * shade)
-    worn: Rgb = (117 * shade, 116 * shade, 117 * shade)
-    grass = _grass(conditions.month)
-    paving = _PAVING[rng.integers(len(_PAVING))]
-    rural = conditions.district is District.OUTSKIRTS
-    edge: Rgb = (126, 118, 98) if rural else paving
-    beyond: Rgb = {
-        District.CENTRE: paving,
-        District.OLD_TOWN: paving,
-        District.GARDENS: grass,
-        District.HARBOUR: (136.0, 132.0, 126.0),
-        District.OUTSKIRTS: grass,
-    }[conditions.district]
-    strip = grass if habit.verge > 0 or rural else paving
-    kerb: Rgb = (122, 116, 100) if rural else _KERB
-    bands = (
-        Band(-1e9, beyond, 30.0 if beyond is grass else 14.0, beyond is not grass),
-        Band(-left, edge if not rural else grass, 26.0 if rural else 12.0, not rural),
-        Band(-half - 0.2 - habit.verge, strip, 26.0 if strip is grass else 12.0, strip is not grass),
-        Band(-half - 0.2, kerb, 8.0, True),
-        Band(-half, asphalt, 22.0, True),
-        *(Band(u, tone, 22.0, True) for u, tone in _tracks(lane, asphalt, worn) if -half < u < half),
-        Band(half, kerb, 8.0, True),
-        Band(half + 0.2, strip, 26.0 if strip is grass else 12.0, strip is not grass),
-        Band(half + 0.2 + habit.verge, edge if not rural else grass, 26.0 if rural else 12.0, not rural),
-        Band(right, beyond, 30.0 if beyond is grass else 14.0, beyond is not grass),
-    )
     return Street(
         half_width=half,
         lane=lane,
         kerb_left=-left,
         kerb_right=right,
-        bands=bands,
-        markings=_markings(rng, half, lane, rural),
-        crossings=(float(rng.uniform(9.0, 40.0)),) if not rural and rng.random() < 0.22 else (),
-        stains=tuple(
-            (
-                float(rng.uniform(-half, half)),
-                float(rng.uniform(2.0, 40.0)),
-                float(rng.uniform(0.2, 0.9)),
-                float(rng.uniform(0.4, 3.0)),
-                float(rng.uniform(0.05, 0.15)),
-            )
-            for _ in range(int(rng.integers(1, 5)))
-        ),
+        bands=_bands(rng, conditions, half, lane, left, right),
+        markings=_markings(rng, half, lane, rural=conditions.district is District.OUTSKIRTS),
+        crossings=_crossings(rng, conditions.district),
+        stains=tuple(_stain(rng, half) for _ in range(int(rng.integers(1, 5)))),
+    )
+
+
+def _bands(
+    rng: np.random.Generator, conditions: Conditions, half: float, lane: float, left: float, right: float
+) -> tuple[Band, ...]:
+    """The ground from left to right: land, pavement, verge, kerb, road, and the same back."""
+    habit, district = HABITS[conditions.district], conditions.district
+    shade = float(rng.uniform(0.82, 1.15))
+    asphalt, worn = shaded((108, 108, 111), shade), shaded((117, 116, 117), shade)
+    paving, grass = _PAVING[rng.integers(len(_PAVING))], _grass(conditions.month)
+    rural = district is District.OUTSKIRTS
+    walk = grass if rural else paving
+    verge = grass if rural or habit.verge > 0.0 else paving
+    land = {District.GARDENS: grass, District.OUTSKIRTS: grass, District.HARBOUR: _CONCRETE}.get(
+        district, paving
+    )
+
+    def soft(lo: float, colour: Rgb) -> Band:
+        return Band(lo, colour, 28.0 if colour is grass else 13.0, soaks=colour is not grass)
+
+    def hard(lo: float, colour: Rgb, roughness: float) -> Band:
+        return Band(lo, colour, roughness, soaks=True)
+
+    kerb = _GRAVEL if rural else _KERB
+    return (
+        soft(-np.inf, land),
+        soft(-left, walk),
+        soft(-half - 0.2 - habit.verge, verge),
+        hard(-half - 0.2, kerb, 8.0),
+        hard(-half, asphalt, 22.0),
+        *(hard(u, tone, 22.0) for u, tone in _tracks(lane, asphalt, worn) if -half < u < half),
+        hard(half, kerb, 8.0),
+        soft(half + 0.2, verge),
+        soft(half + 0.2 + habit.verge, walk),
+        soft(right, land),
     )
 
 
@@ -112,18 +153,31 @@ def _grass(month: int) -> Rgb:
 
 
 def _markings(rng: np.random.Generator, half: float, lane: float, rural: bool) -> tuple[Marking, ...]:
-    lines = [
-        Marking(0.0, 0.13) if rng.random() < 0.2 else Marking(0.0, 0.13, 3.0, float(rng.choice([3.0, 6.0])))
-    ]
+    gap = float(rng.choice([0.0, 3.0, 3.0, 6.0, 6.0]))
+    lines: list[Marking] = []
     if half > 6.0:
-        lines = [
-            Marking(-0.1, 0.11),
-            Marking(0.1, 0.11),
-            Marking(-lane, 0.12, 3.0, 6.0),
-            Marking(lane, 0.12, 3.0, 6.0),
-        ]
+        lines += [Marking(-0.1, 0.11), Marking(0.1, 0.11)]
+        lines += [Marking(side * lane, 0.12, dash=3.0, gap=6.0) for side in (-1, 1)]
+    else:
+        lines.append(Marking(0.0, 0.13, dash=3.0, gap=gap))
+    if 5.0 < half <= 6.0:
+        lines += [Marking(side * lane, 0.11, dash=1.0, gap=1.0) for side in (-1, 1)]
     if rural or half > 6.0:
-        lines += [Marking(-half + 0.25, 0.13), Marking(half - 0.25, 0.13)]
-    elif half > 5.0:
-        lines += [Marking(-lane, 0.11, 1.0, 1.0), Marking(lane, 0.11, 1.0, 1.0)]
+        lines += [Marking(side * (half - 0.25), 0.13) for side in (-1, 1)]
     return tuple(lines)
+
+
+def _crossings(rng: np.random.Generator, district: District) -> tuple[float, ...]:
+    if district is District.OUTSKIRTS or rng.random() > 0.22:
+        return ()
+    return (float(rng.uniform(9.0, 40.0)),)
+
+
+def _stain(rng: np.random.Generator, half: float) -> Stain:
+    return Stain(
+        u=float(rng.uniform(-half, half)),
+        z=float(rng.uniform(2.0, 40.0)),
+        half_width=float(rng.uniform(0.2, 0.9)),
+        half_length=float(rng.uniform(0.4, 3.0)),
+        shade=float(rng.uniform(0.05, 0.15)),
+    )

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from trainer.scenes.canvas import Canvas, Spot
-from trainer.scenes.light import Face, Rgb
+from trainer.scenes.light import Face, Rgb, shaded
 from trainer.scenes.signs import Plate, digging_man, warning_sign
 from trainer.scenes.solids import box
 from trainer.scenes.world import Item
@@ -114,7 +114,7 @@ def _paint_cone(height: float, orange: Rgb, white: Rgb, canvas: Canvas, u: float
             (u + foot, 0.02, z + 2 * foot),
             (u - foot, 0.02, z + 2 * foot),
         ],
-        (orange[0] * 0.6, orange[1] * 0.6, orange[2] * 0.6),
+        shaded(orange, 0.6),
         Face.TOP,
     )
     half = 0.19 * height + 0.02
@@ -123,13 +123,13 @@ def _paint_cone(height: float, orange: Rgb, white: Rgb, canvas: Canvas, u: float
         a, b = half * (1 - low * 0.82), half * (1 - high * 0.82)
         spot.polygon([(-a, low * h), (a, low * h), (b, high * h), (-b, high * h)], colour, face)
 
-    spot.rectangle(-foot, 0.0, foot, 0.05, (orange[0] * 0.7, orange[1] * 0.7, orange[2] * 0.7))
+    spot.rectangle(-foot, 0.0, foot, 0.05, shaded(orange, 0.7))
     ring(0.04, 1.0, orange, Face.FRONT)
     ring(0.30, 0.52, white, Face.RETRO)
     ring(0.68, 0.84, white, Face.RETRO)
     spot.detail(
         [(half * 0.25, 0.05 * h), (half * 0.9, 0.05 * h), (half * 0.2, h), (half * 0.08, h)],
-        (orange[0] * 0.8, orange[1] * 0.8, orange[2] * 0.8),
+        shaded(orange, 0.8),
     )
     ring(0.30, 0.52, white, Face.RETRO)
 

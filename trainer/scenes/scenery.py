@@ -72,9 +72,8 @@ def _gardens(
             for _ in range(int(rng.integers(0, 3)))
         ]
         if rng.random() < 0.6:
-            make = greenery.conifer if rng.random() < 0.25 else None
             u, at = fence + side * float(rng.uniform(2.0, 4.0)), z + house.length + 2.5
-            items.append(make(rng, u, at) if make else greenery.tree(rng, u, at, conditions.month))
+            items.append(greenery.any_tree(rng, u, at, conditions.month))
         z += plot
     return items
 
@@ -104,9 +103,7 @@ def _fields(rng: np.random.Generator, side: int, edge: float, conditions: Condit
     density = float(rng.uniform(0.03, 0.22))
     for _ in range(int(rng.poisson(density * _DEPTH))):
         u, z = edge + side * float(rng.gamma(2.0, 4.0) + 1.5), float(rng.uniform(5.0, _DEPTH))
-        items.append(
-            greenery.conifer(rng, u, z) if rng.random() < 0.2 else greenery.tree(rng, u, z, conditions.month)
-        )
+        items.append(greenery.any_tree(rng, u, z, conditions.month))
     if rng.random() < 0.3:
         items.append(buildings.cottage(rng, side, edge + side * 9.0, float(rng.uniform(18.0, 60.0))))
     return items

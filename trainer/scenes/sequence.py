@@ -12,7 +12,7 @@ from trainer.scenes.ground import ground_pixels, plane_of
 from trainer.scenes.lens import develop
 from trainer.scenes.options import Frame, SceneOptions
 from trainer.scenes.shadows import shadow_mask
-from trainer.scenes.staging import Stream, World, draw_world, stream
+from trainer.scenes.staging import Stream, World, draw_world, generator
 from trainer.scenes.weather import add_glare, add_glows, add_rain
 from trainer.scenes.world import Item
 
@@ -30,7 +30,7 @@ def render_sequence(options: SceneOptions, index: int) -> list[Frame]:
             f"index is {index}; it must be in 0..{options.sequences - 1}, one less than `sequences`"
         )
     world = draw_world(options, index)
-    rng = stream(options, index, Stream.FRAMES)
+    rng = generator(options, index, Stream.FRAMES)
     views = world.drive.views(options.frames, rng)
     group = f"{options.seed}-{index:06d}"
     metadata = world.conditions.metadata()

@@ -60,20 +60,19 @@ class World:
 def draw_world(options: SceneOptions, index: int) -> World:
     """Lay out a sequence."""
     # Uniform at difficulty 2/3; most scenes are easy below it, most are hard above it.
-    hardness = (
-        float(stream(options, index, Stream.HARDNESS).random()) ** 2.0 ** (4.0 - 6.0 * options.difficulty)
-    )
-    conditions = draw_conditions(stream(options, index, Stream.CONDITIONS), hardness)
-    label = int(stream(options, index, Stream.LABEL).random() < options.roadwork_share)
+    exponent = 2.0 ** (4.0 - 6.0 * options.difficulty)
+    hardness = float(generator(options, index, Stream.HARDNESS).random()) ** exponent
+    conditions = draw_conditions(generator(options, index, Stream.CONDITIONS), hardness)
+    label = int(generator(options, index, Stream.LABEL).random() < options.roadwork_share)
 
-    rng = stream(options, index, Stream.STREET)
+    rng = generator(options, index, Stream.STREET)
     street = draw_street(rng, conditions)
     scenery = furnish(rng, street, conditions)
     straight = conditions.district in (District.CENTRE, District.HARBOUR)
     bend = float(rng.normal(0.0, 0.0004 if straight else 0.0016))
     sky_shift = (float(rng.random()), float(rng.random()))
 
-    rng = stream(options, index, Stream.CAMERA)
+    rng = generator(options, index, Stream.CAMERA)
     light = light_of(conditions)
     drive = draw_drive(rng, options.size, street.lane / 2, bend)
     lens = draw_lens(rng, light, options.size, hardness)
@@ -81,10 +80,10 @@ def draw_world(options: SceneOptions, index: int) -> World:
     # A work site comes first of all, houses and trees last: whoever comes later gives way.
     placed: list[Item] = []
     if label:
-        rng = stream(options, index, Stream.SITE)
+        rng = generator(options, index, Stream.SITE)
         placed += build_site(rng, draw_plot(rng, street, drive.last.u, hardness))
-    guests = draw_lookalikes(stream(options, index, Stream.LOOKALIKES), street, hardness)
-    guests += populate(stream(options, index, Stream.TRAFFIC), street, conditions)
+    guests = draw_lookalikes(generator(options, index, Stream.LOOKALIKES), street, hardness)
+    guests += populate(generator(options, index, Stream.TRAFFIC), street, conditions)
     site = tuple(placed)
     for guest in guests:
         if any(guest.overlaps(other) for other in placed):
@@ -116,5 +115,6 @@ def _hides(guest: Item, site: Sequence[Item], view: View) -> bool:
     return covered > _HIDDEN_SHARE * (site_right - site_left)
 
 
-def stream(options: SceneOptions, index: int, stream: Stream) -> np.random.Generator:
+def generator(options: SceneOptions, index: int, stream: Stream) -> np.random.Generator:
+    """The random stream of one part of one sequence."""
     return np.random.default_rng([options.seed, index, int(stream)])

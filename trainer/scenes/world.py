@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from trainer.scenes.canvas import Canvas
 from trainer.scenes.light import Rgb
@@ -69,13 +69,24 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Marking:
-    """A painted line along the road; dashed where `gap` > 0 (metres)."""
+    """A white line along the road; dashed where `gap` > 0 (metres)."""
 
     u: float
     width: float
     dash: float = 0.0
     gap: float = 0.0
-    colour: Rgb = (222.0, 222.0, 216.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stain:
+    """A repair or a damp patch: a darker rectangle on the road."""
+
+    u: float
+    z: float
+    half_width: float
+    half_length: float
+    shade: float
+    """How much darker, in [0, 1]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +104,4 @@ class Street:
     markings: tuple[Marking, ...]
     crossings: tuple[float, ...] = ()
     """z of zebra crossings"""
-    stains: tuple[tuple[float, float, float, float, float], ...] = field(default=())
-    """Repairs and damp patches (u, z, half width, half length, shade)"""
+    stains: tuple[Stain, ...] = ()
