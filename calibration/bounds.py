@@ -237,7 +237,8 @@ def _milestones(alpha: float, delta: float, n: int) -> IntArray:
 
 def milestones(alpha: float, delta: float, n: int) -> IntArray:
     """`fewest_answered` for 0, 1, 2, ... errors, up to and including the first value above n."""
-    table = _milestones(alpha, delta, n)
+    # One table for all n up to the next power of two: few tables are computed, many are cut from them.
+    table = _milestones(alpha, delta, 1 << int(n).bit_length())
     first_above = int(np.searchsorted(table, n, side="right"))
     return np.asarray(table[: first_above + 1], dtype=np.int64)
 

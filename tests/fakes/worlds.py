@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from scipy import special
 Array = NDArray[np.float64]
 
 _GRID = 200_001
+_DEPTHS = np.linspace(0.0, 1.0, _GRID)
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,19 @@ class World:
     rates: Array
     edges: Array | None = None
 
+    @cached_property
+    def _wrong_so_far(self) -> Array:
+        """Share of all images that lie above each depth and are wrong."""
+        steps = 0.5 * (self.rates[1:] + self.rates[:-1]) / (_GRID - 1)
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Array, NDArray[np.bool_]]:
         """(confidence [n], errors [n])"""
         depth = rng.random(n)
         return self._confidence(depth), rng.random(n) < self.rate(depth)
 
     def rate(self, depth: Array) -> Array:
-        return np.interp(depth, _depths(), self.rates)
+        return np.interp(depth, _DEPTHS, self.rates)
 
     def _confidence(self, depth: Array) -> Array:
         if self.edges is None:
@@ -51,12 +59,7 @@ class World:
     def risk_at(self, coverage: float) -> float:
         if coverage <= 0.0:
             return 0.0
-        steps = np.concatenate([[0.0], np.cumsum(0.5 * (self.rates[1:] + self.rates[:-1]))])
-        return float(np.interp(coverage, _depths(), steps / (_GRID - 1)) / coverage)
-
-
-def _depths() -> Array:
-    return np.linspace(0.0, 1.0, _GRID)
+        return float(np.interp(coverage, _DEPTHS, self._wrong_so_far) / coverage)
 
 
 def gaussian(accuracy: float) -> World:
@@ -64,7 +67,7 @@ def gaussian(accuracy: float) -> World:
     half = float(special.ndtri(accuracy))
     x = np.linspace(0.0, half + 9.0, 400_001)
     depth = special.ndtr(half - x) + special.ndtr(-half - x)
-    at = np.interp(_depths(), depth[::-1], x[::-1])
+    at = np.interp(_DEPTHS, depth[::-1], x[::-1])
     return World(f"Gaussian {accuracy:g}", special.expit(-2.0 * half * at))
 
 
@@ -73,7 +76,7 @@ def heavy_tails() -> World:
     half = 4.2
     x = np.concatenate([np.linspace(0.0, 20.0, 200_001), np.geomspace(20.001, 1e5, 200_000)])
     depth = special.stdtr(3, half - x) + special.stdtr(3, -half - x)
-    at = np.interp(_depths(), depth[::-1], x[::-1])
+    at = np.interp(_DEPTHS, depth[::-1], x[::-1])
     right = (1.0 + (at - half) ** 2 / 3.0) ** -2.0
     wrong = (1.0 + (at + half) ** 2 / 3.0) ** -2.0
     return World("heavy tails", wrong / (right + wrong))
@@ -81,7 +84,7 @@ def heavy_tails() -> World:
 
 def humped_gate() -> World:
     """A gate whose risk rises above 1 % at half of the images, falls below it, and rises again."""
-    u = _depths()
+    u = _DEPTHS
     rates = np.select([u < 0.45, u < 0.55, u < 0.85], [0.003, 0.05, 0.001], 0.06)
     return World("gate not monotone", rates)
 

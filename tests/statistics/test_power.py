@@ -23,6 +23,8 @@ from calibration import (
     plan_thresholds,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
 TARGET = RiskTarget()
 REPLAN = 5
 """Draws of the calibration split for one draw of the selection split."""
@@ -109,7 +111,6 @@ def _coverages(setting: Setting, total: int) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in reached.items()}
 
 
-@pytest.mark.slow
 def test_power_on_the_reference_world(
     draws: Callable[[int, int], int], print_table: Callable[..., None]
 ) -> None:
@@ -145,7 +146,6 @@ def test_power_on_the_reference_world(
     assert not missed
 
 
-@pytest.mark.slow
 def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
     draws: Callable[[int, int], int], print_table: Callable[..., None]
 ) -> None:
@@ -195,7 +195,6 @@ def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
     )
 
 
-@pytest.mark.slow
 def test_betting_on_group_means_pays_for_uncorrelated_frames(
     draws: Callable[[int, int], int], print_table: Callable[..., None]
 ) -> None:

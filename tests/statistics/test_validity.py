@@ -40,6 +40,8 @@ from calibration import (
 )
 from calibration.fixed_sequence import count
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
 TARGET = RiskTarget()
 N = 1000
 REPLAN = 20
@@ -286,7 +288,6 @@ def table(draws: Callable[[int, int], int]) -> list[Cell]:
     return cells
 
 
-@pytest.mark.slow
 def test_no_promise_is_broken_more_often_than_delta(
     table: list[Cell], print_table: Callable[..., None]
 ) -> None:
@@ -300,7 +301,6 @@ def test_no_promise_is_broken_more_often_than_delta(
     assert not broken, [(cell.world, cell.method, cell.violations) for cell in broken]
 
 
-@pytest.mark.slow
 def test_the_table_can_tell_a_broken_promise(table: list[Cell]) -> None:
     naive = [cell for cell in table if not cell.promised]
     promised = sum(cell.promised for cell in table)
