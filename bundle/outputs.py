@@ -1,7 +1,7 @@
 """What a model's main output means, and how it becomes logits.
 
-Models trained here put out logits. A wrapped classifier may put out probabilities or a single logit;
-both become logits that give the same probabilities again.
+Models trained here put out logits. A wrapped classifier may put out probabilities, or a single number for
+class 1; all become logits that give the same probabilities again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from calibration.scores import FloatArray
 
-OutputKind = Literal["logits", "probabilities", "binary_logit"]
-"""`logits` [B, K]; `probabilities` [B, K] that sum to 1; `binary_logit` of class 1, [B] or [B, 1]."""
+OutputKind = Literal["logits", "probabilities", "binary_logit", "binary_probability"]
+"""`logits` [B, K]; `probabilities` [B, K] that sum to 1; `binary_logit` or `binary_probability` of class 1,
+[B] or [B, 1]."""
 
 PROBABILITY_FLOOR = 1e-12
 """Probabilities below it are taken as it, so that their logarithm is finite."""
@@ -41,10 +42,21 @@ def _from_probabilities(raw: NDArray[Any]) -> FloatArray:
 
 
 def _from_binary_logit(raw: NDArray[Any]) -> FloatArray:
-    if raw.shape not in ((len(raw),), (len(raw), 1)):
-        raise OutputUnfit(f"the output has shape {raw.shape}; a binary logit needs [B] or [B, 1]")
-    positive = raw.reshape(len(raw)).astype(np.float64)
+    positive = _single_number(raw, "logit")
     return np.stack([np.zeros_like(positive), positive], axis=1)
+
+
+def _from_binary_probability(raw: NDArray[Any]) -> FloatArray:
+    positive = _single_number(raw, "probability")
+    if positive.min() < 0.0 or positive.max() > 1.0:
+        raise OutputUnfit("the output is no probability: it leaves the range from 0 to 1")
+    return _from_probabilities(np.stack([1.0 - positive, positive], axis=1))
+
+
+def _single_number(raw: NDArray[Any], what: str) -> FloatArray:
+    if raw.shape not in ((len(raw),), (len(raw), 1)):
+        raise OutputUnfit(f"the output has shape {raw.shape}; a binary {what} needs [B] or [B, 1]")
+    return np.asarray(raw.reshape(len(raw)), dtype=np.float64)
 
 
 def _require_table(raw: NDArray[Any], what: str) -> None:
@@ -57,6 +69,7 @@ TO_LOGITS: Mapping[OutputKind, Callable[[NDArray[Any]], FloatArray]] = MappingPr
         "logits": _from_logits,
         "probabilities": _from_probabilities,
         "binary_logit": _from_binary_logit,
+        "binary_probability": _from_binary_probability,
     }
 )
 """Each: the model's main output -> logits float64 [B, K]; raises OutputUnfit."""

@@ -41,7 +41,7 @@ class Evidence:
     rules: tuple[StageRule, ...]
     """Fitted on val_select, without thresholds; one a stage"""
     costs: tuple[float, ...]
-    """Multiply-accumulates an image, one a stage"""
+    """Of an image in each stage, in any unit that they share"""
     promise: PromiseConfig
 
     @property

@@ -23,8 +23,11 @@ class StageRecord(BaseModel):
     preprocess: PreprocessSpec
     output: OutputKind = "logits"
     macs: float
-    """Multiply-accumulates an image."""
+    """Multiply-accumulates an image; 0 where they are not known."""
     parameters: int
+    """0 where they are not known."""
+    cost: float
+    """What an image costs, in a unit that the run's stages share: multiply-accumulates, or seconds."""
 
 
 class RunRecord(BaseModel):
@@ -41,7 +44,7 @@ class RunRecord(BaseModel):
 
     @property
     def costs(self) -> tuple[float, ...]:
-        return tuple(stage.macs for stage in self.stages)
+        return tuple(stage.cost for stage in self.stages)
 
 
 def write_record(record: RunRecord, run: RunFolder) -> None:

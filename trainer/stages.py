@@ -68,7 +68,8 @@ def train_stages(
 def _export(name: str, model: StageModel, recipe: StageRecipe, run: RunFolder) -> StageRecord:
     spec = preprocessing(recipe)
     export_onnx(model, spec.size, run.onnx(name))
-    return StageRecord(preprocess=spec, macs=macs(model, spec.height), parameters=n_parameters(model))
+    work = macs(model, spec.height)
+    return StageRecord(preprocess=spec, macs=work, parameters=n_parameters(model), cost=work)
 
 
 def _fit_stage(

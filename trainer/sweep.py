@@ -38,7 +38,7 @@ class SweepRow:
     stage_a_share: float
     """Of the answers"""
     compute: float
-    """Multiply-accumulates an image, as a share of what the last stage alone would take"""
+    """Cost of an image, as a share of what the last stage alone would take"""
 
 
 def sweep(folder: Path) -> tuple[SweepRow, ...]:

@@ -32,7 +32,7 @@ def unused_group(source: ImageSource) -> Notice | None:
     near-copies without any such column. Decodes at most SERIES * SERIES images."""
     if source.groups is not None or len(source) < 2 * SERIES:
         return None
-    named = [name for name, column in source.metadata.items() if _is_named_so(name) and _repeats(column)]
+    named = [name for name, column in source.metadata.items() if names_a_group(name) and _repeats(column)]
     if named:
         return Notice(
             "group-unused",
@@ -56,7 +56,8 @@ def unused_group(source: ImageSource) -> Notice | None:
     )
 
 
-def _is_named_so(name: str) -> bool:
+def names_a_group(name: str) -> bool:
+    """Whether a column of this name usually says which images belong together."""
     word = re.sub(r"[^a-z]", "", name.rsplit(".", 1)[-1].lower())
     return word in GROUP_WORDS or word.removesuffix("id") in GROUP_WORDS
 
