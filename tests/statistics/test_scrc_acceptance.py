@@ -116,7 +116,7 @@ def test_exit_error_by_its_upper_bound_on_one_draw():
     errors = int((outcome.answered & (outcome.labels != new.labels)).sum())
     upper = float(clopper_pearson_upper(errors, int(outcome.answered.sum()), 0.05))
     print(
-        f"\nSCRC-I: exit error at most {upper:.4f}, {policy.risk_upper_bound:.4f} proven, alpha {TARGET.alpha}"
+        f"\nSCRC-I: exit error below {upper:.4f}, proven {policy.risk_upper_bound:.4f}, alpha {TARGET.alpha}"
     )
     assert upper <= policy.risk_upper_bound <= TARGET.alpha
 
