@@ -1,0 +1,111 @@
+"""Labelled images and two ONNX classifiers that are right about as often as one likes.
+
+Red says class 1 with little noise (stage B reads it), green with more (stage A reads it). An image is a
+flat colour, so a run on a thousand of them takes seconds and everything but the models is real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from trainer.data.images import ImageSet
+
+SIDE = 8
+RED, GREEN = 0, 1
+GAIN = 12.0
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """Images in memory."""
+
+    images: Sequence[bytes]
+
+    def read(self, row: int) -> bytes:
+        return self.images[row]
+
+    def digest(self) -> str:
+        return hashlib.sha256(b"".join(self.images)).hexdigest()
+
+
+def channel_images(
+    n: int, *, separation: float = 2.3, frames: int = 1, seed: int = 0, group: bool = False
+) -> ImageSet:
+    """n images; `separation` / 2 standard deviations lie between a class and the border in red.
+
+    Frames of one group share their colours up to little. `group` uses the groups.
+    """
+    rng = np.random.default_rng(seed)
+    of_group = np.arange(n) // frames
+    labels = rng.integers(0, 2, of_group[-1] + 1)[of_group].astype(np.int64)
+    sides = 2.0 * labels - 1.0
+    red = separation * sides + rng.normal(size=of_group[-1] + 1)[of_group]
+    green = separation * sides + 1.6 * rng.normal(size=of_group[-1] + 1)[of_group]
+    colours = np.stack([red, green, rng.normal(size=n)], axis=1)
+    pixels = np.clip(128 + 18 * colours, 0, 255).round().astype(np.uint8)
+    names = np.array([f"drive-{g}" for g in of_group])
+    return ImageSet(
+        name="channels",
+        reader=EncodedImages([_flat(colour, row) for row, colour in enumerate(pixels)]),
+        labels=labels,
+        class_names=("calm", "busy"),
+        paths=[f"{row}.png" for row in range(n)],
+        groups=names if group else None,
+        group_column="drive" if group else None,
+        metadata={"weather": np.array(["rain", "sun"])[rng.integers(0, 2, n)]},
+    )
+
+
+def _flat(colour: NDArray[np.uint8], row: int) -> bytes:
+    """A flat image whose first pixel's blue makes its bytes its own."""
+    pixels = np.tile(colour, (SIDE, SIDE, 1))
+    pixels[0, 0, 2], pixels[0, 1, 2], pixels[0, 2, 2] = row % 256, row // 256 % 256, row // 65536
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def channel_model(path: Path, channel: int, output: str = "logits") -> Path:
+    """An ONNX file that reads one channel: inputs in 0..1, the border at 128 / 255.
+
+    `output`: logits [B, 2], probabilities [B, 2], binary_logit [B, 1] or binary_probability [B].
+    """
+    single = output.startswith("binary")
+    weights = np.zeros((3, 1 if single else 2), dtype=np.float32)
+    weights[channel, -1] = GAIN * (1 if single else 0.5)
+    if not single:
+        weights[channel, 0] = -GAIN / 2
+    bias = -(128 / 255) * weights[channel]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["pixels"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["colour"]),
+        helper.make_node("Gemm", ["colour", "weights", "bias"], ["raw"]),
+        *{
+            "logits": [helper.make_node("Identity", ["raw"], ["out"])],
+            "probabilities": [helper.make_node("Softmax", ["raw"], ["out"], axis=1)],
+            "binary_logit": [helper.make_node("Identity", ["raw"], ["out"])],
+            "binary_probability": [helper.make_node("Sigmoid", ["raw"], ["out"])],
+        }[output],
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "channel",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 1 if single else 2])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(bias, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path

@@ -1,0 +1,39 @@
+"""A finished run that took seconds: real scores, certificate, report and bundle, without training."""
+
+from __future__ import annotations
+
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from fakes.channel_world import GREEN, RED, channel_images, channel_model
+from rich.console import Console
+
+from trainer.progress import RunConsole
+from trainer.proof import RunResult
+from trainer.wrap import ModelInput, wrap
+
+
+@pytest.fixture(scope="session")
+def quiet() -> RunConsole:
+    return RunConsole(Console(file=StringIO(), width=100))
+
+
+@pytest.fixture(scope="session")
+def wrapped(tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole) -> RunResult:
+    """A certified cascade on 2,400 independent images; shared, so copy its folder before changing it."""
+    folder = tmp_path_factory.mktemp("wrapped")
+    return wrap(
+        channel_images(2400),
+        ModelInput(channel_model(folder / "red.onnx", RED), normalisation="zero-one"),
+        folder / "run",
+        quiet,
+        fast=ModelInput(channel_model(folder / "green.onnx", GREEN), normalisation="zero-one"),
+    )
+
+
+@pytest.fixture
+def run_copy(wrapped: RunResult, tmp_path: Path) -> Path:
+    """A copy of that run's folder, to change."""
+    return Path(shutil.copytree(wrapped.run.root, tmp_path / "run"))
