@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +21,12 @@ from trainer.batches import (
     steps_per_epoch,
     to_size,
 )
-from trainer.checkpoint import (
-    check_fingerprint,
-    load_checkpoint,
-    optimizer_tensors,
-    prefixed,
-    restore_optimizer,
-    save_checkpoint,
-    unprefixed,
-)
-from trainer.models import StageModel
+from trainer.models import HeadOutputs, StageModel
 from trainer.objective import ObjectiveConfig, class_weights, training_loss
 from trainer.optimizer import kernel_optimizer
 from trainer.schedule import Schedule
 from trainer.selection import EpochMetrics, best_epoch, measure
+from trainer.training_state import TrainingState
 
 
 class TrainingError(RuntimeError):
@@ -129,108 +120,84 @@ def fit(
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     normalise = Normaliser.from_mean_std(spec_mean_std)
     loss_weights = _loss_weights(train, model.n_classes, config.objective.class_weight_power)
-    optimizer = kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay)
-    average = WeightAverage(model, config.ema_decay)
-    per_epoch = steps_per_epoch(len(train), config.batch_size)
-    schedule = Schedule(
-        config.epochs * per_epoch, lr=config.lr, warmup=config.warmup, time_budget_s=config.time_budget_s
+    steps = config.epochs * steps_per_epoch(len(train), config.batch_size)
+    state = TrainingState(
+        model,
+        WeightAverage(model, config.ema_decay),
+        kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay),
+        Schedule(steps, lr=config.lr, warmup=config.warmup, time_budget_s=config.time_budget_s),
     )
-    history: list[EpochMetrics] = []
-    best = _weights(average.model)
-    step = 0
-    elapsed_before = 0.0
     checkpoint = None if out is None else out / "training.safetensors"
     fingerprint = {} if checkpoint is None else _fingerprint(model, train, select, config, teacher)
     if checkpoint is not None and checkpoint.exists():
-        tensors, state = load_checkpoint(checkpoint)
-        check_fingerprint(checkpoint, state["fingerprint"], fingerprint)
-        model.load_state_dict(unprefixed("model", tensors))
-        average.model.load_state_dict(unprefixed("average", tensors))
-        average.updates = step = state["step"]
-        restore_optimizer(optimizer, unprefixed("optimizer", tensors))
-        best = unprefixed("best", tensors)
-        history = [EpochMetrics(**row) for row in state["history"]]
-        elapsed_before = state["elapsed_s"]
-        schedule.steps = state["steps"]
-    started = time.monotonic()
+        state.resume(checkpoint, fingerprint)
 
-    while step < schedule.steps:
-        epoch = len(history) + 1
+    while not state.finished:
+        epoch = len(state.history) + 1
         torch.manual_seed(_epoch_seed(config.seed, epoch))
         generator = torch.Generator().manual_seed(_epoch_seed(config.seed, epoch))
         losses: list[float] = []
         rate = config.lr
         for rows in step_rows(epoch_order(train.labels, config.balance, generator), config.batch_size):
-            rate = schedule.rate(step)
-            for group in optimizer.param_groups:
+            rate = state.schedule.rate(state.step)
+            for group in state.optimizer.param_groups:
                 group["lr"] = rate
             views = augment(train.pixels[rows].to(device), config.augment, generator)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
                 taught = None if teacher is None else _teacher_logits(teacher, normalise, views)
                 outputs = model(_model_input(model, normalise, views))
             loss = training_loss(
-                type(outputs)(*(part.float() for part in outputs)),
+                HeadOutputs(*(part.float() for part in outputs)),
                 train.labels[rows].to(device),
                 loss_weights[rows].to(device),
                 config.objective,
                 taught,
             )
-            losses.append(_finite(loss, step, epoch, rows))
-            optimizer.zero_grad(set_to_none=True)
+            losses.append(_finite(loss, state.step, epoch, rows))
+            state.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-            optimizer.step()
-            average.update(model)
-            step += 1
+            state.optimizer.step()
+            state.average.update(model)
+            state.step += 1
             if on_step is not None:
-                elapsed = elapsed_before + time.monotonic() - started
-                on_step(
-                    StepProgress(
-                        epoch=epoch,
-                        step=step,
-                        steps=schedule.steps,
-                        loss=losses[-1],
-                        images_per_second=step * config.batch_size / elapsed,
-                        seconds_left=schedule.seconds_left(step, elapsed),
-                    )
-                )
-            if step >= schedule.steps:
+                on_step(_progress(state, epoch, losses[-1], config.batch_size))
+            if state.finished:
                 break
 
-        mean_loss = sum(losses) / len(losses)
         metrics = measure(
-            average.model, select, normalise, epoch=epoch, learning_rate=rate, train_loss=mean_loss
+            state.average.model,
+            select,
+            normalise,
+            epoch=epoch,
+            learning_rate=rate,
+            train_loss=sum(losses) / len(losses),
         )
-        history.append(metrics)
-        if best_epoch(history, config.checkpoint_selection) is metrics:
-            best = _weights(average.model)
-        elapsed = elapsed_before + time.monotonic() - started
-        schedule.keep_to_budget(step, elapsed)
+        state.close_epoch(metrics, config.checkpoint_selection)
         if checkpoint is not None:
-            tensors = {
-                **prefixed("model", model.state_dict()),
-                **prefixed("average", average.model.state_dict()),
-                **prefixed("best", best),
-                **prefixed("optimizer", optimizer_tensors(optimizer)),
-            }
-            state = {
-                "fingerprint": fingerprint,
-                "step": step,
-                "steps": schedule.steps,
-                "elapsed_s": elapsed,
-                "history": [m.row() for m in history],
-            }
-            save_checkpoint(checkpoint, tensors, state)
+            state.save(checkpoint, fingerprint)
         if on_epoch is not None:
             on_epoch(metrics)
 
-    model.load_state_dict(best)
+    model.load_state_dict(state.best)
     return FitResult(
         model=model.eval(),
-        best_epoch=best_epoch(history, config.checkpoint_selection).epoch,
-        history=tuple(history),
-        seconds=elapsed_before + time.monotonic() - started,
-        shortened=schedule.is_shortened,
+        best_epoch=best_epoch(state.history, config.checkpoint_selection).epoch,
+        history=tuple(state.history),
+        seconds=state.elapsed,
+        shortened=state.schedule.is_shortened,
+    )
+
+
+def _progress(state: TrainingState, epoch: int, loss: float, batch_size: int) -> StepProgress:
+    elapsed = state.elapsed
+    return StepProgress(
+        epoch=epoch,
+        step=state.step,
+        steps=state.schedule.steps,
+        loss=loss,
+        images_per_second=state.step * batch_size / max(elapsed, 1e-9),
+        seconds_left=state.schedule.seconds_left(state.step, elapsed),
     )
 
 
@@ -266,10 +233,6 @@ def _finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
             f"{first}, ...; a lower lr (or bf16 off) may help"
         )
     return value
-
-
-def _weights(model: StageModel) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def _fingerprint(

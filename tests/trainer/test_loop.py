@@ -169,7 +169,7 @@ def test_progress_counts_every_step_and_comes_to_an_end() -> None:
 
 def test_a_tight_budget_shortens_the_plan_and_still_cools_down(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()
-    monkeypatch.setattr("trainer.loop.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("trainer.training_state.time.monotonic", lambda: float(next(clock)))
     config = CONFIG.model_copy(update={"epochs": 50, "time_budget_s": 4.0})
     result = fit(build_model(TINY, 16, 2), TRAIN, SELECT, MEAN_STD, config)
     assert result.shortened

@@ -1,0 +1,92 @@
+"""Everything that a training carries from one epoch to the next, and how it survives being killed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.averaging import WeightAverage
+from trainer.checkpoint import (
+    check_fingerprint,
+    load_checkpoint,
+    optimizer_tensors,
+    prefixed,
+    restore_optimizer,
+    save_checkpoint,
+    unprefixed,
+)
+from trainer.models import StageModel
+from trainer.schedule import Schedule
+from trainer.selection import EpochMetrics, best_epoch
+
+
+class TrainingState:
+    """Weights, their average, the best of them so far, the optimiser, the schedule and the history."""
+
+    def __init__(
+        self, model: StageModel, average: WeightAverage, optimizer: torch.optim.Optimizer, schedule: Schedule
+    ) -> None:
+        self.model = model
+        self.average = average
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.best = weights(average.model)
+        self.history: list[EpochMetrics] = []
+        self.step = 0
+        self._elapsed_before = 0.0
+        self._started = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those before an interruption included."""
+        return self._elapsed_before + time.monotonic() - self._started
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.schedule.steps
+
+    def close_epoch(self, metrics: EpochMetrics, checkpoint_selection: str) -> None:
+        """Enter an epoch's metrics, keep its weights where it is the best, and plan the rest."""
+        self.history.append(metrics)
+        if best_epoch(self.history, checkpoint_selection) is metrics:
+            self.best = weights(self.average.model)
+        self.schedule.keep_to_budget(self.step, self.elapsed)
+
+    def save(self, path: Path, fingerprint: dict[str, Any]) -> None:
+        """Write it all; `fingerprint` says which run it belongs to."""
+        tensors = {
+            **prefixed("model", self.model.state_dict()),
+            **prefixed("average", self.average.model.state_dict()),
+            **prefixed("best", self.best),
+            **prefixed("optimizer", optimizer_tensors(self.optimizer)),
+        }
+        state = {
+            "fingerprint": fingerprint,
+            "step": self.step,
+            "steps": self.schedule.steps,
+            "elapsed_s": self.elapsed,
+            "history": [metrics.row() for metrics in self.history],
+        }
+        save_checkpoint(path, tensors, state)
+
+    def resume(self, path: Path, fingerprint: dict[str, Any]) -> None:
+        """Go on from what `save` wrote; ResumeMismatch where another run wrote it."""
+        tensors, state = load_checkpoint(path)
+        check_fingerprint(path, state["fingerprint"], fingerprint)
+        self.model.load_state_dict(unprefixed("model", tensors))
+        self.average.model.load_state_dict(unprefixed("average", tensors))
+        restore_optimizer(self.optimizer, unprefixed("optimizer", tensors))
+        self.best = unprefixed("best", tensors)
+        self.history = [EpochMetrics(**row) for row in state["history"]]
+        self.step = self.average.updates = state["step"]
+        self.schedule.steps = state["steps"]
+        self._elapsed_before = state["elapsed_s"]
+
+
+def weights(model: StageModel) -> dict[str, Tensor]:
+    """A copy of a model's weights and batch statistics, by name."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
