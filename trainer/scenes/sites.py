@@ -41,7 +41,7 @@ Recipe = Callable[[np.random.Generator, Plot], list[Item]]
 
 def draw_plot(rng: np.random.Generator, street: Street, camera_u: float, hardness: float) -> Plot:
     """A place for a site; the harder, the farther, the smaller and the paler."""
-    near = float(rng.uniform(6.5, 11.0))
+    near = float(rng.uniform(6.0, 9.5))
     far = float(rng.uniform(30.0, 55.0))
     half = float(rng.uniform(0.9, 1.4))
     right = bool(rng.random() < 0.65)
