@@ -1,0 +1,72 @@
+"""The lower bound of the coverage holds although the threshold was chosen on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from fakes.worlds import CascadeWorld, GroupedWorld, gaussian
+from scipy import special
+
+from calibration import (
+    RiskTarget,
+    certify,
+    certify_cascade,
+    certify_each_stage,
+    certify_group_means,
+    plan_cascade,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+TARGET = RiskTarget()
+
+
+def test_true_coverage_lies_below_its_bound_at_most_as_often_as_delta(
+    draws: Callable[[int, int], int], print_table: Callable[..., None]
+) -> None:
+    total = draws(100, 2000)
+    rng = np.random.default_rng(1)
+    world, cascade, grouped = gaussian(0.95), CascadeWorld(), GroupedWorld(gaussian(0.97), 0.9)
+    grid = 1.0 - np.linspace(0.3, 1.0, 71)
+    path = plan_cascade(*cascade.draw(rng, 2000), 1.0, 10.0, 1500, TARGET)
+    crossing = path.copy()
+    crossing[1::2, 0] = 3.0
+    missed: dict[str, list[bool]] = {}
+    slack: dict[str, list[float]] = {}
+
+    def note(name: str, bound: float, coverage: float) -> None:
+        missed.setdefault(name, []).append(coverage < bound)
+        slack.setdefault(name, []).append(coverage - bound)
+
+    for _ in range(total):
+        certificate = certify(*world.draw(rng, 1500), None, TARGET)
+        if certificate.threshold is not None:
+            note("one stage", certificate.coverage_lower_bound, world.coverage(float(certificate.threshold)))
+        scores = cascade.draw(rng, 1500)
+        for name, outcome in (
+            ("planned path", certify_cascade(*scores, path, TARGET)),
+            ("crossing path", certify_cascade(*scores, crossing, TARGET)),
+            ("each stage", certify_each_stage(*scores, None, None, TARGET)),
+        ):
+            if outcome.threshold is not None:
+                by_a, by_b, _ = cascade.shares(outcome.threshold)
+                note(name, outcome.coverage_lower_bound, by_a + by_b)
+        confidence, errors, groups = grouped.draw(rng, 800)
+        for name, outcome in (
+            ("one frame a group", certify(confidence, errors, grid, TARGET, groups)),
+            ("group means", certify_group_means(confidence, errors, grid, TARGET, groups)),
+        ):
+            if outcome.threshold is not None:
+                note(name, outcome.coverage_lower_bound, grouped.coverage(float(outcome.threshold)))
+    print_table(
+        f"Coverage below its lower bound at delta = 5 %, {total} draws",
+        ["method", "missed", "mean distance"],
+        [[name, float(np.mean(missed[name])), float(np.mean(slack[name]))] for name in missed],
+    )
+    for name, below in missed.items():
+        count = sum(below)
+        excess = special.betainc(count, len(below) - count + 1, TARGET.delta) if count else 1.0
+        assert excess > 0.001 / len(missed), name
+        assert np.mean(slack[name]) < 0.12, name  # a bound that says something
