@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from bundle.manifest import BundleManifest
 from trainer.certification import certify_run, read_policy
 from trainer.evaluate import Report
 from trainer.evidence import Evidence, Policy
 from trainer.gate import GateFit, fit_gate, read_rules, write_gate
 from trainer.packing import pack_bundle
-from trainer.promise import PromiseConfig, ScoreChoice
+from trainer.promise import ScoreChoice
 from trainer.proof import report_on
 from trainer.reports.summary import closing_lines
 from trainer.run_folder import RunError, RunFolder
@@ -41,7 +39,7 @@ def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recertified:
     `DeltaExhausted` says what was spent on what.
     """
     run, record = _open(folder)
-    promise = _changed(record.promise, changes)
+    promise = record.promise.changed(changes)
     if promise.score not in ("best", record.promise.score):
         raise RunError(
             f"score is {promise.score!r}; the scores are fitted on val_select: `demur gate` changes them"
@@ -74,7 +72,7 @@ def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
     `demur calibrate` proves one with the new rules.
     """
     run, record = _open(folder)
-    promise = _changed(record.promise, {"score": score})
+    promise = record.promise.changed({"score": score})
     fit = fit_gate(_scores(run, "val_select"), promise, _scores(run, "val_calib").n_groups)
     write_gate(fit, run)
     write_record(record.model_copy(update={"promise": promise}), run)
@@ -88,12 +86,3 @@ def _open(folder: Path) -> tuple[RunFolder, RunRecord]:
 
 def _scores(run: RunFolder, split: str) -> SplitScores:
     return load_scores(run.need(run.scores(split), "demur train"))
-
-
-def _changed(promise: PromiseConfig, changes: Mapping[str, Any]) -> PromiseConfig:
-    asked = {name: value for name, value in changes.items() if value is not None}
-    try:
-        return PromiseConfig.model_validate(promise.model_dump() | asked)
-    except ValidationError as error:
-        faults = [f"{fault['loc'][0]} is {fault['input']!r}: {fault['msg']}" for fault in error.errors()]
-        raise RunError("; ".join(faults)) from None

@@ -5,11 +5,13 @@ Later steps (`sweep`, `gate`, `evaluate`, `calibrate`) and `wrap` read this part
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from calibration.certificate import RiskTarget
+from trainer.run_folder import RunError
 
 CertificateName = Literal["exact", "scrc-i", "scrc-t", "none"]
 ScoreChoice = Literal["softmax", "margin", "gate", "best"]
@@ -39,3 +41,12 @@ class PromiseConfig(BaseModel):
     @property
     def target(self) -> RiskTarget:
         return RiskTarget(self.alpha, self.delta, self.min_coverage)
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """A promise with some fields changed; None changes nothing. `RunError` names every fault."""
+        asked = {name: value for name, value in changes.items() if value is not None}
+        try:
+            return self.model_validate(self.model_dump() | asked)
+        except ValidationError as error:
+            faults = [f"{fault['loc'][0]} is {fault['input']!r}: {fault['msg']}" for fault in error.errors()]
+            raise RunError("; ".join(faults)) from None
