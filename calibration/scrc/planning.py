@@ -72,9 +72,9 @@ def _planned_cut(
     cuts = []
     for m in members:
         here = int(m.sum())
-        there = here * n_calibration // len(m)
-        allowed = allowed_losses(level, there) if there else -1
-        if allowed < 0 or here == 0:
+        there = here * n_calibration // max(len(m), 1)
+        allowed = allowed_losses(level, there)
+        if allowed < 0:
             return None
         rank = int(_unlucky(allowed / there, here) * here)
         cuts.append(float(np.partition(critical[m], rank)[rank]))
