@@ -21,7 +21,7 @@ from service.monitor import Monitor
 from service.observability import Observability
 from service.predictor import Predictor
 from service.problems import Problem, RequestError, problem_of_status
-from service.routes import feedback, predict, status
+from service.routes import feedback, page, predict, status
 from service.settings import Settings
 from service.state import LifespanState, Phase, Service, request_id, service_of
 
@@ -53,7 +53,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (predict, feedback, status):
+    for routes in (predict, feedback, status, page):
         app.include_router(routes.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)

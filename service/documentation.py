@@ -342,3 +342,8 @@ METRICS: Final[dict[str, Any]] = {
         }
     }
 }
+PAGE: Final[dict[str, Any]] = {
+    "responses": {
+        "200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+    }
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,3 +240,37 @@ def test_many_slow_clients_do_not_hinder_the_others(service: ServiceProcess) -> 
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_a_full_queue_answers_at_once_and_health_stays_quick(
+    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    image = make_colour_image(1, 0.4, size=(1200, 1600))
+    answers: list[tuple[int, float, str | None]] = []
+    with ServiceProcess(tiny_bundle, tmp_path, redis_url="off", cores=1, queue_limit=2) as service:
+
+        def send() -> None:
+            with service.client() as client:
+                for _ in range(5):
+                    began = time.monotonic()
+                    answer = client.post("/predict", content=image, headers={"Content-Type": "image/jpeg"})
+                    answers.append(
+                        (answer.status_code, time.monotonic() - began, answer.headers.get("retry-after"))
+                    )
+
+        senders = [threading.Thread(target=send) for _ in range(8)]
+        for sender in senders:
+            sender.start()
+        slowest = 0.0
+        with service.client() as client:
+            while any(sender.is_alive() for sender in senders):
+                began = time.monotonic()
+                assert client.get("/livez").status_code == 200
+                slowest = max(slowest, time.monotonic() - began)
+                time.sleep(0.01)
+        for sender in senders:
+            sender.join()
+        assert {status for status, _, _ in answers} == {200, 503}
+        assert all(int(after or 0) >= 1 for status, _, after in answers if status == 503)
+        # A generous bound: the test shares its cores with the service and others.
+        assert slowest < 1.0

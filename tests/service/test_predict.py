@@ -10,8 +10,6 @@ import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B
 from starlette.testclient import TestClient
 
-from bundle.store import load_bundle
-
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -69,23 +67,6 @@ def test_every_way_in_gives_the_same_decision(
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert len({answer.json()["confidence"] for answer in answers}) == 1
-
-
-def test_online_decides_as_offline(client: TestClient, tiny_bundle: Path, make_colour_image: Images) -> None:
-    images = [
-        make_colour_image(label, strength, seed)
-        for label in (0, 1)
-        for strength in (0.05, 0.2, 0.3, 0.4, 0.6, 0.9)
-        for seed in range(2)
-    ]
-    offline = load_bundle(tiny_bundle).runner.decide(images)
-    for image, decision in zip(images, offline, strict=True):
-        body = client.post("/predict", content=image, headers=JPEG).json()
-        assert body["decision"] == decision.decision
-        assert body["label"] == decision.label
-        assert body["stage"] == decision.stage
-        assert tuple(body["prediction_set"]) == decision.prediction_set
-        assert body["confidence"] == pytest.approx(decision.confidence, abs=1e-6)
 
 
 def test_a_well_formed_request_id_is_kept_and_a_malformed_one_is_not(
