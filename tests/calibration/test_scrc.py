@@ -318,29 +318,6 @@ def test_scrc_i_answers_by_hand():
     assert policy.answered == round(max(safe) * 6000)
 
 
-def test_scrc_i_answers_by_hand():
-    generator = np.random.default_rng(14)
-    raw, labels = world(6000, generator)
-    g, f = selector_and_classifier(raw, MARGIN)
-    target = RiskTarget(0.1, 0.05, 0.7)
-    grid, sets = np.linspace(4, 0, 9), np.array([0.5, 0.3, 0.1])
-    policy = ScrcI.fit(g, f, labels, grid, sets, target)
-    eps = math.sqrt(math.log(2 * 27 / 0.05) / (2 * 6000))
-    safe = {}
-    for threshold in grid:
-        for cut in sets:
-            answered = (g >= threshold) & ((f >= cut).sum(axis=1) == 1)
-            risk = ((answered & (f.argmax(axis=1) != labels)).mean() + eps) / (answered.mean() - eps)
-            if 0 <= risk <= 0.1:
-                safe[answered.mean()] = (threshold, cut, risk)
-    assert 0 < len(safe) < 27
-    threshold, cut, risk = safe[max(safe)]
-    assert (policy.threshold, policy.set_threshold) == (threshold, cut)
-    assert policy.risk_upper_bound == pytest.approx(risk)
-    assert policy.coverage_lower_bound == pytest.approx(max(safe) - eps)
-    assert policy.answered == round(max(safe) * 6000)
-
-
 @given(st.integers(0, 10_000))
 def test_scrc_i_counts_on_its_grids_as_the_rule_decides(seed):
     from calibration.scrc.inductive import _answered_on_grids
