@@ -23,7 +23,7 @@ SECONDS_PER_PIXEL = 8.5e-8
 WIDTHS_B = (48, 40, 32, 24, 16)
 """Of stage B, widest first: the widest that can be trained for `ENOUGH_EPOCHS` in the time is taken."""
 ENOUGH_EPOCHS = 24
-MOST_STEPS = 9_000
+MOST_STEPS = 5_000
 """More than this buys little on sets of some ten thousand images."""
 SHARE_OF_B = 0.7
 """Of the minutes. Stage A, for which the teacher runs too, gets the rest."""

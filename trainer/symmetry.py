@@ -52,17 +52,18 @@ def check_mirroring(pixels: Tensor, labels: Tensor, *, seed: int = 0) -> MirrorC
 
     `pixels` uint8 [n, size, size, 3] and `labels` int64 [n]: training images only. Takes seconds.
     """
-    for k in range(int(labels.max()) + 1):
-        rows = torch.nonzero(labels == k).squeeze(-1)
+    by_class = [torch.nonzero(labels == k).squeeze(-1) for k in range(int(labels.max()) + 1)]
+    for k, rows in enumerate(by_class):
         if len(rows) < FEWEST_IMAGES:
             return MirrorCheck(
                 False, f"class {k} has {len(rows)} training images; {FEWEST_IMAGES} are needed to judge"
             )
+    for k, rows in enumerate(by_class):
         accuracy = mirror_accuracy(pixels[rows], seed=seed)
         if accuracy > LARGEST_ACCURACY:
+            percent = f"{100 * accuracy:.0f} %"
             return MirrorCheck(
-                False,
-                f"mirrored images of class {k} are told from real ones in {100 * accuracy:.0f} % of cases",
+                False, f"mirrored images of class {k} are told from real ones in {percent} of cases"
             )
     return MirrorCheck(True, "mirrored images are not told from real ones, in any class")
 
