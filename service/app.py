@@ -33,12 +33,13 @@ logger = structlog.get_logger("demur.service")
 
 
 def create_app(
-    settings: Settings | None = None, phase: Phase | None = None, deployment: Deployment | None = None
+    settings: Settings | None = None, phase: Phase | None = None, deployments: Deployments | None = None
 ) -> FastAPI:
     """The service over one bundle; `settings` default to the environment's.
 
-    `phase` is shared with whoever stops the service. Without a `deployment` the settings' bundle is
-    opened when the application starts; one that cannot be used ends the start with its BundleError.
+    `phase` is shared with whoever stops the service, `deployments` with whoever changes the bundle.
+    Without them the settings' bundle is opened when the application starts; one that cannot be used ends
+    the start with its BundleError.
     """
     settings = settings or Settings.read()
     phase = phase or Phase()
@@ -48,7 +49,7 @@ def create_app(
         title="demur",
         summary="An image classifier that knows when not to answer.",
         version="1",
-        lifespan=_lifespan(settings, phase, instruments, deployment),
+        lifespan=_lifespan(settings, phase, instruments, deployments),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -74,18 +75,19 @@ def create_app(
 
 
 def _lifespan(
-    settings: Settings, phase: Phase, instruments: Instruments, given: Deployment | None
+    settings: Settings, phase: Phase, instruments: Instruments, given: Deployments | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
         if given is None:
-            deployment = await asyncio.to_thread(deployment_for, settings)
+            deployments = Deployments(settings, await asyncio.to_thread(deployment_for, settings))
         else:
-            deployment = given
+            deployments = given
+        deployment = deployments.champion
         predictor = Predictor(settings.cores_a_worker(), settings.queue_limit, instruments)
         monitor = Monitor(settings, deployment.name, instruments)
         monitor.start()
-        service = Service(settings, Deployments(deployment), predictor, monitor, instruments, phase)
+        service = Service(settings, deployments, predictor, monitor, instruments, phase)
         _announce(deployment, predictor, monitor)
         gauges = asyncio.create_task(_show_load(service))
         try:

@@ -73,11 +73,31 @@ def deployment_for(settings: Settings) -> Deployment:
 
 
 class Deployments:
-    """Which bundle answers now."""
+    """Which bundle answers now, and the one that is about to.
 
-    def __init__(self, champion: Deployment) -> None:
+    A change has two steps, so that several workers can change as one: `prepare` does all that may fail,
+    beside the serving bundle; `commit` only swaps, between two requests.
+    """
+
+    def __init__(self, settings: Settings, champion: Deployment) -> None:
         self.champion = champion
-        """Replaced whole, between two requests."""
+        self._settings = settings
+        self._prepared: Deployment | None = None
+
+    def prepare(self, folder: Path) -> Deployment:
+        """Open the bundle in `folder`; raises as `deployment_for` does, with nothing changed."""
+        self._prepared = None
+        self._prepared = deployment_for(self._settings.model_copy(update={"bundle": folder}))
+        return self._prepared
+
+    def commit(self) -> None:
+        """Let the prepared bundle answer from the next request on; nothing without a prepared one."""
+        if self._prepared is not None:
+            self.champion, self._prepared = self._prepared, None
+
+    def abort(self) -> None:
+        """Forget the prepared bundle."""
+        self._prepared = None
 
 
 def _guarantee(loaded: LoadedBundle) -> tuple[dict[str, Any] | None, str | None]:

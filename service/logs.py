@@ -42,6 +42,7 @@ def configure_logging(level: str) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(_LEVELS[level])
+    logging.captureWarnings(True)
 
 
 class _JsonHandler(logging.StreamHandler[Any]):

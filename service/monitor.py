@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Literal
 
 import redis
@@ -17,6 +18,8 @@ from service.settings import Settings
 
 StoreState = Literal["up", "down", "off"]
 
+_BUNDLES_SHOWN = 4
+
 NO_STORE = "off"
 """Value of `Settings.redis_url` for a service without a store."""
 
@@ -30,6 +33,7 @@ class Monitor:
         self._windows: RollingWindows | None = None
         self._recorder: Recorder | None = None
         self._stop_timeout = settings.stop_timeout
+        self._shown: deque[str] = deque(maxlen=_BUNDLES_SHOWN)
         if settings.redis_url is None or settings.redis_url == NO_STORE:
             return
         self._client = connect(settings.redis_url, timeout=settings.redis_timeout)
@@ -86,10 +90,16 @@ class Monitor:
             raise _unavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
     def scrape(self, bundle: str) -> None:
-        """Bring the gauges of the windows up to date; waits for the store."""
+        """Bring the gauges of the windows up to date; waits for the store.
+
+        Those of the bundles before this one too: their labels may still come.
+        """
+        if bundle not in self._shown:
+            self._shown.append(bundle)
         try:
             if self._windows is not None:
-                self._instruments.show_rolling(self._windows.snapshot(bundle))
+                for shown in tuple(self._shown):
+                    self._instruments.show_rolling(self._windows.snapshot(shown))
         except redis.RedisError:
             self._instruments.redis_up.set(0)
         else:

@@ -14,7 +14,7 @@ import uvicorn
 
 from monitoring.embedded import EmbeddedValkey
 from service.app import create_app
-from service.deployment import deployment_for
+from service.deployment import Deployments, deployment_for
 from service.logs import configure_logging
 from service.protocol import guarded_protocol
 from service.settings import Settings
@@ -36,8 +36,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
     configure_logging(settings.log_level)
     listener = _listen(settings.host, settings.port)
     with listener, _store(settings) as settings:
-        if settings.workers == 1:
-            run_worker(settings, listener, lambda: _call(on_ready, _url(listener)))
+        if settings.workers == 1 and settings.admin_port is None:
+            deployments = Deployments(settings, deployment_for(settings))
+            run_worker(settings, deployments, listener, lambda: _call(on_ready, _url(listener)))
         else:
             # Imported here so that a worker, which imports this module too, stays small.
             from service.supervisor import supervise
@@ -45,12 +46,13 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
             supervise(settings, listener, lambda: _call(on_ready, _url(listener)))
 
 
-def run_worker(settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def run_worker(
+    settings: Settings, deployments: Deployments, listener: socket.socket, on_ready: Callable[[], None]
+) -> None:
     """One server process on an open port, until it is told to stop; it closes `listener` then."""
     phase = Phase()
-    deployment = deployment_for(settings)
     config = uvicorn.Config(
-        create_app(settings, phase, deployment),
+        create_app(settings, phase, deployments),
         loop="uvloop",
         http=guarded_protocol(settings.max_header_bytes, settings.header_timeout),
         ws="none",

@@ -13,6 +13,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 PREFIX = "DEMUR_"
+_SECRET = "admin_token"  # noqa: S105 - its name, not its value
 
 
 class SettingsError(ValueError):
@@ -38,8 +39,17 @@ class Settings(BaseModel):
     precision: str | None = None
     """One that the bundle has a model of; None: fp32. Only what is certified is answered with."""
 
+    admin_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """Private port on `admin_host` for changing bundles; None: there is none. 0: any free port."""
+    admin_host: str = "127.0.0.1"
+    admin_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
+    """Every admin request must carry it as `Authorization: Bearer TOKEN`."""
+    bundles: Path | None = None
+    """Folder of the bundles that may be activated, by name; None: the folder that `bundle` is in."""
+
     redis_url: str | None = None
-    """Store of the rolling windows; None: an embedded Valkey in `data_dir`; "off": none."""
+    """Store of the rolling windows; None: an embedded Valkey in `data_dir`, started by `service.server.serve`;
+    "off": none."""
     data_dir: Path = Path("demur-data")
     """Where the embedded Valkey keeps its data."""
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
@@ -71,7 +81,7 @@ class Settings(BaseModel):
     """Share of the predictions flagged for a person to label, drawn at random."""
     drain: Annotated[float, Field(ge=0)] = 0.5
     """Seconds between "not ready" and the closing of the port, for load balancers to notice."""
-    stop_timeout: Seconds = 30.0
+    stop_timeout: Seconds = 20.0
     """Seconds for accepted requests to finish and for events to be delivered, after that."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -89,10 +99,15 @@ class Settings(BaseModel):
             if (variable := PREFIX + name.upper()) in environment and name not in given
         }
         try:
-            return cls.model_validate({**found, **given})
+            settings = cls.model_validate({**found, **given})
         except ValidationError as error:
             faults = [_fault(fault, found) for fault in error.errors()]
             raise SettingsError("; ".join(faults)) from None
+        if settings.admin_port is not None and settings.admin_token is None:
+            raise SettingsError(
+                f"admin_port is set, but no token; give it as {PREFIX}ADMIN_TOKEN, 16 characters or more"
+            )
+        return settings
 
     def cores_a_worker(self) -> int:
         """Images computed at a time in one worker."""
@@ -112,4 +127,6 @@ def _fault(fault: Any, found: Mapping[str, str]) -> str:
         return f"{name} is not set; give it as an argument or as {PREFIX}{name.upper()}"
     if fault["type"] == "extra_forbidden":
         return f"{name} is no setting"
+    if name == _SECRET:
+        return f"{said}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
     return f"{said} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

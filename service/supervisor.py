@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from typing import Final
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from service.admin import admin_port
+from service.control import Fleet, obey
+from service.deployment import Deployments, deployment_for
 from service.logs import configure_logging
 from service.server import run_worker
 from service.settings import Settings
@@ -61,6 +65,7 @@ class _Worker:
     number: int
     process: SpawnProcess
     reports: Connection
+    orders: Connection
     ready: bool = False
     began: float = field(default_factory=time.monotonic)
 
@@ -73,10 +78,11 @@ class _Supervisor:
         self._workers: dict[int, _Worker] = {}
         self._restart_at: dict[int, float] = {}
         self._pauses: dict[int, float] = {}
+        self._fleet = Fleet(settings.bundle.resolve())
         self._stopping = False
 
     def run(self) -> None:
-        with self._signals() as woken:
+        with self._signals() as woken, admin_port(self._settings, self._fleet):
             try:
                 for number in range(self._settings.workers):
                     self._start(number)
@@ -86,13 +92,20 @@ class _Supervisor:
                 self._stop()
 
     def _start(self, number: int) -> None:
-        reports, theirs = _spawn.Pipe(duplex=False)
-        process = _spawn.Process(
-            target=_work, args=(os.getpid(), self._settings, self._listener, theirs), name=f"worker-{number}"
-        )
-        process.start()
-        theirs.close()
-        self._workers[number] = _Worker(number, process, reports)
+        with self._fleet.changing:
+            settings = self._settings.model_copy(update={"bundle": self._fleet.folder})
+            reports, their_reports = _spawn.Pipe(duplex=False)
+            orders, their_orders = _spawn.Pipe()
+            process = _spawn.Process(
+                target=_work,
+                args=(os.getpid(), settings, self._listener, their_reports, their_orders),
+                name=f"worker-{number}",
+            )
+            process.start()
+            their_reports.close()
+            their_orders.close()
+            self._workers[number] = _Worker(number, process, reports, orders)
+            self._fleet.workers[number] = orders
 
     def _watch(self, woken: socket.socket) -> None:
         """Wait until a worker reports or ends, a signal comes, or one is due to be started again."""
@@ -136,7 +149,10 @@ class _Supervisor:
     def _forget(self, worker: _Worker) -> None:
         pid = worker.process.pid
         assert pid is not None  # noqa: S101 - it was started
-        del self._workers[worker.number]
+        with self._fleet.changing:
+            del self._workers[worker.number]
+            del self._fleet.workers[worker.number]
+            worker.orders.close()
         worker.reports.close()
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
@@ -173,7 +189,9 @@ class _Supervisor:
                 signal.signal(number, handler)
 
 
-def _work(parent: int, settings: Settings, listener: socket.socket, reports: Connection) -> None:
+def _work(
+    parent: int, settings: Settings, listener: socket.socket, reports: Connection, orders: Connection
+) -> None:
     """The main function of a worker."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
@@ -181,7 +199,9 @@ def _work(parent: int, settings: Settings, listener: socket.socket, reports: Con
         sys.exit(1)
     configure_logging(settings.log_level)
     try:
-        run_worker(settings, listener, lambda: reports.send(_READY))
+        deployments = Deployments(settings, deployment_for(settings))
+        threading.Thread(target=obey, args=(orders, deployments), name="control", daemon=True).start()
+        run_worker(settings, deployments, listener, lambda: reports.send(_READY))
     except Exception:
         logger.exception("worker_failed")
         sys.exit(1)

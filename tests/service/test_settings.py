@@ -36,3 +36,16 @@ def test_a_faulty_setting_is_named_with_its_value(
 def test_the_cores_are_shared_among_the_workers() -> None:
     assert Settings.read({}, bundle="b", cores=3, workers=2).cores_a_worker() == 3
     assert Settings.read({}, bundle="b", workers=250).cores_a_worker() == 1
+
+
+def test_an_admin_port_needs_a_token() -> None:
+    with pytest.raises(SettingsError, match="DEMUR_ADMIN_TOKEN"):
+        Settings.read({}, bundle="b", admin_port=9000)
+
+
+def test_the_token_is_shown_nowhere() -> None:
+    with pytest.raises(SettingsError, match="DEMUR_ADMIN_TOKEN: string should have at least 16") as fault:
+        Settings.read({"DEMUR_ADMIN_TOKEN": "too-short-xyz"}, bundle="b")
+    assert "xyz" not in str(fault.value)
+    settings = Settings.read({"DEMUR_ADMIN_TOKEN": "long-enough-to-be-taken"}, bundle="b", admin_port=0)
+    assert "long-enough" not in repr(settings)
