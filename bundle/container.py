@@ -130,7 +130,7 @@ _MAX_SCANS = 100
 
 def _open_jpeg(data: bytes) -> Container:
     frame: _JpegFrame | None = None
-    orientation = 1
+    orientation: int | None = None
     parts = [data[:2]]
     position = 2
     for _ in range(_MAX_SEGMENTS):
@@ -153,14 +153,14 @@ def _open_jpeg(data: bytes) -> Container:
             if frame.may_have_scans_after(body):
                 _limit_scans(data, position)
             rest = memoryview(data)[position - 2 :]
-            return Container("JPEG", frame.width, frame.height, orientation, b"".join((*parts, rest)))
+            return Container("JPEG", frame.width, frame.height, orientation or 1, b"".join((*parts, rest)))
         elif (
             marker in _TABLES
             or (marker == _APP_JFIF and body.startswith(b"JFIF\0"))
             or (marker == _APP_ADOBE and body.startswith(b"Adobe"))
         ):
             parts.append(data[position - 2 : end])
-        elif marker == _APP_EXIF and orientation == 1 and body.startswith(b"Exif\0\0"):
+        elif marker == _APP_EXIF and orientation is None and body.startswith(b"Exif\0\0"):
             orientation = exif_orientation(body[6:])
         position = end
     raise TruncatedImage(f"the JPEG has more than {_MAX_SEGMENTS} segments before its first scan")

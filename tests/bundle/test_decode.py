@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from bundle import decode as decode_module
 from bundle.container import exif_orientation, open_container
 from bundle.decode import (
     DecodeLimits,
@@ -197,6 +199,15 @@ class TestOrientation:
         assert 1 <= exif_orientation(junk) <= 8
         assert 1 <= exif_orientation(b"II*\0\x08\0\0\0" + junk) <= 8
 
+    def test_the_first_exif_counts(self) -> None:
+        def segment(orientation: int) -> bytes:
+            tiff = b"II*\0" + struct.pack("<IHHHIHH", 8, 1, ORIENTATION_TAG, 3, 1, orientation, 0)
+            return b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff
+
+        for first, second in ((1, 6), (6, 1), (6, 3)):
+            data = JPEG[:2] + segment(first) + segment(second) + JPEG[2:]
+            assert open_container(data).orientation == first
+
     def test_huge_and_repeated_exif_costs_nothing(self) -> None:
         segment = b"\xff\xe1\xff\xff" + b"Exif\0\0MM\0*" + bytes(0xFFFF - 2 - 10)
         data = JPEG[:2] + segment * 250 + JPEG[2:]
@@ -251,6 +262,14 @@ class TestLimits:
         assert (open_container(lying).width, honest.width) == (1, 60)
         with pytest.raises(TruncatedImage):
             decode(lying)
+
+    def test_what_the_decoder_finds_must_be_what_the_header_said(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lying = replace(open_container(PNG), width=1, height=1)
+        monkeypatch.setattr(decode_module, "open_container", lambda data: lying)
+        with pytest.raises(TruncatedImage, match="header says otherwise"):
+            decode(PNG)
 
     def test_a_second_header_is_refused(self) -> None:
         small = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))

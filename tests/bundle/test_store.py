@@ -251,6 +251,22 @@ class TestTampered:
             load_bundle(bundle)
         assert caught.value.file == MODEL_A
 
+    @pytest.mark.parametrize("linked", [MODEL_A, "stage_a"])
+    def test_a_link_put_there_between_verifying_and_opening(
+        self, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: str
+    ) -> None:
+        from bundle import loader
+
+        def verify_then_link(folder: Path) -> object:
+            manifest = verify_bundle(folder)
+            (folder / linked).rename(tmp_path / "elsewhere")
+            (folder / linked).symlink_to(tmp_path / "elsewhere")
+            return manifest
+
+        monkeypatch.setattr(loader, "verify_bundle", verify_then_link)
+        with pytest.raises(BundleTampered, match="plain file"):
+            load_bundle(bundle)
+
     @pytest.mark.parametrize("place", ["nowhere", "file"])
     def test_no_bundle_at_all(self, tmp_path: Path, place: str) -> None:
         (tmp_path / "file").write_text("x")
