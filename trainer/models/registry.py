@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from trainer.models.backbones import FAMILIES, TransformerConfig, build_transformer
 from trainer.models.convnets import CnnTiny, ResNetSmall
 from trainer.models.stage import Backbone, StageModel
 
@@ -22,18 +24,27 @@ class ModelConfig(BaseModel):
 
     name: str = "resnet-small"
     width: int = Field(default=32, ge=4, le=1024)
-    """Channels of the first level; the later levels double it."""
+    """Channels of a convolutional net's first level; the later levels double it."""
     depth: int = Field(default=1, ge=1, le=16)
-    """Blocks a level."""
+    """Blocks a level of a convolutional net."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the features that is dropped before the heads, in training only."""
+    transformer: TransformerConfig | None = None
+    """Of a vision transformer: its size or its weights, and how they are trained."""
 
     @field_validator("name")
     @classmethod
     def _is_registered(cls, name: str) -> str:
-        if name not in BACKBONES:
-            raise ValueError(f"model name is {name!r}; it must be one of {', '.join(BACKBONES)}")
+        if name not in BACKBONES and name not in FAMILIES:
+            known = ", ".join([*BACKBONES, *FAMILIES])
+            raise ValueError(f"model name is {name!r}; it must be one of {known}")
         return name
+
+    @model_validator(mode="after")
+    def _has_a_transformer_for_transformers(self) -> Self:
+        if self.transformer is not None and self.name not in FAMILIES:
+            raise ValueError(f"{self.name} is no transformer; `transformer` is for {', '.join(FAMILIES)}")
+        return self
 
 
 def _resnet_small(config: ModelConfig, image_size: int) -> Backbone:
@@ -63,5 +74,11 @@ def build_model(config: ModelConfig, image_size: int, n_classes: int, *, seed: i
         raise ValueError(f"n_classes is {n_classes}; a classifier needs at least 2")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = BACKBONES[config.name](config, image_size)
+        backbone = _backbone(config, image_size)
         return StageModel(backbone, image_size=image_size, n_classes=n_classes, dropout=config.dropout)
+
+
+def _backbone(config: ModelConfig, image_size: int) -> Backbone:
+    if config.name in FAMILIES:
+        return build_transformer(config.name, config.transformer or TransformerConfig(), image_size)
+    return BACKBONES[config.name](config, image_size)

@@ -50,7 +50,11 @@ class StageModel(nn.Module):
 
     def forward(self, pixels: Tensor) -> HeadOutputs:
         """Normalised pixels, float32 [B, 3, image_size, image_size] -> outputs of the three heads."""
-        features = self.dropout(self.backbone(pixels))
+        return self.heads(self.backbone(pixels))
+
+    def heads(self, features: Tensor) -> HeadOutputs:
+        """The backbone's features, [B, n_features] -> outputs of the three heads."""
+        features = self.dropout(features)
         return HeadOutputs(
             logits=self.classifier(features),
             gate=self.gate(features).squeeze(-1),

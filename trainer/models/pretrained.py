@@ -1,0 +1,156 @@
+"""Weights of vision transformers from a local folder or from the hub, in Hugging Face form."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.run_folder import RunError
+
+RGB = tuple[float, float, float]
+
+FETCHED = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
+"""Never a pickle"""
+
+
+class BackboneError(RunError):
+    """The named backbone cannot be built; the message says why and what would do."""
+
+
+class WeightsNotFound(BackboneError):
+    """There are no weights where the config says."""
+
+
+class HubUnavailable(BackboneError):
+    """The hub could not be asked for the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFolder:
+    """A folder with `config.json` and safetensors."""
+
+    path: Path
+    name: str
+    """For records: OWNER/NAME on the hub, the folder's own name otherwise"""
+    config: dict[str, Any]
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config.get("model_type", ""))
+
+    def mean_std(self) -> tuple[RGB, RGB] | None:
+        """The normalisation that the weights were trained with, where the folder says it."""
+        file = self.path / "preprocessor_config.json"
+        if not file.is_file():
+            return None
+        values = _read_json(file)
+        try:
+            (r, g, b), (sr, sg, sb) = values["image_mean"], values["image_std"]
+        except (KeyError, TypeError, ValueError):
+            return None
+        return (float(r), float(g), float(b)), (float(sr), float(sg), float(sb))
+
+
+def open_weights(where: str) -> WeightFolder:
+    """`folder:PATH` as it lies there, or `hub:OWNER/NAME[@REVISION]` after fetching it into the hub's cache.
+
+    Raises `WeightsNotFound` or `HubUnavailable`.
+    """
+    scheme, _, rest = where.partition(":")
+    if scheme == "folder" and rest:
+        path = Path(rest).expanduser()
+        return _open_folder(path, path.resolve().name)
+    if scheme == "hub" and rest:
+        name, _, revision = rest.partition("@")
+        return _open_folder(_fetch(name, revision or None), name)
+    raise WeightsNotFound(f"weights is {where!r}; it must be random, folder:PATH or hub:OWNER/NAME")
+
+
+def load_network(model_class: Any, folder: WeightFolder, options: Mapping[str, Any]) -> Any:
+    """The network, built with `options`; `BackboneError` names the weights that the folder lacks."""
+    try:
+        with _quiet():
+            net, report = model_class.from_pretrained(
+                folder.path,
+                config=model_class.config_class.from_pretrained(folder.path),
+                use_safetensors=True,
+                output_loading_info=True,
+                local_files_only=True,
+                **options,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BackboneError(f"weights of {folder.name} cannot be loaded: {first_line}") from error
+    lacking = sorted(
+        name for name in report["missing_keys"] if "pooler" not in name and "mask_token" not in name
+    )
+    if lacking or report["mismatched_keys"]:
+        named = [*lacking, *(str(entry[0]) for entry in report["mismatched_keys"])]
+        raise BackboneError(
+            f"{folder.name} is no {model_class.__name__}: {len(named)} of its weights are missing or of "
+            f"another shape, {named[0]} first"
+        )
+    return net.float()
+
+
+def _open_folder(path: Path, name: str) -> WeightFolder:
+    config = path / "config.json"
+    if not config.is_file():
+        raise WeightsNotFound(
+            f"{path} holds no config.json; it must be a folder as save_pretrained writes it"
+        )
+    if not any(path.glob("model*.safetensors")):
+        raise WeightsNotFound(f"{path} holds no model.safetensors; weights in other forms are not loaded")
+    return WeightFolder(path, name, _read_json(config))
+
+
+def _fetch(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        with _quiet():
+            return Path(
+                snapshot_download(
+                    name,
+                    revision=revision,
+                    allow_patterns=list(FETCHED),
+                    endpoint=os.environ.get("HF_ENDPOINT") or None,
+                )
+            )
+    except Exception as error:  # the client's HTTP library, and so its errors, differ between versions
+        raise HubUnavailable(
+            f"the weights {name} could not be fetched from the hub ({type(error).__name__}): check the name, "
+            "the network and, where they are gated, HF_TOKEN; or download them and use folder:PATH"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BackboneError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise BackboneError(f"{path} holds {type(values).__name__}; it must be an object")
+    return values
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' own bars and reports: what matters is raised."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
