@@ -67,7 +67,7 @@ def pack_bundle(record: RunRecord, policy: Policy, report: Report | None, run: R
         golden_candidates=_candidates(run),
         provenance=record.provenance,
         evaluation={} if report is None else evaluation(report),
-        extra=_metrics(run),
+        extra=_metrics(run) | _adapters(run),
     )
     return write_bundle(draft, run.bundle, replace=True)
 
@@ -90,3 +90,13 @@ def _candidates(run: RunFolder) -> Sequence[GoldenCandidate]:
 def _metrics(run: RunFolder) -> dict[str, FileSource]:
     files: list[Path] = sorted(run.metrics.iterdir()) if run.metrics.is_dir() else []
     return {f"metrics/{file.name}": file for file in files if file.suffix in (".png", ".csv", ".json")}
+
+
+def _adapters(run: RunFolder) -> dict[str, FileSource]:
+    """Adapters as they were before merging, so that a model can be traced to the weights it came from."""
+    return {
+        f"adapter/stage_{name}/{file.name}": file
+        for name in "ab"
+        if run.adapter(name).is_dir()
+        for file in sorted(run.adapter(name).iterdir())
+    }

@@ -51,6 +51,10 @@ class RunFolder:
     def onnx(self, name: str) -> Path:
         return self.stage(name) / "model.onnx"
 
+    def adapter(self, name: str) -> Path:
+        """Folder of a stage's adapter, where one was trained; it is merged in model.onnx."""
+        return self.stage(name) / "adapter"
+
     @property
     def model_weights(self) -> Path:
         return self.root / "model_best.safetensors"

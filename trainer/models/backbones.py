@@ -161,6 +161,10 @@ class TransformerBackbone(Backbone):
         return torch.cat([tokens[:, 0], tokens[:, self.first_patch :].mean(dim=1)], dim=-1)
 
     @property
+    def is_pretrained(self) -> bool:
+        return self.weights != "random"
+
+    @property
     def has_adapter(self) -> bool:
         return is_adapted(self.net)
 

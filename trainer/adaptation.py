@@ -1,0 +1,57 @@
+"""After training: how much of a pretrained stage was trained, its adapter kept, then merged for export."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.models import StageModel, TransformerBackbone, n_parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What was trained of a stage that started from pretrained weights."""
+
+    weights: str
+    """Name of the pretrained weights"""
+    trained: int
+    """Weights that training could change, the heads among them"""
+    parameters: int
+    """All weights, those of an adapter among them"""
+    adapter: bool
+    """Whether an adapter was trained; it is merged by now"""
+
+    @property
+    def share(self) -> float:
+        return self.trained / self.parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "trained_share": self.share}
+
+    def sentence(self, stage: str) -> str:
+        how = "an adapter, merged for export, and the heads" if self.adapter else "no adapter"
+        return (
+            f"Stage {stage} started from {self.weights} and trained {self.trained:,} of "
+            f"{self.parameters:,} weights ({100 * self.share:.2f} %): {how}"
+        )
+
+
+def settle(model: StageModel, folder: Path) -> Adaptation | None:
+    """Save a trained adapter to `folder` and merge it into its backbone, in place; the outputs stay.
+
+    None for a stage that was trained from random weights.
+    """
+    backbone = model.backbone
+    if not isinstance(backbone, TransformerBackbone) or not backbone.is_pretrained:
+        return None
+    adaptation = Adaptation(
+        weights=backbone.weights,
+        trained=n_parameters(model, trainable_only=True),
+        parameters=n_parameters(model),
+        adapter=backbone.has_adapter,
+    )
+    if backbone.has_adapter:
+        backbone.save_adapter(folder)
+        backbone.merge_adapter()
+    return adaptation
