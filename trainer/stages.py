@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bundle.preprocess import PreprocessSpec
 from calibration.scores import IntArray
+from trainer.adaptation import settle
 from trainer.batches import LabelledPixels
 from trainer.data.pixels import Pixels
 from trainer.export import export_onnx
@@ -18,7 +19,7 @@ from trainer.loop import FitResult, StepProgress, fit
 from trainer.models import StageModel, build_model, macs, n_parameters
 from trainer.progress import RunConsole
 from trainer.recipe import Recipe, StageRecipe
-from trainer.run_folder import RunFolder, write_csv
+from trainer.run_folder import RunFolder, write_csv, write_json
 from trainer.run_record import StageRecord
 
 
@@ -103,6 +104,10 @@ def _fit_stage(
             out=run.stage(name.lower()),
         )
         bar.finish(f"{title}, {len(result.history)} epochs")
+    adaptation = settle(result.model, run.adapter(name.lower()))
+    if adaptation is not None:
+        write_json(run.metrics / f"stage_{name.lower()}_adaptation.json", adaptation.to_dict())
+        console.note(adaptation.sentence(name))
     best = result.history[result.best_epoch - 1]
     console.note(
         f"Stage {name}, best of {len(result.history)} epochs on val_select: accuracy "
