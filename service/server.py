@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-
-import structlog
-import uvicorn
 
 from monitoring.embedded import EmbeddedValkey
-from service.app import create_app
 from service.deployment import Deployments, deployment_for
 from service.logs import configure_logging
-from service.protocol import guarded_protocol
 from service.settings import Settings
-from service.state import Phase
-
-_SETTLE = 0.1
-"""Seconds for requests that are already on the wire."""
-_BACKLOG = 2048
-
-logger = structlog.get_logger("demur.server")
+from service.supervisor import supervise
+from service.worker import BACKLOG, run_worker
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
 
     `on_ready` gets the service's URL once it answers. Raises bundle.store.BundleError,
-    bundle.engine.EngineUnavailable, monitoring.embedded.EmbeddedValkeyError or OSError (the port).
+    bundle.engine.EngineUnavailable, monitoring.embedded.EmbeddedValkeyError, OSError (the port) or, with
+    several workers, service.supervisor.WorkersFailed.
     """
     configure_logging(settings.log_level)
     listener = _listen(settings.host, settings.port)
@@ -40,98 +28,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
             deployments = Deployments(settings, deployment_for(settings))
             run_worker(settings, deployments, listener, lambda: _call(on_ready, _url(listener)))
         else:
-            # Imported here so that a worker, which imports this module too, stays small.
-            from service.supervisor import supervise
-
             supervise(settings, listener, lambda: _call(on_ready, _url(listener)))
-
-
-def run_worker(
-    settings: Settings, deployments: Deployments, listener: socket.socket, on_ready: Callable[[], None]
-) -> None:
-    """One server process on an open port, until it is told to stop; it closes `listener` then."""
-    phase = Phase()
-    config = uvicorn.Config(
-        create_app(settings, phase, deployments),
-        loop="uvloop",
-        http=guarded_protocol(settings.max_header_bytes, settings.header_timeout),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
-    )
-    DrainingServer(config, phase, settings.drain, on_ready).run(sockets=[listener])
-
-
-class DrainingServer(uvicorn.Server):
-    """uvicorn's server with an end that loses nobody's request.
-
-    After SIGTERM it is "not ready" and closes each connection with its next answer, but still accepts
-    for a while, until load balancers have noticed; then it takes in who is waiting at the port, closes
-    it, and finishes.
-    """
-
-    def __init__(
-        self, config: uvicorn.Config, phase: Phase, drain: float, on_ready: Callable[[], None]
-    ) -> None:
-        super().__init__(config)
-        self._phase = phase
-        self._drain = drain
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._phase.draining = True
-        logger.info("draining", seconds=self._drain)
-        self.server_state.default_headers.append((b"connection", b"close"))
-        await asyncio.sleep(self._drain)
-        await self._close_ports(sockets or [])
-        await asyncio.sleep(_SETTLE)
-        await super().shutdown(sockets)
-
-    async def _close_ports(self, sockets: list[socket.socket]) -> None:
-        # Whoever is connected but not accepted yet would be cut off with the port.
-        spares = [sock.dup() for sock in sockets]
-        for server in self.servers:
-            server.close()
-        for sock in sockets:
-            sock.close()
-        await asyncio.sleep(0)
-        loop = asyncio.get_running_loop()
-        for spare in spares:
-            with spare:
-                spare.setblocking(False)
-                waiting = list(_accept_all(spare))
-            for connection in waiting:
-                await loop.connect_accepted_socket(self._protocol, connection)
-
-    def _protocol(self) -> asyncio.Protocol:
-        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return protocol
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own raises the signal again at the end, which would skip our callers' cleaning up.
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.should_exit and number == signal.SIGINT:
-            self.force_exit = True
-        self.should_exit = True
 
 
 @contextmanager
@@ -146,22 +43,12 @@ def _store(settings: Settings) -> Iterator[Settings]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except BlockingIOError:
-            return
-        connection.setblocking(False)
-        yield connection
 
 
 def _call(on_ready: Callable[[str], None] | None, url: str) -> None:

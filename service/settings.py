@@ -48,8 +48,7 @@ class Settings(BaseModel):
     """Folder of the bundles that may be activated, by name; None: the folder that `bundle` is in."""
 
     redis_url: str | None = None
-    """Store of the rolling windows; None: an embedded Valkey in `data_dir`, started by `service.server.serve`;
-    "off": none."""
+    """Store of the rolling windows; None: `serve` starts an embedded Valkey in `data_dir`; "off": none."""
     data_dir: Path = Path("demur-data")
     """Where the embedded Valkey keeps its data."""
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None

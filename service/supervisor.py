@@ -30,8 +30,8 @@ from service.admin import admin_port
 from service.control import Fleet, obey
 from service.deployment import Deployments, deployment_for
 from service.logs import configure_logging
-from service.server import run_worker
 from service.settings import Settings
+from service.worker import run_worker
 
 _READY: Final = "ready"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0

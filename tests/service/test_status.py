@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from bundle.store import BundleTampered
 from monitoring import metric_names
 
 Images = Callable[..., bytes]
@@ -159,6 +161,15 @@ def test_a_failure_of_ours_is_a_problem_too(
     assert answer.json()["type"] == "urn:demur:problem:internal-error"
     assert "broken on purpose" not in answer.text
     assert answer.json()["request_id"] == "r1"
+
+
+def test_a_bundle_that_was_changed_ends_the_start(
+    make_client: Callable[..., TestClient], make_tiny_bundle: Callable[..., Path]
+) -> None:
+    bundle = make_tiny_bundle()
+    (bundle / "README.md").write_text("something else")
+    with pytest.raises(BundleTampered, match=r"README\.md"):
+        make_client(bundle=bundle)
 
 
 def test_openapi_describes_every_route(client: TestClient) -> None:
