@@ -171,7 +171,7 @@ def test_scrc_i_keeps_its_promise_about_sets_where_version_1_breaks_it(ten_class
 
 @pytest.mark.parametrize("alpha", [0.1, 0.05])
 def test_scrc_i_keeps_its_promise_about_answers(ten_classes, alpha):
-    draws, n = (2000 if FULL else 100), round(100 / alpha**2)
+    draws, n = (500 if FULL else 50), round(100 / alpha**2)
     generator = np.random.default_rng(5)
     target = RiskTarget(alpha, DELTA, ACCEPTANCE)
     grid = np.quantile(ten_classes.draw(2000, generator)[0], np.linspace(0.95, 0.05, 19))
