@@ -6,8 +6,8 @@ prod_g (1 + lambda (alpha A_g - W_g)) with 0 < lambda < 1 / (1 - alpha) has a me
 reaches 1 / delta with probability at most delta (Markov; Waudby-Smith and Ramdas, arXiv 2010.09686).
 
 Worth it where frames of a group differ much in their errors: at a risk of .5 % and 1000 groups of ten
-it proves 1 % in .97 / .85 / .41 / .13 of draws at an intra-group correlation of 0 / .1 / .5 / 1, against
-.41 - .48 for one frame a group. Choose between the two on the selection split, not here.
+it proves 1 % in .97 / .85 / .39 / .13 of draws at an intra-group correlation of 0 / .1 / .5 / 1, against
+.45 for one frame a group. Choose between the two on the selection split, not here.
 """
 
 from __future__ import annotations

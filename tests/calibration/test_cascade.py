@@ -49,14 +49,14 @@ def test_a_path_goes_from_few_answers_to_all() -> None:
     assert answered[-1] == 2000
 
 
-@pytest.mark.parametrize("slack", [1.0, 1.2, 1.5])
+@pytest.mark.parametrize("slack", [1.2, 1.5])
 def test_slack_buys_compute_with_planned_errors(slack: float) -> None:
     scores = draw(20_000, 9)
     tight, loose = planned(slack=1.0), planned(slack=slack)
     middle_tight, middle_loose = tight[len(tight) // 2], loose[len(loose) // 2]
     usage_tight = cascade_usage(*scores, tuple(middle_tight), 1.0, 10.0)
     usage_loose = cascade_usage(*scores, tuple(middle_loose), 1.0, 10.0)
-    assert usage_loose.compute <= usage_tight.compute
+    assert usage_loose.compute < 0.95 * usage_tight.compute
     assert usage_loose.coverage == pytest.approx(usage_tight.coverage, abs=0.02)
 
 

@@ -160,6 +160,13 @@ def test_a_grid_bounds_the_walk() -> None:
     assert certify(confidence, wrong, [0.9, 0.8], TARGET).threshold == 0.8
 
 
+def test_a_coarse_grid_is_refined_by_ranks_within_it() -> None:
+    confidence, wrong = perfect(2000)
+    wrong[640:660] = True
+    assert certify(confidence, wrong, [1.0, 0.0], TARGET).answered == 628
+    assert not certify(confidence, wrong, [0.6, 0.0], TARGET).feasible
+
+
 def test_saturated_scores_are_answered_together_or_not_at_all() -> None:
     confidence = np.ones(1000)
     wrong = np.zeros(1000, dtype=bool)
