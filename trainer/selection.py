@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import torch
 from scipy.special import bdtr
+from torch import Tensor
 from torch.nn import functional
 
 from calibration.metrics import augrc, balanced_mcc
@@ -82,8 +83,20 @@ def measure(
     train_loss: float,
 ) -> EpochMetrics:
     """The model as it is now, on the selection split."""
-    outputs = stage_outputs(model, select, normalise)
-    labels = select.labels.numpy()
+    return measure_outputs(
+        stage_outputs(model, select, normalise),
+        select.labels,
+        epoch=epoch,
+        learning_rate=learning_rate,
+        train_loss=train_loss,
+    )
+
+
+def measure_outputs(
+    outputs: StageOutputs, target: Tensor, *, epoch: int, learning_rate: float, train_loss: float
+) -> EpochMetrics:
+    """The same from raw outputs. `target`: int64 [n]."""
+    labels = target.numpy()
     predictions = outputs.logits.argmax(axis=-1)
     errors = predictions != labels
     confidence = logit_margin(outputs)
@@ -91,7 +104,7 @@ def measure(
         epoch=epoch,
         learning_rate=learning_rate,
         train_loss=train_loss,
-        loss=float(functional.cross_entropy(torch.from_numpy(outputs.logits), select.labels)),
+        loss=float(functional.cross_entropy(torch.from_numpy(outputs.logits), target)),
         accuracy=float(1.0 - errors.mean()),
         balanced_mcc=balanced_mcc(labels, predictions),
         augrc=augrc(errors, confidence),
