@@ -66,6 +66,7 @@ def demo_config(plan: DemoPlan, seed: int) -> TrainConfig:
             "name": "demo-roadwork",
             "seed": seed,
             "minutes": plan.minutes,
+            "mirror": False,
             "data.source": "scenes",
             "data.scenes.sequences": plan.scenes,
             "data.scenes.seed": seed,

@@ -26,7 +26,7 @@ def sweep(run: Run) -> None:
     """
     from rich.console import Console
 
-    from trainer.reports.tables import sweep_table
+    from demur.tables import sweep_table
     from trainer.sweep import sweep as sweep_thresholds
 
     Console().print(sweep_table(sweep_thresholds(run)))
@@ -109,7 +109,7 @@ def evaluate(run: Run) -> None:
     from rich.console import Console
 
     from trainer.again import evaluate_run
-    from trainer.reports.tables import report_table
+    from demur.tables import report_table
 
     report, policy = evaluate_run(run)
     typer.echo(policy.certificate.sentence())

@@ -19,7 +19,7 @@ DEMUR = Path(sys.executable).with_name("demur")
 def hostile_folder(tmp_path: Path) -> Path:
     """A working folder whose files bear the names of our packages."""
     for name in PACKAGES:
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('the file in the working folder was imported')\n")
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working folder')\n")
     return tmp_path
 
 
@@ -28,7 +28,12 @@ def test_name_resolves_inside_our_tree(name: str, hostile_folder: Path) -> None:
     code = f"import {name}; print({name}.__file__)"
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=hostile_folder, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=hostile_folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert Path(done.stdout.strip()).is_relative_to(ROOT)
 
