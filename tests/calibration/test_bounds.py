@@ -133,11 +133,12 @@ def test_hoeffding_bentkus_against_its_formula() -> None:
 
 
 def test_hoeffding_bentkus_reads_whole_counts_in_spite_of_rounding() -> None:
-    # 29 / 100 * 100 is above 29 in floating point: a ceiling of 30 would be one error too many.
-    assert 0.29 * 100 != 29
-    expected = math.e * stats.binom.cdf(29, 100, 0.45)
-    hoeffding = math.exp(-100 * stats.entropy([0.29, 0.71], [0.45, 0.55]))
-    assert hoeffding_bentkus_p_value(0.29, 100, 0.45) == pytest.approx(min(expected, hoeffding), rel=1e-9)
+    k, m, alpha = 14, 25, 0.8
+    assert k / m * m > k  # in floating point: its ceiling would be one error too many
+    bentkus = math.e * stats.binom.cdf(k, m, alpha)
+    hoeffding = math.exp(-m * stats.entropy([k / m, 1 - k / m], [alpha, 1 - alpha]))
+    assert bentkus < hoeffding
+    assert hoeffding_bentkus_p_value(k / m, m, alpha) == pytest.approx(bentkus, rel=1e-9)
 
 
 def test_dkw_margin_and_band() -> None:

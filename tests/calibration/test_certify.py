@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from calibration import Certificate, RiskTarget, answers, certify, clopper_pearson_upper, plan_thresholds
 from calibration.fixed_sequence import count, steps_to_test
+from calibration.shortfall import labels_needed
 
 TARGET = RiskTarget()
 
@@ -208,9 +209,20 @@ def test_what_is_missing_is_said_in_labels_and_in_alpha() -> None:
     assert "2 of the 473 calibration images answered first are wrong" in certificate.needed
     assert "alpha = 0.015" in certificate.needed
     missing = int(certificate.needed.split("about ")[1].split(" more")[0])
-    # With so many more images of the same kind, it would be certified.
-    answered = round((600 + missing) * 473 / 600)
-    assert clopper_pearson_upper(int(np.ceil(answered * 2 / 473)), answered, 0.05) <= 0.0101
+    needed = labels_needed(2 / 473, 473 / 600, TARGET)
+    assert missing == needed - 600
+    # With so many images of the same kind it is certified.
+    answered = round(needed * 473 / 600)
+    assert clopper_pearson_upper(int(np.ceil(answered * 2 / 473)), answered, 0.05) <= 0.01001
+    assert labels_needed(0.01, 0.8, TARGET) is None
+
+
+def test_the_hint_is_never_the_risk_that_just_failed() -> None:
+    confidence, wrong = perfect(2000)
+    wrong[[3, 9]] = True  # too many for rank 473, fine from 628 on
+    certificate = certify(confidence, wrong, None, TARGET)
+    assert not certificate.feasible
+    assert certificate.needed.endswith("alpha = 0.015")
 
 
 def test_coverage_short_of_the_target_does_not_empty_the_policy() -> None:

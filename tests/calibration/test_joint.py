@@ -27,6 +27,15 @@ def test_each_slice_needs_its_own_299_answers() -> None:
     assert "at least 1 more labelled images" in certificate.needed
 
 
+def test_the_walk_starts_where_every_slice_can_afford_one_error() -> None:
+    confidence = np.linspace(1, 0, 2000)
+    slices = np.arange(2000) % 2
+    errors = np.isin(np.arange(2000), [100, 101])  # one in each slice, among its first 299
+    joint = certify_slices(confidence, errors, slices, GRID, TARGET)
+    assert joint.certificate.feasible
+    assert [report.errors for report in joint.slices] == [1, 1]
+
+
 def test_a_bad_slice_holds_the_threshold_back_and_the_price_is_told() -> None:
     confidence, errors = draw(6000)
     night = np.arange(6000) % 3 == 0
