@@ -108,8 +108,8 @@ def evaluate(run: Run) -> None:
     """
     from rich.console import Console
 
-    from trainer.again import evaluate_run
     from demur.tables import report_table
+    from trainer.again import evaluate_run
 
     report, policy = evaluate_run(run)
     typer.echo(policy.certificate.sentence())
