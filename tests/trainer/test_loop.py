@@ -9,13 +9,16 @@ import pytest
 import torch
 
 from trainer.augment import level
+from trainer.averaging import WeightAverage
 from trainer.batches import LabelledPixels
 from trainer.checkpoint import ResumeMismatch, load_checkpoint
 from trainer.loop import FitResult, LoopConfig, NonFiniteLoss, StepProgress, fit
 from trainer.models import ModelConfig, StageModel, build_model
 from trainer.objective import ObjectiveConfig
+from trainer.optimizer import kernel_optimizer
 from trainer.schedule import Schedule
 from trainer.selection import EpochMetrics, best_epoch
+from trainer.training_state import TrainingState
 
 MEAN_STD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 CONFIG = LoopConfig(epochs=3, batch_size=32, augment=level("colour"), ema_decay=0.9)
@@ -121,10 +124,19 @@ def test_the_checkpoint_is_one_safetensors_file_and_no_half_remains(tmp_path: Pa
     assert len(state["history"]) == 2
 
 
-def test_the_best_epoch_s_weights_are_the_ones_returned(reference: FitResult, tmp_path: Path) -> None:
-    kept = reference.best_epoch
-    stopped = train(CONFIG, out=tmp_path, stop_after=kept)
-    assert stopped is None
+def test_the_best_epoch_s_weights_are_kept_when_later_ones_are_worse() -> None:
+    model = build_model(TINY, 16, 2)
+    average = WeightAverage(model, 0.0)
+    optimizer = kernel_optimizer(model, lr=1e-3, weight_decay=0.0)
+    state = TrainingState(model, average, optimizer, Schedule(10, lr=1e-3, warmup=0.1, time_budget_s=None))
+    for epoch, augrc in ((1, 0.02), (2, 0.01), (3, 0.03)):
+        torch.nn.init.constant_(average.model.classifier.bias, epoch)
+        state.close_epoch(metrics(epoch, augrc=augrc), "augrc")
+    assert state.best["classifier.bias"].tolist() == [2.0, 2.0]
+
+
+def test_the_kept_weights_are_the_ones_returned(reference: FitResult, tmp_path: Path) -> None:
+    assert train(CONFIG, out=tmp_path, stop_after=reference.best_epoch) is None
     tensors, _ = load_checkpoint(tmp_path / "training.safetensors")
     weights = reference.model.state_dict()
     assert all(torch.equal(tensors[f"best/{name}"], tensor) for name, tensor in weights.items())
