@@ -76,6 +76,8 @@ class TrainConfig(BaseModel):
     promise: PromiseConfig = PromiseConfig()
     minutes: float = Field(default=12.0, gt=0.0)
     """Planned minutes of training for both stages together, on two cores."""
+    mirror: bool | None = None
+    """Train on mirrored images too; None: only where a check finds that left and right do not matter."""
     checkpoint_selection: CheckpointSelection = "augrc"
     recipe: Recipe | None = None
     """Both stages in full; by default chosen from the data and `minutes`."""

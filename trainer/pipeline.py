@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.manifest import Provenance
+from bundle.preprocess import PreprocessSpec
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.images import ImageSource
 from trainer.data.pixels import typical_size
 from trainer.data.source import open_source
+from trainer.models.registry import SMALLEST_IMAGE
 from trainer.progress import RunConsole
 from trainer.proof import RunResult, prove_and_pack
-from trainer.recipe import Recipe, default_recipe
+from trainer.recipe import Recipe, default_recipe, input_size
 from trainer.run_folder import RunFolder, write_json, write_yaml
 from trainer.run_record import RunRecord, StageRecord, library_versions
 from trainer.splits import Splits, SplitSizes, make_splits
 from trainer.stages import TrainingData, preprocessing, train_stages
+from trainer.symmetry import check_mirroring
 
 MAX_PIXEL_BYTES = 2 * 2**30
 """Decoded images above this size live in memory-mapped files of the run folder."""
@@ -29,16 +33,21 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
 
     console.heading("Data")
     source = _open(config, console)
-    sizes = _recipe(config, source, len(source))
-    data = _decode(config, source, sizes, run, console)
+    size = max(min(typical_size(source)), SMALLEST_IMAGE)
+    specs = _preprocessing(config, size)
+    data = _decode(config, source, specs, run, console)
     splits = _split(config, data, run, console)
-    recipe = _recipe(config, data.source, len(splits.train))
-    write_yaml(run.config, resolved(config.model_copy(update={"recipe": recipe})))
 
     console.heading("Training")
     training = TrainingData(
-        data.pixels, data.source.labels, splits.train, splits.val_select, len(data.source.class_names)
+        arrays=tuple(data.pixels.arrays[_distinct(specs).index(spec)] for spec in specs),
+        labels=data.source.labels,
+        train=splits.train,
+        val_select=splits.val_select,
+        n_classes=len(data.source.class_names),
     )
+    recipe = _recipe(config, training, size, console)
+    write_yaml(run.config, resolved(config.model_copy(update={"recipe": recipe})))
     stages = train_stages(training, recipe, config.seed, run, console)
     record = _record(config, data, splits, stages)
     return prove_and_pack(record, data.source, splits, run, console)
@@ -64,18 +73,35 @@ def _open(config: TrainConfig, console: RunConsole) -> ImageSource:
     return source
 
 
+def _preprocessing(config: TrainConfig, size: int) -> tuple[PreprocessSpec, PreprocessSpec]:
+    """Of stages A and B, for images of `size` pixels a side; known before anything is decoded."""
+    if config.recipe is not None:
+        return preprocessing(config.recipe.stage_a), preprocessing(config.recipe.stage_b)
+    side = input_size(size)
+    spec = PreprocessSpec(height=side, width=side)
+    return spec, spec
+
+
+def _distinct(specs: Sequence[PreprocessSpec]) -> list[PreprocessSpec]:
+    return list(dict.fromkeys(specs))
+
+
 def _decode(
-    config: TrainConfig, source: ImageSource, recipe: Recipe, run: RunFolder, console: RunConsole
+    config: TrainConfig,
+    source: ImageSource,
+    specs: Sequence[PreprocessSpec],
+    run: RunFolder,
+    console: RunConsole,
 ) -> PreparedData:
     """Every image decoded once, all faults told at once."""
-    specs = (preprocessing(recipe.stage_a), preprocessing(recipe.stage_b))
-    size = len(source) * sum(3 * spec.height * spec.width for spec in specs)
+    sizes = _distinct(specs)
+    memory = len(source) * sum(3 * spec.height * spec.width for spec in sizes)
     with console.bar("Decoding", len(source)) as bar:
         data = prepare(
             source,
-            specs,
+            sizes,
             skip_bad=config.data.skip_bad,
-            cache=run.root / "pixels" if size > MAX_PIXEL_BYTES else None,
+            cache=run.root / "pixels" if memory > MAX_PIXEL_BYTES else None,
             advance=bar.advance,
         )
     write_json(run.faults, data.report.to_dict(dropped_paths=data.dropped))
@@ -104,11 +130,17 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
     return splits
 
 
-def _recipe(config: TrainConfig, source: ImageSource, n_train: int) -> Recipe:
-    """The configured recipe, or the default for so many training images of this source's size."""
+def _recipe(config: TrainConfig, data: TrainingData, size: int, console: RunConsole) -> Recipe:
+    """The configured recipe, or the default for so many training images of `size` pixels a side."""
     recipe = config.recipe
     if recipe is None:
-        recipe = default_recipe(n_train, min(typical_size(source)), config.minutes, seed=config.seed)
+        mirror = config.mirror
+        if mirror is None:
+            train = data.rows(1, data.train)
+            found = check_mirroring(train.pixels, train.labels, seed=config.seed)
+            mirror = found.allowed
+            console.note(f"Training {'mirrors' if mirror else 'does not mirror'} images: {found.reason}")
+        recipe = default_recipe(len(data.train), size, config.minutes, seed=config.seed, mirror=mirror)
     selection = {"checkpoint_selection": config.checkpoint_selection}
     return Recipe(
         stage_a=recipe.stage_a.model_copy(update={"loop": recipe.stage_a.loop.model_copy(update=selection)}),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -13,7 +14,6 @@ from bundle.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.adaptation import settle
 from trainer.batches import LabelledPixels
-from trainer.data.pixels import Pixels
 from trainer.export import export_onnx
 from trainer.loop import FitResult, StepProgress, fit
 from trainer.models import StageModel, build_model, macs, n_parameters
@@ -25,19 +25,19 @@ from trainer.run_record import StageRecord
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What training may see: the rows of two splits, and nothing of the other two."""
+    """Decoded images of a whole source; training reads the rows of two splits alone."""
 
-    pixels: Pixels
-    """One array a stage, in the order A, B"""
+    arrays: tuple[NDArray[np.uint8], ...]
+    """Of stages A, B: uint8 [n, size, size, 3]"""
     labels: IntArray
-    """[n], of all rows"""
+    """[n]"""
     train: IntArray
     val_select: IntArray
     n_classes: int
 
     def rows(self, stage: int, rows: IntArray) -> LabelledPixels:
         """Pixels at one stage's input size."""
-        chosen = np.ascontiguousarray(self.pixels.arrays[stage][rows])
+        chosen = np.ascontiguousarray(self.arrays[stage][rows])
         return LabelledPixels(torch.from_numpy(chosen), torch.from_numpy(self.labels[rows]))
 
 

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trainer.config import ConfigError, TrainConfig, load_config, resolved
+
+
+def test_the_command_line_wins_over_the_file_and_none_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("seed: 3\ndata:\n  source: folder:here\n  group: drive\npromise: {alpha: 0.02}\n")
+    config = load_config(path, {"data.source": "folder:there", "promise.alpha": None, "name": "mine"})
+    assert config.data.source == "folder:there"
+    assert config.data.group == "drive"
+    assert config.promise.alpha == 0.02
+    assert (config.seed, config.name) == (3, "mine")
+
+
+def test_what_is_written_reads_back_as_the_same(tmp_path: Path) -> None:
+    config = load_config(
+        None, {"data.source": "folder:x", "splits": {"val_select": 1, "val_calib": 2, "val_test": 3}}
+    )
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(resolved(config)))
+    assert load_config(path, {}) == config
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("seed: -1\nminuets: 3\npromise: {alpha: 7, score: best-of-all}\nsplits: {val_test: 5}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, {})
+    message = str(caught.value)
+    assert "5 fault(s)" in message
+    for field in (
+        "seed is -1",
+        "minuets is 3",
+        "promise.alpha is 7",
+        "promise.score is 'best-of-all'",
+        "splits is",
+    ):
+        assert field in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1, 2]", "holds list"), ("a: [", "not valid YAML"), ("", None)],
+)
+def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, message: str | None) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    if message is None:
+        assert load_config(path, {}) == TrainConfig()
+    else:
+        with pytest.raises(ConfigError, match=message):
+            load_config(path, {})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml cannot be read"):
+        load_config(tmp_path / "absent.yaml", {})

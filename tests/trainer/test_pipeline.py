@@ -1,0 +1,154 @@
+"""The whole run with real training, small: a folder of flat images, two tiny nets, seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fakes.channel_world import channel_images
+
+from bundle.store import load_bundle
+from trainer.checkpoint import ResumeMismatch
+from trainer.config import TrainConfig, load_config
+from trainer.data.faults import FaultyData
+from trainer.pipeline import train
+from trainer.progress import RunConsole
+from trainer.proof import RunResult
+from trainer.run_folder import read_json
+
+STAGE: dict[str, Any] = {
+    "image_size": 16,
+    "model": {"name": "cnn-tiny", "width": 4},
+    "loop": {"epochs": 3, "batch_size": 32, "lr": 0.01, "ema_decay": 0.8},
+}
+
+
+def _write(path: Path, n: int, **options: Any) -> str:
+    source = channel_images(n, **options)
+    images = [{"bytes": source.read(row), "path": source.paths[row]} for row in range(n)]
+    columns: dict[str, Any] = {"image": images, "label": source.labels}
+    columns["weather"] = source.metadata["weather"].tolist()
+    if source.groups is not None:
+        columns["drive"] = source.groups.tolist()
+    pq.write_table(pa.table(columns), path)
+    return f"parquet:{path}"
+
+
+def _config(source: str, **overrides: Any) -> TrainConfig:
+    values = {"data.source": source, "recipe": {"stage_a": STAGE, "stage_b": STAGE}, **overrides}
+    return load_config(None, values)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole) -> tuple[TrainConfig, RunResult]:
+    folder = tmp_path_factory.mktemp("trained")
+    config = _config(_write(folder / "images.parquet", 1500, separation=3.0))
+    return config, train(config, folder / "run", quiet)
+
+
+def test_images_become_a_certified_bundle(trained: tuple[TrainConfig, RunResult]) -> None:
+    _, result = trained
+    assert result.policy.certificate.feasible
+    assert load_bundle(result.run.bundle).certified
+    assert result.report is not None
+    assert (result.report.value("forced_accuracy") or 0.0) > 0.97
+    for name in ("config.yaml", "metrics.csv", "model_best.safetensors", "gate_best.safetensors"):
+        assert (result.run.root / name).is_file(), name
+
+
+def test_the_resolved_config_repeats_the_run(
+    trained: tuple[TrainConfig, RunResult], tmp_path: Path, quiet: RunConsole
+) -> None:
+    """From its own config.yaml: the same metrics, weights, thresholds and bundle, bit for bit."""
+    _, first = trained
+    second = train(load_config(first.run.config, {}), tmp_path / "again", quiet)
+    for name in (
+        "config.yaml",
+        "splits.json",
+        "metrics.csv",
+        "model_best.safetensors",
+        "gate_best.safetensors",
+        "gateparams.json",
+        "thresholds.json",
+        "ledger.json",
+        "stage_a/model.onnx",
+        "stage_b/model.onnx",
+    ):
+        assert (second.run.root / name).read_bytes() == (first.run.root / name).read_bytes(), name
+
+
+def test_a_finished_run_goes_on_to_the_same_end(
+    trained: tuple[TrainConfig, RunResult], quiet: RunConsole
+) -> None:
+    config, first = trained
+    weights = first.run.model_weights.read_bytes()
+    again = train(config, first.run.root, quiet)
+    assert first.run.model_weights.read_bytes() == weights
+    assert again.policy.certificate == first.policy.certificate
+    (entries,) = read_json(first.run.ledger)["accounts"].values()
+    assert len(entries) == 1
+
+
+def test_another_run_in_the_same_folder_is_refused(
+    trained: tuple[TrainConfig, RunResult], quiet: RunConsole
+) -> None:
+    config, first = trained
+    longer = {**STAGE, "loop": {**STAGE["loop"], "epochs": 4}}
+    other = _config(config.data.source, recipe={"stage_a": STAGE, "stage_b": longer})
+    with pytest.raises(ResumeMismatch, match="belongs to another run"):
+        train(other, first.run.root, quiet)
+
+
+def test_labels_of_the_other_splits_do_not_reach_training(
+    trained: tuple[TrainConfig, RunResult], tmp_path: Path, quiet: RunConsole
+) -> None:
+    from trainer.recipe import Recipe
+    from trainer.run_folder import RunFolder
+    from trainer.splits import Splits
+    from trainer.stages import TrainingData, train_stages
+
+    _, first = trained
+    splits = Splits.from_dict(read_json(first.run.splits))
+    source = channel_images(1500, separation=3.0)
+    hidden = np.concatenate([splits.val_calib, splits.val_test])
+    labels = source.labels.copy()
+    labels[hidden] = 1 - labels[hidden]
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 16, 16, 3), dtype=np.uint8)
+    data = TrainingData((pixels, pixels), source.labels, splits.train, splits.val_select, 2)
+    stage = {**STAGE, "loop": {**STAGE["loop"], "epochs": 1}}
+    recipe = Recipe.model_validate({"stage_a": stage, "stage_b": stage})
+    runs = []
+    for name, seen in (("as they are", source.labels), ("turned", labels)):
+        run = RunFolder(tmp_path / name)
+        train_stages(replace(data, labels=seen), recipe, 0, run, quiet)
+        runs.append(run)
+    for file in ("metrics.csv", "model_best.safetensors"):
+        assert (runs[0].root / file).read_bytes() == (runs[1].root / file).read_bytes(), file
+
+
+def test_forty_images_from_end_to_end(tmp_path: Path, quiet: RunConsole) -> None:
+    """Far too few for a promise, and still a valid bundle that abstains."""
+    result = train(_config(_write(tmp_path / "i.parquet", 40)), tmp_path / "run", quiet)
+    assert not result.policy.certificate.feasible
+    assert "more labelled images" in (result.policy.certificate.needed or "")
+    assert not load_bundle(result.run.bundle).certified
+
+
+def test_every_fault_is_told_before_training(tmp_path: Path, quiet: RunConsole) -> None:
+    source = channel_images(60)
+    images = [{"bytes": source.read(row), "path": f"{row}.png"} for row in range(60)]
+    images[3]["bytes"], images[5]["bytes"] = b"", images[5]["bytes"][:40]
+    labels = source.labels.copy()
+    labels[9] = 7
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "bad.parquet")
+    with pytest.raises(FaultyData) as caught:
+        train(_config(f"parquet:{tmp_path / 'bad.parquet'}"), tmp_path / "run", quiet)
+    message = str(caught.value)
+    assert "2 of 60 images cannot be read" in message
+    assert "1 of 60 labels cannot be used" in message
+    assert not (tmp_path / "run" / "metrics.csv").exists()
