@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.scenes import earthworks, machines, roadwork
+from trainer.scenes.camera import View
 from trainer.scenes.people import worker
 from trainer.scenes.world import Item, Street
 
@@ -36,13 +37,15 @@ class Plot:
         return self.u + self.inward * self.half
 
 
+_FURTHER = 16
+"""How far a site may move away to come into the picture, metres"""
 Recipe = Callable[[np.random.Generator, Plot], list[Item]]
 
 
-def draw_plot(rng: np.random.Generator, street: Street, camera_u: float, hardness: float) -> Plot:
-    """A place for a site; the harder, the farther, the smaller and the paler."""
+def draw_plot(rng: np.random.Generator, street: Street, view: View, hardness: float) -> Plot:
+    """A place for a site; the harder, the farther, the smaller and the paler. `view` is the last one."""
     near = float(rng.uniform(6.0, 9.5))
-    far = float(rng.uniform(30.0, 55.0))
+    far = float(rng.uniform(22.0, 34.0))
     half = float(rng.uniform(0.9, 1.4))
     right = bool(rng.random() < 0.65)
     on_road = bool(rng.random() < 0.7)
@@ -52,18 +55,25 @@ def draw_plot(rng: np.random.Generator, street: Street, camera_u: float, hardnes
     else:
         kerb = street.kerb_right if right else street.kerb_left
         u = side * (street.half_width + 0.5 * max(1.6, abs(kerb) - street.half_width))
-    distance = near + (far - near) * hardness**2.2
-    # Half of the picture is about half as wide as it is far away.
-    distance = max(distance, abs(u - camera_u) / 0.40)
     return Plot(
         u=u,
         half=half,
-        z=distance,
+        z=_in_frame(view, u, half, near + (far - near) * hardness**2),
         length=float(rng.uniform(7.0, 14.0)),
         inward=-side,
         dirt=float(np.clip(hardness * rng.uniform(0.5, 1.2), 0.0, 1.0)),
         sparse=bool(rng.random() < 0.75 * hardness**1.5),
     )
+
+
+def _in_frame(view: View, u: float, half: float, distance: float) -> float:
+    """The distance, or the next one at which the picture takes in the width of the site."""
+    for further in range(_FURTHER):
+        left = view.point(u - half, 0.0, distance + further)[0]
+        right = view.point(u + half, 0.0, distance + further)[0]
+        if left > 0.02 * view.size and right < 0.98 * view.size:
+            return distance + further
+    return distance
 
 
 def build_site(rng: np.random.Generator, plot: Plot) -> list[Item]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
-from trainer.scenes.camera import Drive, View, draw_drive
+from trainer.scenes.camera import Drive, draw_drive
 from trainer.scenes.conditions import Conditions, District, draw_conditions
 from trainer.scenes.furniture import LAMP_REACH
 from trainer.scenes.lamps import LocalLight
@@ -18,13 +17,14 @@ from trainer.scenes.lookalikes import draw_lookalikes
 from trainer.scenes.options import SceneOptions
 from trainer.scenes.profile import draw_street
 from trainer.scenes.scenery import furnish
+from trainer.scenes.sightline import Sightline
 from trainer.scenes.sites import build_site, draw_plot
 from trainer.scenes.traffic import populate
 from trainer.scenes.world import Item, Street
 
-_HIDING_HARDNESS = 0.9
-"""Only scenes harder than this let a vehicle stand before most of the work site"""
-_HIDDEN_SHARE = 0.4
+_HIDING_HARDNESS = 0.97
+"""Only in scenes harder than this may vehicles hide a work site: what cannot be seen at all cannot be
+doubted either, and a model would answer it confidently and wrongly"""
 
 
 class Stream(IntEnum):
@@ -82,38 +82,21 @@ def draw_world(options: SceneOptions, index: int) -> World:
     placed: list[Item] = []
     if label:
         rng = generator(options, index, Stream.SITE)
-        placed += build_site(rng, draw_plot(rng, street, drive.last.u, hardness))
+        placed += build_site(rng, draw_plot(rng, street, drive.last, hardness))
+    sightline = Sightline(placed, drive.last)
     guests = draw_lookalikes(generator(options, index, Stream.LOOKALIKES), street, hardness)
     guests += populate(generator(options, index, Stream.TRAFFIC), street, conditions)
-    site = tuple(placed)
     for guest in guests:
         if any(guest.overlaps(other) for other in placed):
             continue
-        if hardness < _HIDING_HARDNESS and _hides(guest, site, drive.last):
-            continue
-        placed.append(guest)
+        if hardness > _HIDING_HARDNESS or sightline.admits(guest):
+            placed.append(guest)
     items = placed + [item for item in scenery if not any(item.overlaps(other) for other in placed)]
     lamps = tuple(
         (item.u - float(np.sign(item.u)) * LAMP_REACH, item.z) for item in items if item.name == "street lamp"
     )
     local = LocalLight(light.night, lamps)
     return World(label, conditions, light, local, street, tuple(items), drive, lens, sky_shift)
-
-
-def _hides(guest: Item, site: Sequence[Item], view: View) -> bool:
-    """Whether somebody tall stands before most of a work site."""
-    nearer = [item for item in site if item.z > guest.z]
-    if not nearer or guest.height < 1.2 or guest.z < view.z + 2.0:
-        return False
-
-    def span(item: Item) -> tuple[float, float]:
-        half = item.width / 2
-        return view.point(item.u - half, 0.0, item.z)[0], view.point(item.u + half, 0.0, item.z)[0]
-
-    left, right = span(guest)
-    site_left, site_right = (pick(span(item)[side] for item in site) for side, pick in ((0, min), (1, max)))
-    covered = min(right, site_right) - max(left, site_left)
-    return covered > _HIDDEN_SHARE * (site_right - site_left)
 
 
 def generator(options: SceneOptions, index: int, stream: Stream) -> np.random.Generator:
