@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +15,7 @@ from trainer.run_folder import RunError
 from trainer.scenes import SceneOptions
 
 CheckpointSelection = Literal["augrc", "loss", "mcc"]
+Config = TypeVar("Config", bound=BaseModel)
 
 
 class ConfigError(RunError):
@@ -84,6 +85,11 @@ class TrainConfig(BaseModel):
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
+    """The configuration of a training run, see `read_as`."""
+    return read_as(TrainConfig, path, overrides)
+
+
+def read_as(kind: type[Config], path: Path | None, overrides: Mapping[str, Any]) -> Config:
     """The file's values with `overrides` (dotted field -> value) on top; `ConfigError` lists all faults.
 
     An override of None changes nothing, so a command line can hand in what was not asked for.
@@ -93,7 +99,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
         if value is not None:
             _set(values, name, value)
     try:
-        return TrainConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_all_faults(error, path)) from None
 
