@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from demur.verbs.options import Alpha, AsJson, Delta, Group, ImageColumn, LabelColumn, Seed
+from demur.verbs.options import Alpha, AsJson, Delta, Group, ImageColumn, LabelColumn, Seed, Source
 
 PANEL = "From images to a bundle"
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(demo)
     app.command(rich_help_panel=PANEL)(data)
     app.command(rich_help_panel=PANEL)(train)
+    app.command(rich_help_panel=PANEL)(compare)
 
 
 def demo(
@@ -128,3 +129,65 @@ def train(
         "seed": seed,
     }
     run_training(load_config(config, overrides), out, RunConsole())
+
+
+def compare(
+    source: Source,
+    backbone: Annotated[
+        str, typer.Option(metavar="WEIGHTS", help="Pretrained: `folder:PATH` or `hub:OWNER/NAME`.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the table.")],
+    methods: Annotated[
+        str, typer.Option(help="Of full, lora, lora-all, dora, dora-all, head; separated by commas.")
+    ] = "full,lora,lora-all,dora,dora-all,head",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a method.")] = 3,
+    search: Annotated[
+        bool, typer.Option(help="Try three learning rates a method with the first seed.")
+    ] = True,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels a side. [default: what the backbone was trained with]")
+    ] = None,
+    train_images: Annotated[
+        int | None, typer.Option(help="A labelled budget: so many training images. [default: all]")
+    ] = None,
+    rank: Annotated[int, typer.Option(min=1, help="Of the adapters.")] = 8,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute activations in bfloat16.")] = False,
+    group: Group = None,
+    label_column: LabelColumn = None,
+    image_column: ImageColumn = "image",
+    alpha: Alpha = None,
+    delta: Delta = None,
+    seed: Seed = 0,
+) -> None:
+    """Full training, LoRA, DoRA and the linear probe of one backbone, side by side.
+
+    Writes compare.csv, compare.md and compare.png: accuracy, balanced MCC, AUGRC, coverage planned and
+    certified, whether the gate meets both limits, trained share, time and memory, and the paired
+    differences to full training with their intervals.
+    """
+    from trainer.compare import compare as run_comparison
+    from trainer.compare import read_config
+    from trainer.progress import RunConsole
+
+    values = {
+        "data.source": source,
+        "data.group": group,
+        "data.label_column": label_column,
+        "data.image_column": image_column,
+        "backbone": backbone,
+        "methods": [name.strip() for name in methods.split(",") if name.strip()],
+        "seeds": seeds,
+        "search": search,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "train_images": train_images,
+        "rank": rank,
+        "bf16": bf16,
+        "promise.alpha": alpha,
+        "promise.delta": delta,
+        "seed": seed,
+    }
+    run_comparison(read_config(values), out, RunConsole())

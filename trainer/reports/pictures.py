@@ -63,7 +63,8 @@ class OperatingMark:
 
 
 @contextmanager
-def _figure(path: Path, size: tuple[float, float] = (7.2, 4.6)) -> Iterator[Figure]:
+def figure_on(path: Path, size: tuple[float, float] = (7.2, 4.6)) -> Iterator[Figure]:
+    """An empty figure in the house style, of so many inches, written to `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, dpi=150, layout="constrained")
@@ -76,7 +77,7 @@ def draw_risk_coverage(
     path: Path, curves: Sequence[Curve], alpha: float, mark: OperatingMark | None, subtitle: str
 ) -> None:
     """Risk-coverage curves with the line at `alpha` and the shipped operating point."""
-    with _figure(path) as figure:
+    with figure_on(path) as figure:
         axes = figure.subplots()
         for curve, colour in zip(curves, _LINE_COLOURS, strict=False):
             axes.plot(100 * curve.coverage, 100 * curve.risk, color=colour, lw=2.0, label=curve.name)
@@ -145,7 +146,7 @@ def draw_augrc_distribution(
 
     samples: name -> float64 [draws]; observed: name -> AUGRC on the data as they are. Both x 1000.
     """
-    with _figure(path, (7.2, 1.5 + 0.85 * len(samples))) as figure:
+    with figure_on(path, (7.2, 1.5 + 0.85 * len(samples))) as figure:
         axes = figure.subplots()
         names = list(samples)
         for row, (name, colour) in enumerate(zip(names, _LINE_COLOURS * len(names), strict=False)):
@@ -203,7 +204,7 @@ def draw_calibration_curve(
     path: Path, lines: Sequence[ReliabilityLine], confidence: FloatArray, subtitle: str
 ) -> None:
     """Stated against observed probability of being right, over a histogram of `confidence` [n]."""
-    with _figure(path, (6.4, 6.0)) as figure:
+    with figure_on(path, (6.4, 6.0)) as figure:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         start = float(np.floor(20 * min(confidence.min(), *(line.stated.min() for line in lines))) / 20)
         axes.plot([start, 1], [start, 1], color=GREY, lw=1.2, ls="--", label="perfectly calibrated")
