@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any, Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +27,8 @@ class Observability:
     def __init__(self, app: ASGIApp, *, instruments: Instruments) -> None:
         self._app = app
         self._duration = instruments.http_duration
+        # Bound once: a lazy logger would be assembled anew for every line.
+        self._log = logger.bind()
         self._children: dict[tuple[str, str, int], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,13 +39,14 @@ class Observability:
         request_id = request_id_of(_header(scope, b"x-request-id"))
         scope["state"]["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        encoded = request_id.encode()
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                message["headers"] = [*message["headers"], (b"x-request-id", encoded)]
             await send(message)
 
         try:
@@ -68,7 +70,7 @@ class Observability:
             child = self._children[key] = self._duration.labels(method, route, str(status))
         child.observe(seconds)
         if status >= 400 or scope["path"] not in _QUIET:
-            logger.info(
+            self._log.info(
                 "request",
                 method=scope["method"],
                 path=scope["path"],
