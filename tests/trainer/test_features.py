@@ -87,6 +87,17 @@ def test_heads_trained_on_kept_features_equal_those_trained_on_fresh_ones(
     assert all(torch.equal(a, b) for (_, a), b in weights)
 
 
+def test_features_are_those_that_serve_whatever_mode_the_model_is_in() -> None:
+    model = build_model(ModelConfig(name="cnn-tiny", width=4), 32, 2).train()
+    statistics = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = embed(model, SELECT, MEAN_STD, FeatureConfig(views=0)).view(0)
+    assert model.training
+    assert all(torch.equal(statistics[name], tensor) for name, tensor in model.state_dict().items())
+    pixels = Normaliser.from_mean_std(MEAN_STD)(SELECT.pixels.permute(0, 3, 1, 2) / 255)
+    with torch.no_grad():
+        torch.testing.assert_close(found, model.eval().backbone(pixels), atol=1e-5, rtol=1e-5)
+
+
 def test_views_differ_and_repeat(model: StageModel) -> None:
     first, again = (embed(model, SELECT, MEAN_STD, CONFIG).views for _ in range(2))
     np.testing.assert_array_equal(first, again)
