@@ -16,7 +16,6 @@ from calibration.bootstrap import bootstrap_difference
 from calibration.bounds import most_errors
 from calibration.decision import StageRule
 from calibration.metrics import augrc
-from calibration.planning import fit_error_curve
 from calibration.probability import fit_platt, fit_temperature
 from calibration.scores import BoolArray, FloatArray, IntArray, ScoreTable
 from trainer.promise import PromiseConfig, ScoreChoice
@@ -40,7 +39,7 @@ class ScoreRow:
     augrc: float
     """Lower is better."""
     planned_coverage: float
-    """Share that a certificate on the calibration split would answer, by the error curve fitted here."""
+    """Share that a certificate on the calibration split would answer, by the errors seen here."""
     better_than_margin: tuple[float, float, float]
     """AUGRC of the margin minus this AUGRC, with its 95 % interval; positive is better."""
     n: int
@@ -151,18 +150,16 @@ def planned_coverage(
 ) -> float:
     """Share that a certificate on `n_calibration` units is expected to answer; a plan, no promise.
 
-    The error rate by rank is a smooth curve fitted here; the share is the largest at which the errors
-    that it expects among the answered are no more than the exact test allows.
+    The largest share at which the errors seen here, scaled to the calibration split, are no more than
+    the exact test allows.
     """
     if n_calibration == 0:
         return 0.0
     n = len(errors)
-    order = np.argsort(-confidence, kind="stable")
-    curve = fit_error_curve(confidence, errors)[order]
-    positions = (np.arange(n_calibration) + 0.5) / n_calibration * n - 0.5
-    expected = np.cumsum(np.interp(positions, np.arange(n), curve))
-    allowed = most_errors(np.arange(1, n_calibration + 1), promise.alpha, promise.delta)
-    passing = np.flatnonzero(expected <= allowed)
+    seen = np.concatenate([[0.0], np.cumsum(errors[np.argsort(-confidence, kind="stable")])]) / n
+    answered = np.arange(1, n_calibration + 1)
+    expected = n_calibration * np.interp(answered / n_calibration, np.arange(n + 1) / n, seen)
+    passing = np.flatnonzero(expected <= most_errors(answered, promise.alpha, promise.delta))
     return float((passing[-1] + 1) / n_calibration) if len(passing) else 0.0
 
 

@@ -149,6 +149,6 @@ def test_every_fault_is_told_before_training(tmp_path: Path, quiet: RunConsole) 
     with pytest.raises(FaultyData) as caught:
         train(_config(f"parquet:{tmp_path / 'bad.parquet'}"), tmp_path / "run", quiet)
     message = str(caught.value)
-    assert "2 of 60 images cannot be read" in message
-    assert "1 of 60 labels cannot be used" in message
+    assert "images that cannot be read: 2 of 60" in message
+    assert "labels that cannot be used: 1 of 60" in message
     assert not (tmp_path / "run" / "metrics.csv").exists()
