@@ -16,7 +16,7 @@ from bundle.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.augment import level
 from trainer.batches import LabelledPixels
-from trainer.config import CheckpointSelection, DataConfig, read_as
+from trainer.config import CheckpointSelection, DataConfig, SplitConfig, read_as
 from trainer.contrast import REFERENCE, MethodSummary, Ranked, SeedFigures, against_full, judge
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.source import open_source
@@ -60,6 +60,7 @@ class CompareConfig(BaseModel):
     balance: float = Field(default=0.5, ge=0.0, le=1.0)
     bf16: bool = False
     checkpoint_selection: CheckpointSelection = "augrc"
+    splits: SplitConfig = SplitConfig()
     promise: PromiseConfig = PromiseConfig()
     seed: int = Field(default=0, ge=0)
     """Of the splits; the runs take this seed and the following ones."""
@@ -102,6 +103,7 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
         data.source.groups,
         target=config.promise.target,
         seed=config.seed,
+        sizes=config.splits.sizes(),
         ids=data.pixels.content,
     )
     task = _task(config, family, spec, data, splits, out)

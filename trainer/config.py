@@ -13,6 +13,7 @@ from trainer.promise import PromiseConfig
 from trainer.recipe import Recipe
 from trainer.run_folder import RunError
 from trainer.scenes import SceneOptions
+from trainer.splits import SplitSizes
 
 CheckpointSelection = Literal["augrc", "loss", "mcc"]
 Config = TypeVar("Config", bound=BaseModel)
@@ -62,6 +63,12 @@ class SplitConfig(BaseModel):
         if None in given and any(size is not None for size in given):
             raise ValueError("name the sizes of val_select, val_calib and val_test, or none of them")
         return self
+
+    def sizes(self) -> SplitSizes | None:
+        """None where the certificate's needs decide."""
+        if self.val_select is None or self.val_calib is None or self.val_test is None:
+            return None
+        return SplitSizes(self.val_select, self.val_calib, self.val_test)
 
 
 class TrainConfig(BaseModel):

@@ -18,7 +18,7 @@ from trainer.proof import RunResult, prove_and_pack
 from trainer.recipe import Recipe, default_recipe, input_size
 from trainer.run_folder import RunFolder, write_json, write_yaml
 from trainer.run_record import RunRecord, StageRecord, library_versions
-from trainer.splits import Splits, SplitSizes, make_splits
+from trainer.splits import Splits, make_splits
 from trainer.stages import TrainingData, preprocessing, train_stages
 from trainer.symmetry import check_mirroring
 
@@ -111,16 +111,12 @@ def _decode(
 
 
 def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: RunConsole) -> Splits:
-    asked = config.splits
-    sizes = None
-    if asked.val_select is not None and asked.val_calib is not None and asked.val_test is not None:
-        sizes = SplitSizes(asked.val_select, asked.val_calib, asked.val_test)
     splits = make_splits(
         data.source.labels,
         data.source.groups,
         target=config.promise.target,
         seed=config.seed,
-        sizes=sizes,
+        sizes=config.splits.sizes(),
         ids=data.pixels.content,
     )
     write_json(run.splits, splits.to_dict())

@@ -58,6 +58,9 @@ def result(weights: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
             "epochs": 3,
             "batch_size": 16,
             "train_images": 60,
+            "splits.val_select": 40,
+            "splits.val_calib": 60,
+            "splits.val_test": 50,
             "rank": 4,
             "views": 1,
             "promise.alpha": 0.2,
@@ -70,6 +73,7 @@ def result(weights: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
 def test_every_method_is_trained_with_every_seed(result: ComparisonResult) -> None:
     by_method = {summary.method: summary for summary in result.summaries}
     assert list(by_method) == ["full", "lora", "dora", "head"]
+    assert "60 training images, 50 test images, 2 seeds" in result.files[2].read_text()
     for summary in result.summaries:
         assert [run.seed for run in summary.runs] == [0, 1]
         assert all(0.0 <= run.certified_coverage <= 1.0 for run in summary.runs)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def _open_folder(path: Path, name: str) -> WeightFolder:
     return WeightFolder(path, name, _read_json(config))
 
 
+@lru_cache(maxsize=16)
 def _fetch(name: str, revision: str | None) -> Path:
+    """Folder in the hub's cache; asked for once a process, since every run of a comparison needs it."""
     from huggingface_hub import snapshot_download
 
     try:
