@@ -21,7 +21,8 @@ from service.monitor import Monitor
 from service.observability import Observability
 from service.predictor import Predictor
 from service.problems import Problem, RequestError, problem_of_status
-from service.routes import feedback, page, predict, status
+from service.routes import feedback, inference_protocol, page, predict, status
+from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
 from service.state import LifespanState, Phase, Service, request_id, service_of
 
@@ -54,7 +55,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (predict, feedback, status, page):
+    for routes in (predict, feedback, inference_protocol, status, page):
         app.include_router(routes.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -67,6 +68,7 @@ def create_app(
             "/predict": settings.max_image_bytes * 4 // 3 + _FORM_OVERHEAD,
             "/predict/batch": settings.max_batch_bytes,
         },
+        by_prefix={f"{PROTOCOL_PATH}/models/": settings.max_batch_bytes},
         otherwise=_SMALL_BODY,
         timeout=settings.body_timeout,
     )
@@ -145,4 +147,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 def _answer(request: Request, problem: Problem) -> Response:
     service_of(request).instruments.refusals.labels(problem.kind).inc()
+    if request.url.path.startswith(PROTOCOL_PATH):
+        # The protocol's clients look for the reason under this name.
+        return problem.to_response(request_id(request), error=problem.detail)
     return problem.to_response(request_id(request))

@@ -108,26 +108,26 @@ _ABSTAINED: dict[str, Any] = {
 }
 
 
-def _body(*contents: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+def body(*contents: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return {"required": True, "content": dict(contents)}
 
 
-def _answer(description: str, schema: dict[str, Any], **examples: Any) -> dict[str, Any]:
+def answer(description: str, schema: dict[str, Any], **examples: Any) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schema}
     if examples:
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
     return {"description": description, "content": {_JSON: content}}
 
 
-def _problems(**by_status: str) -> dict[str, Any]:
-    """`_problems(_413="why")`"""
+def problems(**by_status: str) -> dict[str, Any]:
+    """`problems(_413="why")`"""
     return {
         status.removeprefix("_"): {"description": why, "content": {_PROBLEM: {"schema": _PROBLEM_SCHEMA}}}
         for status, why in by_status.items()
     }
 
 
-_READING = _problems(
+READING = problems(
     _400="Not an image, a truncated or an empty one, a broken form or broken JSON.",
     _408="The body did not arrive in time.",
     _413="Too many bytes or images.",
@@ -137,7 +137,7 @@ _READING = _problems(
     _504="The deadline passed before the image was decided.",
 )
 
-_HEADERS: list[dict[str, Any]] = [
+HEADERS: list[dict[str, Any]] = [
     {
         "name": "X-Request-Id",
         "in": "header",
@@ -160,8 +160,8 @@ _HEADERS: list[dict[str, Any]] = [
 _BINARY = {"type": "string", "format": "binary"}
 
 PREDICT: Final[dict[str, Any]] = {
-    "parameters": _HEADERS,
-    "requestBody": _body(
+    "parameters": HEADERS,
+    "requestBody": body(
         ("image/jpeg", {"schema": _BINARY}),
         ("image/png", {"schema": _BINARY}),
         ("image/webp", {"schema": _BINARY}),
@@ -181,14 +181,14 @@ PREDICT: Final[dict[str, Any]] = {
         ),
     ),
     "responses": {
-        "200": _answer("The decision.", _PREDICTION, answered=_ANSWERED, abstained=_ABSTAINED),
-        **_READING,
+        "200": answer("The decision.", _PREDICTION, answered=_ANSWERED, abstained=_ABSTAINED),
+        **READING,
     },
 }
 
 PREDICT_BATCH: Final[dict[str, Any]] = {
-    "parameters": _HEADERS,
-    "requestBody": _body(
+    "parameters": HEADERS,
+    "requestBody": body(
         (
             "multipart/form-data",
             {
@@ -217,7 +217,7 @@ PREDICT_BATCH: Final[dict[str, Any]] = {
         ),
     ),
     "responses": {
-        "200": _answer(
+        "200": answer(
             "One result an image, in the order sent: a decision, or the problem with this image.",
             {
                 "type": "object",
@@ -243,12 +243,12 @@ PREDICT_BATCH: Final[dict[str, Any]] = {
                 },
             },
         ),
-        **_READING,
+        **READING,
     },
 }
 
 FEEDBACK: Final[dict[str, Any]] = {
-    "requestBody": _body(
+    "requestBody": body(
         (
             _JSON,
             {
@@ -262,7 +262,7 @@ FEEDBACK: Final[dict[str, Any]] = {
         )
     ),
     "responses": {
-        "202": _answer(
+        "202": answer(
             "Kept. A label may come before its prediction, twice, or corrected; the latest holds.",
             {
                 "type": "object",
@@ -271,7 +271,7 @@ FEEDBACK: Final[dict[str, Any]] = {
             },
             accepted={"request_id": "5f0c3a", "status": "accepted"},
         ),
-        **_problems(
+        **problems(
             _400="The body is not JSON.",
             _408="The body did not arrive in time.",
             _413="The body is too large.",
@@ -304,7 +304,7 @@ _SERIES: dict[str, Any] = {
 
 ROLLING: Final[dict[str, Any]] = {
     "responses": {
-        "200": _answer(
+        "200": answer(
             "`all`: every labelled prediction, forced to an answer; `answered`: the answered ones alone.",
             {
                 "type": "object",
@@ -321,18 +321,18 @@ ROLLING: Final[dict[str, Any]] = {
                 },
             },
         ),
-        **_problems(_503="The store of the windows does not answer."),
+        **problems(_503="The store of the windows does not answer."),
     }
 }
 
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
-LIVEZ: Final[dict[str, Any]] = {"responses": {"200": _answer("Alive.", _STATUS)}}
+LIVEZ: Final[dict[str, Any]] = {"responses": {"200": answer("Alive.", _STATUS)}}
 READYZ: Final[dict[str, Any]] = {
-    "responses": {"200": _answer("Ready.", _STATUS), **_problems(_503="Stopping.")}
+    "responses": {"200": answer("Ready.", _STATUS), **problems(_503="Stopping.")}
 }
 HEALTH: Final[dict[str, Any]] = {
-    "responses": {"200": _answer("`ok`, `degraded` (no store) or `draining`, and the details.", _STATUS)}
+    "responses": {"200": answer("`ok`, `degraded` (no store) or `draining`, and the details.", _STATUS)}
 }
 METRICS: Final[dict[str, Any]] = {
     "responses": {

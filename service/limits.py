@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,10 +20,20 @@ _CLOSE = {"Connection": "close"}
 class BodyLimits:
     """Raises RequestError, 413 or 408, out of `receive`."""
 
-    def __init__(self, app: ASGIApp, *, by_path: Mapping[str, int], otherwise: int, timeout: float) -> None:
-        """`by_path`: path -> bytes; `timeout`: seconds from the head to the last byte of the body."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        by_path: Mapping[str, int],
+        otherwise: int,
+        timeout: float,
+        by_prefix: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """`by_path`: path -> bytes; `by_prefix`: the same for all paths that begin so; `timeout`:
+        seconds from the head to the last byte of the body."""
         self._app = app
         self._by_path = by_path
+        self._by_prefix = by_prefix
         self._otherwise = otherwise
         self._timeout = timeout
 
@@ -30,7 +41,7 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._by_path.get(scope["path"], self._otherwise)
+        limit = self._limit(scope["path"])
         declared = _declared_length(scope)
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._timeout
@@ -56,6 +67,12 @@ class BodyLimits:
             return message
 
         await self._app(scope, limited, send)
+
+    def _limit(self, path: str) -> int:
+        if path in self._by_path:
+            return self._by_path[path]
+        under = (limit for prefix, limit in self._by_prefix.items() if path.startswith(prefix))
+        return next(under, self._otherwise)
 
     def _too_slow(self, received: int) -> RequestError:
         return refused(

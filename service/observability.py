@@ -15,7 +15,7 @@ from service.identity import request_id_of
 from service.problems import INTERNAL
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 """Asked every few seconds by machines; logged only where they fail."""
 
 logger = structlog.get_logger("demur.http")

@@ -52,9 +52,10 @@ class Problem:
             document["request_id"] = request_id
         return document
 
-    def to_response(self, request_id: str | None = None) -> Response:
+    def to_response(self, request_id: str | None = None, **members: str) -> Response:
+        """`members`: further ones of the document."""
         return Response(
-            orjson.dumps(self.to_dict(request_id)),
+            orjson.dumps({**self.to_dict(request_id), **members}),
             status_code=self.status,
             media_type=MEDIA_TYPE,
             headers=self.headers,

@@ -35,7 +35,7 @@ def image_reader(headers: Mapping[str, str], body: bytes) -> ImageReader:
     if kind == _FORM:
         return lambda: _only_file(_parts(body, options))
     if kind == _JSON:
-        return lambda: _base64(_json_field(body, "image"), "image")
+        return lambda: decode_base64(_json_field(body, "image"), "image")
     raise _unsupported(kind, (*IMAGE_TYPES, _FORM, _JSON))
 
 
@@ -58,10 +58,11 @@ def read_json(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     kind, _ = _content_type(headers)
     if kind != _JSON:
         raise _unsupported(kind, (_JSON,))
-    return _json_object(body)
+    return json_object(body)
 
 
-def _content_type(headers: Mapping[str, str]) -> tuple[str, dict[bytes, bytes]]:
+def refuse_encoded(headers: Mapping[str, str]) -> None:
+    """Raise RequestError (415) for a body that is compressed."""
     encoding = headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise refused(
@@ -71,6 +72,10 @@ def _content_type(headers: Mapping[str, str]) -> tuple[str, dict[bytes, bytes]]:
             field="Content-Encoding",
             value=encoding,
         )
+
+
+def _content_type(headers: Mapping[str, str]) -> tuple[str, dict[bytes, bytes]]:
+    refuse_encoded(headers)
     kind, options = parse_options_header(headers.get("content-type", ""))
     return kind.decode("latin-1").lower(), options
 
@@ -93,7 +98,8 @@ def _identity(part: bytes) -> bytes:
 # JSON ---------------------------------------------------------------------------------------------
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """The object that a body is. Raises RequestError (400, 422)."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -104,7 +110,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 def _json_field(body: bytes, name: str) -> Any:
-    content = _json_object(body)
+    content = json_object(body)
     if name not in content:
         raise refused("missing-field", 422, f"the body has no field {name!r}", field=name)
     return content[name]
@@ -115,12 +121,13 @@ def _json_batch(body: bytes, limit: int) -> list[ImageReader]:
     if not isinstance(images, list):
         raise refused("invalid-field", 422, "images must be a list of base64 strings", field="images")
     readers: list[ImageReader] = [
-        partial(_base64, image, f"images[{index}]") for index, image in enumerate(images)
+        partial(decode_base64, image, f"images[{index}]") for index, image in enumerate(images)
     ]
     return _within(limit, readers)
 
 
-def _base64(text: Any, name: str) -> bytes:
+def decode_base64(text: Any, name: str) -> bytes:
+    """The bytes of a base64 string; `name` says which field it was. Raises RequestError (422)."""
     if not isinstance(text, str):
         raise refused("invalid-field", 422, f"{name} must be a base64 string", field=name)
     try:

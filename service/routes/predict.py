@@ -30,17 +30,17 @@ router = APIRouter(tags=["predict"])
 async def predict(request: Request) -> Response:
     service = service_of(request)
     deployment = service.deployments.champion
-    deadline = _deadline(request, service)
+    deadline = deadline_of(request, service)
     read = image_reader(request.headers, await request.body())
     prediction = await service.predictor.predict(deployment, read, deadline)
-    return json_response(_settle(request, service, deployment, prediction, request_id(request)))
+    return json_response(settle(request, service, deployment, prediction, request_id(request)))
 
 
 @router.post("/predict/batch", summary="Decide several images", openapi_extra=documentation.PREDICT_BATCH)
 async def predict_batch(request: Request) -> Response:
     service = service_of(request)
     deployment = service.deployments.champion
-    deadline = _deadline(request, service)
+    deadline = deadline_of(request, service)
     predictor = service.predictor
     # Of one batch only so many images wait or run at a time, whatever its size.
     abreast = predictor.admission.slots
@@ -59,13 +59,13 @@ async def predict_batch(request: Request) -> Response:
         except RequestError as error:
             service.instruments.refusals.labels(error.problem.kind).inc()
             return {"request_id": own_id, "problem": error.problem.to_dict(own_id)}
-        return _settle(request, service, deployment, prediction, own_id)
+        return settle(request, service, deployment, prediction, own_id)
 
     results = await asyncio.gather(*(one(index, read) for index, read in enumerate(readers)))
     return json_response({"request_id": request_id(request), "results": results})
 
 
-def _settle(
+def settle(
     request: Request, service: Service, deployment: Deployment, prediction: Prediction, own_id: str
 ) -> dict[str, Any]:
     """Count and record a decided image; the body of its answer."""
@@ -86,7 +86,7 @@ def _settle(
     return prediction_body(prediction, deployment, own_id, audit=audit)
 
 
-def _deadline(request: Request, service: Service) -> float:
+def deadline_of(request: Request, service: Service) -> float:
     """When the answer is due, as of `time.perf_counter`. Raises RequestError (422)."""
     longest = service.settings.deadline
     header = request.headers.get("x-deadline-ms")

@@ -1,0 +1,170 @@
+"""The Open Inference Protocol, version 2, over REST: what KServe, Triton and MLServer clients speak.
+
+A model is a bundle, by its name; its version is the bundle's. A request takes the same way as one to
+/predict: the same queue, decision, windows and metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import protocol_documentation as documentation
+from service.admission import Lane
+from service.deployment import Deployment
+from service.identity import image_id, request_id_of
+from service.predictor import Prediction
+from service.problems import refused
+from service.reading import ImageReader, refuse_encoded
+from service.responses import json_response
+from service.routes.predict import deadline_of, settle
+from service.state import Service, request_id, service_of
+from service.tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
+
+PROTOCOL_PATH: Final = "/v2"
+_MODEL: Final = "/models/{name}"
+_VERSION: Final = "/models/{name}/versions/{version}"
+_READ_AT_ONCE: Final = 256 * 2**10
+"""Bytes of a body that is taken apart on the event loop; a longer one would hold up the others."""
+
+router = APIRouter(prefix=PROTOCOL_PATH, tags=["Open Inference Protocol"])
+
+
+@router.get("", summary="What this server is", openapi_extra=documentation.SERVER)
+async def server_metadata(request: Request) -> Response:
+    return json_response({"name": "demur", "version": version("demur"), "extensions": ["binary_tensor_data"]})
+
+
+@router.get("/health/live", summary="The process is alive", openapi_extra=documentation.LIVE)
+async def live(request: Request) -> Response:
+    return json_response({"live": True})
+
+
+@router.get("/health/ready", summary="Requests are welcome", openapi_extra=documentation.READY)
+async def ready(request: Request) -> Response:
+    _refuse_draining(request)
+    return json_response({"ready": True})
+
+
+@router.get(_MODEL, summary="A model's inputs and outputs", openapi_extra=documentation.MODEL)
+@router.get(_VERSION, summary="The same of one version", openapi_extra=documentation.MODEL_VERSION)
+async def model_metadata(request: Request) -> Response:
+    return _metadata(_model(request))
+
+
+@router.get(f"{_MODEL}/ready", summary="The model answers", openapi_extra=documentation.MODEL_READY)
+@router.get(f"{_VERSION}/ready", summary="This version answers", openapi_extra=documentation.VERSION_READY)
+async def model_ready(request: Request) -> Response:
+    deployment = _model(request)
+    _refuse_draining(request)
+    return json_response({"name": deployment.name, "ready": True})
+
+
+@router.post(f"{_MODEL}/infer", summary="Decide images", openapi_extra=documentation.INFER)
+@router.post(f"{_VERSION}/infer", summary="Decide images", openapi_extra=documentation.VERSION_INFER)
+async def infer(request: Request) -> Response:
+    return await _infer(request, _model(request))
+
+
+def _model(request: Request) -> Deployment:
+    """The bundle that the path names. Raises RequestError (404)."""
+    deployment = service_of(request).deployments.champion
+    names = {"name": deployment.name, "version": deployment.version}
+    for field, given in request.path_params.items():
+        if given != names[field]:
+            raise refused(
+                "no-such-model", 404, f"there is no model of this {field}", field=field, value=given[:128]
+            )
+    return deployment
+
+
+def _refuse_draining(request: Request) -> None:
+    if service_of(request).phase.draining:
+        raise refused("draining", 503, "the service is stopping", headers={"Retry-After": "1"})
+
+
+def _metadata(deployment: Deployment) -> Response:
+    classes = len(deployment.classes)
+    outputs = [
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": [-1, classes] if tensor.wide else [-1],
+        }
+        for tensor in outputs_for(classes)
+    ]
+    return json_response(
+        {
+            "name": deployment.name,
+            "versions": [deployment.version],
+            "platform": deployment.engine,
+            "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
+            "outputs": outputs,
+        }
+    )
+
+
+async def _infer(request: Request, deployment: Deployment) -> Response:
+    service = service_of(request)
+    deadline = deadline_of(request, service)
+    refuse_encoded(request.headers)
+    body = await request.body()
+    read = partial(
+        infer_request,
+        body,
+        request.headers.get(JSON_LENGTH),
+        outputs_for(len(deployment.classes)),
+        service.settings.max_batch_images,
+    )
+    asked = read() if len(body) <= _READ_AT_ONCE else await service.predictor.read(read, deadline)
+    own_id = request_id(request) if asked.id is None else request_id_of(asked.id)
+    predictions = await _decide_all(service, deployment, asked.readers, deadline)
+    single = len(predictions) == 1
+    answers = [
+        settle(request, service, deployment, prediction, own_id if single else image_id(own_id, index))
+        for index, prediction in enumerate(predictions)
+    ]
+    head: dict[str, Any] = {
+        "model_name": deployment.name,
+        "model_version": deployment.version,
+        "id": own_id if asked.id is None else asked.id,
+        "parameters": {"promise": deployment.promise},
+    }
+    content, json_length = infer_response(head, asked.outputs, answers)
+    if json_length is None:
+        return Response(content, media_type="application/json")
+    return Response(content, media_type="application/octet-stream", headers={JSON_LENGTH: str(json_length)})
+
+
+async def _decide_all(
+    service: Service, deployment: Deployment, readers: tuple[ImageReader, ...], deadline: float
+) -> list[Prediction]:
+    """All images of a request, or the problem of the first one that has one: the protocol knows no
+    answer for some of them."""
+    predictor = service.predictor
+    if len(readers) == 1:
+        return [await predictor.predict(deployment, readers[0], deadline)]
+    abreast = predictor.admission.slots
+    predictor.admission.refuse_if_full(abreast)
+    places = asyncio.Semaphore(abreast)
+
+    async def one(index: int, read: ImageReader) -> Prediction:
+        async with places:
+            return await predictor.predict(
+                deployment, read, deadline, Lane.BATCH, field=f"inputs[0].data[{index}]", bounded=False
+            )
+
+    jobs = [asyncio.create_task(one(index, read)) for index, read in enumerate(readers)]
+    try:
+        return list(await asyncio.gather(*jobs))
+    except BaseException:
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        raise
