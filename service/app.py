@@ -21,6 +21,7 @@ from service.monitor import Monitor
 from service.observability import Observability
 from service.predictor import Predictor
 from service.problems import Problem, RequestError, problem_of_status
+from service.quotas import Quotas
 from service.routes import feedback, inference_protocol, page, predict, status
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
@@ -89,7 +90,7 @@ def _lifespan(
         predictor = Predictor(settings.cores_a_worker(), settings.queue_limit, instruments)
         monitor = Monitor(settings, deployment.name, instruments)
         monitor.start()
-        service = Service(settings, deployments, predictor, monitor, instruments, phase)
+        service = Service(settings, deployments, predictor, monitor, instruments, phase, _quotas(settings))
         _announce(deployment, predictor, monitor)
         gauges = asyncio.create_task(_show_load(service))
         try:
@@ -102,6 +103,12 @@ def _lifespan(
             logger.info("service_stopped")
 
     return lifespan
+
+
+def _quotas(settings: Settings) -> Quotas | None:
+    if settings.quota_rate is None:
+        return None
+    return Quotas(settings.quota_rate, settings.quota_burst, settings.quota_clients)
 
 
 async def _show_load(service: Service) -> None:

@@ -133,11 +133,19 @@ READING = problems(
     _413="Too many bytes or images.",
     _415="A media type or an image format that is not read here.",
     _422="Too many pixels, or a field that is missing or makes no sense.",
+    _429="This client's quota is used up; Retry-After says when to come back.",
     _503="Too many images are waiting; Retry-After says when to come back.",
     _504="The deadline passed before the image was decided.",
 )
 
+_API_KEY: dict[str, Any] = {
+    "name": "X-Api-Key",
+    "in": "header",
+    "description": "Whose quota this counts against; without it, that of the address.",
+    "schema": {"type": "string"},
+}
 HEADERS: list[dict[str, Any]] = [
+    _API_KEY,
     {
         "name": "X-Request-Id",
         "in": "header",
@@ -248,6 +256,7 @@ PREDICT_BATCH: Final[dict[str, Any]] = {
 }
 
 FEEDBACK: Final[dict[str, Any]] = {
+    "parameters": [_API_KEY],
     "requestBody": body(
         (
             _JSON,
@@ -277,6 +286,7 @@ FEEDBACK: Final[dict[str, Any]] = {
             _413="The body is too large.",
             _415="The body is not declared as JSON.",
             _422="A malformed id, or a label that is no class.",
+            _429="This client's quota is used up; Retry-After says when to come back.",
             _503="Labels cannot be kept now.",
         ),
     },

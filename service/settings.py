@@ -76,6 +76,13 @@ class Settings(BaseModel):
     deadline: Seconds = 30.0
     """Seconds for a request without an X-Deadline-Ms header."""
 
+    quota_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Images and labels a second that one client may send, a worker; None: any number."""
+    quota_burst: Count = 20
+    """What a client may send at once after a rest."""
+    quota_clients: Count = 10_000
+    """Clients told apart; with more at a time, the latest ones share one quota."""
+
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the predictions flagged for a person to label, drawn at random."""
     drain: Annotated[float, Field(ge=0)] = 0.5

@@ -12,6 +12,7 @@ from monitoring.instruments import Instruments
 from service.deployment import Deployments
 from service.monitor import Monitor
 from service.predictor import Predictor
+from service.quotas import Quotas, client_of
 from service.settings import Settings
 
 
@@ -33,7 +34,18 @@ class Service:
     monitor: Monitor
     instruments: Instruments
     phase: Phase
+    quotas: Quotas | None
     started_at: float = field(default_factory=time.time)
+
+    def admit(self, request: Request) -> None:
+        """Count one image or label against the client's quota. Raises RequestError (429)."""
+        if self.quotas is not None:
+            self.quotas.admit(client_of(request))
+
+    def charge(self, request: Request, images: int) -> None:
+        """Count further images of a request that has been admitted."""
+        if self.quotas is not None and images:
+            self.quotas.charge(client_of(request), images)
 
     def show_load(self) -> None:
         """Bring the gauges of this worker's load up to date."""

@@ -39,6 +39,7 @@ async def feedback(request: Request) -> Response:
             value=label if isinstance(label, str | int | float | bool) else None,
             limit=[0, classes - 1],
         )
+    service.admit(request)
     service.monitor.record_feedback(FeedbackEvent(own_id, label, time.time()))
     return json_response({"request_id": own_id, "status": "accepted"}, 202)
 

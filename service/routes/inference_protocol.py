@@ -115,6 +115,7 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
     deadline = deadline_of(request, service)
     refuse_encoded(request.headers)
     body = await request.body()
+    service.admit(request)
     read = partial(
         infer_request,
         body,
@@ -123,6 +124,7 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
         service.settings.max_batch_images,
     )
     asked = read() if len(body) <= _READ_AT_ONCE else await service.predictor.read(read, deadline)
+    service.charge(request, len(asked.readers) - 1)
     own_id = request_id(request) if asked.id is None else request_id_of(asked.id)
     predictions = await _decide_all(service, deployment, asked.readers, deadline)
     single = len(predictions) == 1

@@ -32,6 +32,7 @@ async def predict(request: Request) -> Response:
     deployment = service.deployments.champion
     deadline = deadline_of(request, service)
     read = image_reader(request.headers, await request.body())
+    service.admit(request)
     prediction = await service.predictor.predict(deployment, read, deadline)
     return json_response(settle(request, service, deployment, prediction, request_id(request)))
 
@@ -46,7 +47,9 @@ async def predict_batch(request: Request) -> Response:
     abreast = predictor.admission.slots
     predictor.admission.refuse_if_full(abreast)
     read_all = batch_reader(request.headers, await request.body(), service.settings.max_batch_images)
+    service.admit(request)
     readers = await predictor.read(read_all, deadline)
+    service.charge(request, len(readers) - 1)
     places = asyncio.Semaphore(abreast)
 
     async def one(index: int, read: ImageReader) -> dict[str, Any]:
