@@ -1,0 +1,206 @@
+"""The page in a real browser against a real service: by pointer, by keyboard, on a phone's width."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes.service_process import ServiceProcess
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+
+Images = Callable[..., bytes]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+)
+BLUE, RED = 0, 1
+BY_A, BY_B, UNSURE = 0.9, 0.4, 0.05
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with ServiceProcess(tiny_bundle, tmp_path_factory.mktemp("service")) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """The page, opened, with what it asked for and complained about."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        # Listened to from the start: the browser is told only a moment after one begins to listen.
+        page.on("filechooser", lambda chooser: None)
+        page.goto(url)
+        expect(page.locator("#status")).to_have_text("serving")
+
+    @property
+    def result(self) -> str:
+        return self.page.locator("#result").inner_text()
+
+
+@pytest.fixture
+def visit(browser: Browser, service: ServiceProcess) -> Iterator[Callable[..., Visit]]:
+    """`visit(width, height)` opens the page; afterwards nothing was asked of anyone but the service."""
+    contexts, visits = [], []
+
+    def open_page(width: int = 1200, height: int = 900) -> Visit:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        visits.append(Visit(contexts[-1].new_page(), service.url))
+        return visits[-1]
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    for one in visits:
+        elsewhere = [
+            url
+            for url in one.requests
+            if not url.startswith((service.url + "/", "blob:" + service.url, "data:"))
+        ]
+        assert elsewhere == []
+        assert one.complaints == []
+
+
+def jpeg(image: bytes, name: str = "street.jpg") -> FilePayload:
+    return {"name": name, "mimeType": "image/jpeg", "buffer": image}
+
+
+def drop(page: Page, image: bytes) -> None:
+    """Let go of a file over the page, as a pointer would."""
+    carried = page.evaluate_handle(
+        """encoded => {
+            const bytes = Uint8Array.from(atob(encoded), c => c.charCodeAt(0));
+            const carried = new DataTransfer();
+            carried.items.add(new File([bytes], "dropped.jpg", {type: "image/jpeg"}));
+            return carried;
+        }""",
+        b64encode(image).decode(),
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": carried})
+
+
+def test_a_dropped_image_is_decided_and_explained(
+    visit: Callable[..., Visit], make_colour_image: Images
+) -> None:
+    here = visit()
+    expect(here.page.locator("#promise-text")).to_contain_text(
+        "With 95 % confidence, at most 1 % of the answered"
+    )
+    drop(here.page, make_colour_image(RED, BY_A))
+    word = here.page.locator("#result .word")
+    expect(word).to_have_text("red")
+    expect(word).to_have_class("word answer")
+    assert "Stage A, the fast one, was sure enough to answer." in here.result
+    assert "At most 1 % of the answered images are answered wrongly, with 95 % confidence." in here.result
+    shown = re.search(r"probability of “red”\s+([\d.]+) %", here.result)
+    assert shown is not None
+    assert float(shown[1]) > 50
+    here.page.locator("summary").click()
+    for fact in ("prediction set\nred", "stage\nA", "confidence\n", "bundle\ntiny ", "request id\n"):
+        assert fact in here.result
+
+
+def test_each_outcome_has_its_own_words_and_stays_among_the_recent_ones(
+    visit: Callable[..., Visit], make_colour_image: Images
+) -> None:
+    here = visit()
+    files = [
+        jpeg(make_colour_image(BLUE, BY_A)),
+        jpeg(make_colour_image(BLUE, BY_B)),
+        jpeg(make_colour_image(BLUE, UNSURE)),
+        jpeg(b"no image at all"),
+    ]
+    here.page.locator("#file").set_input_files(files)
+    recent = here.page.locator("#recent button")
+    expect(recent).to_have_count(4)
+    newest_first = [text.split("\n")[:2] for text in recent.all_inner_texts()]
+    assert newest_first[1:] == [
+        ["for a person", "too close to call"],
+        ["blue", "by stage B"],
+        ["blue", "by stage A"],
+    ]
+    expect(here.page.locator("#result .word")).to_have_text("refused")
+    assert "not an image" in here.result
+    recent.nth(1).click()
+    assert "Too close to call: it may be blue or red. A person should look." in here.result
+    recent.nth(2).click()
+    assert "stage B, the strong one, was sure enough to answer." in here.result
+    # What the browser says of a refused upload is its own remark.
+    here.complaints = [text for text in here.complaints if "status of 4" not in text]
+
+
+def test_everything_can_be_done_by_keyboard_and_labels_move_the_figures(
+    visit: Callable[..., Visit], make_colour_image: Images
+) -> None:
+    here = visit()
+    here.page.keyboard.press("Tab")
+    expect(here.page.locator("#file")).to_be_focused()
+    with here.page.expect_file_chooser() as chosen:
+        here.page.keyboard.press("Enter")
+    chosen.value.set_files([jpeg(make_colour_image(BLUE, BY_B))])
+    expect(here.page.locator("#result .word")).to_have_text("blue")
+    labels = here.page.locator("#result .row button")
+    here.page.locator("#file").focus()
+    here.page.keyboard.press("Tab")
+    expect(labels.nth(BLUE)).to_be_focused()
+    here.page.keyboard.press("Enter")
+    expect(labels.nth(BLUE)).to_have_attribute("aria-pressed", "true")
+    expect(labels.nth(BLUE)).to_be_focused()
+    accuracy = here.page.locator("#rolling tr", has_text="ACC, last 10").locator("td")
+    expect(accuracy.nth(0)).to_contain_text("100 %", timeout=10_000)
+    for _ in range(3):
+        here.page.keyboard.press("Tab")
+    expect(here.page.locator("#recent button").first).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [320, 375, 768])
+def test_it_fits_a_narrow_screen(visit: Callable[..., Visit], make_colour_image: Images, width: int) -> None:
+    here = visit(width, 700)
+    here.page.locator("#file").set_input_files(
+        [jpeg(make_colour_image(RED, strength)) for strength in (BY_A, UNSURE)]
+    )
+    expect(here.page.locator("#recent button")).to_have_count(2)
+    here.page.locator("summary").click()
+    assert here.page.evaluate("document.documentElement.scrollWidth") <= width
+    for button in here.page.locator("button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 40
+        assert box["x"] + box["width"] <= width
+
+
+def test_it_says_so_when_the_service_is_gone(
+    browser: Browser, tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    with ServiceProcess(tiny_bundle, tmp_path / "service", redis_url="off") as service:
+        page = browser.new_page()
+        page.goto(service.url)
+        expect(page.locator("#status")).to_have_text("serving, without its store")
+    expect(page.locator("#status")).to_have_text("not reached", timeout=10_000)
+    page.locator("#file").set_input_files([jpeg(make_colour_image(RED, BY_A))])
+    expect(page.locator("#result")).to_contain_text("The service did not answer.")
+    page.close()
