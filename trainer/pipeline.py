@@ -12,7 +12,7 @@ from trainer.data.faults import PreparedData, prepare
 from trainer.data.images import ImageSource
 from trainer.data.pixels import typical_size
 from trainer.data.source import open_source
-from trainer.models.registry import SMALLEST_IMAGE
+from trainer.models.registry import SMALLEST_IMAGE, require_weights
 from trainer.progress import RunConsole
 from trainer.proof import RunResult, prove_and_pack
 from trainer.recipe import Recipe, default_recipe, input_size
@@ -30,6 +30,9 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     """The whole run. Running it again in the same folder goes on where it was interrupted."""
     run = RunFolder(out)
     out.mkdir(parents=True, exist_ok=True)
+    if config.recipe is not None:
+        for stage in (config.recipe.stage_a, config.recipe.stage_b):
+            require_weights(stage.model)
 
     console.heading("Data")
     source = _open(config, console)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from fakes.tiny_vit import save_tiny_transformer
+from rich.console import Console
 
 from trainer.adaptation import settle
 from trainer.adapters import ADAPTER_FILES
@@ -14,6 +15,9 @@ from trainer.batches import LabelledPixels
 from trainer.config import ConfigError, load_config
 from trainer.loop import LoopConfig, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model, n_parameters
+from trainer.models.pretrained import BackboneError
+from trainer.pipeline import train as run_training
+from trainer.progress import RunConsole
 from trainer.selection import EpochMetrics
 
 MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -115,3 +119,21 @@ recipe:
     file.write_text(file.read_text().replace(f'"folder:{weights}"', "random"))
     with pytest.raises(ConfigError, match="adapt is 'lora' with random weights"):
         load_config(file, {})
+
+
+def test_missing_weights_are_told_before_any_image_is_read(weights: Path, tmp_path: Path) -> None:
+    for where, name, fault in (
+        (tmp_path, "dinov3", r"holds no config\.json"),
+        (weights, "vit", "not a vit; use name: dinov3"),
+    ):
+        stage_b = {
+            "image_size": 32,
+            "model": {"name": name, "transformer": {"weights": f"folder:{where}"}},
+            "loop": {},
+        }
+        stage_a = {"image_size": 32, "model": {"name": "cnn-tiny"}, "loop": {}}
+        config = load_config(
+            None, {"data.source": "folder:nowhere", "recipe": {"stage_a": stage_a, "stage_b": stage_b}}
+        )
+        with pytest.raises(BackboneError, match=fault):
+            run_training(config, tmp_path / "run", RunConsole(Console(quiet=True)))

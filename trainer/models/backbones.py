@@ -185,7 +185,7 @@ def build_transformer(name: str, config: TransformerConfig, image_size: int) -> 
     family = FAMILIES[name]
     if config.is_pretrained:
         folder = open_weights(config.weights)
-        _check_family(name, family, folder)
+        check_family(name, folder)
         net = load_network(_transformers(family.model_class), folder, family.options)
         own, weights = folder.mean_std() or family.normalisation, folder.name
     else:
@@ -254,8 +254,9 @@ def _transformers(class_name: str) -> Any:
     return getattr(transformers, class_name)
 
 
-def _check_family(name: str, family: Family, folder: WeightFolder) -> None:
-    if folder.model_type not in family.model_types:
+def check_family(name: str, folder: WeightFolder) -> None:
+    """`BackboneError` where the weights are of another family than `name`, saying which."""
+    if folder.model_type not in FAMILIES[name].model_types:
         fitting = [other for other, kind in FAMILIES.items() if folder.model_type in kind.model_types]
         way_out = f"use name: {fitting[0]}" if fitting else f"known: {', '.join(FAMILIES)}"
         raise BackboneError(f"{folder.name} is a {folder.model_type!r}, not a {name}; {way_out}")

@@ -116,15 +116,14 @@ def _fetch(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        with _quiet():
-            return Path(
-                snapshot_download(
-                    name,
-                    revision=revision,
-                    allow_patterns=list(FETCHED),
-                    endpoint=os.environ.get("HF_ENDPOINT") or None,
-                )
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=list(FETCHED),
+                endpoint=os.environ.get("HF_ENDPOINT") or None,
             )
+        )
     except Exception as error:  # the client's HTTP library, and so its errors, differ between versions
         raise HubUnavailable(
             f"the weights {name} could not be fetched from the hub ({type(error).__name__}): check the name, "

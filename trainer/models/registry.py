@@ -9,8 +9,9 @@ from typing import Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainer.models.backbones import FAMILIES, TransformerConfig, build_transformer
+from trainer.models.backbones import FAMILIES, TransformerConfig, build_transformer, check_family
 from trainer.models.convnets import CnnTiny, ResNetSmall
+from trainer.models.pretrained import open_weights
 from trainer.models.stage import Backbone, StageModel
 
 BackboneBuilder = Callable[["ModelConfig", int], Backbone]
@@ -76,6 +77,16 @@ def build_model(config: ModelConfig, image_size: int, n_classes: int, *, seed: i
         torch.manual_seed(seed)
         backbone = _backbone(config, image_size)
         return StageModel(backbone, image_size=image_size, n_classes=n_classes, dropout=config.dropout)
+
+
+def require_weights(config: ModelConfig) -> None:
+    """`BackboneError` where the stage's pretrained weights cannot be had; fetches them from the hub.
+
+    For the start of a run, so that a mistyped folder is told before any image is decoded.
+    """
+    transformer = config.transformer
+    if transformer is not None and transformer.is_pretrained:
+        check_family(config.name, open_weights(transformer.weights))
 
 
 def _backbone(config: ModelConfig, image_size: int) -> Backbone:
