@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes.tiny_bundle import colour_image, write_tiny_bundle
+
+# Before any library starts its threads: two each, in several test processes on a few cores, wait for one
+# another most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,8 @@ class RunConsole:
         self.console.print(f"[bold]{text}[/bold] [dim]({elapsed:.0f} s)[/dim]")
 
     def note(self, text: str) -> None:
-        self.console.print(f"  {text}", highlight=False, markup=False)
+        # A line that the terminal wraps can still be copied whole; one broken here cannot.
+        self.console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A warning that cannot be missed: on its own, in colour, with the word in front."""

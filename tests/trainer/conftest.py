@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from io import StringIO
 from pathlib import Path
@@ -14,9 +13,6 @@ from rich.console import Console
 from trainer.progress import RunConsole
 from trainer.proof import RunResult
 from trainer.wrap import ModelInput, wrap
-
-# Two threads each in several test processes on a few cores wait for one another most of the time.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
