@@ -24,7 +24,7 @@ LookAlike = Callable[[np.random.Generator, Street, float], list[Item]]
 def draw_lookalikes(rng: np.random.Generator, street: Street, hardness: float) -> list[Item]:
     """A few look-alikes, the more the harder the scene."""
     items: list[Item] = []
-    for _ in range(int(rng.poisson(0.45 + 1.3 * hardness))):
+    for _ in range(int(rng.poisson(0.55 + 1.3 * hardness))):
         distance = float(rng.uniform(9.0, 18.0 + 14.0 * hardness))
         items += LOOKALIKES[rng.integers(len(LOOKALIKES))](rng, street, distance)
     return items

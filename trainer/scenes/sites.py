@@ -45,7 +45,7 @@ Recipe = Callable[[np.random.Generator, Plot], list[Item]]
 def draw_plot(rng: np.random.Generator, street: Street, view: View, hardness: float) -> Plot:
     """A place for a site; the harder, the farther, the smaller and the paler. `view` is the last one."""
     near = float(rng.uniform(6.0, 9.5))
-    far = float(rng.uniform(22.0, 34.0))
+    far = float(rng.uniform(20.0, 32.0))
     half = float(rng.uniform(0.9, 1.4))
     right = bool(rng.random() < 0.65)
     on_road = bool(rng.random() < 0.7)
@@ -71,7 +71,7 @@ def _in_frame(view: View, u: float, half: float, distance: float) -> float:
     for further in range(_FURTHER):
         left = view.point(u - half, 0.0, distance + further)[0]
         right = view.point(u + half, 0.0, distance + further)[0]
-        if left > 0.02 * view.size and right < 0.98 * view.size:
+        if left > 0.06 * view.size and right < 0.94 * view.size:
             return distance + further
     return distance
 

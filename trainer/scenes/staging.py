@@ -59,9 +59,9 @@ class World:
 
 def draw_world(options: SceneOptions, index: int) -> World:
     """Lay out a sequence."""
-    # Uniform at difficulty 5/6. At the default three scenes in four are easy (below 0.1), one in twelve
-    # is hard (above 0.5): a small network gets nearly all of the first right and few of the second.
-    exponent = 2.0 ** (7.5 - 9.0 * options.difficulty)
+    # Uniform at difficulty 0.86. At the default six scenes in seven are easy (below 0.1), one in 24 is
+    # hard (above 0.5): a small network gets nearly all of the first right and few of the second.
+    exponent = 2.0 ** (9.5 - 11.0 * options.difficulty)
     hardness = float(generator(options, index, Stream.HARDNESS).random()) ** exponent
     conditions = draw_conditions(generator(options, index, Stream.CONDITIONS), hardness)
     label = int(generator(options, index, Stream.LABEL).random() < options.roadwork_share)
