@@ -220,9 +220,10 @@ def _seeds(
     """Every seed's model; the first seed's is the best of the learning rates that are tried."""
     method = METHODS[name]
     rates: Sequence[float] = method.rates if config.search else method.rates[1:2]
-    tried = [
+    # A generator, so that no more than two models are held at once.
+    tried = (
         _train(name, task, rate, config.seed, f"seed {config.seed}, lr {rate:g}", console) for rate in rates
-    ]
+    )
     rank = RANKINGS[config.checkpoint_selection]
     first = min(tried, key=lambda trained: rank(trained.best))
     yield first, config.seed
