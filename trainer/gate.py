@@ -23,9 +23,6 @@ from trainer.run_folder import RunError, RunFolder, read_json, write_csv, write_
 from trainer.score_table import SplitScores
 
 FOLDS = 5
-TEMPERATURES = (0.25, 10.0)
-"""Where nearly every answer is right the likelihood asks for ever colder logits; probabilities of
-exactly 1 are no use to anybody."""
 _PREFERENCE = ("margin", "softmax", "gate")
 """Between scores that rank equally well: the margin has the finest steps, the gate needs a fit."""
 
@@ -77,7 +74,7 @@ def fit_gate(select: SplitScores, promise: PromiseConfig, n_calibration: int) ->
 def fit_rule(table: ScoreTable, score: str) -> StageRule:
     """Temperature and Platt scaling of one stage; the threshold stays open."""
     raw = table.outputs
-    temperature = float(np.clip(fit_temperature(raw.logits, table.labels), *TEMPERATURES))
+    temperature = fit_temperature(*_with_one_error(raw.logits, table.labels))
     slope, intercept = 1.0, 0.0
     if raw.gate is not None:
         slope, intercept = fit_platt(raw.gate, raw.logits.argmax(axis=-1) == table.labels)
@@ -85,6 +82,18 @@ def fit_rule(table: ScoreTable, score: str) -> StageRule:
             # The gate does not rank correctness at all: leave it as it is rather than turn it round.
             slope, intercept = 1.0, 0.0
     return StageRule(score=score, temperature=temperature, gate_slope=slope, gate_intercept=intercept)
+
+
+def _with_one_error(logits: FloatArray, labels: IntArray) -> tuple[FloatArray, IntArray]:
+    """The rows and an imagined one: the typical image, wrongly labelled.
+
+    Where every answer is right the likelihood would ask for ever colder logits, and probabilities of
+    exactly 1 are no use to anybody.
+    """
+    margins = np.partition(logits, -2, axis=-1)[:, -2:] @ np.array([-1.0, 1.0])
+    typical = logits[np.argsort(margins, kind="stable")[len(logits) // 2]]
+    runner_up = np.argsort(typical, kind="stable")[-2]
+    return np.vstack([logits, typical]), np.append(labels, runner_up)
 
 
 def compare_scores(

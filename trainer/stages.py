@@ -21,6 +21,7 @@ from trainer.progress import RunConsole
 from trainer.recipe import Recipe, StageRecipe
 from trainer.run_folder import RunFolder, write_csv, write_json
 from trainer.run_record import StageRecord
+from trainer.selection import EpochMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,13 @@ def _fit_stage(
             batch = recipe.loop.batch_size
             bar.at(progress.step * batch, progress.steps * batch, f"{title}, epoch {progress.epoch}")
 
+        def tell(metrics: EpochMetrics) -> None:
+            if not console.console.is_terminal:  # where no bar moves, a line an epoch
+                console.note(
+                    f"epoch {metrics.epoch}: loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.4f}, "
+                    f"AUGRC x 1000 {1000 * metrics.augrc:.2f}"
+                )
+
         result = fit(
             model,
             train,
@@ -101,6 +109,7 @@ def _fit_stage(
             recipe.loop,
             teacher=teacher,
             on_step=show,
+            on_epoch=tell,
             out=run.stage(name.lower()),
         )
         bar.finish(f"{title}, {len(result.history)} epochs")

@@ -83,8 +83,9 @@ def test_temperature_undoes_overconfidence() -> None:
 
 def test_a_perfect_split_keeps_readable_probabilities() -> None:
     logits = np.tile([4.0, -4.0], (50, 1))
-    rule = fit_rule(ScoreTable(StageOutputs(logits), np.zeros(50, dtype=np.int64)), "margin")
-    assert rule.temperature == 0.25
+    table = ScoreTable(StageOutputs(logits), np.zeros(50, dtype=np.int64))
+    # One imagined error among 51.
+    assert fit_rule(table, "softmax").confidence(table.outputs) == pytest.approx(50 / 51)
 
 
 def test_a_gate_that_points_the_wrong_way_is_not_turned_round() -> None:
