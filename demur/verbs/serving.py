@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from demur.verbs.options import Bundle, ImageColumn
+
 PANEL = "Production"
 
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(serve)
+    app.command(rich_help_panel=PANEL)(profile)
 
 
 def serve(
@@ -45,3 +48,48 @@ def serve(
             log_level=log_level,
         )
     )
+
+
+def profile(
+    bundle: Bundle,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="SOURCE",
+            help="Images to measure with: `scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`. "
+            "[default: the bundle's golden cases]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for profile.json, profile.csv and profile.png.")
+    ] = Path("profile"),
+    seconds: Annotated[float, typer.Option(min=3, help="How long to measure, about.")] = 60.0,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Workers and plain loops. [default: one a core]")
+    ] = None,
+    image_column: ImageColumn = "image",
+) -> None:
+    """How fast a bundle is on this machine: by step, over HTTP, and against the hardware's limit.
+
+    Plain loops and the real service run in turn, six times each; figures are medians with their range.
+    """
+    from demur.profile.report import profile_tables, summary, write_profile
+    from demur.profile.run import profile_bundle
+    from trainer.progress import RunConsole
+
+    console = RunConsole()
+    images = None
+    if source is not None:
+        from trainer.data.source import open_source
+        from trainer.scenes import SceneOptions
+
+        images = open_source(source, image_column=image_column, scenes=SceneOptions(sequences=256))
+    measured = profile_bundle(bundle, images, seconds=seconds, processes=processes, console=console)
+    console.console.print(profile_tables(measured))
+    for sentence in summary(measured):
+        console.note(sentence)
+    for warning in measured.warnings:
+        console.warn(warning)
+    for written in write_profile(measured, out):
+        console.note(f"written: {written}")
