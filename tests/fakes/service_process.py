@@ -81,7 +81,8 @@ class ServiceProcess:
 
     def logs(self) -> list[dict[str, Any]]:
         """Every line of the log; each must be a JSON object."""
-        return [json.loads(line) for line in self._log_file.read_text().splitlines()]
+        # Not splitlines(): JSON may hold other characters that end a line for it.
+        return [json.loads(line) for line in self._log_file.read_text().split("\n") if line]
 
     def descendants(self) -> list[int]:
         """Living processes below the service."""
