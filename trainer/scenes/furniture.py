@@ -102,7 +102,7 @@ def _paint_bin(colour: Rgb, handles: bool, canvas: Canvas, u: float, z: float) -
 def _paint_bollard(first: Rgb, second: Rgb, canvas: Canvas, u: float, z: float) -> None:
     spot = canvas.stand(u, z)
     for k in range(5):
-        spot.rectangle(-0.08, 0.19 * k, 0.08, 0.19 * (k + 1), second if k % 2 else first, Face.RETRO)
+        spot.rectangle(-0.08, 0.19 * k, 0.08, 0.19 * (k + 1), second if k % 2 else first)
 
 
 def _paint_shelter(side: int, canvas: Canvas, u: float, z: float) -> None:

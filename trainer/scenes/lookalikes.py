@@ -97,7 +97,7 @@ def _visible_cyclist(rng: np.random.Generator, street: Street, z: float) -> list
 def _striped_bollards(rng: np.random.Generator, street: Street, z: float) -> list[Item]:
     side = 1 if rng.random() < 0.6 else -1
     u = side * (street.half_width + 0.35)
-    return [bollard(u, z + 1.7 * k, (206, 40, 40), (236, 234, 226)) for k in range(int(rng.integers(2, 6)))]
+    return [bollard(u, z + 1.7 * k, (168, 44, 46), (206, 204, 198)) for k in range(int(rng.integers(2, 6)))]
 
 
 def _chevrons(rng: np.random.Generator, street: Street, z: float) -> list[Item]:

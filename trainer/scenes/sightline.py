@@ -9,31 +9,31 @@ import numpy as np
 from trainer.scenes.camera import View
 from trainer.scenes.world import Item
 
-_LEAST_OPEN = 0.6
+_LEAST_OPEN = 0.7
 """Share of the site's picture columns that nobody tall may stand before"""
 _TALL = 1.2
 """Lower things hide little, metres"""
 
 
 class Sightline:
-    """The picture columns of a work site, and which of them are still open."""
+    """The picture columns of every thing on a work site, and which of them are still open."""
 
     def __init__(self, site: Sequence[Item], view: View) -> None:
         """`view` is the one that the site must be seen from; an empty site is never hidden."""
         self._view = view
-        self._nearest = min((item.z for item in site), default=0.0)
-        self._open = np.zeros(view.size, dtype=bool)
-        for item in site:
-            self._open[self._columns(item)] = True
-        self._needed = _LEAST_OPEN * int(self._open.sum())
+        self._z = np.array([item.z for item in site])
+        self._open = np.zeros((len(site), view.size), dtype=bool)
+        for row, item in zip(self._open, site, strict=True):
+            row[self._columns(item)] = True
+        self._needed = _LEAST_OPEN * float(self._open.sum())
 
     def admits(self, item: Item) -> bool:
         """Whether enough of the site stays open with this item there; if so, it is taken into account."""
-        if item.height < _TALL or item.z > self._nearest or not self._open.any():
+        if item.height < _TALL:
             return True
         left = self._open.copy()
-        left[self._columns(item)] = False
-        if int(left.sum()) < self._needed:
+        left[self._z > item.z, self._columns(item)] = False
+        if float(left.sum()) < self._needed:
             return False
         self._open = left
         return True

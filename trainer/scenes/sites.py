@@ -37,6 +37,8 @@ class Plot:
         return self.u + self.inward * self.half
 
 
+_ASIDE = 5.2
+"""How far a site may lie to either side of the camera, metres"""
 _FURTHER = 16
 """How far a site may move away to come into the picture, metres"""
 Recipe = Callable[[np.random.Generator, Plot], list[Item]]
@@ -55,6 +57,8 @@ def draw_plot(rng: np.random.Generator, street: Street, view: View, hardness: fl
     else:
         kerb = street.kerb_right if right else street.kerb_left
         u = side * (street.half_width + 0.5 * max(1.6, abs(kerb) - street.half_width))
+    # What lies farther to the side comes into the picture only far away.
+    u = min(max(u, view.u - _ASIDE), view.u + _ASIDE)
     return Plot(
         u=u,
         half=half,

@@ -28,9 +28,9 @@ def test_whoever_hides_the_site_is_refused_unless_low_or_behind() -> None:
 
 def test_several_may_not_hide_together_what_each_may_hide_in_part() -> None:
     sightline = Sightline([_item(0.0, 20.0, 4.0)], VIEW)
-    assert sightline.admits(_item(-0.7, 10.0, 0.6))
-    assert not sightline.admits(_item(0.7, 10.0, 0.6))
-    assert sightline.admits(_item(5.0, 10.0, 0.6))
+    assert sightline.admits(_item(-0.7, 10.0, 0.4))
+    assert not sightline.admits(_item(0.7, 10.0, 0.4))
+    assert sightline.admits(_item(5.0, 10.0, 0.4))
 
 
 def test_without_a_site_anybody_may_stand_anywhere() -> None:
