@@ -1,4 +1,4 @@
-"""`demur calibrate --scores FILE`: somebody's own scores in a table, and the certificate alone."""
+"""Somebody's own scores of labelled images, in a parquet or CSV table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from calibration.certificate import Certificate
-from calibration.fixed_sequence import certify
-from calibration.ledger import Ledger
-from calibration.scores import BoolArray, FloatArray
+from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.grouping import names_a_group
-from trainer.promise import PromiseConfig
-from trainer.run_folder import RunError, read_json, write_json
+from trainer.run_folder import RunError
 
 USUAL_SCORES = ("probability", "score", "prob")
 """Names of a single column that is P(label 1), looked for where none is named."""
@@ -41,45 +37,36 @@ class ScoreFileColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class FileCertificate:
-    """A certificate on a table of scores, and what a reader must know beside it."""
+class ScoredTable:
+    """A table of scores as certificates read it; all columns are [n]."""
 
-    certificate: Certificate
+    confidence: FloatArray
+    errors: BoolArray
+    answer: IntArray
+    """The label that would be given"""
+    groups: NDArray[np.str_] | None
+    classes: int
+    digest: str
+    """sha256 of the file"""
+    table: pa.Table
     warnings: tuple[str, ...]
-    ledger: Path
+    """What a reader of the certificate must know beside it"""
 
 
-def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> FileCertificate:
-    """Certify `confidence >= threshold` on every row of a parquet or CSV file.
-
-    The thresholds are the ranks of the confidences themselves, so all labels go into the proof; the
-    rows must be images that the scored model, and whoever chose it, never saw. The charge is entered
-    in a ledger beside the file, named after it, by the digest of the file's content.
-    """
-    if promise.certificate != "exact":
-        raise ScoreFileError(
-            f"certificate is {promise.certificate!r}; a table of scores is certified by 'exact' only"
-        )
+def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
+    """Read and check a .parquet or .csv file; `ScoreFileError` names the column at fault."""
     table = _read(path)
-    confidence, errors = _read_scores(table, columns, path)
-    groups = None if columns.group is None else _texts(_column(table, columns.group, path))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    ledger_file = path.with_name(f"{path.name}.ledger.json")
-    known = Ledger.from_dict(read_json(ledger_file)) if ledger_file.is_file() else Ledger(promise.delta)
-    fingerprint = hashlib.sha256(f"{promise.model_dump_json()}{columns}".encode()).hexdigest()
-    what = f"exact: scores of {path.name}, alpha {promise.alpha:g}"
-    write_json(ledger_file, known.charge(digest, what, promise.delta, fingerprint).to_dict())
-    certificate = certify(
-        confidence,
-        errors,
-        None,
-        promise.target,
-        groups,
-        unit=promise.unit,
-        seed=promise.seed,
-        split_digest=digest,
+    confidence, errors, answer, classes = _read_scores(table, columns, path)
+    return ScoredTable(
+        confidence=confidence,
+        errors=errors,
+        answer=answer,
+        groups=None if columns.group is None else texts(column_of(table, columns.group, path)),
+        classes=classes,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        table=table,
+        warnings=_warnings(table, columns),
     )
-    return FileCertificate(certificate, _warnings(table, columns), ledger_file)
 
 
 def _read(path: Path) -> pa.Table:
@@ -95,11 +82,13 @@ def _read(path: Path) -> pa.Table:
     return table
 
 
-def _read_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[FloatArray, BoolArray]:
-    """(confidence, errors), each [n]."""
-    labels = _numbers(_column(table, columns.label, path), columns.label)
+def _read_scores(
+    table: pa.Table, columns: ScoreFileColumns, path: Path
+) -> tuple[FloatArray, BoolArray, IntArray, int]:
+    """(confidence [n], errors [n], answer [n], number of classes)."""
+    labels = _numbers(column_of(table, columns.label, path), columns.label)
     names = columns.scores or _usual_scores(table, columns, path)
-    scores = np.stack([_numbers(_column(table, name, path), name) for name in names], axis=1)
+    scores = np.stack([_numbers(column_of(table, name, path), name) for name in names], axis=1)
     if len(names) == 1:
         if scores.min() < 0.0 or scores.max() > 1.0:
             raise ScoreFileError(
@@ -118,8 +107,8 @@ def _read_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tupl
     if len(odd):
         raise ScoreFileError(f"column {columns.label!r} holds {odd[0]:g}; labels must be 0..{k - 1}")
     if columns.confidence is not None:
-        own = _numbers(_column(table, columns.confidence, path), columns.confidence)
-    return own, np.asarray(predicted != labels, dtype=np.bool_)
+        own = _numbers(column_of(table, columns.confidence, path), columns.confidence)
+    return own, np.asarray(predicted != labels, dtype=np.bool_), predicted.astype(np.int64), k
 
 
 def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[str, ...]:
@@ -138,7 +127,7 @@ def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tup
     )
 
 
-def _column(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
+def column_of(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise ScoreFileError(
             f"{path} has no column {name!r}; its columns are {', '.join(table.column_names)}"
@@ -161,7 +150,7 @@ def _numbers(column: pa.ChunkedArray, name: str) -> FloatArray:
     return values
 
 
-def _texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
+def texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
     return np.asarray([str(value) for value in column.to_pylist()], dtype=np.str_)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -72,6 +72,17 @@ def calibrate(
     confidence_column: Annotated[
         str | None, typer.Option(help="With --scores: column that ranks the rows, if not the scores.")
     ] = None,
+    each_answer: Annotated[
+        bool, typer.Option("--each-answer", help="With --scores: promise alpha for each answer by itself.")
+    ] = False,
+    slices: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="With --scores: promise alpha for each value of this column."),
+    ] = None,
+    alphas: Annotated[
+        str | None,
+        typer.Option(help="With --scores: several risks at once, in this order: `0.01,0.02,0.005`."),
+    ] = None,
 ) -> None:
     """Prove the promise: again on a finished run, or on a table of anybody's scores.
 
@@ -80,24 +91,24 @@ def calibrate(
     """
     if (run is None) == (scores is None):
         raise typer.BadParameter("give the folder of a run, or --scores FILE, and not both")
+    if run is not None and (each_answer or slices or alphas):
+        raise typer.BadParameter("--each-answer, --slices and --alphas go with --scores FILE")
     changes = {"certificate": certificate, "alpha": alpha, "delta": delta, "min_coverage": min_coverage}
-    if run is not None:
+    if scores is None:
         from trainer.again import recalibrate
 
-        for line in recalibrate(run, changes).summary:
+        for line in recalibrate(cast(Path, run), changes).summary:
             typer.echo(line)
-    elif scores is not None:
-        from trainer.promise import PromiseConfig
-        from trainer.score_file import ScoreFileColumns, certify_scores
+        return
+    from demur.promises import Wanted, tell_promise
+    from trainer.promise import PromiseConfig
+    from trainer.score_file import ScoreFileColumns
 
-        columns = ScoreFileColumns(label_column, tuple(score_column or ()), confidence_column, group)
-        found = certify_scores(scores, PromiseConfig().changed(changes), columns)
-        for warning in found.warnings:
-            typer.secho(f"WARNING: {warning}", fg="yellow", bold=True, err=True)
-        typer.echo(found.certificate.sentence())
-        if found.certificate.feasible:
-            typer.echo(f"Answer where the confidence is at least {found.certificate.threshold:.6g}.")
-        typer.echo(f"ledger: {found.ledger}")
+    columns = ScoreFileColumns(label_column, tuple(score_column or ()), confidence_column, group)
+    wanted = Wanted(each_answer, slices, alphas)
+    for line in tell_promise(scores, PromiseConfig().changed(changes), columns, wanted):
+        warning = line.startswith("WARNING")
+        typer.secho(line, fg="yellow" if warning else None, bold=warning, err=warning)
 
 
 def evaluate(run: Run) -> None:

@@ -11,7 +11,8 @@ import pytest
 from calibration.fixed_sequence import certify
 from calibration.ledger import DeltaExhausted
 from trainer.promise import PromiseConfig
-from trainer.score_file import ScoreFileColumns, ScoreFileError, certify_scores
+from trainer.score_file import ScoreFileColumns, ScoreFileError
+from trainer.score_proof import certify_scores
 
 COLUMNS = ScoreFileColumns()
 
@@ -39,9 +40,9 @@ def test_a_table_gets_the_certificate_of_its_scores(tmp_path: Path, name: str) -
     confidence = np.abs(columns["probability"] - 0.5)
     errors = (columns["probability"] > 0.5) != columns["label"]
     expected = certify(confidence, errors, None, PromiseConfig().target)
-    assert found.certificate.feasible
-    assert found.certificate.threshold == expected.threshold
-    assert (found.certificate.answered, found.certificate.errors) == (expected.answered, expected.errors)
+    assert found.proven.feasible
+    assert found.proven.threshold == expected.threshold
+    assert (found.proven.answered, found.proven.errors) == (expected.answered, expected.errors)
     assert found.ledger == tmp_path / f"{name}.ledger.json"
 
 
@@ -56,13 +57,13 @@ def test_several_columns_are_one_a_class(tmp_path: Path) -> None:
         ScoreFileColumns(label="y", scores=("no", "yes")),
     )
     # Log odds and the difference of probabilities rank alike.
-    assert several.certificate.answered == named.certificate.answered
+    assert several.proven.answered == named.proven.answered
 
 
 def test_another_promise_on_the_same_file_is_refused(tmp_path: Path) -> None:
     path = _write(tmp_path / "s.csv", _table())
     first = certify_scores(path, PromiseConfig(), COLUMNS)
-    assert certify_scores(path, PromiseConfig(), COLUMNS).certificate == first.certificate
+    assert certify_scores(path, PromiseConfig(), COLUMNS).proven == first.proven
     with pytest.raises(DeltaExhausted):
         certify_scores(path, PromiseConfig(alpha=0.02), COLUMNS)
 
@@ -77,8 +78,8 @@ def test_a_column_that_looks_like_a_group_cannot_be_overlooked(tmp_path: Path) -
         _write(tmp_path / "g.parquet", columns), PromiseConfig(), ScoreFileColumns(group="track")
     )
     assert used.warnings == ()
-    assert used.certificate.n == 500
-    assert used.certificate.population == "random group, random frame"
+    assert used.proven.n == 500
+    assert used.proven.population == "random group, random frame"
 
 
 def test_own_confidence_ranks(tmp_path: Path) -> None:
@@ -86,8 +87,8 @@ def test_own_confidence_ranks(tmp_path: Path) -> None:
     found = certify_scores(
         _write(tmp_path / "s.parquet", columns), PromiseConfig(alpha=0.1), ScoreFileColumns(confidence="mine")
     )
-    assert found.certificate.threshold is not None
-    assert float(found.certificate.threshold).is_integer()  # type: ignore[arg-type]
+    assert found.proven.threshold is not None
+    assert float(found.proven.threshold).is_integer()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""The promises that can be asked of a table of scores, as a person reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.ledger import DeltaExhausted
+from demur.promises import Wanted, tell_promise
+from trainer.promise import PromiseConfig
+from trainer.run_folder import RunError
+from trainer.score_file import ScoreFileColumns
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 4000)
+    probability = 1 / (1 + np.exp(-4 * ((2 * label - 1) * 2 + rng.standard_normal(4000))))
+    rows = [
+        f"{y},{p:.9f},{'night' if i % 3 else 'day'}"
+        for i, (y, p) in enumerate(zip(label, probability, strict=True))
+    ]
+    path = tmp_path / "scores.csv"
+    path.write_text("label,probability,light\n" + "\n".join(rows))
+    return path
+
+
+def _told(path: Path, wanted: Wanted) -> list[str]:
+    path.with_name(f"{path.name}.ledger.json").unlink(missing_ok=True)
+    return list(tell_promise(path, PromiseConfig(), ScoreFileColumns(), wanted))
+
+
+def test_one_promise_names_its_threshold(scores: Path) -> None:
+    told = _told(scores, Wanted())
+    assert told[0].startswith("With 95 % confidence, at most 1 %")
+    assert "Answer where the confidence is at least" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parts"),
+    [(Wanted(each_answer=True), ("  0: ", "  1: ")), (Wanted(slices="light"), ("  day: ", "  night: "))],
+)
+def test_each_part_is_told_with_the_price_of_promising_it(
+    scores: Path, wanted: Wanted, parts: tuple[str, ...]
+) -> None:
+    told = _told(scores, wanted)
+    for part in parts:
+        assert any(line.startswith(part) for line in told), part
+    price = next(line for line in told if line.startswith("Price: "))
+    assert float(price.split()[1]) >= 0.0
+
+
+def test_several_risks_are_told_in_the_order_given(scores: Path) -> None:
+    told = [line for line in _told(scores, Wanted(alphas="0.02,0.01")) if line.startswith("  at ")]
+    assert [line.split(":")[0] for line in told] == ["  at 2 %", "  at 1 %"]
+    covered = [float(line.split(":")[1].split("%")[0]) for line in told]
+    assert covered[0] >= covered[1]
+
+
+def test_a_second_kind_of_promise_on_the_same_labels_is_refused(scores: Path) -> None:
+    _told(scores, Wanted(each_answer=True))
+    with pytest.raises(DeltaExhausted):
+        list(tell_promise(scores, PromiseConfig(), ScoreFileColumns(), Wanted(slices="light")))
+
+
+@pytest.mark.parametrize("alphas", ["0", "1.5", "a", "0.01,"])
+def test_impossible_risks_are_refused_before_anything_is_charged(scores: Path, alphas: str) -> None:
+    with pytest.raises(RunError, match="--alphas"):
+        _told(scores, Wanted(alphas=alphas))
+    assert not scores.with_name(f"{scores.name}.ledger.json").exists()
+
+
+def test_two_kinds_of_promise_at_once_are_refused() -> None:
+    with pytest.raises(RunError, match="choose one"):
+        Wanted(each_answer=True, alphas="0.01")

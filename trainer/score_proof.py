@@ -1,0 +1,123 @@
+"""`demur calibrate --scores FILE`: the certificate alone, on a table of anybody's scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from calibration.certificate import Certificate
+from calibration.fixed_sequence import certify
+from calibration.joint import JointCertificate, certify_answers, certify_slices
+from calibration.ledger import Ledger
+from calibration.several_risks import RiskLadder, certify_several
+from trainer.promise import PromiseConfig
+from trainer.run_folder import read_json, write_json
+from trainer.score_file import (
+    ScoredTable,
+    ScoreFileColumns,
+    ScoreFileError,
+    column_of,
+    read_scored,
+    texts,
+)
+
+Proven = TypeVar("Proven")
+
+
+@dataclass(frozen=True, slots=True)
+class FileProof(Generic[Proven]):
+    """What was proven on a table of scores, and where the charge was entered."""
+
+    proven: Proven
+    warnings: tuple[str, ...]
+    ledger: Path
+
+
+def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> FileProof[Certificate]:
+    """Certify `confidence >= threshold` on every row of a parquet or CSV file.
+
+    The thresholds are the ranks of the confidences themselves, so all labels go into the proof; the
+    rows must be images that the scored model, and whoever chose it, never saw. The charge is entered
+    in a ledger beside the file, named after it, by the digest of the file's content.
+    """
+    scored, ledger = _charged(path, promise, columns, "all answers together")
+    certificate = certify(
+        scored.confidence, scored.errors, None, promise.target, scored.groups, **_how(promise, scored)
+    )
+    return FileProof(certificate, scored.warnings, ledger)
+
+
+def certify_each(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, slices: str | None
+) -> FileProof[JointCertificate]:
+    """As `certify_scores`, the promise holding for each value of the column `slices`, or, where that is
+    None, for each of the answers by itself."""
+    what = "each answer" if slices is None else f"each value of {slices}"
+    scored, ledger = _charged(path, promise, columns, what)
+    ranks = np.unique(scored.confidence)[::-1]
+    if slices is None:
+        joint = certify_answers(
+            scored.confidence,
+            scored.errors,
+            scored.answer,
+            ranks,
+            promise.target,
+            scored.groups,
+            classes=scored.classes,
+            **_how(promise, scored),
+        )
+    else:
+        members = texts(column_of(scored.table, slices, path))
+        joint = certify_slices(
+            scored.confidence,
+            scored.errors,
+            members,
+            ranks,
+            promise.target,
+            scored.groups,
+            **_how(promise, scored),
+        )
+    return FileProof(joint, scored.warnings, ledger)
+
+
+def certify_risks(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, alphas: Sequence[float]
+) -> FileProof[RiskLadder]:
+    """As `certify_scores`, for several risks in the order given, all together at the promise's delta."""
+    scored, ledger = _charged(path, promise, columns, f"alphas {', '.join(f'{a:g}' for a in alphas)}")
+    ladder = certify_several(
+        scored.confidence,
+        scored.errors,
+        np.unique(scored.confidence)[::-1],
+        alphas,
+        promise.target,
+        scored.groups,
+        **_how(promise, scored),
+    )
+    return FileProof(ladder, scored.warnings, ledger)
+
+
+def _charged(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, what: str
+) -> tuple[ScoredTable, Path]:
+    """The table, and the ledger that now holds this charge; `DeltaExhausted` where none is left."""
+    if promise.certificate != "exact":
+        raise ScoreFileError(
+            f"certificate is {promise.certificate!r}; a table of scores is certified by 'exact' only"
+        )
+    scored = read_scored(path, columns)
+    ledger = path.with_name(f"{path.name}.ledger.json")
+    known = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
+    fingerprint = hashlib.sha256(f"{promise.model_dump_json()}{columns}{what}".encode()).hexdigest()
+    entry = f"exact: scores of {path.name}, {what}, alpha {promise.alpha:g}"
+    write_json(ledger, known.charge(scored.digest, entry, promise.delta, fingerprint).to_dict())
+    return scored, ledger
+
+
+def _how(promise: PromiseConfig, scored: ScoredTable) -> dict[str, Any]:
+    return {"unit": promise.unit, "seed": promise.seed, "split_digest": scored.digest}
