@@ -185,7 +185,7 @@ def fit(
         best_epoch=best_epoch(state.history, config.checkpoint_selection).epoch,
         history=tuple(state.history),
         seconds=state.elapsed,
-        shortened=state.schedule.is_shortened,
+        shortened=state.schedule.was_shortened,
     )
 
 

@@ -68,6 +68,7 @@ class TrainingState:
             "fingerprint": fingerprint,
             "step": self.step,
             "steps": self.schedule.steps,
+            "shortened": self.schedule.was_shortened,
             "elapsed_s": self.elapsed,
             "history": [metrics.row() for metrics in self.history],
         }
@@ -83,8 +84,8 @@ class TrainingState:
         self.best = unprefixed("best", tensors)
         self.history = [EpochMetrics(**row) for row in state["history"]]
         self.step = self.average.updates = state["step"]
-        self.schedule.steps = state["steps"]
         self._elapsed_before = state["elapsed_s"]
+        self.schedule.resume(state["steps"], state["shortened"], self.step, self._elapsed_before)
 
 
 def weights(model: StageModel) -> dict[str, Tensor]:

@@ -189,6 +189,23 @@ def test_a_tight_budget_shortens_the_plan_and_still_cools_down(monkeypatch: pyte
     assert result.history[-1].learning_rate == 0.0
 
 
+def test_a_slow_spell_shortens_the_plan_only_while_it_lasts() -> None:
+    schedule = Schedule(1000, lr=1.0, warmup=0.1, time_budget_s=100.0)
+    schedule.keep_to_budget(100, 50.0)
+    assert schedule.steps == 200
+    schedule.keep_to_budget(200, 60.0)
+    assert schedule.steps == 600
+    schedule.keep_to_budget(600, 62.0)
+    assert schedule.steps == 1000
+    assert schedule.was_shortened
+
+
+def test_a_spent_budget_ends_the_plan_at_once() -> None:
+    schedule = Schedule(1000, lr=1.0, warmup=0.1, time_budget_s=100.0)
+    schedule.keep_to_budget(100, 120.0)
+    assert schedule.steps == 100
+
+
 def test_a_loose_budget_changes_no_bit(reference: FitResult) -> None:
     result = train(CONFIG.model_copy(update={"time_budget_s": 1e6}))
     assert result is not None
