@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from monitoring.instruments import Instruments
 from service.deployment import Deployment, Deployments, deployment_for
+from service.direct import DirectRoutes
 from service.limits import BodyLimits
 from service.logs import configure_logging
 from service.monitor import Monitor
@@ -62,6 +63,11 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_error)
     # The one added last is outermost.
+    app.add_middleware(
+        DirectRoutes,
+        routes=predict.router.routes,
+        refuse=lambda request, error: _answer(request, error.problem),
+    )
     app.add_middleware(
         BodyLimits,
         by_path={
