@@ -36,6 +36,7 @@ class Instruments:
         self.http_duration = self._histogram(names.HTTP_DURATION)
         self.inference_duration = self._histogram(names.INFERENCE_DURATION)
         self.decisions = self._counter(names.DECISIONS)
+        self.shadows = self._counter(names.SHADOWS)
         self.refusals = self._counter(names.REFUSALS)
         self.queue_depth = self._gauge(names.QUEUE_DEPTH)
         self.in_flight = self._gauge(names.IN_FLIGHT)

@@ -56,6 +56,11 @@ DECISIONS = Counter(
     "Images decided; `stage` is the last one that was computed.",
     ("bundle", "stage", "decision"),
 )
+SHADOWS = Counter(
+    "demur_shadows_total",
+    "Images offered to a bundle in the shadow: answer, abstain, shed (no core was free) or failed.",
+    ("bundle", "outcome"),
+)
 REFUSALS = Counter(
     "demur_refusals_total",
     "Requests and images refused, by the problem document that said why.",

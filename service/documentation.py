@@ -313,6 +313,14 @@ _SERIES: dict[str, Any] = {
 }
 
 ROLLING: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "bundle",
+            "in": "query",
+            "description": "name:version of a bundle that serves, also a challenger; else the champion.",
+            "schema": {"type": "string"},
+        }
+    ],
     "responses": {
         "200": answer(
             "`all`: every labelled prediction, forced to an answer; `answered`: the answered ones alone.",
@@ -331,8 +339,8 @@ ROLLING: Final[dict[str, Any]] = {
                 },
             },
         ),
-        **problems(_503="The store of the windows does not answer."),
-    }
+        **problems(_404="This bundle does not serve.", _503="The store of the windows does not answer."),
+    },
 }
 
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Literal
 
 import redis
@@ -18,7 +19,7 @@ from service.settings import Settings
 
 StoreState = Literal["up", "down", "off"]
 
-_BUNDLES_SHOWN = 4
+_BUNDLES_SHOWN = 8
 
 NO_STORE = "off"
 """Value of `Settings.redis_url` for a service without a store."""
@@ -80,6 +81,11 @@ class Monitor:
         if not self._recorder.record(event):
             raise _unavailable("the store is away and no more labels can be kept; send this one again later")
 
+    def record_shadow_feedback(self, event: FeedbackEvent) -> None:
+        """The same for a bundle in the shadow: never fails, for its sake no label is refused."""
+        if self._recorder is not None:
+            self._recorder.record(event)
+
     def rolling(self, bundle: str) -> RollingSnapshot:
         """All windows of a bundle; waits for the store. Raises RequestError (503)."""
         if self._windows is None:
@@ -89,13 +95,14 @@ class Monitor:
         except redis.RedisError as error:
             raise _unavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
-    def scrape(self, bundle: str) -> None:
+    def scrape(self, bundles: Sequence[str]) -> None:
         """Bring the gauges of the windows up to date; waits for the store.
 
-        Those of the bundles before this one too: their labels may still come.
+        Those of the bundles before these too: their labels may still come.
         """
-        if bundle not in self._shown:
-            self._shown.append(bundle)
+        for bundle in bundles:
+            if bundle not in self._shown:
+                self._shown.append(bundle)
         try:
             if self._windows is not None:
                 for shown in tuple(self._shown):

@@ -82,8 +82,8 @@ class Predictor:
         async with self.admission.slot(lane, deadline, bounded=bounded):
             watch.lap("queue")
             loop = asyncio.get_running_loop()
-            job = loop.run_in_executor(self._pool, _decide, deployment, read, deadline, watch, field)
-            decision = await _to_its_end(job)
+            job = loop.run_in_executor(self._pool, decide_image, deployment, read, deadline, watch, field)
+            decision = await to_its_end(job)
         for step, spent in watch.seconds.items():
             self._observe[step](spent)
         return Prediction(decision, watch)
@@ -92,13 +92,13 @@ class Predictor:
         """Take a batch's body apart on a worker thread, in the batches' lane. Raises RequestError."""
         async with self.admission.slot(Lane.BATCH, deadline):
             loop = asyncio.get_running_loop()
-            return await _to_its_end(loop.run_in_executor(self._pool, read))
+            return await to_its_end(loop.run_in_executor(self._pool, read))
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-async def _to_its_end(job: asyncio.Future[_Result]) -> _Result:
+async def to_its_end(job: asyncio.Future[_Result]) -> _Result:
     """The job's result. A thread cannot be stopped: its core is taken until it is done, even where
     nobody waits for the result any more."""
     try:
@@ -108,9 +108,10 @@ async def _to_its_end(job: asyncio.Future[_Result]) -> _Result:
         raise
 
 
-def _decide(
+def decide_image(
     deployment: Deployment, read: Callable[[], bytes], deadline: float, watch: Stopwatch, field: str
 ) -> Decision:
+    """Decide one image on this thread; raises RequestError as `Predictor.predict` does."""
     _in_time(deadline)
     encoded = read()
     watch.lap("read")

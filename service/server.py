@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from monitoring.embedded import EmbeddedValkey
-from service.deployment import Deployments, deployment_for
+from service.deployment import Deployments
 from service.logs import configure_logging
 from service.settings import Settings
 from service.supervisor import supervise
@@ -25,7 +25,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
     listener = _listen(settings.host, settings.port)
     with listener, _store(settings) as settings:
         if settings.workers == 1 and settings.admin_port is None:
-            deployments = Deployments(settings, deployment_for(settings))
+            deployments = Deployments.open(settings)
             run_worker(settings, deployments, listener, lambda: _call(on_ready, _url(listener)))
         else:
             supervise(settings, listener, lambda: _call(on_ready, _url(listener)))

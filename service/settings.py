@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -18,6 +18,19 @@ _SECRET = "admin_token"  # noqa: S105 - its name, not its value
 
 class SettingsError(ValueError):
     """A setting is missing or makes no sense; the message names it."""
+
+
+_MOST_CHALLENGERS = 4
+
+
+class ChallengerSettings(BaseModel):
+    """A bundle beside the one that answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of the units that it answers; None: it is in the shadow, and answers nothing."""
 
 
 class Settings(BaseModel):
@@ -83,6 +96,17 @@ class Settings(BaseModel):
     quota_clients: Count = 10_000
     """Clients told apart; with more at a time, the latest ones share one quota."""
 
+    challengers: Annotated[tuple[ChallengerSettings, ...], Field(max_length=_MOST_CHALLENGERS)] = ()
+    """Bundles beside `bundle`, as FOLDER=SHARE or FOLDER=shadow, with commas between them."""
+    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
+    """Name of the comparison; another one deals the units to the bundles anew."""
+    experiment_salt: str = ""
+    """Goes into the dealing, so that nobody can choose their bundle by choosing their unit's name."""
+    shadow_images: Count = 32
+    """Images that may wait for the shadows, a worker; further ones are shed."""
+    shadow_bytes: Count = 32 * 2**20
+    """Memory that those may take."""
+
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the predictions flagged for a person to label, drawn at random."""
     drain: Annotated[float, Field(ge=0)] = 0.5
@@ -90,6 +114,21 @@ class Settings(BaseModel):
     stop_timeout: Seconds = 20.0
     """Seconds for accepted requests to finish and for events to be delivered, after that."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("challengers", mode="before")
+    @classmethod
+    def _parse_challengers(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return [_challenger(text) for text in value.split(",") if text.strip()]
+
+    @field_validator("challengers")
+    @classmethod
+    def _check_shares(cls, value: tuple[ChallengerSettings, ...]) -> tuple[ChallengerSettings, ...]:
+        total = sum(challenger.share or 0.0 for challenger in value)
+        if total > 1 + 1e-9:
+            raise ValueError(f"the shares are {total:g} in sum; they must be at most 1")
+        return value
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None, **arguments: Any) -> Self:
@@ -118,6 +157,13 @@ class Settings(BaseModel):
     def cores_a_worker(self) -> int:
         """Images computed at a time in one worker."""
         return self.cores or max(1, _usable_cores() // self.workers)
+
+
+def _challenger(text: str) -> dict[str, Any]:
+    folder, equals, kind = text.strip().rpartition("=")
+    if not equals:
+        raise ValueError(f"{text.strip()!r} is neither FOLDER=SHARE nor FOLDER=shadow")
+    return {"folder": folder, "share": None if kind == "shadow" else kind}
 
 
 def _usable_cores() -> int:

@@ -14,6 +14,7 @@ from service.monitor import Monitor
 from service.predictor import Predictor
 from service.quotas import Quotas, client_of
 from service.settings import Settings
+from service.shadow import Shadows
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Service:
     settings: Settings
     deployments: Deployments
     predictor: Predictor
+    shadows: Shadows
     monitor: Monitor
     instruments: Instruments
     phase: Phase

@@ -28,7 +28,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from service.admin import admin_port
 from service.control import Fleet, obey
-from service.deployment import Deployments, deployment_for
+from service.deployment import Deployments
 from service.logs import configure_logging
 from service.settings import Settings
 from service.worker import run_worker
@@ -199,7 +199,7 @@ def _work(
         sys.exit(1)
     configure_logging(settings.log_level)
     try:
-        deployments = Deployments(settings, deployment_for(settings))
+        deployments = Deployments.open(settings)
         threading.Thread(target=obey, args=(orders, deployments), name="control", daemon=True).start()
         run_worker(settings, deployments, listener, lambda: reports.send(_READY))
     except Exception:

@@ -15,6 +15,7 @@ from service.identity import checked_id
 from service.problems import refused
 from service.reading import read_json
 from service.responses import json_response
+from service.shadow import shadow_id
 from service.state import service_of
 
 router = APIRouter(tags=["labels"])
@@ -40,13 +41,27 @@ async def feedback(request: Request) -> Response:
             limit=[0, classes - 1],
         )
     service.admit(request)
-    service.monitor.record_feedback(FeedbackEvent(own_id, label, time.time()))
+    at = time.time()
+    service.monitor.record_feedback(FeedbackEvent(own_id, label, at))
+    for deployment in service.deployments.shadows:
+        service.monitor.record_shadow_feedback(FeedbackEvent(shadow_id(own_id, deployment), label, at))
     return json_response({"request_id": own_id, "status": "accepted"}, 202)
 
 
 @router.get("/rolling", summary="Rolling MCC@100 and ACC@10", openapi_extra=documentation.ROLLING)
 async def rolling(request: Request) -> Response:
     service = service_of(request)
-    deployment = service.deployments.champion
-    snapshot = await asyncio.to_thread(service.monitor.rolling, deployment.label)
+    deployments = service.deployments
+    serving = [deployments.champion.label, *(one.deployment.label for one in deployments.challengers)]
+    label = request.query_params.get("bundle", serving[0])
+    if label not in serving:
+        raise refused(
+            "no-such-bundle",
+            404,
+            "this bundle does not serve",
+            field="bundle",
+            value=label[:200],
+            limit=serving,
+        )
+    snapshot = await asyncio.to_thread(service.monitor.rolling, label)
     return json_response({**snapshot.to_dict(), "events_waiting": service.monitor.waiting})

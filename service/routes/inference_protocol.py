@@ -23,7 +23,8 @@ from service.predictor import Prediction
 from service.problems import refused
 from service.reading import ImageReader, refuse_encoded
 from service.responses import json_response
-from service.routes.predict import deadline_of, settle
+from service.routes.predict import deadline_of, settle, unit_of
+from service.shadow import ShadowImage
 from service.state import Service, request_id, service_of
 from service.tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
 
@@ -128,10 +129,11 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
     own_id = request_id(request) if asked.id is None else request_id_of(asked.id)
     predictions = await _decide_all(service, deployment, asked.readers, deadline)
     single = len(predictions) == 1
-    answers = [
-        settle(request, service, deployment, prediction, own_id if single else image_id(own_id, index))
-        for index, prediction in enumerate(predictions)
-    ]
+    answers = []
+    for index, (read_one, prediction) in enumerate(zip(asked.readers, predictions, strict=True)):
+        image_name = own_id if single else image_id(own_id, index)
+        image = ShadowImage(read_one, len(body) // len(predictions), image_name, unit_of(request))
+        answers.append(settle(service, deployment, prediction, image))
     head: dict[str, Any] = {
         "model_name": deployment.name,
         "model_version": deployment.version,

@@ -21,6 +21,7 @@ from service.predictor import Prediction
 from service.problems import RequestError, refused
 from service.reading import ImageReader, batch_reader, image_reader
 from service.responses import json_response, prediction_body
+from service.shadow import ShadowImage
 from service.state import Service, request_id, service_of
 
 router = APIRouter(tags=["predict"])
@@ -29,24 +30,27 @@ router = APIRouter(tags=["predict"])
 @router.post("/predict", summary="Decide one image", openapi_extra=documentation.PREDICT)
 async def predict(request: Request) -> Response:
     service = service_of(request)
-    deployment = service.deployments.champion
+    deployment = service.deployments.answering(unit_of(request) or request_id(request))
     deadline = deadline_of(request, service)
-    read = image_reader(request.headers, await request.body())
+    body = await request.body()
+    read = image_reader(request.headers, body)
     service.admit(request)
     prediction = await service.predictor.predict(deployment, read, deadline)
-    return json_response(settle(request, service, deployment, prediction, request_id(request)))
+    image = ShadowImage(read, len(body), request_id(request), unit_of(request))
+    return json_response(settle(service, deployment, prediction, image))
 
 
 @router.post("/predict/batch", summary="Decide several images", openapi_extra=documentation.PREDICT_BATCH)
 async def predict_batch(request: Request) -> Response:
     service = service_of(request)
-    deployment = service.deployments.champion
+    deployment = service.deployments.answering(unit_of(request) or request_id(request))
     deadline = deadline_of(request, service)
     predictor = service.predictor
     # Of one batch only so many images wait or run at a time, whatever its size.
     abreast = predictor.admission.slots
     predictor.admission.refuse_if_full(abreast)
-    read_all = batch_reader(request.headers, await request.body(), service.settings.max_batch_images)
+    body = await request.body()
+    read_all = batch_reader(request.headers, body, service.settings.max_batch_images)
     service.admit(request)
     readers = await predictor.read(read_all, deadline)
     service.charge(request, len(readers) - 1)
@@ -62,31 +66,38 @@ async def predict_batch(request: Request) -> Response:
         except RequestError as error:
             service.instruments.refusals.labels(error.problem.kind).inc()
             return {"request_id": own_id, "problem": error.problem.to_dict(own_id)}
-        return settle(request, service, deployment, prediction, own_id)
+        image = ShadowImage(read, len(body) // len(readers), own_id, unit_of(request))
+        return settle(service, deployment, prediction, image)
 
     results = await asyncio.gather(*(one(index, read) for index, read in enumerate(readers)))
     return json_response({"request_id": request_id(request), "results": results})
 
 
 def settle(
-    request: Request, service: Service, deployment: Deployment, prediction: Prediction, own_id: str
+    service: Service, deployment: Deployment, prediction: Prediction, image: ShadowImage
 ) -> dict[str, Any]:
-    """Count and record a decided image; the body of its answer."""
+    """Count and record a decided image and offer it to the shadows; the body of its answer."""
     decision = prediction.decision
     audit = random.random() < service.settings.audit_share
-    unit = request.headers.get("x-unit-id")
     service.instruments.decisions.labels(deployment.label, decision.stage, decision.decision).inc()
     service.monitor.record_prediction(
         prediction_event(
             decision,
-            request_id=own_id,
+            request_id=image.request_id,
             bundle=deployment.label,
             at=time.time(),
-            unit_id=unit if unit is not None and well_formed(unit) else None,
+            unit_id=image.unit_id,
             audit=audit,
         )
     )
-    return prediction_body(prediction, deployment, own_id, audit=audit)
+    service.shadows.offer(service.deployments.shadows, image)
+    return prediction_body(prediction, deployment, image.request_id, audit=audit)
+
+
+def unit_of(request: Request) -> str | None:
+    """The X-Unit-Id, where it is well formed."""
+    unit = request.headers.get("x-unit-id")
+    return unit if unit is not None and well_formed(unit) else None
 
 
 def deadline_of(request: Request, service: Service) -> float:

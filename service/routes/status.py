@@ -45,6 +45,15 @@ async def health(request: Request) -> Response:
             "status": status,
             "store": {"state": store, "events_waiting": service.monitor.waiting},
             "bundle": {"name": deployment.name, "version": deployment.version},
+            "challengers": [
+                {
+                    "name": challenger.deployment.name,
+                    "version": challenger.deployment.version,
+                    "share": challenger.share,
+                    "promise": challenger.deployment.promise,
+                }
+                for challenger in service.deployments.challengers
+            ],
             "classes": deployment.classes,
             "engine": deployment.engine,
             "guarantee": deployment.guarantee,
@@ -65,10 +74,11 @@ async def health(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     service = service_of(request)
     service.show_load()
-    label = service.deployments.champion.label
+    deployments = service.deployments
+    labels = [deployments.champion.label, *(one.deployment.label for one in deployments.challengers)]
 
     def scrape() -> bytes:
-        service.monitor.scrape(label)
+        service.monitor.scrape(labels)
         return service.instruments.render()
 
     return Response(await asyncio.to_thread(scrape), media_type=CONTENT_TYPE)
