@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.instruments import Instruments
-from service.deployment import Deployment, Deployments, deployment_for
+from service.deployment import Deployments
 from service.direct import DirectRoutes
 from service.limits import BodyLimits
 from service.logs import configure_logging
@@ -26,6 +26,7 @@ from service.quotas import Quotas
 from service.routes import feedback, inference_protocol, page, predict, status
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
+from service.shadow import Shadows
 from service.state import LifespanState, Phase, Service, request_id, service_of
 
 _SMALL_BODY = 64 * 2**10
@@ -89,21 +90,29 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
         if given is None:
-            deployments = Deployments(settings, await asyncio.to_thread(deployment_for, settings))
+            deployments = await asyncio.to_thread(Deployments.open, settings)
         else:
             deployments = given
-        deployment = deployments.champion
         predictor = Predictor(settings.cores_a_worker(), settings.queue_limit, instruments)
-        monitor = Monitor(settings, deployment.name, instruments)
+        monitor = Monitor(settings, deployments.champion.name, instruments)
         monitor.start()
-        service = Service(settings, deployments, predictor, monitor, instruments, phase, _quotas(settings))
-        _announce(deployment, predictor, monitor)
+        shadows = Shadows(
+            predictor.admission,
+            monitor,
+            instruments,
+            most_images=settings.shadow_images,
+            most_bytes=settings.shadow_bytes,
+        )
+        quotas = _quotas(settings)
+        service = Service(settings, deployments, predictor, shadows, monitor, instruments, phase, quotas)
+        _announce(deployments, predictor, monitor)
         gauges = asyncio.create_task(_show_load(service))
         try:
             yield LifespanState(service=service)
         finally:
             phase.draining = True
             gauges.cancel()
+            await shadows.close()
             await asyncio.to_thread(predictor.close)
             await asyncio.to_thread(monitor.close)
             logger.info("service_stopped")
@@ -124,13 +133,15 @@ async def _show_load(service: Service) -> None:
         await asyncio.sleep(_LOAD_EVERY)
 
 
-def _announce(deployment: Deployment, predictor: Predictor, monitor: Monitor) -> None:
+def _announce(deployments: Deployments, predictor: Predictor, monitor: Monitor) -> None:
+    deployment = deployments.champion
     logger.info(
         "service_started",
         bundle=deployment.label,
         engine=deployment.engine,
         cores=predictor.admission.slots,
         promise=deployment.promise,
+        challengers={one.deployment.label: one.share or "shadow" for one in deployments.challengers},
         store="off" if monitor.state == "off" else "on",
     )
 
