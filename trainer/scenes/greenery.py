@@ -134,7 +134,7 @@ def _paint_crown(crown: Crown, canvas: Canvas, u: float, z: float) -> None:
     dark = shaded(crown.colour, 0.6)
     spot.oval(-mass, middle - 0.9 * mass, mass, middle + 0.9 * mass, dark)
     sunward = 0.22 * float(np.sin(canvas.light.sun_bearing)) * canvas.light.sun_strength
-    far = r * spot.scale < 30.0
+    far = r * spot.scale < 22.0
     for clump in crown.clumps[7:16] if far else crown.clumps:
         tint = shaded(crown.colour, clump.shade)
         shift = sunward * (clump.shade - 0.6)
