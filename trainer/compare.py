@@ -29,7 +29,7 @@ from trainer.promise import PromiseConfig
 from trainer.reports.comparison import write_comparison
 from trainer.run_folder import write_yaml
 from trainer.score_table import SplitScores
-from trainer.selection import RANKINGS
+from trainer.selection import CRITERIA
 from trainer.splits import Splits, make_splits
 
 ENGINE = "torch/fp32"
@@ -224,8 +224,8 @@ def _seeds(
     tried = (
         _train(name, task, rate, config.seed, f"seed {config.seed}, lr {rate:g}", console) for rate in rates
     )
-    rank = RANKINGS[config.checkpoint_selection]
-    first = min(tried, key=lambda trained: rank(trained.best))
+    cost = CRITERIA[config.checkpoint_selection].cost
+    first = min(tried, key=lambda trained: cost(trained.best))
     yield first, config.seed
     for seed in range(config.seed + 1, config.seed + config.seeds):
         yield _train(name, task, first.rate, seed, f"seed {seed}", console), seed

@@ -1,4 +1,10 @@
-"""Which epoch's weights are kept: metrics on the selection split, and the order they are ranked in."""
+"""Which epoch's weights are kept: metrics on the selection split, and the rule that chooses by them.
+
+A small or easy selection split cannot tell good epochs apart: an early one may look perfect by luck. So
+an epoch is passed over only for one that is better by more than chance, and of all that are as good as
+the best the last is kept, whose learning rate has come down the furthest (compare the one-standard-error
+rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3).
+"""
 
 from __future__ import annotations
 
@@ -12,14 +18,18 @@ from scipy.special import bdtr
 from torch import Tensor
 from torch.nn import functional
 
-from calibration.metrics import augrc, balanced_mcc
-from calibration.scores import BoolArray, FloatArray, StageOutputs, logit_margin
+from calibration.metrics import augrc, balanced_mcc, confusion_matrix, confusion_mcc
+from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, logit_margin
 from trainer.augment import to_unit_range
 from trainer.batches import LabelledPixels, Normaliser, to_size
 from trainer.models import StageModel
 
 ALPHA, DELTA = 0.01, 0.05
-"""Of the certifiable coverage that breaks ties between epochs."""
+"""Of the certifiable coverage that metrics.csv shows."""
+STANDARD_ERRORS = 2.0
+"""An epoch this far from the best, in its own standard errors, is as good."""
+MCC_DRAWS = 200
+"""Of the confusion matrix, for the standard error of its MCC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,11 @@ class EpochMetrics:
     augrc: float
     """Of the logit margin; lower is better"""
     certifiable_coverage: float
-    """Largest share answered whose error the exact test still puts below 1 % (a tie-break, no promise)"""
+    """Largest share answered whose error the exact test still puts below 1 % (no promise)"""
+    loss_error: float
+    """Standard error of `loss`, as of the next two"""
+    balanced_mcc_error: float
+    augrc_error: float
 
     def row(self) -> dict[str, int | float]:
         """Column -> value, for metrics.csv."""
@@ -100,39 +114,74 @@ def measure_outputs(
     predictions = outputs.logits.argmax(axis=-1)
     errors = predictions != labels
     confidence = logit_margin(outputs)
+    losses = functional.cross_entropy(torch.from_numpy(outputs.logits), target, reduction="none").numpy()
     return EpochMetrics(
         epoch=epoch,
         learning_rate=learning_rate,
         train_loss=train_loss,
-        loss=float(functional.cross_entropy(torch.from_numpy(outputs.logits), target)),
+        loss=float(losses.mean()),
         accuracy=float(1.0 - errors.mean()),
         balanced_mcc=balanced_mcc(labels, predictions),
         augrc=augrc(errors, confidence),
         certifiable_coverage=certifiable_coverage(errors, confidence),
+        loss_error=_standard_error(losses),
+        balanced_mcc_error=_balanced_mcc_error(labels, predictions),
+        augrc_error=_standard_error(_augrc_terms(errors, confidence)),
     )
 
 
-Rank = tuple[float, ...]
-"""Lower is better, compared from left to right."""
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """What epochs are compared by."""
+
+    cost: Callable[[EpochMetrics], float]
+    """Lower is better"""
+    error: Callable[[EpochMetrics], float]
+    """Its standard error"""
 
 
-def _by_augrc(m: EpochMetrics) -> Rank:
-    return (m.augrc, -m.certifiable_coverage, m.loss)
-
-
-def _by_loss(m: EpochMetrics) -> Rank:
-    return (m.loss,)
-
-
-def _by_mcc(m: EpochMetrics) -> Rank:
-    return (-m.balanced_mcc, m.augrc, m.loss)
-
-
-RANKINGS: Mapping[str, Callable[[EpochMetrics], Rank]] = MappingProxyType(
-    {"augrc": _by_augrc, "loss": _by_loss, "mcc": _by_mcc}
+CRITERIA: Mapping[str, Criterion] = MappingProxyType(
+    {
+        "augrc": Criterion(lambda m: m.augrc, lambda m: m.augrc_error),
+        "loss": Criterion(lambda m: m.loss, lambda m: m.loss_error),
+        "mcc": Criterion(lambda m: -m.balanced_mcc, lambda m: m.balanced_mcc_error),
+    }
 )
 
 
 def best_epoch(history: list[EpochMetrics], checkpoint_selection: str) -> EpochMetrics:
-    """The best-ranked epoch; of equals, the first."""
-    return min(history, key=RANKINGS[checkpoint_selection])
+    """The last epoch that is as good as the best by `checkpoint_selection`, a name in `CRITERIA`.
+
+    As epochs are added the answer only ever moves to the newest, so its weights need be kept alone.
+    """
+    criterion = CRITERIA[checkpoint_selection]
+    least = min(criterion.cost(m) for m in history)
+    as_good = [m for m in history if criterion.cost(m) - STANDARD_ERRORS * criterion.error(m) <= least]
+    return as_good[-1]
+
+
+def _standard_error(terms: FloatArray) -> float:
+    """Of the mean of independent `terms` [n]; 0 for a single one."""
+    return float(terms.std(ddof=1) / np.sqrt(len(terms))) if len(terms) > 1 else 0.0
+
+
+def _augrc_terms(errors: BoolArray, confidence: FloatArray) -> FloatArray:
+    """What each image adds to the AUGRC, [n]: a wrong one the share of the images that it outranks."""
+    n = len(errors)
+    rank = np.empty(n)
+    rank[np.argsort(-confidence, kind="stable")] = np.arange(n)
+    return np.where(errors, 1.0 - rank / n, 0.0)
+
+
+def _balanced_mcc_error(labels: IntArray, predictions: IntArray) -> float:
+    """Spread of the balanced MCC over redrawn confusion matrices, each class redrawn within itself."""
+    counts = confusion_matrix(labels, predictions)
+    rng = np.random.default_rng(0)
+    rows = [
+        rng.multinomial(total, row / total, size=MCC_DRAWS) / total
+        for row in counts
+        if (total := int(row.sum()))
+    ]
+    if len(rows) < len(counts):
+        return 0.0
+    return float(np.std([confusion_mcc(matrix) for matrix in np.stack(rows, axis=1)]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from calibration.scores import StageOutputs
 from trainer.augment import level
 from trainer.averaging import WeightAverage
 from trainer.batches import LabelledPixels
@@ -17,7 +19,7 @@ from trainer.models import ModelConfig, StageModel, build_model
 from trainer.objective import ObjectiveConfig
 from trainer.optimizer import kernel_optimizer
 from trainer.schedule import Schedule
-from trainer.selection import EpochMetrics, best_epoch
+from trainer.selection import EpochMetrics, best_epoch, measure_outputs
 from trainer.training_state import TrainingState
 
 MEAN_STD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -230,6 +232,9 @@ def metrics(epoch: int, **values: float) -> EpochMetrics:
         "balanced_mcc": 0.8,
         "augrc": 0.01,
         "certifiable_coverage": 0.5,
+        "loss_error": 0.0,
+        "balanced_mcc_error": 0.0,
+        "augrc_error": 0.0,
     }
     return EpochMetrics(epoch=epoch, **{**base, **values})
 
@@ -248,6 +253,29 @@ def test_each_rule_keeps_its_own_epoch(rule: str, kept: int) -> None:
     assert best_epoch(history, rule).epoch == kept
 
 
-def test_equal_augrc_is_decided_by_certifiable_coverage() -> None:
-    history = [metrics(1), metrics(2, certifiable_coverage=0.6), metrics(3, loss=0.1)]
-    assert best_epoch(history, "augrc").epoch == 2
+def test_of_epochs_as_good_as_the_best_the_last_is_kept() -> None:
+    history = [
+        metrics(1, augrc=0.0),  # perfect by luck, on a split too small to tell
+        metrics(2, augrc=0.004, augrc_error=0.0021),
+        metrics(3, augrc=0.004, augrc_error=0.0019),
+    ]
+    assert [best_epoch(history[:n], "augrc").epoch for n in (1, 2, 3)] == [1, 2, 2]
+
+
+def test_standard_errors_shrink_with_the_images_and_match_their_definition() -> None:
+    rng = np.random.default_rng(0)
+    margin = rng.normal(1.0, 1.0, 4_000)
+    outputs = StageOutputs(np.stack([-margin / 2, margin / 2], axis=-1), None)
+    labels = np.ones(4_000, dtype=np.int64)
+    labels[::2], outputs.logits[::2] = 0, outputs.logits[::2, ::-1]
+
+    def measured(n: int) -> EpochMetrics:
+        part = StageOutputs(outputs.logits[:n], None)
+        return measure_outputs(part, torch.from_numpy(labels[:n]), epoch=1, learning_rate=0.0, train_loss=0.0)
+
+    small, large = measured(1_000), measured(4_000)
+    for name in ("loss_error", "balanced_mcc_error", "augrc_error"):
+        assert getattr(small, name) / getattr(large, name) == pytest.approx(2.0, rel=0.25), name
+    # sd of MCC = 2 x balanced accuracy - 1 with about equal shares right: 2 sqrt(p q / n)
+    p = large.accuracy
+    assert large.balanced_mcc_error == pytest.approx(2 * np.sqrt(p * (1 - p) / 4_000), rel=0.15)
