@@ -7,6 +7,7 @@ folder and one scrape of any worker shows their sum (or, for what is the same ev
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Literal
 
 import prometheus_client
@@ -37,6 +38,8 @@ class Instruments:
         self.inference_duration = self._histogram(names.INFERENCE_DURATION)
         self.decisions = self._counter(names.DECISIONS)
         self.shadows = self._counter(names.SHADOWS)
+        self._bundle_share = self._gauge(names.BUNDLE_SHARE)
+        self._sharing: set[str] = set()
         self.refusals = self._counter(names.REFUSALS)
         self.queue_depth = self._gauge(names.QUEUE_DEPTH)
         self.in_flight = self._gauge(names.IN_FLIGHT)
@@ -53,6 +56,12 @@ class Instruments:
         self._rolling_n = self._gauge(names.ROLLING_N)
         self._label_coverage = self._gauge(names.LABEL_COVERAGE)
         self._label_lag = self._gauge(names.LABEL_LAG)
+
+    def show_shares(self, shares: Mapping[str, float]) -> None:
+        """Set the gauge of who answers how much; whoever is gone has 0 from then on."""
+        self._sharing.update(shares)
+        for bundle in tuple(self._sharing):
+            self._bundle_share.labels(bundle).set(shares.get(bundle, 0.0))
 
     def show_rolling(self, snapshot: RollingSnapshot) -> None:
         """Set the gauges of the rolling windows; what an empty window does not know is left unset."""

@@ -56,6 +56,11 @@ DECISIONS = Counter(
     "Images decided; `stage` is the last one that was computed.",
     ("bundle", "stage", "decision"),
 )
+BUNDLE_SHARE = Gauge(
+    "demur_bundle_share",
+    "Share of the units that a bundle answers; 0 in the shadow, or once it serves no more.",
+    ("bundle",),
+)
 SHADOWS = Counter(
     "demur_shadows_total",
     "Images offered to a bundle in the shadow: answer, abstain, shed (no core was free) or failed.",

@@ -1,4 +1,4 @@
-"""The private port: which bundles there are, and which one answers.
+"""The private port: which bundles there are, which one answers, and who stands beside it.
 
 A token on every route, compared in constant time, before anything else is looked at. Bundles are named,
 never given as paths or addresses, and come from one folder. Every request is written to the log.
@@ -7,7 +7,6 @@ never given as paths or addresses, and come from one folder. Every request is wr
 from __future__ import annotations
 
 import asyncio
-import hmac
 import re
 import socket
 import threading
@@ -22,18 +21,20 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
 from bundle.verify import verify_bundle
+from service.admin_access import TokenRequired
 from service.control import ChangeRefused, Fleet
 from service.limits import BodyLimits
 from service.problems import Problem, RequestError, problem_of_status, refused
 from service.protocol import guarded_protocol
+from service.reading import read_json
 from service.responses import json_response
-from service.settings import Settings
+from service.settings import ChallengerSettings, Settings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LARGEST_BODY: Final = 4096
 
 logger = structlog.get_logger("demur.admin")
 
@@ -47,11 +48,11 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
     @app.get("/bundles")
     async def list_bundles(request: Request) -> Response:
         names = await asyncio.to_thread(_names, bundles)
-        return json_response({"bundles": names, "active": fleet.folder.name, "previous": _previous(fleet)})
+        return json_response({"bundles": names, **_lineup(fleet)})
 
     @app.post("/bundles/{name}/verify")
     async def verify(request: Request, name: str) -> Response:
-        folder = _folder(bundles, name)
+        folder = await asyncio.to_thread(_folder, bundles, name)
         try:
             manifest = await asyncio.to_thread(verify_bundle, folder)
         except BundleError as error:
@@ -60,48 +61,48 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
 
     @app.post("/bundles/{name}/activate")
     async def activate(request: Request, name: str) -> Response:
-        return await _change(fleet, _folder(bundles, name))
+        return await _activate(fleet, await asyncio.to_thread(_folder, bundles, name))
 
     @app.post("/rollback")
     async def rollback(request: Request) -> Response:
         if fleet.previous is None:
             raise refused("nothing-to-roll-back", 409, "no other bundle has answered since the start")
-        return await _change(fleet, fleet.previous)
+        return await _activate(fleet, fleet.previous)
+
+    @app.get("/challengers")
+    async def list_challengers(request: Request) -> Response:
+        return json_response(_lineup(fleet))
+
+    @app.put("/challengers/{name}")
+    async def challenge(request: Request, name: str) -> Response:
+        share = _share(read_json(request.headers, await request.body()))
+        folder = await asyncio.to_thread(_folder, bundles, name)
+        with _refusals(folder.name):
+            await asyncio.to_thread(fleet.challenge, ChallengerSettings(folder=folder, share=share))
+        logger.info("challenger_set", name=name, share=share, shadow=share is None)
+        return json_response(_lineup(fleet))
+
+    @app.delete("/challengers/{name}")
+    async def withdraw(request: Request, name: str) -> Response:
+        # By its name alone: a challenger whose folder has gone must still be removable.
+        folder = next((one.folder for one in fleet.plan.challengers if one.folder.name == name), None)
+        if folder is None:
+            raise _no_challenger(name)
+        try:
+            with _refusals(name):
+                await asyncio.to_thread(fleet.withdraw, folder)
+        except KeyError:
+            raise _no_challenger(name) from None
+        logger.info("challenger_removed", name=name)
+        return json_response(_lineup(fleet))
 
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_middleware(BodyLimits, by_path={}, otherwise=4096, timeout=10.0)
+    app.add_exception_handler(OSError, _system_error)
+    app.add_middleware(BodyLimits, by_path={}, otherwise=_LARGEST_BODY, timeout=10.0)
     # Outermost: without the token nothing else is reached, not even a 404.
     app.add_middleware(TokenRequired, token=token)
     return app
-
-
-class TokenRequired:
-    """Lets requests with the bearer token through, and writes each request to the log."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = b"".join(value for name, value in scope["headers"] if name == b"authorization")
-        allowed = hmac.compare_digest(given, self._expected)
-        client = scope["client"][0] if scope["client"] else None
-        logger.info("admin", method=scope["method"], path=scope["path"], client=client, allowed=allowed)
-        if allowed:
-            await self._app(scope, receive, send)
-            return
-        problem = Problem(
-            "unauthorized",
-            401,
-            "every admin request needs the token",
-            "Authorization",
-            headers={"WWW-Authenticate": "Bearer", "Connection": "close"},
-        )
-        await problem.to_response()(scope, receive, send)
 
 
 @contextmanager
@@ -151,19 +152,52 @@ def _folder(bundles: Path, name: str) -> Path:
     return bundles / name
 
 
-async def _change(fleet: Fleet, folder: Path) -> Response:
-    before = fleet.folder.name
-    try:
+def _share(content: dict[str, Any]) -> float | None:
+    """The share that a body asks for, or None for the shadow. Raises RequestError (422)."""
+    if content == {"shadow": True}:
+        return None
+    share: Any = content.get("share")
+    number = isinstance(share, int | float) and not isinstance(share, bool)
+    if set(content) == {"share"} and number and 0 < share <= 1:
+        return float(share)
+    raise refused(
+        "invalid-field",
+        422,
+        'the body must be {"share": S} with 0 < S <= 1, or {"shadow": true}',
+        field="share",
+        value=share if isinstance(share, int | float | str) else None,
+        limit=[0, 1],
+    )
+
+
+async def _activate(fleet: Fleet, folder: Path) -> Response:
+    before = fleet.plan.champion.name
+    with _refusals(folder.name):
         label = await asyncio.to_thread(fleet.activate, folder)
-    except ChangeRefused as error:
-        logger.warning("activation_refused", name=folder.name, why=str(error))
-        raise _unfit(folder.name, str(error)) from error
     logger.info("activated", name=folder.name, bundle=label, before=before)
-    return json_response({"active": folder.name, "bundle": label, "previous": _previous(fleet)})
+    return json_response({"bundle": label, **_lineup(fleet)})
 
 
-def _previous(fleet: Fleet) -> str | None:
-    return None if fleet.previous is None else fleet.previous.name
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """A change that is refused, as a problem and a line in the log."""
+    try:
+        yield
+    except ChangeRefused as error:
+        logger.warning("change_refused", name=name, why=str(error))
+        raise _unfit(name, str(error)) from error
+
+
+def _lineup(fleet: Fleet) -> dict[str, Any]:
+    plan = fleet.plan
+    return {
+        "active": plan.champion.name,
+        "previous": None if fleet.previous is None else fleet.previous.name,
+        "challengers": [
+            {"name": one.folder.name, "share": one.share, "shadow": one.share is None}
+            for one in plan.challengers
+        ],
+    }
 
 
 def _summary(manifest: BundleManifest) -> dict[str, Any]:
@@ -179,6 +213,10 @@ def _unfit(name: str, why: str) -> RequestError:
     return refused("bundle-refused", 409, f"the bundle is not served: {why}", field="name", value=name)
 
 
+def _no_challenger(name: str) -> RequestError:
+    return refused("no-such-challenger", 404, "no challenger has this name", field="name", value=name[:100])
+
+
 async def _request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - registered for this class alone
     return error.problem.to_response()
@@ -187,3 +225,9 @@ async def _request_error(request: Request, error: Exception) -> Response:
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     return problem_of_status(error.status_code, error.detail, error.headers).to_response()
+
+
+async def _system_error(request: Request, error: Exception) -> Response:
+    """The folder of bundles has gone, or cannot be read."""
+    logger.error("bundles_unreadable", error=str(error))
+    return Problem("bundles-unreadable", 503, f"the folder of bundles cannot be read: {error}").to_response()

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.instruments import Instruments
-from service.deployment import Deployments
 from service.direct import DirectRoutes
 from service.limits import BodyLimits
+from service.lineup import Deployments
 from service.logs import configure_logging
 from service.monitor import Monitor
 from service.observability import Observability

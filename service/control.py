@@ -1,4 +1,4 @@
-"""How the parent changes the bundle of all workers as one: prepare everywhere, then commit everywhere.
+"""How the parent changes the line-up of all workers as one: prepare everywhere, then commit everywhere.
 
 Worker side: `obey` answers orders on a thread. Parent side: `Fleet` gives them.
 """
@@ -18,12 +18,14 @@ import structlog
 
 from bundle.engine import EngineError
 from bundle.manifest import BundleError
-from service.deployment import Deployments
+from service.lineup import Deployments, LineupPlan
+from service.memory import release_memory
+from service.settings import MOST_CHALLENGERS, ChallengerSettings
 
 logger = structlog.get_logger("demur.control")
 
 PREPARE_TIMEOUT = 120.0
-"""Seconds for a worker to verify, open and try a bundle."""
+"""Seconds for a worker to verify, open and try bundles."""
 COMMIT_TIMEOUT = 10.0
 
 
@@ -36,8 +38,10 @@ class Order:
 
     number: int
     what: What
-    folder: Path | None = None
+    plan: LineupPlan | None = None
     """For `prepare`."""
+    anew: bool = False
+    """For `prepare`: open the champion again, even if it serves already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,13 @@ class Report:
     number: int
     done: bool
     label: str
-    """The bundle that was prepared or answers now, `name:version`."""
+    """The champion that was prepared or answers now, `name:version`."""
     why: str | None = None
     """Where not done."""
 
 
 class ChangeRefused(Exception):
-    """The bundle cannot be served; the old one goes on. The message says why."""
+    """The line-up cannot be served; the old one goes on. The message says why."""
 
 
 def obey(orders: Connection, deployments: Deployments) -> None:
@@ -67,57 +71,94 @@ def obey(orders: Connection, deployments: Deployments) -> None:
 
 
 def _carry_out(order: Order, deployments: Deployments) -> Report:
-    if order.what == "prepare" and order.folder is not None:
+    if order.what == "prepare" and order.plan is not None:
         try:
-            return Report(order.number, True, deployments.prepare(order.folder).label)
+            prepared = deployments.prepare(order.plan, anew=order.anew)
+            return Report(order.number, True, prepared.champion.label)
         except (BundleError, EngineError, OSError) as error:
             return Report(order.number, False, deployments.champion.label, str(error))
         except Exception as error:
-            # Whatever it is, the old bundle goes on and the worker stays in reach.
-            logger.exception("bundle_not_prepared", folder=str(order.folder))
+            # Whatever it is, the old line-up goes on and the worker stays in reach.
+            logger.exception("lineup_not_prepared", plan=str(order.plan))
             return Report(order.number, False, deployments.champion.label, f"{type(error).__name__}: {error}")
     if order.what == "commit":
         deployments.commit()
-        logger.info("bundle_activated", bundle=deployments.champion.label)
+        release_memory()
+        logger.info("lineup_changed", shares=deployments.shares())
     else:
         deployments.abort()
     return Report(order.number, True, deployments.champion.label)
 
 
 class Fleet:
-    """The workers, as the admin sees them: one bundle, changed as one."""
+    """The workers, as the admin sees them: one line-up, changed as one."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        """Of the bundle that answers now; a worker that is started later opens it."""
+    def __init__(self, plan: LineupPlan) -> None:
+        self.plan = plan
+        """What serves now; a worker that is started later opens it."""
         self.previous: Path | None = None
-        """Of the bundle before it."""
+        """Folder of the champion before."""
         self.changing = threading.Lock()
-        """Held while the bundle changes; no worker is started or forgotten meanwhile."""
+        """Held while the line-up changes; no worker is started or forgotten meanwhile."""
         self.workers: dict[int, Connection] = {}
         self._numbers = count(1)
 
     def activate(self, folder: Path) -> str:
-        """Let the bundle in `folder` answer, everywhere or nowhere; its label.
+        """Let the bundle in `folder` be the champion, everywhere or nowhere; its label.
 
-        Raises ChangeRefused, with the old bundle still answering.
+        Raises ChangeRefused, with the old one still answering.
         """
         with self.changing:
-            workers = list(self.workers.values())
-            reports = self._order(workers, "prepare", PREPARE_TIMEOUT, folder)
-            refusal = next((report.why for report in reports if not report.done), None)
-            if refusal is not None or not reports:
-                self._order(workers, "abort", COMMIT_TIMEOUT)
-                raise ChangeRefused(refusal or "no worker is running")
-            self._order(workers, "commit", COMMIT_TIMEOUT)
-            self.previous, self.folder = self.folder, folder
-            return reports[0].label
+            before = self.plan.champion
+            label = self._change(LineupPlan(folder, self.plan.challengers), anew=True)
+            self.previous = before
+            return label
+
+    def challenge(self, challenger: ChallengerSettings) -> None:
+        """Put a challenger beside the champion, or give it another share; raises ChangeRefused."""
+        with self.changing:
+            places = {one.folder: one for one in self.plan.challengers}
+            places[challenger.folder] = challenger
+            if challenger.folder == self.plan.champion:
+                raise ChangeRefused("it is the champion already")
+            if len(places) > MOST_CHALLENGERS:
+                raise ChangeRefused(f"at most {MOST_CHALLENGERS} challengers may serve at a time")
+            total = sum(one.share or 0.0 for one in places.values())
+            if total > 1 + 1e-9:
+                raise ChangeRefused(f"the shares would be {total:g} in sum; they must be at most 1")
+            self._change(LineupPlan(self.plan.champion, tuple(places.values())))
+
+    def withdraw(self, folder: Path) -> None:
+        """Take a challenger away; raises KeyError where it is none, or ChangeRefused."""
+        with self.changing:
+            rest = tuple(one for one in self.plan.challengers if one.folder != folder)
+            if len(rest) == len(self.plan.challengers):
+                raise KeyError(folder)
+            self._change(LineupPlan(self.plan.champion, rest))
+
+    def _change(self, plan: LineupPlan, *, anew: bool = False) -> str:
+        """Let `plan` serve, everywhere or nowhere; the champion's label. With `changing` held."""
+        workers = list(self.workers.values())
+        reports = self._order(workers, "prepare", PREPARE_TIMEOUT, plan, anew=anew)
+        refusal = next((report.why for report in reports if not report.done), None)
+        if refusal is not None or not reports:
+            self._order(workers, "abort", COMMIT_TIMEOUT)
+            raise ChangeRefused(refusal or "no worker is running")
+        self._order(workers, "commit", COMMIT_TIMEOUT)
+        self.plan = plan
+        return reports[0].label
 
     def _order(
-        self, workers: Sequence[Connection], what: What, timeout: float, folder: Path | None = None
+        self,
+        workers: Sequence[Connection],
+        what: What,
+        timeout: float,
+        plan: LineupPlan | None = None,
+        *,
+        anew: bool = False,
     ) -> list[Report]:
         """What the workers report; one that has died reports nothing."""
-        order = Order(next(self._numbers), what, folder)
+        order = Order(next(self._numbers), what, plan, anew)
         sent = [worker for worker in workers if _send(worker, order)]
         give_up = time.monotonic() + timeout
         reports = (_report(worker, order.number, give_up) for worker in sent)

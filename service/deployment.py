@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bundle.decode import DecodeLimits
 from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
-from bundle.manifest import MANIFEST_FILE, BundleError
 from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
 from calibration.decision import OperatingPoint
-from service.experiment import arm_of
 from service.settings import Settings
 
 
@@ -72,95 +70,6 @@ def deployment_for(settings: Settings) -> Deployment:
         limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
     )
     return Deployment.of(loaded)
-
-
-@dataclass(frozen=True, slots=True)
-class Challenger:
-    """A bundle beside the champion."""
-
-    deployment: Deployment
-    share: float | None
-    """Of the units that it answers; None: it is in the shadow."""
-
-
-class Deployments:
-    """Which bundle answers now, and the one that is about to.
-
-    A change has two steps, so that several workers can change as one: `prepare` does all that may fail,
-    beside the serving bundle; `commit` only swaps, between two requests.
-    """
-
-    def __init__(
-        self, settings: Settings, champion: Deployment, challengers: Sequence[Challenger] = ()
-    ) -> None:
-        self.champion = champion
-        self._challengers = tuple(challengers)
-        self._settings = settings
-        self._prepared: Deployment | None = None
-
-    @classmethod
-    def open(cls, settings: Settings) -> Deployments:
-        """The settings' bundle and its challengers; raises as `deployment_for` does."""
-        champion = deployment_for(settings)
-        challengers: list[Challenger] = []
-        for spec in settings.challengers:
-            deployment = deployment_for(settings.model_copy(update={"bundle": spec.folder}))
-            _refuse_unlike(champion, deployment)
-            if any(deployment.label == other.deployment.label for other in challengers):
-                raise BundleError(MANIFEST_FILE, f"{deployment.label} is a challenger twice")
-            challengers.append(Challenger(deployment, spec.share))
-        return cls(settings, champion, challengers)
-
-    @property
-    def challengers(self) -> tuple[Challenger, ...]:
-        """Those beside the champion; one that has become the champion is none while it is."""
-        return tuple(
-            challenger
-            for challenger in self._challengers
-            if challenger.deployment.label != self.champion.label
-        )
-
-    @property
-    def shadows(self) -> list[Deployment]:
-        """Those that compute and never answer."""
-        return [challenger.deployment for challenger in self.challengers if challenger.share is None]
-
-    def answering(self, unit: str) -> Deployment:
-        """The one that answers this unit."""
-        if not self._challengers:
-            return self.champion
-        arms = [(one.deployment, one.share) for one in self.challengers if one.share is not None]
-        arm = arm_of(
-            [share for _, share in arms], self._settings.experiment, self._settings.experiment_salt, unit
-        )
-        return self.champion if arm is None else arms[arm][0]
-
-    def prepare(self, folder: Path) -> Deployment:
-        """Open the bundle in `folder`; raises as `deployment_for` does, with nothing changed."""
-        self._prepared = None
-        deployment = deployment_for(self._settings.model_copy(update={"bundle": folder}))
-        for challenger in self._challengers:
-            _refuse_unlike(challenger.deployment, deployment)
-        self._prepared = deployment
-        return deployment
-
-    def commit(self) -> None:
-        """Let the prepared bundle answer from the next request on; nothing without a prepared one."""
-        if self._prepared is not None:
-            self.champion, self._prepared = self._prepared, None
-
-    def abort(self) -> None:
-        """Forget the prepared bundle."""
-        self._prepared = None
-
-
-def _refuse_unlike(one: Deployment, other: Deployment) -> None:
-    if one.classes != other.classes:
-        raise BundleError(
-            MANIFEST_FILE,
-            f"{other.label} knows {', '.join(other.classes)}, and {one.label} {', '.join(one.classes)}; "
-            "bundles that serve side by side must know the same classes",
-        )
 
 
 def _guarantee(loaded: LoadedBundle) -> tuple[dict[str, Any] | None, str | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from monitoring.embedded import EmbeddedValkey
-from service.deployment import Deployments
+from service.lineup import Deployments
 from service.logs import configure_logging
 from service.settings import Settings
 from service.supervisor import supervise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -20,7 +20,8 @@ class SettingsError(ValueError):
     """A setting is missing or makes no sense; the message names it."""
 
 
-_MOST_CHALLENGERS = 4
+MOST_CHALLENGERS: Final = 4
+"""Beside the champion, at a time."""
 
 
 class ChallengerSettings(BaseModel):
@@ -96,7 +97,7 @@ class Settings(BaseModel):
     quota_clients: Count = 10_000
     """Clients told apart; with more at a time, the latest ones share one quota."""
 
-    challengers: Annotated[tuple[ChallengerSettings, ...], Field(max_length=_MOST_CHALLENGERS)] = ()
+    challengers: Annotated[tuple[ChallengerSettings, ...], Field(max_length=MOST_CHALLENGERS)] = ()
     """Bundles beside `bundle`, as FOLDER=SHARE or FOLDER=shadow, with commas between them."""
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
     """Name of the comparison; another one deals the units to the bundles anew."""

@@ -9,7 +9,7 @@ from typing import TypedDict, cast
 from starlette.requests import Request
 
 from monitoring.instruments import Instruments
-from service.deployment import Deployments
+from service.lineup import Deployments
 from service.monitor import Monitor
 from service.predictor import Predictor
 from service.quotas import Quotas, client_of
@@ -50,7 +50,8 @@ class Service:
             self.quotas.charge(client_of(request), images)
 
     def show_load(self) -> None:
-        """Bring the gauges of this worker's load up to date."""
+        """Bring the gauges of this worker's load and line-up up to date."""
+        self.instruments.show_shares(self.deployments.shares())
         self.instruments.queue_depth.set(self.predictor.admission.waiting)
         self.instruments.in_flight.set(self.predictor.admission.running)
         self.instruments.events_waiting.set(self.monitor.waiting)

@@ -28,7 +28,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from service.admin import admin_port
 from service.control import Fleet, obey
-from service.deployment import Deployments
+from service.lineup import Deployments, LineupPlan
 from service.logs import configure_logging
 from service.settings import Settings
 from service.worker import run_worker
@@ -78,7 +78,14 @@ class _Supervisor:
         self._workers: dict[int, _Worker] = {}
         self._restart_at: dict[int, float] = {}
         self._pauses: dict[int, float] = {}
-        self._fleet = Fleet(settings.bundle.resolve())
+        self._fleet = Fleet(
+            LineupPlan(
+                settings.bundle.resolve(),
+                tuple(
+                    one.model_copy(update={"folder": one.folder.resolve()}) for one in settings.challengers
+                ),
+            )
+        )
         self._stopping = False
 
     def run(self) -> None:
@@ -93,7 +100,10 @@ class _Supervisor:
 
     def _start(self, number: int) -> None:
         with self._fleet.changing:
-            settings = self._settings.model_copy(update={"bundle": self._fleet.folder})
+            plan = self._fleet.plan
+            settings = self._settings.model_copy(
+                update={"bundle": plan.champion, "challengers": plan.challengers}
+            )
             reports, their_reports = _spawn.Pipe(duplex=False)
             orders, their_orders = _spawn.Pipe()
             process = _spawn.Process(

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 
 from service.app import create_app
-from service.deployment import Deployments
+from service.lineup import Deployments
 from service.protocol import guarded_protocol
 from service.settings import Settings
 from service.state import Phase
