@@ -1,78 +1,53 @@
-"""One stage's model, opened by an inference runtime.
+"""One stage's model, opened by an inference runtime: the door to `bundle.engines`.
 
 The core has no runtime of its own: `onnxruntime` comes with the extra [cpu], `onnxruntime-gpu` with
-[gpu]. What was asked for is what is obtained, or `EngineUnavailable`: a runtime that falls back to the
-CPU in silence would serve scores that no certificate covers.
+[gpu], `openvino` with [openvino]. What was asked for is what is obtained, or `EngineUnavailable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.engines.contract import (
+    ALONE,
+    DEFAULT_ENGINE,
+    DEFAULT_KEY,
+    DEFAULT_PRECISION,
+    OPENVINO,
+    PRECISIONS,
+    Engine,
+    EngineError,
+    EngineKey,
+    EngineUnavailable,
+    ModelUnfit,
+    Session,
+    Tensor,
+)
+from bundle.engines.installed import available_engines, require_key
+from bundle.engines.openvino_cpu import OpenVinoSession
+from bundle.engines.ort import PROVIDERS, OrtSession
 from bundle.onnx_scan import refuse_external_data
 from bundle.outputs import TO_LOGITS, OutputKind
 from calibration.scores import StageOutputs
 
-DEFAULT_ENGINE = "onnxruntime-cpu"
-DEFAULT_PRECISION = "fp32"
-
-PROVIDERS: Mapping[str, str] = MappingProxyType(
-    {"onnxruntime-cuda": "CUDAExecutionProvider", "onnxruntime-cpu": "CPUExecutionProvider"}
-)
-"""Engine, as certificates name it -> ONNX Runtime's name of the device; the fastest comes first."""
-_EXTRAS = {"onnxruntime-cpu": "cpu", "onnxruntime-cuda": "gpu"}
-
-
-class EngineError(RuntimeError):
-    """An engine cannot be had, or a model does not fit it."""
-
-
-class EngineUnavailable(EngineError):
-    """The runtime or the device that was asked for is not here."""
-
-
-class ModelUnfit(EngineError):
-    """The ONNX model's inputs or outputs are not those of a bundle stage."""
-
-
-class Engine(Protocol):
-    """A model that turns normalised tensors into raw outputs; safe to call from several threads."""
-
-    @property
-    def name(self) -> str:
-        """Runtime, device and precision, as certificates name them: `onnxruntime-cpu/fp32`."""
-
-    @property
-    def classes(self) -> int:
-        """K, the number of logits."""
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """(height, width) of the input."""
-
-    @property
-    def has_gate(self) -> bool:
-        """Whether `run` returns gate logits."""
-
-    def run(self, batch: NDArray[np.float32]) -> StageOutputs:
-        """float32 [B, 3, H, W], B >= 1 -> logits float64 [B, K] and, with a gate, gate float64 [B]."""
-
-
-def available_engines() -> tuple[str, ...]:
-    """The engines that this installation offers, the fastest first; empty without any runtime."""
-    if find_spec("onnxruntime") is None:
-        return ()
-    import onnxruntime
-
-    offered = onnxruntime.get_available_providers()
-    return tuple(name for name in PROVIDERS if PROVIDERS[name] in offered)
+__all__ = [
+    "DEFAULT_ENGINE",
+    "DEFAULT_KEY",
+    "DEFAULT_PRECISION",
+    "PRECISIONS",
+    "PROVIDERS",
+    "Engine",
+    "EngineError",
+    "EngineKey",
+    "EngineUnavailable",
+    "ModelUnfit",
+    "OnnxEngine",
+    "available_engines",
+    "open_engine",
+]
 
 
 def open_engine(
@@ -83,30 +58,38 @@ def open_engine(
     engine: str = DEFAULT_ENGINE,
     precision: str = DEFAULT_PRECISION,
     threads: int = 1,
+    calls: int = 1,
 ) -> OnnxEngine:
     """Open an ONNX model, given as a file or as its bytes, and try it on a batch.
 
     `image_size` (height, width) must be given where the model leaves it open. `threads` is for one call
     (intra-op): on a CPU several calls at a time on one thread each do more than one call on several.
+    `calls` is how many calls at a time the engine should be ready for; more of them wait.
     Raises EngineUnavailable, ModelUnfit, or ModelRefused (external data, not ONNX).
     """
     content = model.read_bytes() if isinstance(model, Path) else model
     refuse_external_data(content)
-    session = _open_session(content, engine, threads)
-    return OnnxEngine(f"{engine}/{precision}", session, _image_size(session, image_size), output)
+    key = EngineKey(engine, precision)
+    require_key(key)
+    session = _open_session(content, key, threads, calls)
+    return OnnxEngine(key, session, _image_size(session, image_size), output)
 
 
 class OnnxEngine:
-    """An ONNX Runtime session on the device it was asked for."""
+    """An ONNX model, open in a runtime's session on the device it was asked for."""
 
-    def __init__(self, name: str, session: Any, image_size: tuple[int, int], output: OutputKind) -> None:
+    def __init__(
+        self, key: EngineKey, session: Session, image_size: tuple[int, int], output: OutputKind
+    ) -> None:
         """Run the model once on a batch of two, so that one that does not fit fails here and not later."""
-        self.name = name
+        self.key = key
+        self.name = str(key)
         self.image_size = image_size
+        self.providers = session.providers
         self._session = session
         self._to_logits = TO_LOGITS[output]
-        self._input = session.get_inputs()[0].name
-        self._one_by_one = session.get_inputs()[0].shape[0] == 1
+        self._input = session.inputs[0].name
+        self._one_by_one = session.inputs[0].shape[0] == 1 or key.precision in ALONE
         self._outputs = _output_names(session)
         self.has_gate = len(self._outputs) == 2
         try:
@@ -117,9 +100,14 @@ class OnnxEngine:
             raise ModelUnfit(f"the model gives {len(trial)} rows for two images")
         self.classes = trial.logits.shape[1]
 
+    @property
+    def alone(self) -> bool:
+        """Whether images are computed one by one, so that a larger batch gains nothing."""
+        return self._one_by_one
+
     def run(self, batch: NDArray[np.float32]) -> StageOutputs:
         """float32 [B, 3, H, W], B >= 1 -> logits float64 [B, K] and, with a gate, gate float64 [B]."""
-        if self._one_by_one:
+        if self._one_by_one and len(batch) > 1:
             parts = [self._compute(batch[row : row + 1]) for row in range(len(batch))]
             outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
         else:
@@ -128,64 +116,52 @@ class OnnxEngine:
         gate = outputs[1].astype(np.float64).reshape(len(batch)) if self.has_gate else None
         return StageOutputs(logits, gate)
 
-    def _compute(self, batch: NDArray[np.float32]) -> list[NDArray[Any]]:
-        outputs: list[NDArray[Any]] = self._session.run(self._outputs, {self._input: batch})
-        return outputs
+    def _compute(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return self._session.compute(self._input, batch, self._outputs)
 
 
-def _open_session(content: bytes, engine: str, threads: int) -> Any:
-    if engine not in PROVIDERS:
-        raise EngineUnavailable(f"engine is {engine!r}; it must be one of {', '.join(PROVIDERS)}")
-    if engine not in available_engines():
-        raise EngineUnavailable(
-            f"engine {engine!r} is not installed here; install demur with the extra [{_EXTRAS[engine]}]"
-        )
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # The arena would keep the memory of the largest batch for ever, and gains no measurable time.
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
-    # Threads that spin while they wait would take the cores from the other workers.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=[PROVIDERS[engine]])
-    except Exception as fault:  # the runtime's own exception types are not public
-        raise ModelUnfit(f"ONNX Runtime does not open the model: {fault}") from fault
-    obtained = session.get_providers()
-    if obtained[:1] != [PROVIDERS[engine]]:
-        raise EngineUnavailable(
-            f"engine {engine!r} was asked for, but ONNX Runtime obtained {obtained}; check its driver"
-        )
-    return session
+def _open_session(content: bytes, key: EngineKey, threads: int, calls: int) -> Session:
+    if key.engine in PROVIDERS:
+        return OrtSession(content, key.engine, threads)
+    if key.engine == OPENVINO:
+        return OpenVinoSession(content, key.precision, threads, calls)
+    raise EngineUnavailable(f"engine {key.engine!r} has no runtime")
 
 
-def _image_size(session: Any, wanted: tuple[int, int] | None) -> tuple[int, int]:
-    inputs = session.get_inputs()
-    if len(inputs) != 1:
-        raise ModelUnfit(f"the model has {len(inputs)} inputs; it must have one, float32 [B, 3, H, W]")
-    shape, kind = inputs[0].shape, inputs[0].type
-    if kind != "tensor(float)" or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
-        raise ModelUnfit(f"the model's input is {kind} {shape}; it must be float32 [B, 3, H, W]")
-    batch, _, height, width = shape
+def _image_size(session: Session, wanted: tuple[int, int] | None) -> tuple[int, int]:
+    image = _only_input(session)
+    batch, _, height, width = image.shape
     if isinstance(batch, int) and batch != 1:
         raise ModelUnfit(f"the model takes batches of {batch} only; the batch must be free, or 1")
     if wanted is not None:
         for side, asked in zip((height, width), wanted, strict=True):
             if isinstance(side, int) and side != asked:
-                raise ModelUnfit(f"the model's input is {shape}; the preprocessing makes {wanted}")
+                raise ModelUnfit(f"the model's input is {_text(image)}; the preprocessing makes {wanted}")
         return wanted
     if not (isinstance(height, int) and isinstance(width, int)):
-        raise ModelUnfit(f"the model's input is {shape}: give its image size (height, width)")
+        raise ModelUnfit(f"the model's input is {_text(image)}: give its image size (height, width)")
     return height, width
 
 
-def _output_names(session: Any) -> list[str]:
+def _only_input(session: Session) -> Tensor:
+    if len(session.inputs) != 1:
+        raise ModelUnfit(
+            f"the model has {len(session.inputs)} inputs; it must have one, float32 [B, 3, H, W]"
+        )
+    image = session.inputs[0]
+    channels = image.shape[1] if len(image.shape) == 4 else None
+    if image.kind != "float32" or len(image.shape) != 4 or (isinstance(channels, int) and channels != 3):
+        raise ModelUnfit(f"the model's input is {image.kind} {_text(image)}; it must be float32 [B, 3, H, W]")
+    return image
+
+
+def _text(tensor: Tensor) -> str:
+    return f"[{', '.join('?' if side is None else str(side) for side in tensor.shape)}]"
+
+
+def _output_names(session: Session) -> list[str]:
     """The main output and, where there is one, the output named `gate`."""
-    names = [output.name for output in session.get_outputs()]
+    names = list(session.outputs)
     gate = ["gate"] if "gate" in names else []
     main = [name for name in names if name != "gate"]
     if "logits" in main:

@@ -1,0 +1,1 @@
+"""Inference runtimes, each behind the same session; `bundle.engine` is the door."""

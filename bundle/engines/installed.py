@@ -1,0 +1,115 @@
+"""Which engines this installation has, at which precisions this machine computes, and what is wrong with it.
+
+The extras [cpu] and [gpu] install the same import name: pip lets both in, the one installed last wins,
+and uninstalling either breaks the other. So the installed distributions are looked at by name.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+
+from bundle.engines.contract import EXTRAS, OPENVINO, PRECISIONS, EngineKey, EngineUnavailable
+from bundle.engines.ort import PROVIDERS
+
+_SAME_IMPORT_NAME = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "onnxruntime-directml",
+    "onnxruntime-rocm",
+    "onnxruntime-training",
+)
+"""Distributions that all install the module `onnxruntime`."""
+
+
+def available_engines() -> tuple[str, ...]:
+    """The engines that this installation offers, the usually fastest first; empty without any runtime."""
+    found = set()
+    if find_spec("openvino") is not None:
+        found.add(OPENVINO)
+    if find_spec("onnxruntime") is not None:
+        import onnxruntime
+
+        offered = onnxruntime.get_available_providers()
+        found |= {engine for engine, provider in PROVIDERS.items() if provider in offered}
+    return tuple(engine for engine in PRECISIONS if engine in found)
+
+
+def require_engine(engine: str) -> None:
+    """Raise EngineUnavailable unless `engine` is known and installed; the message names the extra."""
+    if engine not in PRECISIONS:
+        raise EngineUnavailable(f"engine is {engine!r}; it must be one of {', '.join(PRECISIONS)}")
+    offered = available_engines()
+    if not offered:
+        raise EngineUnavailable(
+            "no inference engine is installed; install demur with the extra [cpu], [gpu] or [openvino]"
+        )
+    if engine not in offered:
+        hint = "".join(f"; {problem}" for problem in installation_problems())
+        raise EngineUnavailable(
+            f"engine {engine!r} is not installed here, only {', '.join(offered)}; "
+            f"install demur with the extra [{EXTRAS[engine]}]{hint}"
+        )
+
+
+def require_key(key: EngineKey) -> None:
+    """`require_engine`, and that the engine computes at that precision on this machine."""
+    require_engine(key.engine)
+    if key.precision not in PRECISIONS[key.engine]:
+        raise EngineUnavailable(
+            f"engine {key.engine!r} does not compute at {key.precision!r}; "
+            f"it does at {', '.join(PRECISIONS[key.engine])}"
+        )
+    if key.precision == "bf16" and not _openvino_has_bf16():
+        raise EngineUnavailable("this CPU has no bf16 instructions (AVX-512 BF16 or AMX); use fp32 or int8")
+
+
+def usable(key: EngineKey) -> bool:
+    """Whether `key` is installed and this machine computes at its precision."""
+    try:
+        require_key(key)
+    except EngineUnavailable:
+        return False
+    return True
+
+
+def usable_keys() -> tuple[EngineKey, ...]:
+    """Every engine and precision that can be had here, the usually fastest engine first."""
+    keys = [
+        EngineKey(engine, precision) for engine in available_engines() for precision in PRECISIONS[engine]
+    ]
+    return tuple(key for key in keys if usable(key))
+
+
+def installation_problems() -> tuple[str, ...]:
+    """What is wrong with the installed runtimes, in plain sentences; empty where all is well."""
+    found = [name for name in _SAME_IMPORT_NAME if _version(name) is not None]
+    if len(found) < 2:
+        return ()
+    return (
+        f"{' and '.join(found)} are installed together and overwrite one another: uninstall all of them, "
+        "then install demur with exactly one of the extras [cpu] and [gpu]",
+    )
+
+
+def runtime_version(engine: str) -> str:
+    """Name and version of an engine's runtime, for example `onnxruntime 1.32.0`."""
+    names = (OPENVINO,) if engine == OPENVINO else _SAME_IMPORT_NAME
+    found = [f"{name} {version}" for name in names if (version := _version(name)) is not None]
+    return " + ".join(found) or "unknown"
+
+
+@cache
+def _openvino_has_bf16() -> bool:
+    from bundle.engines.openvino_cpu import capabilities
+
+    return "BF16" in capabilities()
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,92 @@
+"""OpenVINO on the CPU (extra [openvino]), through its own runtime.
+
+The precision is always stated: on a CPU with AMX, OpenVINO would otherwise compute an fp32 model in
+bf16 of its own accord, and serve scores that no certificate covers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.engines.contract import EngineUnavailable, ModelUnfit, Tensor
+
+DEVICE = "CPU"
+_COMPUTED_IN: Mapping[str, str] = MappingProxyType({"fp32": "f32", "bf16": "bf16", "int8": "f32"})
+"""Precision -> OpenVINO's word for how what is not quantised is computed."""
+
+
+class OpenVinoSession:
+    """A model compiled by OpenVINO; `calls` of them at a time, `threads` threads each."""
+
+    def __init__(self, content: bytes, precision: str, threads: int, calls: int) -> None:
+        hint = _COMPUTED_IN[precision]
+        try:
+            model = _core().read_model(model=content, weights=b"")
+            self._compiled = _core().compile_model(
+                model,
+                DEVICE,
+                {
+                    "INFERENCE_PRECISION_HINT": hint,
+                    "EXECUTION_MODE_HINT": "PERFORMANCE" if precision == "bf16" else "ACCURACY",
+                    "NUM_STREAMS": str(calls),
+                    "INFERENCE_NUM_THREADS": str(calls * threads),
+                    # Pinned threads of several workers would all sit on the first cores.
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
+        except Exception as fault:  # the runtime raises RuntimeError for everything
+            raise ModelUnfit(f"OpenVINO does not open the model: {fault}") from fault
+        self.providers = tuple(self._compiled.get_property("EXECUTION_DEVICES"))
+        obtained = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if self.providers != (DEVICE,) or obtained != hint:
+            raise EngineUnavailable(
+                f"OpenVINO was asked to compute in {hint} on {DEVICE}, but obtained {obtained} on "
+                f"{', '.join(self.providers)}"
+            )
+        self.inputs = tuple(
+            Tensor(_name(port), _kind(port.get_element_type().get_type_name()), _shape(port))
+            for port in model.inputs
+        )
+        self.outputs = tuple(_name(port) for port in model.outputs)
+        self._requests = threading.local()
+
+    def compute(self, tensor: str, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The named outputs for `batch` as the input `tensor`, in their order."""
+        request = getattr(self._requests, "own", None)
+        if request is None:
+            request = self._requests.own = self._compiled.create_infer_request()
+        request.infer({tensor: batch}, share_inputs=True)
+        # Copied: the request's memory is overwritten by the next call.
+        return [np.array(request.get_tensor(name).data) for name in outputs]
+
+
+def capabilities() -> frozenset[str]:
+    """What this CPU computes natively, in OpenVINO's words: FP32, BF16, INT8 and others."""
+    return frozenset(_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _name(port: Any) -> str:
+    name: str = port.get_any_name()
+    return name
+
+
+def _kind(element_type: str) -> str:
+    return "float32" if element_type == "f32" else element_type
+
+
+def _shape(port: Any) -> tuple[int | None, ...]:
+    return tuple(None if side.is_dynamic else int(side.get_length()) for side in port.get_partial_shape())

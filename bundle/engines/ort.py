@@ -1,0 +1,64 @@
+"""ONNX Runtime, on the CPU (extra [cpu]) or on CUDA (extra [gpu]).
+
+What was asked for is what is obtained, or `EngineUnavailable`: onnxruntime-gpu without a working driver
+falls back to the CPU in silence, and would serve scores that no certificate covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.engines.contract import EngineUnavailable, ModelUnfit, Tensor
+
+PROVIDERS: Mapping[str, str] = MappingProxyType(
+    {"onnxruntime-cuda": "CUDAExecutionProvider", "onnxruntime-cpu": "CPUExecutionProvider"}
+)
+"""Engine -> ONNX Runtime's name of the device."""
+
+_PROVIDER_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    # By default CUDA rounds the factors of fp32 products to 10 bits (TF32): that is no fp32.
+    {"onnxruntime-cuda": {"use_tf32": "0"}, "onnxruntime-cpu": {}}
+)
+
+
+class OrtSession:
+    """A model opened by ONNX Runtime on the device that was asked for."""
+
+    def __init__(self, content: bytes, engine: str, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        # The arena would keep the memory of the largest batch for ever, and gains no measurable time.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        # Threads that spin while they wait would take the cores from the other workers.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        provider = (PROVIDERS[engine], dict(_PROVIDER_OPTIONS[engine]))
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=[provider])
+        except Exception as fault:  # the runtime's own exception types are not public
+            raise ModelUnfit(f"ONNX Runtime does not open the model: {fault}") from fault
+        self.providers = tuple(self._session.get_providers())
+        if self.providers[:1] != (PROVIDERS[engine],):
+            raise EngineUnavailable(
+                f"engine {engine!r} was asked for, but ONNX Runtime obtained {list(self.providers)}; "
+                "check its driver"
+            )
+        self.inputs = tuple(
+            Tensor(i.name, "float32" if i.type == "tensor(float)" else i.type, tuple(i.shape))
+            for i in self._session.get_inputs()
+        )
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+
+    def compute(self, tensor: str, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The named outputs for `batch` as the input `tensor`, in their order."""
+        found: list[NDArray[Any]] = self._session.run(outputs, {tensor: batch})
+        return found
