@@ -27,16 +27,21 @@ if TYPE_CHECKING:
         wsr_betting_upper,
     )
     from calibration.cascade import (
+        CascadePath,
+        CascadeScores,
         CascadeUsage,
         cascade_usage,
         certify_cascade,
-        plan_cascade,
     )
     from calibration.cascade_by_stage import (
         certify_each_stage,
     )
+    from calibration.cascade_planning import (
+        plan_cascade,
+    )
     from calibration.certificate import (
         Certificate,
+        PromisedPart,
         RiskTarget,
     )
     from calibration.decision import (
@@ -51,13 +56,13 @@ if TYPE_CHECKING:
     )
     from calibration.group_betting import (
         certify_group_means,
+        certify_path_by_betting,
     )
     from calibration.groups import (
         intra_group_correlation,
     )
     from calibration.joint import (
         JointCertificate,
-        SliceReport,
         certify_answers,
         certify_slices,
     )
@@ -76,6 +81,12 @@ if TYPE_CHECKING:
         nll,
         risk_coverage_curve,
         selective_risk_at,
+    )
+    from calibration.parts import (
+        Parts,
+    )
+    from calibration.paths import (
+        StagePath,
     )
     from calibration.planning import (
         plan_thresholds,
@@ -99,6 +110,9 @@ if TYPE_CHECKING:
         RiskLadder,
         certify_several,
     )
+    from calibration.walk import (
+        certify_path,
+    )
 
 _HOMES = {
     "calibration.bounds": (
@@ -116,14 +130,17 @@ _HOMES = {
         "wsr_betting_upper",
     ),
     "calibration.cascade": (
+        "CascadePath",
+        "CascadeScores",
         "CascadeUsage",
         "cascade_usage",
         "certify_cascade",
-        "plan_cascade",
     ),
     "calibration.cascade_by_stage": ("certify_each_stage",),
+    "calibration.cascade_planning": ("plan_cascade",),
     "calibration.certificate": (
         "Certificate",
+        "PromisedPart",
         "RiskTarget",
     ),
     "calibration.decision": (
@@ -134,11 +151,13 @@ _HOMES = {
         "decide",
     ),
     "calibration.fixed_sequence": ("certify",),
-    "calibration.group_betting": ("certify_group_means",),
+    "calibration.group_betting": (
+        "certify_group_means",
+        "certify_path_by_betting",
+    ),
     "calibration.groups": ("intra_group_correlation",),
     "calibration.joint": (
         "JointCertificate",
-        "SliceReport",
         "certify_answers",
         "certify_slices",
     ),
@@ -158,6 +177,8 @@ _HOMES = {
         "risk_coverage_curve",
         "selective_risk_at",
     ),
+    "calibration.parts": ("Parts",),
+    "calibration.paths": ("StagePath",),
     "calibration.planning": ("plan_thresholds",),
     "calibration.risk_control": (
         "RiskControl",
@@ -178,10 +199,13 @@ _HOMES = {
         "RiskLadder",
         "certify_several",
     ),
+    "calibration.walk": ("certify_path",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CascadePath",
+    "CascadeScores",
     "CascadeUsage",
     "Certificate",
     "Decision",
@@ -191,14 +215,16 @@ __all__ = [
     "LedgerEntry",
     "LedgerError",
     "OperatingPoint",
+    "Parts",
+    "PromisedPart",
     "RiskControl",
     "RiskLadder",
     "RiskTarget",
     "ScoreTable",
     "ScrcI",
     "ScrcT",
-    "SliceReport",
     "StageOutputs",
+    "StagePath",
     "StageRule",
     "answers",
     "augrc",
@@ -212,6 +238,8 @@ __all__ = [
     "certify_cascade",
     "certify_each_stage",
     "certify_group_means",
+    "certify_path",
+    "certify_path_by_betting",
     "certify_several",
     "certify_slices",
     "clopper_pearson_lower",

@@ -6,7 +6,7 @@ answer either is abstained on. `confidence >= threshold` answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,8 @@ from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, sc
 
 StageName = Literal["A", "B"]
 Reason = Literal["ambiguous", "atypical"]
+
+STAGE_NAMES: tuple[StageName, ...] = ("A", "B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def decide_stage(raw: StageOutputs, rule: StageRule) -> StageDecisions:
 
 def to_decision(outcome: StageDecisions, row: int, stage: StageName) -> Decision:
     """One image's final decision, after the last stage that saw it."""
-    members = tuple(int(k) for k in np.flatnonzero(outcome.sets[row]))
+    members = tuple(k for k, member in enumerate(outcome.sets[row].tolist()) if member)
     answered = bool(outcome.answered[row])
     reason: Reason | None = None
     if not answered:
@@ -136,25 +138,71 @@ def to_decision(outcome: StageDecisions, row: int, stage: StageName) -> Decision
         decision="answer" if answered else "abstain",
         label=members[0] if answered else None,
         prediction_set=members,
-        probabilities=tuple(float(p) for p in outcome.probabilities[row]),
+        probabilities=tuple(outcome.probabilities[row].tolist()),
         confidence=float(outcome.confidence[row]),
         stage=stage,
         reason=reason,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class StageCall:
+    """What a walk needs next: the raw outputs of one stage for some of its images."""
+
+    stage: int
+    """Index of the stage."""
+    rows: list[int]
+    """Which of the walk's images, in the order in which their outputs are wanted."""
+
+
+CascadeWalk = Generator[StageCall, StageOutputs, list[Decision]]
+"""Yields what to compute, is sent the raw outputs, and returns the decisions."""
+
+
+def walk_cascade(point: OperatingPoint, n: int) -> CascadeWalk:
+    """Take n images through the cascade: the one place where a stage follows another.
+
+    Who computes is the caller's business, so that one walk serves stored scores, a loop over files and
+    a queue of requests. A stage that answers nothing is not asked for, unless it is the last: it can
+    change no decision.
+    """
+    decided: dict[int, Decision] = {}
+    rows = list(range(n))
+    last = len(point.stages) - 1
+    for index, rule in enumerate(point.stages):
+        if rule.threshold is None and index != last:
+            continue
+        outcome = decide_stage((yield StageCall(index, rows)), rule)
+        left = []
+        for position, row in enumerate(rows):
+            if index == last or outcome.answered[position]:
+                decided[row] = to_decision(outcome, position, STAGE_NAMES[index])
+            else:
+                left.append(row)
+        rows = left
+        if not rows:
+            break
+    return [decided[row] for row in range(n)]
+
+
+def walk_to_its_end(walk: CascadeWalk, compute: Callable[[StageCall], StageOutputs]) -> list[Decision]:
+    """The decisions of a walk whose every call `compute` answers at once."""
+    call = next(walk)
+    while True:
+        outputs = compute(call)
+        try:
+            call = walk.send(outputs)
+        except StopIteration as end:
+            decisions: list[Decision] = end.value
+            return decisions
+
+
 def decide(raw_by_stage: Sequence[StageOutputs], point: OperatingPoint) -> list[Decision]:
-    """Decide n images for which every stage was computed (offline use, certification, reports)."""
+    """Decide n >= 1 images for which every stage was computed (offline use, certification, reports)."""
     if len(raw_by_stage) != len(point.stages):
         raise ValueError(f"{len(raw_by_stage)} stages of outputs for {len(point.stages)} stage rules")
-    outcomes = [decide_stage(raw, rule) for raw, rule in zip(raw_by_stage, point.stages, strict=True)]
-    names: tuple[StageName, ...] = ("A", "B")
-    last = len(outcomes) - 1
-    return [
-        next(
-            to_decision(outcome, row, names[index])
-            for index, outcome in enumerate(outcomes)
-            if index == last or outcome.answered[row]
-        )
-        for row in range(len(outcomes[0]))
-    ]
+
+    def look_up(call: StageCall) -> StageOutputs:
+        return raw_by_stage[call.stage].take(np.asarray(call.rows, dtype=np.int64))
+
+    return walk_to_its_end(walk_cascade(point, len(raw_by_stage[0])), look_up)

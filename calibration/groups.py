@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from calibration.certificate import Population
-from calibration.scores import FloatArray, IntArray
+from calibration.scores import IntArray
 
 Unit = Literal["group", "image"]
 """Whose risk is promised for grouped images: a random frame of a random group, or a random image."""
@@ -86,6 +86,11 @@ def independent_units(
     return Units(rows[kept], "image", "group", seed, n)
 
 
+def all_frames(groups: int, images: int) -> Units:
+    """The groups themselves as units, all their frames behind them."""
+    return Units(np.arange(groups, dtype=np.int64), "random group, random frame", "group", None, images)
+
+
 def intra_group_correlation(values: ArrayLike, groups: ArrayLike) -> float:
     """Intra-class correlation of `values` [n] within groups [n], one-way analysis of variance.
 
@@ -105,8 +110,3 @@ def intra_group_correlation(values: ArrayLike, groups: ArrayLike) -> float:
     typical = (n - float((sizes**2).sum()) / n) / (count - 1)
     total = between + (typical - 1.0) * within
     return (between - within) / total if total > 0.0 else float("nan")
-
-
-def group_means(values: NDArray[np.bool_], codes: IntArray, sizes: FloatArray) -> FloatArray:
-    """Mean of a 0/1 column in each group, [G]."""
-    return np.asarray(np.bincount(codes, weights=values, minlength=len(sizes)) / sizes, dtype=np.float64)

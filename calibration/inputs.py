@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.scores import BoolArray, FloatArray
+from calibration.scores import BoolArray, FloatArray, IntArray
 
 
 def read_confidence(confidence: ArrayLike, name: str = "confidence") -> FloatArray:
@@ -48,3 +48,35 @@ def read_thresholds(thresholds: ArrayLike) -> FloatArray:
     if (np.diff(values) > 0).any():
         raise ValueError("thresholds must go from strict (high) to loose (low); the order is the promise")
     return values
+
+
+def read_path(path: ArrayLike) -> FloatArray:
+    """A path [T, 2] of pairs (t_a, t_b), strict to loose; +inf: the stage answers nothing."""
+    values = np.asarray(path, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != 2 or len(values) == 0:
+        raise ValueError(f"path has shape {values.shape}; it must be (T, 2) with T >= 1")
+    if np.isnan(values).any() or np.isneginf(values).any():
+        raise ValueError("path must hold finite thresholds, or +inf for a stage that answers nothing")
+    return values
+
+
+def read_losses(losses: ArrayLike, bound: float = 1.0) -> FloatArray:
+    """Losses [n, T] in [0, bound], one column a parameter."""
+    values = np.asarray(losses, dtype=np.float64)
+    if values.ndim != 2:
+        raise ValueError(f"losses has shape {values.shape}; it must be [n, T]: one column a parameter")
+    if not ((values >= 0.0) & (values <= bound)).all():
+        raise ValueError(f"losses must lie in [0, {bound:g}]")
+    return values
+
+
+def read_answers(answer: ArrayLike | None, n: int, classes: int, name: str = "answer") -> IntArray:
+    """Labels 0..classes-1 that would be given, int64 [n]; all 0 where they are not told."""
+    if answer is None:
+        return np.zeros(n, dtype=np.int64)
+    values = np.asarray(answer)
+    if values.shape != (n,):
+        raise ValueError(f"{name} has shape {values.shape}; the confidences need ({n},)")
+    if n and not (np.equal(np.mod(values, 1), 0) & (values >= 0) & (values < classes)).all():
+        raise ValueError(f"{name} must hold labels 0..{classes - 1}")
+    return values.astype(np.int64)

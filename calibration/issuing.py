@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calibration.bounds import clopper_pearson_upper, dkw_margin, randomised_clopper_pearson_upper
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import Certificate, PromisedPart, RiskTarget
 from calibration.groups import Units
 
 
@@ -18,6 +18,8 @@ class Issuer:
     units: Units
     split_digest: str | None
     engine: str | None
+    each: str | None = None
+    """Of what the parts are in which the promise holds, see `Certificate.each`"""
 
     def feasible(
         self,
@@ -26,15 +28,21 @@ class Issuer:
         errors: int,
         *,
         risk_upper_bound: float,
+        coverage: float | None = None,
         coverage_lower_bound: float | None = None,
+        parts: tuple[PromisedPart, ...] = (),
     ) -> Certificate:
-        """The certificate of a proven threshold; without a coverage bound, `coverage_bound` is used."""
+        """The certificate of a proven threshold.
+
+        Without a coverage it is the share of the units answered, without a bound of it `coverage_bound`.
+        """
         n = len(self.units.rows)
+        coverage = answered / n if coverage is None else coverage
         if coverage_lower_bound is None:
             coverage_lower_bound = coverage_bound(answered, n, self.target.delta)
         return Certificate(
             feasible=True,
-            meets_coverage=answered / n >= self.target.min_coverage,
+            meets_coverage=coverage >= self.target.min_coverage,
             method=self.method,
             kind="pac",
             population=self.units.population,
@@ -45,15 +53,17 @@ class Issuer:
             errors=errors,
             threshold=threshold,
             risk_upper_bound=risk_upper_bound,
-            coverage=answered / n,
+            coverage=coverage,
             coverage_lower_bound=coverage_lower_bound,
             split_digest=self.split_digest,
             engine=self.engine,
             seed=self.units.seed,
             images=self._images(),
+            each=self.each,
+            parts=parts if self.each is not None else (),
         )
 
-    def infeasible(self, needed: str) -> Certificate:
+    def infeasible(self, needed: str, parts: tuple[PromisedPart, ...] = ()) -> Certificate:
         """The certificate of a policy that abstains on everything, saying why."""
         return Certificate(
             feasible=False,
@@ -75,6 +85,8 @@ class Issuer:
             needed=needed,
             seed=self.units.seed,
             images=self._images(),
+            each=self.each if parts else None,
+            parts=parts if self.each is not None else (),
         )
 
     def _images(self) -> int | None:

@@ -23,12 +23,12 @@ from calibration.bounds import (
 )
 from calibration.certificate import Certificate, Kind, RiskTarget
 from calibration.decision import answers
-from calibration.fixed_sequence import count, last_before_failure
 from calibration.groups import Unit, independent_units
-from calibration.inputs import read_scores
+from calibration.inputs import read_losses, read_scores
 from calibration.issuing import Issuer
 from calibration.scores import BoolArray, FloatArray
 from calibration.shortfall import describe_shortfall
+from calibration.steps import count, last_before_failure
 
 
 def sgr(
@@ -107,15 +107,6 @@ class RiskControl:
             raise ValueError("a guarantee has a delta exactly where it is of the kind 'pac'")
 
 
-def _read_losses(losses: ArrayLike, bound: float = 1.0) -> FloatArray:
-    values = np.asarray(losses, dtype=np.float64)
-    if values.ndim != 2:
-        raise ValueError(f"losses has shape {values.shape}; it must be [n, T]: one column a parameter")
-    if not ((values >= 0.0) & (values <= bound)).all():
-        raise ValueError(f"losses must lie in [0, {bound:g}]")
-    return values
-
-
 def conformal_risk_control(losses: ArrayLike, alpha: float, bound: float = 1.0) -> RiskControl:
     """Conformal risk control (arXiv 2208.02814, equation 4): E[loss of a new point] <= alpha.
 
@@ -124,7 +115,7 @@ def conformal_risk_control(losses: ArrayLike, alpha: float, bound: float = 1.0) 
     chosen. The guarantee is about the loss of *all* points, and holds on average over calibration
     draws only: for a selective classifier it is no bound of the error among the answered.
     """
-    values = _read_losses(losses, bound)
+    values = read_losses(losses, bound)
     if values.shape[0] and (np.diff(values, axis=1) > 1e-12).any():
         raise ValueError("losses must not increase along a row; conformal risk control needs monotone losses")
     if not 0.0 < alpha < bound:
@@ -158,7 +149,7 @@ def rcps(
     losses [n, T] in [0, 1], columns from large losses to small, the true risk non-increasing along
     them. The first column is chosen from which on every column's upper bound lies below alpha.
     """
-    values = _read_losses(losses)
+    values = read_losses(losses)
     if bound not in BOUNDS:
         raise ValueError(f"bound is {bound!r}; it must be one of {', '.join(BOUNDS)}")
     low_enough = BOUNDS[bound](values, target.delta) < target.alpha

@@ -11,7 +11,7 @@ but it ends for all risks where it ends for one: at n = 3000 and accuracy .95 it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +41,44 @@ class RiskLadder:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What one walk proved."""
+
+    certificate: Certificate
+    to_the_end: bool
+    """Its last step was certified: a walk that has nothing left to prove."""
+
+
+def climb(
+    walk: Callable[[RiskTarget], Walked],
+    alphas: Sequence[float],
+    target: RiskTarget,
+    shares: Sequence[float] | None = None,
+) -> RiskLadder:
+    """Certify each of `alphas`, in this order, at `target.delta` for all together.
+
+    `walk` certifies one target along a path that was planned without calibration labels. `shares`
+    divide delta (positive, adding up to at most 1; default: equal); `target.alpha` is not used. An
+    alpha that cannot be certified is infeasible and costs the others nothing more.
+    """
+    if len(alphas) == 0 or len(set(alphas)) != len(alphas):
+        raise ValueError(f"alphas are {tuple(alphas)!r}; give at least one, each once")
+    weights = np.full(len(alphas), 1.0 / len(alphas)) if shares is None else np.asarray(shares, dtype=float)
+    if weights.shape != (len(alphas),) or not (weights > 0.0).all() or weights.sum() > 1.0 + 1e-12:
+        raise ValueError(f"shares are {shares!r}; give one a risk, positive, adding up to at most 1")
+    certificates: list[Certificate] = []
+    handed_on = 0.0
+    for alpha, weight in zip(alphas, weights, strict=True):
+        # Rounding must not lift the last of many shares above the whole.
+        delta = min(target.delta, handed_on + float(weight) * target.delta)
+        walked = walk(replace(target, alpha=alpha, delta=delta))
+        certificates.append(walked.certificate)
+        handed_on = delta if walked.to_the_end else 0.0
+    alone = tuple(walk(replace(target, alpha=alpha)).certificate.coverage for alpha in alphas)
+    return RiskLadder(tuple(certificates), alone)
+
+
 def certify_several(
     confidence: ArrayLike,
     errors: ArrayLike,
@@ -56,25 +94,18 @@ def certify_several(
     split_digest: str | None = None,
     engine: str | None = None,
 ) -> RiskLadder:
-    """Certify each of `alphas`, in this order, at `target.delta` for all together.
+    """`climb` with one classifier: confidence, errors [n], thresholds [T] and groups as in `certify`.
 
-    confidence, errors [n], thresholds [T] and groups as in `certify`. `shares` divide delta (positive,
-    adding up to at most 1; default: equal); `target.alpha` is not used. An alpha that cannot be
-    certified is infeasible and costs the others nothing more. ValueError for malformed input only.
+    ValueError for malformed input only.
     """
-    if len(alphas) == 0 or len(set(alphas)) != len(alphas):
-        raise ValueError(f"alphas are {tuple(alphas)!r}; give at least one, each once")
-    weights = np.full(len(alphas), 1.0 / len(alphas)) if shares is None else np.asarray(shares, dtype=float)
-    if weights.shape != (len(alphas),) or not (weights > 0.0).all() or weights.sum() > 1.0 + 1e-12:
-        raise ValueError(f"shares are {shares!r}; give one a risk, positive, adding up to at most 1")
     grid = read_thresholds(thresholds)
 
-    def certify_at(alpha: float, delta: float) -> Certificate:
-        return certify(
+    def walk(at: RiskTarget) -> Walked:
+        certificate = certify(
             confidence,
             errors,
             grid,
-            replace(target, alpha=alpha, delta=delta),
+            at,
             groups,
             unit=unit,
             seed=seed,
@@ -82,14 +113,6 @@ def certify_several(
             split_digest=split_digest,
             engine=engine,
         )
+        return Walked(certificate, certificate.threshold == grid[-1])
 
-    certificates: list[Certificate] = []
-    handed_on = 0.0
-    for alpha, weight in zip(alphas, weights, strict=True):
-        # Rounding must not lift the last of many shares above the whole.
-        delta = min(target.delta, handed_on + float(weight) * target.delta)
-        certificate = certify_at(alpha, delta)
-        certificates.append(certificate)
-        handed_on = delta if certificate.threshold == grid[-1] else 0.0
-    alone = tuple(certify_at(alpha, target.delta).coverage for alpha in alphas)
-    return RiskLadder(tuple(certificates), alone)
+    return climb(walk, alphas, target, shares)

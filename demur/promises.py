@@ -64,7 +64,7 @@ def _joint_lines(joint: JointCertificate, column: str | None) -> Iterator[str]:
     if not joint.certificate.feasible:
         return
     yield "The same holds for each " + ("answer" if column is None else f"value of {column}") + " by itself:"
-    for part in joint.slices:
+    for part in joint.certificate.parts:
         yield (
             f"  {part.name}: {part.errors} wrong among {part.answered} answered of {part.n} "
             f"({100 * part.coverage:.1f} %)"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.cascade import plan_cascade
+from calibration.cascade_planning import plan_cascade
 from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import OperatingPoint, StageRule
 from calibration.planning import plan_thresholds

@@ -80,6 +80,7 @@ def certify_each(
             ranks,
             promise.target,
             scored.groups,
+            column=slices,
             **_how(promise, scored),
         )
     return FileProof(joint, scored.warnings, ledger)

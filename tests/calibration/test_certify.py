@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration import Certificate, RiskTarget, answers, certify, clopper_pearson_upper, plan_thresholds
-from calibration.fixed_sequence import count, steps_to_test
 from calibration.shortfall import labels_needed
+from calibration.steps import count, steps_to_test
 
 TARGET = RiskTarget()
 
@@ -61,7 +61,7 @@ def test_an_error_just_before_a_further_milestone_does_not_end_the_walk() -> Non
 
 
 def test_steps_leave_the_last_quarter_before_a_milestone_untested() -> None:
-    tested = steps_to_test(np.arange(1001), TARGET)
+    tested = steps_to_test(np.arange(1001)[:, None], TARGET)
     ranks = np.flatnonzero(tested)
     assert ranks[0] == 473
     assert 473 + 116 in ranks

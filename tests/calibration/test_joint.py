@@ -33,7 +33,7 @@ def test_the_walk_starts_where_every_slice_can_afford_one_error() -> None:
     errors = np.isin(np.arange(2000), [100, 101])  # one in each slice, among its first 299
     joint = certify_slices(confidence, errors, slices, GRID, TARGET)
     assert joint.certificate.feasible
-    assert [report.errors for report in joint.slices] == [1, 1]
+    assert [report.errors for report in joint.certificate.parts] == [1, 1]
 
 
 def test_a_bad_slice_holds_the_threshold_back_and_the_price_is_told() -> None:
@@ -47,13 +47,13 @@ def test_a_bad_slice_holds_the_threshold_back_and_the_price_is_told() -> None:
     assert joint.coverage_overall == overall.coverage
     assert joint.price == pytest.approx(overall.coverage - joint.certificate.coverage)
     assert joint.price > 0.0
-    assert [report.name for report in joint.slices] == ["day", "night"]
-    for report in joint.slices:
+    assert [report.name for report in joint.certificate.parts] == ["day", "night"]
+    for report in joint.certificate.parts:
         chosen = (slices == report.name) & (confidence >= joint.certificate.threshold)
         assert (report.answered, report.errors) == (chosen.sum(), (chosen & errors).sum())
         assert report.coverage == pytest.approx(chosen.sum() / (slices == report.name).sum())
         assert report.errors / report.answered <= 0.01
-    assert sum(report.answered for report in joint.slices) == joint.certificate.answered
+    assert sum(report.answered for report in joint.certificate.parts) == joint.certificate.answered
     assert joint.certificate.split_digest == "d"
 
 
@@ -62,10 +62,10 @@ def test_every_answer_must_be_seen_to_be_promised() -> None:
     answer = np.arange(3000) % 2
     both = certify_answers(confidence, errors, answer, GRID, TARGET)
     assert both.certificate.feasible
-    assert [report.name for report in both.slices] == ["0", "1"]
+    assert [report.name for report in both.certificate.parts] == ["0", "1"]
     third = certify_answers(confidence, errors, answer, GRID, TARGET, classes=3)
     assert not third.certificate.feasible
-    assert "slice '2'" in third.certificate.needed
+    assert "answer '2'" in third.certificate.needed
     with pytest.raises(ValueError, match=r"labels 0\.\.1"):
         certify_answers(confidence, errors, answer + 1, GRID, TARGET)
 
@@ -84,7 +84,7 @@ def test_groups_count_once_in_slices() -> None:
     slices = np.repeat(np.arange(2000) % 2, 2)
     joint = certify_slices(confidence, np.zeros(4000), slices, GRID, TARGET, np.repeat(np.arange(2000), 2))
     assert joint.certificate.n == 2000
-    assert [report.n for report in joint.slices] == [1000, 1000]
+    assert [report.n for report in joint.certificate.parts] == [1000, 1000]
 
 
 def test_malformed_slices_are_refused() -> None:

@@ -38,7 +38,7 @@ from calibration import (
     plan_thresholds,
     sgr,
 )
-from calibration.fixed_sequence import count
+from calibration.steps import count
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

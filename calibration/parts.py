@@ -1,0 +1,76 @@
+"""Of which answers a promise speaks: of all together, of each answer by itself, or of each slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.certificate import EACH_ANSWER
+from calibration.scores import BoolArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts in each of which the promise is to hold; an image is in at most one of them at a time."""
+
+    names: tuple[str, ...]
+    each: str | None
+    """"answer", or what the slices are values of; None for a single part of all answers together."""
+    codes: IntArray | None
+    """[n], the part of each image, -1 for none; None where the answer that is given decides."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def title(self) -> str:
+        """How a method's name says of what the promise speaks; empty for all answers together."""
+        if self.each is None:
+            return ""
+        return f", each {'answer' if self.codes is None else 'slice'} (intersection-union)"
+
+    @classmethod
+    def whole(cls, n: int) -> Self:
+        """One promise about all answers together."""
+        return cls(("all",), None, np.zeros(n, dtype=np.int64))
+
+    @classmethod
+    def of_answers(cls, names: Sequence[str]) -> Self:
+        """Each answer 0, 1, ... by itself: of the images answered k, at most alpha are not k."""
+        return cls(tuple(names), EACH_ANSWER, None)
+
+    @classmethod
+    def of_slices(
+        cls, values: ArrayLike, n: int, names: Sequence[str] | None = None, column: str = "slice"
+    ) -> Self:
+        """Each value of a metadata column, known without the label; `values` [n], of any type.
+
+        `names` lists the values that must hold (default: those that occur).
+        """
+        members = np.asarray(values)
+        if members.shape != (n,):
+            raise ValueError(f"slices has shape {members.shape}; the scores need ({n},)")
+        members = members.astype(np.str_)
+        wanted = tuple(str(name) for name in (np.unique(members) if names is None else names))
+        if not wanted:
+            raise ValueError("there is no slice to certify: names is empty, or there are no images")
+        codes = np.full(n, -1, dtype=np.int64)
+        for code, name in enumerate(wanted):
+            codes[members == name] = code
+        return cls(wanted, column, codes)
+
+    def take(self, rows: IntArray) -> Self:
+        return self if self.codes is None else replace(self, codes=self.codes[rows])
+
+    def of(self, answer: IntArray) -> IntArray:
+        """The part [n] of each image, given the answer [n] that it gets or would get."""
+        return answer if self.codes is None else self.codes
+
+    def tally(self, part: IntArray, among: BoolArray | None = None) -> IntArray:
+        """How many images are in each part, [P]; `part` [n] from `of`, `among` [n] those that count."""
+        counted = part if among is None else part[among]
+        return np.asarray(np.bincount(counted[counted >= 0], minlength=len(self)), dtype=np.int64)
