@@ -21,12 +21,11 @@ from pydantic import (
     model_validator,
 )
 
-from bundle.engine import DEFAULT_PRECISION
+from bundle.engines.contract import DEFAULT_PRECISION, file_precision
 from bundle.outputs import OutputKind
 from bundle.policy import CertificateEntry, KeyPart
 from bundle.preprocess import PreprocessSpec, decode_target
-from bundle.runner import STAGE_NAMES
-from calibration.decision import OperatingPoint, StageName, StageRule
+from calibration.decision import STAGE_NAMES, OperatingPoint, StageName, StageRule
 
 SCHEMA_VERSION: Final = 1
 """Raised whenever an older reader would misunderstand a bundle."""
@@ -88,7 +87,7 @@ class StageSpec(_Record):
 
     name: StageName
     models: dict[KeyPart, BundlePath]
-    """Precision -> ONNX file; `fp32` is always there."""
+    """Precision -> ONNX file; `fp32` is always there. See `file_for`."""
     preprocess: PreprocessSpec
     output: OutputKind
     has_gate: bool
@@ -100,6 +99,10 @@ class StageSpec(_Record):
     def file(self) -> str:
         """The model at full precision."""
         return self.models[DEFAULT_PRECISION]
+
+    def file_for(self, precision: str) -> str | None:
+        """The model to open for `precision`; bf16 is made of the fp32 one while it runs."""
+        return self.models.get(file_precision(precision))
 
     @model_validator(mode="after")
     def _has_full_precision(self) -> Self:
@@ -214,7 +217,7 @@ class BundleManifest(_Record):
         if len(rules) != len(self.stages):
             raise ValueError(f"{entry.key}: {len(rules)} stage rules for {len(self.stages)} stages")
         for stage, rule in zip(self.stages, rules, strict=True):
-            if entry.precision not in stage.models:
+            if stage.file_for(entry.precision) is None:
                 raise ValueError(f"{entry.key}: stage {stage.name} has no model at {entry.precision}")
             if rule.score == "gate" and not stage.has_gate:
                 raise ValueError(f"{entry.key}: stage {stage.name} has no gate to score with")

@@ -16,10 +16,8 @@ import numpy as np
 from bundle.decode import DEFAULT_LIMITS, DecodeLimits, PixelArray, decode
 from bundle.engine import Engine
 from bundle.preprocess import PreprocessSpec, decode_target, preprocess
-from calibration.decision import Decision, OperatingPoint, StageName, decide_stage, to_decision
+from calibration.decision import Decision, OperatingPoint, StageCall, walk_cascade, walk_to_its_end
 from calibration.scores import StageOutputs
-
-STAGE_NAMES: tuple[StageName, ...] = ("A", "B")
 
 EncodedOrPixels = bytes | PixelArray
 """An encoded image, or what `CascadeRunner.pixels` made of one: uint8 [H, W, 3]."""
@@ -43,7 +41,7 @@ class CascadeRun:
 
     decisions: tuple[Decision, ...]
     computed: tuple[int, ...]
-    """Images computed by each stage; the first stage sees all n."""
+    """Images computed by each stage; one that answers nothing computes none, unless it is the last."""
     macs: float
     """Multiply-accumulates spent on the n images together."""
     macs_without_cascade: float
@@ -92,11 +90,13 @@ class CascadeRunner:
     def score(self, stage_index: int, images: Sequence[EncodedOrPixels]) -> StageOutputs:
         """Raw outputs of one stage for n images: logits float64 [n, K], gate float64 [n] or None."""
         stage = self.stages[stage_index]
-        return _joined(self._in_chunks(images, lambda pixels: _compute(stage, pixels)))
+        return _joined(self._in_chunks(images, lambda pixels: compute_stage(stage, pixels)))
 
     def score_all(self, images: Sequence[EncodedOrPixels]) -> list[StageOutputs]:
         """Raw outputs of every stage for n images, each image decoded once."""
-        by_chunk = self._in_chunks(images, lambda pixels: [_compute(stage, pixels) for stage in self.stages])
+        by_chunk = self._in_chunks(
+            images, lambda pixels: [compute_stage(stage, pixels) for stage in self.stages]
+        )
         return [_joined(list(parts)) for parts in zip(*by_chunk, strict=True)]
 
     def decide(self, images: Sequence[EncodedOrPixels]) -> list[Decision]:
@@ -109,24 +109,22 @@ class CascadeRunner:
         if point is None:
             raise ValueError("this runner has no operating point: it scores, but cannot decide")
         by_chunk = self._in_chunks(images, lambda pixels: self._decide_chunk(pixels, point))
-        decisions = tuple(decision for chunk in by_chunk for decision in chunk)
-        last = STAGE_NAMES[len(self.stages) - 1]
-        reached_last = sum(decision.stage == last for decision in decisions)
-        computed = (len(decisions), reached_last)[: len(self.stages)]
+        decisions = tuple(decision for chunk, _ in by_chunk for decision in chunk)
+        computed = tuple(map(sum, zip(*(counts for _, counts in by_chunk), strict=True)))
         spent = sum(count * stage.macs for count, stage in zip(computed, self.stages, strict=True))
         return CascadeRun(decisions, computed, spent, len(decisions) * self.stages[-1].macs)
 
-    def _decide_chunk(self, pixels: Sequence[PixelArray], point: OperatingPoint) -> list[Decision]:
-        decided: dict[int, Decision] = {}
-        remaining = list(range(len(pixels)))
-        for index, (stage, rule) in enumerate(zip(self.stages, point.stages, strict=True)):
-            outcome = decide_stage(_compute(stage, [pixels[row] for row in remaining]), rule)
-            for position, row in enumerate(remaining):
-                decided[row] = to_decision(outcome, position, STAGE_NAMES[index])
-            remaining = [row for position, row in enumerate(remaining) if not outcome.answered[position]]
-            if not remaining:
-                break
-        return [decided[row] for row in range(len(pixels))]
+    def _decide_chunk(
+        self, pixels: Sequence[PixelArray], point: OperatingPoint
+    ) -> tuple[list[Decision], list[int]]:
+        """(decisions, images computed by each stage)"""
+        computed = [0] * len(self.stages)
+
+        def compute(call: StageCall) -> StageOutputs:
+            computed[call.stage] += len(call.rows)
+            return compute_stage(self.stages[call.stage], [pixels[row] for row in call.rows])
+
+        return walk_to_its_end(walk_cascade(point, len(pixels)), compute), computed
 
     def _in_chunks(
         self, images: Sequence[EncodedOrPixels], work: Callable[[Sequence[PixelArray]], _Result]
@@ -145,7 +143,8 @@ class CascadeRunner:
             return list(pool.map(decode_and_work, starts))
 
 
-def _compute(stage: CascadeStage, pixels: Sequence[PixelArray]) -> StageOutputs:
+def compute_stage(stage: CascadeStage, pixels: Sequence[PixelArray]) -> StageOutputs:
+    """Raw outputs of a stage for n >= 1 images, in one call of its engine."""
     batch = np.empty((len(pixels), 3, *stage.preprocess.size), dtype=np.float32)
     for row, image in enumerate(pixels):
         preprocess(image, stage.preprocess, out=batch[row])

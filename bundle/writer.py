@@ -19,6 +19,7 @@ from bundle.cards import model_card, model_config, preprocessor_config
 from bundle.container import open_container
 from bundle.draft import BundleDraft, FileSource
 from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, open_engine
+from bundle.engines.contract import file_precision
 from bundle.golden import FOREIGN_TOLERANCE, TOLERANCES, choose, expectations
 from bundle.manifest import (
     MANIFEST_FILE,
@@ -32,9 +33,9 @@ from bundle.manifest import (
     canonical_bytes,
     sealed,
 )
-from bundle.runner import STAGE_NAMES, CascadeRunner, CascadeStage
+from bundle.runner import CascadeRunner, CascadeStage
 from bundle.verify import verify_bundle
-from calibration.decision import OperatingPoint, StageRule
+from calibration.decision import STAGE_NAMES, OperatingPoint, StageRule
 
 _UNSEALED = "0" * 16
 _BUNDLE_PATH: TypeAdapter[str] = TypeAdapter(BundlePath)
@@ -91,7 +92,8 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
 
 
 def _model_path(index: int, precision: str) -> str:
-    name = "model.onnx" if precision == DEFAULT_PRECISION else f"model.{precision}.onnx"
+    file = file_precision(precision)
+    name = "model.onnx" if file == DEFAULT_PRECISION else f"model.{file}.onnx"
     return f"stage_{STAGE_NAMES[index].lower()}/{name}"
 
 

@@ -14,8 +14,7 @@ from time import perf_counter
 from typing import Final, TypeVar
 
 from bundle.decode import ImageError
-from bundle.runner import STAGE_NAMES
-from calibration.decision import Decision, decide_stage, to_decision
+from calibration.decision import STAGE_NAMES, Decision, decide_stage, to_decision
 from monitoring.instruments import Instruments
 from service.admission import Admission, Lane, deadline_passed
 from service.deployment import Deployment

@@ -15,9 +15,9 @@ import numpy as np
 
 from bundle.decode import ImageError
 from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
-from bundle.runner import STAGE_NAMES, CascadeRunner
+from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
-from calibration.decision import Decision, decide_stage, to_decision
+from calibration.decision import STAGE_NAMES, Decision, decide_stage, to_decision
 from demur.profile.figures import Cascade, Latency, Memory, Profile, Repeated, Throughput
 from demur.profile.load import requests_for, run_load
 from demur.profile.processes import ProfileFailed, RunningService, raw_loops, running_service

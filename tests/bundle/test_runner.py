@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes.tiny_bundle import (
@@ -65,6 +67,25 @@ def test_stage_b_sees_only_what_stage_a_leaves() -> None:
     assert [decision.stage for decision in run.decisions] == ["A", "A", "B", "B", "B", "B"] * 2
     assert [decision.decision for decision in run.decisions] == (["answer"] * 4 + ["abstain"] * 2) * 2
     assert [decision.label for decision in run.decisions] == [0] * 4 + [None] * 2 + [1] * 4 + [None] * 2
+
+
+def test_a_stage_that_answers_nothing_is_not_computed() -> None:
+    stages, engines, point = cascade()
+    idle = replace(point, stages=(replace(point.stages[0], threshold=None), point.stages[1]))
+    runner = CascadeRunner(stages, idle, batch_size=4)
+    run = runner.run(IMAGES)
+    assert run.computed == (0, 12)
+    assert [sum(engine.seen) for engine in engines] == [0, 12]
+    assert run.macs_saved == 0.0
+    assert list(run.decisions) == decide(runner.score_all(IMAGES), idle)
+
+
+def test_the_last_stage_is_computed_even_where_nothing_is_answered() -> None:
+    stages, engines, point = cascade()
+    silent = replace(point, stages=tuple(replace(rule, threshold=None) for rule in point.stages))
+    run = CascadeRunner(stages, silent).run(IMAGES[:2])
+    assert [sum(engine.seen) for engine in engines] == [0, 2]
+    assert [decision.decision for decision in run.decisions] == ["abstain"] * 2
 
 
 def test_work_saved_is_counted_against_the_last_stage_alone() -> None:
