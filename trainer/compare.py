@@ -16,6 +16,7 @@ from bundle.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.augment import level
 from trainer.batches import LabelledPixels
+from trainer.compute import ComputeConfig
 from trainer.config import CheckpointSelection, DataConfig, SplitConfig, read_as
 from trainer.contrast import REFERENCE, MethodSummary, Ranked, SeedFigures, against_full, judge
 from trainer.data.faults import PreparedData, prepare
@@ -58,7 +59,7 @@ class CompareConfig(BaseModel):
     """Augmented views an image that the linear probe keeps."""
     augment: str = "colour"
     balance: float = Field(default=0.5, ge=0.0, le=1.0)
-    bf16: bool = False
+    compute: ComputeConfig = ComputeConfig()
     checkpoint_selection: CheckpointSelection = "augrc"
     splits: SplitConfig = SplitConfig()
     promise: PromiseConfig = PromiseConfig()
@@ -93,6 +94,7 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
     Raises `BackboneError` before any image is read where the pretrained weights cannot be had.
     """
     family, size = _backbone(config)
+    config = config.model_copy(update={"compute": config.compute.resolved()})
     out.mkdir(parents=True, exist_ok=True)
     write_yaml(out / "config.yaml", config.model_dump(mode="json"))
     console.heading("Data")
@@ -200,9 +202,9 @@ def _task(
             balance=config.balance,
             ema_decay=0.99,
             augment=level(config.augment),
-            bf16=config.bf16,
             checkpoint_selection=config.checkpoint_selection,
         ),
+        compute=config.compute,
         rank=config.rank,
         views=config.views,
         cache=out / "features",

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from trainer.compute import ComputeConfig
 from trainer.promise import PromiseConfig
 from trainer.recipe import Recipe
 from trainer.run_folder import RunError
@@ -87,6 +88,8 @@ class TrainConfig(BaseModel):
     mirror: bool | None = None
     """Train on mirrored images too; None: only where a check finds that left and right do not matter."""
     checkpoint_selection: CheckpointSelection = "augrc"
+    compute: ComputeConfig = ComputeConfig()
+    """Device, precision and determinism of training."""
     recipe: Recipe | None = None
     """Both stages in full; by default chosen from the data and `minutes`."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +23,10 @@ from trainer.batches import (
     steps_per_epoch,
     to_size,
 )
+from trainer.compute import EXACT, ComputeConfig, computing, placed
+from trainer.micro_batches import MicroBatches
 from trainer.models import HeadOutputs, StageModel
-from trainer.objective import ObjectiveConfig, class_weights, training_loss
+from trainer.objective import ObjectiveConfig, class_weights, couples_images, training_loss
 from trainer.optimizer import kernel_optimizer
 from trainer.schedule import Schedule
 from trainer.selection import EpochMetrics, best_epoch, measure
@@ -58,8 +62,6 @@ class LoopConfig(BaseModel):
     """0 shows every image once an epoch; 1 shows every class equally often."""
     objective: ObjectiveConfig = ObjectiveConfig()
     augment: AugmentConfig = AugmentConfig()
-    bf16: bool = False
-    """Compute activations in bfloat16; weights, loss and every measurement stay float32."""
     time_budget_s: float | None = Field(default=None, gt=0.0)
     """Fewer steps are trained, on a shorter schedule, where the planned ones would take longer."""
     checkpoint_selection: Literal["augrc", "loss", "mcc"] = "augrc"
@@ -93,6 +95,8 @@ class FitResult:
     seconds: float
     shortened: bool
     """The time budget cut the schedule short, so another run may differ."""
+    micro_batch: int
+    """Images that went through the network at once: fewer than the batch where memory ran out"""
 
 
 def fit(
@@ -102,9 +106,11 @@ def fit(
     spec_mean_std: tuple[Sequence[float], Sequence[float]],
     config: LoopConfig,
     *,
+    compute: ComputeConfig = EXACT,
     teacher: StageModel | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     on_step: Callable[[StepProgress], None] | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
     out: Path | None = None,
 ) -> FitResult:
     """Train `model` in place and keep the weights of its best epoch on `select`.
@@ -112,81 +118,113 @@ def fit(
     Pixels may be of any size: each batch is augmented as it is and then scaled to the model's and the
     teacher's own input size, so that both see the same view. With `out`, the state is kept in
     `out/training.safetensors` after every epoch, and a run that finds one goes on from there to the
-    weights it would have reached uninterrupted.
+    weights it would have reached uninterrupted. Where memory runs out, batches are computed in smaller
+    parts and `on_note` hears of it. Both models are back where they were, on the CPU, afterwards.
 
-    Raises NonFiniteLoss, naming the step and the batch; ResumeMismatch where `out` holds another run.
+    Raises NonFiniteLoss, naming the step and the batch; ResumeMismatch where `out` holds another run;
+    OutOfMemory where not even single images fit; NoSuchDevice.
     """
-    device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    normalise = Normaliser.from_mean_std(spec_mean_std)
-    loss_weights = _loss_weights(train, model.n_classes, config.objective.class_weight_power)
-    steps = config.epochs * steps_per_epoch(len(train), config.batch_size)
-    state = TrainingState(
-        model,
-        WeightAverage(model, config.ema_decay),
-        kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay),
-        Schedule(steps, lr=config.lr, warmup=config.warmup, time_budget_s=config.time_budget_s),
-    )
-    checkpoint = None if out is None else out / "training.safetensors"
-    fingerprint = {} if checkpoint is None else _fingerprint(model, train, select, config, teacher)
-    if checkpoint is not None and checkpoint.exists():
-        state.resume(checkpoint, fingerprint)
-
-    while not state.finished:
-        epoch = len(state.history) + 1
-        torch.manual_seed(_epoch_seed(config.seed, epoch))
-        generator = torch.Generator().manual_seed(_epoch_seed(config.seed, epoch))
-        losses: list[float] = []
-        rate = config.lr
-        for rows in step_rows(epoch_order(train.labels, config.balance, generator), config.batch_size):
-            rate = state.schedule.rate(state.step)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
-            views = augment(train.pixels[rows].to(device), config.augment, generator)
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
-                taught = None if teacher is None else _teacher_logits(teacher, normalise, views)
-                outputs = model(_model_input(model, normalise, views))
-            loss = training_loss(
-                HeadOutputs(*(part.float() for part in outputs)),
-                train.labels[rows].to(device),
-                loss_weights[rows].to(device),
-                config.objective,
-                taught,
-            )
-            losses.append(_finite(loss, state.step, epoch, rows))
-            state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-            state.optimizer.step()
-            state.average.update(model)
-            state.step += 1
-            if on_step is not None:
-                on_step(_progress(state, epoch, losses[-1], config.batch_size))
-            if state.finished:
-                break
-
-        metrics = measure(
-            state.average.model,
-            select,
-            normalise,
-            epoch=epoch,
-            learning_rate=rate,
-            train_loss=sum(losses) / len(losses),
+    compute = compute.resolved()
+    with computing(compute) as device, placed(device, model, teacher):
+        model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        normalise = Normaliser.from_mean_std(spec_mean_std)
+        loss_weights = _loss_weights(train, model.n_classes, config.objective.class_weight_power)
+        steps = config.epochs * steps_per_epoch(len(train), config.batch_size)
+        state = TrainingState(
+            model,
+            WeightAverage(model, config.ema_decay),
+            kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay),
+            Schedule(steps, lr=config.lr, warmup=config.warmup, time_budget_s=config.time_budget_s),
+            MicroBatches(config.batch_size, tell=on_note),
         )
-        state.close_epoch(metrics, config.checkpoint_selection)
-        if checkpoint is not None:
-            state.save(checkpoint, fingerprint)
-        if on_epoch is not None:
-            on_epoch(metrics)
+        checkpoint = None if out is None else out / "training.safetensors"
+        fingerprint = (
+            {} if checkpoint is None else _fingerprint(model, train, select, config, compute, teacher)
+        )
+        if checkpoint is not None and checkpoint.exists():
+            state.resume(checkpoint, fingerprint)
 
-    model.load_state_dict(state.best)
-    return FitResult(
-        model=model.eval(),
-        best_epoch=best_epoch(state.history, config.checkpoint_selection).epoch,
-        history=tuple(state.history),
-        seconds=state.elapsed,
-        shortened=state.schedule.was_shortened,
-    )
+        while not state.finished:
+            epoch = len(state.history) + 1
+            torch.manual_seed(_epoch_seed(config.seed, epoch))
+            generator = torch.Generator().manual_seed(_epoch_seed(config.seed, epoch))
+            losses: list[float] = []
+            rate = config.lr
+            for rows in step_rows(epoch_order(train.labels, config.balance, generator), config.batch_size):
+                rate = state.schedule.rate(state.step)
+                for group in state.optimizer.param_groups:
+                    group["lr"] = rate
+                views = augment(train.pixels[rows].to(device), config.augment, generator)
+                batch = _Batch(
+                    views, train.labels[rows].to(device), loss_weights[rows].to(device), normalise, compute
+                )
+                loss = state.micro.backward(
+                    len(rows),
+                    partial(batch.outputs, model),
+                    partial(batch.loss, teacher, config.objective),
+                    couples=couples_images(config.objective),
+                    model=model,
+                )
+                losses.append(_finite(loss, state.step, epoch, rows))
+                torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+                state.optimizer.step()
+                state.average.update(model)
+                state.step += 1
+                if on_step is not None:
+                    on_step(_progress(state, epoch, losses[-1], config.batch_size))
+                if state.finished:
+                    break
+
+            metrics = measure(
+                state.average.model,
+                select,
+                normalise,
+                epoch=epoch,
+                learning_rate=rate,
+                train_loss=sum(losses) / len(losses),
+                batch_size=state.micro.measuring,
+            )
+            state.close_epoch(metrics, config.checkpoint_selection)
+            if checkpoint is not None:
+                state.save(checkpoint, fingerprint)
+            if on_epoch is not None:
+                on_epoch(metrics)
+
+        model.load_state_dict(state.best)
+        return FitResult(
+            model=model.eval(),
+            best_epoch=best_epoch(state.history, config.checkpoint_selection).epoch,
+            history=tuple(state.history),
+            seconds=state.elapsed,
+            shortened=state.schedule.was_shortened,
+            micro_batch=state.micro.size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The images of one step, augmented, on the device."""
+
+    views: Tensor
+    labels: Tensor
+    weights: Tensor
+    normalise: Normaliser
+    compute: ComputeConfig
+
+    def outputs(self, model: StageModel, part: slice) -> HeadOutputs:
+        """Of these images, float32."""
+        with self.compute.autocast():
+            outputs = model(_model_input(model, self.normalise, self.views[part]))
+        return HeadOutputs(*(each.float() for each in outputs))
+
+    def loss(
+        self, teacher: StageModel | None, objective: ObjectiveConfig, outputs: HeadOutputs, part: slice
+    ) -> Tensor:
+        taught = None
+        if teacher is not None:
+            with torch.no_grad():
+                taught = self.outputs(teacher.eval(), part).logits
+        return training_loss(outputs, self.labels[part], self.weights[part], objective, taught)
 
 
 def _progress(state: TrainingState, epoch: int, loss: float, batch_size: int) -> StepProgress:
@@ -217,20 +255,13 @@ def _model_input(model: StageModel, normalise: Normaliser, views: Tensor) -> Ten
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _teacher_logits(teacher: StageModel, normalise: Normaliser, views: Tensor) -> Tensor:
-    """float32 [B, K]"""
-    with torch.no_grad():
-        logits: Tensor = teacher.eval()(_model_input(teacher, normalise, views)).logits
-        return logits.float()
-
-
 def _finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
-    value = float(loss.detach())
-    if not torch.isfinite(loss.detach()):
+    value = float(loss)
+    if not math.isfinite(value):
         first = ", ".join(str(int(r)) for r in rows[:8])
         raise NonFiniteLoss(
             f"loss is {value} at step {step} (epoch {epoch}), on the batch of {len(rows)} training images "
-            f"{first}, ...; a lower lr (or bf16 off) may help"
+            f"{first}, ...; a lower lr (or compute.precision fp32) may help"
         )
     return value
 
@@ -240,11 +271,13 @@ def _fingerprint(
     train: LabelledPixels,
     select: LabelledPixels,
     config: LoopConfig,
+    compute: ComputeConfig,
     teacher: StageModel | None,
 ) -> dict[str, Any]:
     """What must be the same for a resumed run to be the same run."""
     return {
         "config": config.model_dump(mode="json"),
+        "compute": compute.model_dump(mode="json"),
         "model shapes": {name: list(t.shape) for name, t in model.state_dict().items()},
         "training data": train.digest(),
         "selection data": select.digest(),

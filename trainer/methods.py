@@ -14,6 +14,7 @@ from bundle.preprocess import PreprocessSpec
 from calibration.scores import StageOutputs
 from trainer.adapters import AdapterConfig, AdapterTargets
 from trainer.batches import LabelledPixels, Normaliser
+from trainer.compute import ComputeConfig
 from trainer.features import FeatureConfig, cached_features
 from trainer.loop import LoopConfig, StepProgress, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model, n_parameters
@@ -58,6 +59,8 @@ class Task:
     select: LabelledPixels
     loop: LoopConfig
     """Of the methods that train the backbone; its learning rate and seed are set for each run"""
+    compute: ComputeConfig
+    """Resolved"""
     rank: int
     views: int
     """Augmented views an image that the linear probe keeps"""
@@ -106,7 +109,8 @@ def _backbone(
     def show(progress: StepProgress) -> None:
         advance(progress.step * loop.batch_size, progress.steps * loop.batch_size)
 
-    result = fit(model, task.train, task.select, (task.spec.mean, task.spec.std), loop, on_step=show)
+    mean_std = (task.spec.mean, task.spec.std)
+    result = fit(model, task.train, task.select, mean_std, loop, compute=task.compute, on_step=show)
     return result.history[result.best_epoch - 1], result.seconds
 
 
@@ -114,7 +118,7 @@ def _probe(
     model: StageModel, task: Task, rate: float, seed: int, advance: Callable[[int, int], None]
 ) -> tuple[EpochMetrics, float]:
     """The heads alone, on features that all seeds and rates share."""
-    views = FeatureConfig(views=task.views, augment=task.loop.augment, bf16=task.loop.bf16)
+    views = FeatureConfig(views=task.views, augment=task.loop.augment, bf16=task.compute.precision == "bf16")
     total = len(task.train) * (1 + task.views) + len(task.select)
     done = 0
 

@@ -113,6 +113,11 @@ _OBJECTIVES: Mapping[str, _Objective] = MappingProxyType(
 )
 
 
+def couples_images(config: ObjectiveConfig) -> bool:
+    """Whether the loss of a batch is no mean over its images: the selective risk divides by coverage."""
+    return config.kind == "selective"
+
+
 def training_loss(
     outputs: HeadOutputs,
     labels: Tensor,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bundle.manifest import Provenance
 from bundle.preprocess import PreprocessSpec
+from trainer.compute import describe
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.images import ImageSource
@@ -30,6 +31,7 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     """The whole run. Running it again in the same folder goes on where it was interrupted."""
     run = RunFolder(out)
     out.mkdir(parents=True, exist_ok=True)
+    config = config.model_copy(update={"compute": config.compute.resolved()})
     if config.recipe is not None:
         for stage in (config.recipe.stage_a, config.recipe.stage_b):
             require_weights(stage.model)
@@ -50,8 +52,9 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
         n_classes=len(data.source.class_names),
     )
     recipe = _recipe(config, training, size, console)
-    write_yaml(run.config, resolved(config.model_copy(update={"recipe": recipe})))
-    stages = train_stages(training, recipe, config.seed, run, console)
+    config = config.model_copy(update={"recipe": recipe})
+    write_yaml(run.config, resolved(config))
+    stages = train_stages(training, recipe, config.seed, run, console, compute=config.compute)
     record = _record(config, data, splits, stages)
     return prove_and_pack(record, data.source, splits, run, console)
 
@@ -162,7 +165,7 @@ def _record(
             config=resolved(config),
             data_digests={"source": source.digest()},
             split_digests=dict(splits.digests),
-            versions=library_versions(),
+            versions=library_versions() | describe(config.compute),
             seed=config.seed,
             notices=tuple(notice.message for notice in source.notices)
             + ((f"{len(data.dropped)} images could not be used and were left out",) if data.dropped else ()),

@@ -7,7 +7,6 @@ budget only shortens the plan where the machine is slower than that.
 
 from __future__ import annotations
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.augment import level
@@ -74,7 +73,6 @@ def default_recipe(
         balance=0.5,
         objective=ObjectiveConfig(label_smoothing=0.05),
         augment=level("degraded").model_copy(update={"horizontal_flip": mirror}),
-        bf16=computes_bf16(),
         seed=seed,
     )
 
@@ -93,13 +91,6 @@ def input_size(image_size: int) -> int:
     Never larger than the image; photographs of a street need more than those of one thing.
     """
     return max(16, min(image_size, 64 if image_size <= 128 else 96))
-
-
-def computes_bf16() -> bool:
-    """This machine multiplies in bfloat16 at more than float32's pace."""
-    return bool(
-        torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
-    )
 
 
 def _residual(width: int) -> ModelConfig:

@@ -95,10 +95,11 @@ def measure(
     epoch: int,
     learning_rate: float,
     train_loss: float,
+    batch_size: int,
 ) -> EpochMetrics:
-    """The model as it is now, on the selection split."""
+    """The model as it is now, on the selection split, `batch_size` images at a time."""
     return measure_outputs(
-        stage_outputs(model, select, normalise),
+        stage_outputs(model, select, normalise, batch_size=batch_size),
         select.labels,
         epoch=epoch,
         learning_rate=learning_rate,

@@ -14,6 +14,7 @@ from bundle.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.adaptation import settle
 from trainer.batches import LabelledPixels
+from trainer.compute import EXACT, ComputeConfig
 from trainer.export import export_onnx
 from trainer.loop import FitResult, StepProgress, fit
 from trainer.models import StageModel, build_model, macs, n_parameters
@@ -47,7 +48,13 @@ def preprocessing(stage: StageRecipe) -> PreprocessSpec:
 
 
 def train_stages(
-    data: TrainingData, recipe: Recipe, seed: int, run: RunFolder, console: RunConsole
+    data: TrainingData,
+    recipe: Recipe,
+    seed: int,
+    run: RunFolder,
+    console: RunConsole,
+    *,
+    compute: ComputeConfig = EXACT,
 ) -> tuple[StageRecord, StageRecord]:
     """Fit B, then A with B as its teacher, and export both; returns their records in the order A, B.
 
@@ -55,8 +62,8 @@ def train_stages(
     views, made at B's input size; A is selected on pixels of its own size, as it will be served.
     """
     train = data.rows(1, data.train)
-    fitted_b = _fit_stage("B", 1, recipe.stage_b, train, data, None, seed, run, console)
-    fitted_a = _fit_stage("A", 0, recipe.stage_a, train, data, fitted_b.model, seed, run, console)
+    fitted_b = _fit_stage("B", 1, recipe.stage_b, train, data, None, seed, run, console, compute)
+    fitted_a = _fit_stage("A", 0, recipe.stage_a, train, data, fitted_b.model, seed, run, console, compute)
     _write_metrics({"B": fitted_b, "A": fitted_a}, run)
     _write_weights({"stage_a": fitted_a.model, "stage_b": fitted_b.model}, run)
     with console.bar("Exporting to ONNX", 2, "models") as bar:
@@ -84,22 +91,28 @@ def _fit_stage(
     seed: int,
     run: RunFolder,
     console: RunConsole,
+    compute: ComputeConfig,
 ) -> FitResult:
     model = build_model(recipe.model, recipe.image_size, data.n_classes, seed=seed)
     spec = preprocessing(recipe)
     title = f"Training stage {name}"
     with console.bar(title, recipe.loop.epochs * len(data.train)) as bar:
+        newest: StepProgress | None = None
 
         def show(progress: StepProgress) -> None:
+            nonlocal newest
+            newest = progress
             batch = recipe.loop.batch_size
             bar.at(progress.step * batch, progress.steps * batch, f"{title}, epoch {progress.epoch}")
 
         def tell(metrics: EpochMetrics) -> None:
-            if not console.console.is_terminal:  # where no bar moves, a line an epoch
-                console.note(
-                    f"epoch {metrics.epoch}: loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.4f}, "
-                    f"AUGRC x 1000 {1000 * metrics.augrc:.2f}"
-                )
+            if console.console.is_terminal or newest is None:
+                return
+            console.note(  # where no bar moves, a line an epoch
+                f"epoch {metrics.epoch}: loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.4f}, balanced "
+                f"MCC {metrics.balanced_mcc:.3f}, AUGRC x 1000 {1000 * metrics.augrc:.2f}; "
+                f"{newest.images_per_second:,.0f} images/s, {newest.seconds_left:.0f} s left"
+            )
 
         result = fit(
             model,
@@ -107,9 +120,11 @@ def _fit_stage(
             data.rows(stage, data.val_select),
             (spec.mean, spec.std),
             recipe.loop,
+            compute=compute,
             teacher=teacher,
             on_step=show,
             on_epoch=tell,
+            on_note=console.warn,
             out=run.stage(name.lower()),
         )
         bar.finish(f"{title}, {len(result.history)} epochs")

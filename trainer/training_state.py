@@ -19,6 +19,7 @@ from trainer.checkpoint import (
     save_checkpoint,
     unprefixed,
 )
+from trainer.micro_batches import MicroBatches
 from trainer.models import StageModel
 from trainer.schedule import Schedule
 from trainer.selection import EpochMetrics, best_epoch
@@ -28,12 +29,18 @@ class TrainingState:
     """Weights, their average, the best of them so far, the optimiser, the schedule and the history."""
 
     def __init__(
-        self, model: StageModel, average: WeightAverage, optimizer: torch.optim.Optimizer, schedule: Schedule
+        self,
+        model: StageModel,
+        average: WeightAverage,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        micro: MicroBatches,
     ) -> None:
         self.model = model
         self.average = average
         self.optimizer = optimizer
         self.schedule = schedule
+        self.micro = micro
         self.best = weights(average.model)
         self.history: list[EpochMetrics] = []
         self.step = 0
@@ -68,6 +75,7 @@ class TrainingState:
             "fingerprint": fingerprint,
             "step": self.step,
             "steps": self.schedule.steps,
+            "micro_batch": self.micro.size,
             "shortened": self.schedule.was_shortened,
             "elapsed_s": self.elapsed,
             "history": [metrics.row() for metrics in self.history],
@@ -84,6 +92,7 @@ class TrainingState:
         self.best = unprefixed("best", tensors)
         self.history = [EpochMetrics(**row) for row in state["history"]]
         self.step = self.average.updates = state["step"]
+        self.micro.size = state["micro_batch"]
         self._elapsed_before = state["elapsed_s"]
         self.schedule.resume(state["steps"], state["shortened"], self.step, self._elapsed_before)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,14 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished r
 Alpha = Annotated[float | None, typer.Option(help="Largest share of wrong answers promised. [default: 0.01]")]
 Delta = Annotated[
     float | None, typer.Option(help="Largest probability that the promise is false. [default: 0.05]")
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None,
+    typer.Option(help="Where training computes. [default: the GPU where there is one]"),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"] | None,
+    typer.Option(help="Of training's activations. [default: bf16 where the machine has it in hardware]"),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="One seed gives one result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from demur.verbs.options import Alpha, AsJson, Delta, Group, ImageColumn, LabelColumn, Seed, Source
+from demur.verbs.options import (
+    Alpha,
+    AsJson,
+    Delta,
+    Device,
+    Group,
+    ImageColumn,
+    LabelColumn,
+    Precision,
+    Seed,
+    Source,
+)
 
 PANEL = "From images to a bundle"
 
@@ -101,6 +112,8 @@ def train(
     skip_bad: Annotated[
         bool | None, typer.Option("--skip-bad", help="Go on without images that cannot be used; recorded.")
     ] = None,
+    device: Device = None,
+    precision: Precision = None,
     seed: Annotated[int | None, typer.Option(min=0, help="One seed gives one result.")] = None,
 ) -> None:
     """The whole run: data, splits by group, both stages, certificate, report, bundle.
@@ -126,6 +139,8 @@ def train(
         "promise.score": score,
         "promise.certificate": certificate,
         "checkpoint_selection": checkpoint_selection,
+        "compute.device": device,
+        "compute.precision": precision,
         "seed": seed,
     }
     run_training(load_config(config, overrides), out, RunConsole())
@@ -153,7 +168,8 @@ def compare(
         int | None, typer.Option(help="A labelled budget: so many training images. [default: all]")
     ] = None,
     rank: Annotated[int, typer.Option(min=1, help="Of the adapters.")] = 8,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Compute activations in bfloat16.")] = False,
+    device: Device = None,
+    precision: Precision = None,
     group: Group = None,
     label_column: LabelColumn = None,
     image_column: ImageColumn = "image",
@@ -185,7 +201,8 @@ def compare(
         "image_size": image_size,
         "train_images": train_images,
         "rank": rank,
-        "bf16": bf16,
+        "compute.device": device,
+        "compute.precision": precision,
         "promise.alpha": alpha,
         "promise.delta": delta,
         "seed": seed,

@@ -1,0 +1,144 @@
+"""The gradient of a whole batch from as many images at a time as fit memory.
+
+Where memory runs out, the micro-batch is halved and the step is computed again from the same views. Each
+part's gradient is added up, so the step that follows is the whole batch's: the same but for rounding,
+except that batch normalisation sees one part at a time.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from trainer.models import HeadOutputs
+
+Forward = Callable[[slice], HeadOutputs]
+"""Part of the batch -> the model's outputs on these images"""
+Loss = Callable[[HeadOutputs, slice], Tensor]
+"""(outputs, part) -> the mean loss of these images"""
+
+MEASURED = 256
+"""Images at a time where no gradient is kept."""
+
+_MEMORY_WORDS = (
+    "can't allocate memory",
+    "defaultcpuallocator",
+    "out of memory",
+    "bad_alloc",
+    "bad allocation",
+)
+
+
+class OutOfMemory(RuntimeError):
+    """Not even one image at a time fits memory."""
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU, torch's CPU allocator or Python itself found no memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _MEMORY_WORDS)
+
+
+class MicroBatches:
+    """How many images go through the network at once."""
+
+    def __init__(self, size: int, *, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.size = size
+        """At most; halved where memory runs out, and never raised again."""
+        self._planned = size
+        self._tell = tell
+
+    @property
+    def measuring(self) -> int:
+        """Images at a time where no gradient is kept: as few, once memory ran out."""
+        return self.size if self.size < self._planned else MEASURED
+
+    def backward(self, n: int, forward: Forward, loss: Loss, *, couples: bool, model: nn.Module) -> Tensor:
+        """Add the gradient of the loss of n images to the parameters of `model`; returns the loss.
+
+        `couples`: the loss is no mean over single images, so that all outputs must be known before any
+        gradient is; where the batch is computed in parts, each then goes through the network twice.
+        The gradients that `model` holds are thrown away first. Raises `OutOfMemory`.
+        """
+        states = _random_states()
+        while True:
+            model.zero_grad(set_to_none=True)
+            try:
+                return self._in_parts(n, forward, loss, couples)
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out_of_memory(error):
+                    raise
+                tried, why = min(self.size, n), str(error).strip().split("\n", 1)[0][:200]
+                if tried == 1:
+                    raise OutOfMemory(
+                        f"memory ran out with a single image at a time ({why}); use a smaller image_size, a "
+                        "smaller model, or compute.precision bf16"
+                    ) from error
+            # Past the handler: its traceback held on to the tensors that did not fit.
+            self.size = math.ceil(tried / 2)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            _set_random_states(states)
+            self._tell(
+                f"Memory ran out with {tried} images at a time; going on with {self.size}, gradients added "
+                f"up to the same batches of {n}"
+                + ("; batch normalisation sees the smaller ones" if _normalises_batches(model) else "")
+            )
+
+    def _in_parts(self, n: int, forward: Forward, loss: Loss, couples: bool) -> Tensor:
+        if n <= self.size:
+            whole = loss(forward(slice(0, n)), slice(0, n))
+            whole.backward()  # type: ignore[no-untyped-call]
+            return whole.detach()
+        count = math.ceil(n / self.size)
+        ends = [round(n * (index + 1) / count) for index in range(count)]
+        parts = [slice(start, end) for start, end in pairwise([0, *ends])]
+        if couples:
+            return _coupled(n, parts, forward, loss)
+        total = torch.zeros(())
+        for part in parts:
+            share = loss(forward(part), part) * ((part.stop - part.start) / n)
+            share.backward()  # type: ignore[no-untyped-call]
+            total = total.to(share.device) + share.detach()
+        return total
+
+
+def _coupled(n: int, parts: list[slice], forward: Forward, loss: Loss) -> Tensor:
+    """All outputs first, their gradients next, then each part again with its own (arXiv 2101.06983)."""
+    seen, states = [], []
+    for part in parts:
+        states.append(_random_states())
+        with torch.no_grad():
+            seen.append(forward(part))
+    after = _random_states()
+    outputs = HeadOutputs(*(torch.cat(columns).requires_grad_() for columns in zip(*seen, strict=True)))
+    whole = loss(outputs, slice(0, n))
+    gradients = torch.autograd.grad(whole, tuple(outputs))
+    for part, state in zip(parts, states, strict=True):
+        _set_random_states(state)
+        torch.autograd.backward(tuple(forward(part)), [gradient[part] for gradient in gradients])
+    _set_random_states(after)
+    return whole.detach()
+
+
+def _random_states() -> tuple[Tensor, ...]:
+    """Of the generators that dropout draws from."""
+    gpu = (torch.cuda.get_rng_state(),) if torch.cuda.is_available() else ()
+    return (torch.get_rng_state(), *gpu)
+
+
+def _set_random_states(states: tuple[Tensor, ...]) -> None:
+    torch.set_rng_state(states[0])
+    for state in states[1:]:
+        torch.cuda.set_rng_state(state)
+
+
+def _normalises_batches(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
