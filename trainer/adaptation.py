@@ -43,15 +43,16 @@ def settle(model: StageModel, folder: Path) -> Adaptation | None:
     None for a stage that was trained from random weights.
     """
     backbone = model.backbone
-    if not isinstance(backbone, TransformerBackbone) or not backbone.is_pretrained:
+    if not backbone.is_pretrained:
         return None
+    adapted = isinstance(backbone, TransformerBackbone) and backbone.has_adapter
     adaptation = Adaptation(
         weights=backbone.weights,
         trained=n_parameters(model, trainable_only=True),
         parameters=n_parameters(model),
-        adapter=backbone.has_adapter,
+        adapter=adapted,
     )
-    if backbone.has_adapter:
+    if isinstance(backbone, TransformerBackbone) and adapted:
         backbone.save_adapter(folder)
         backbone.merge_adapter()
     return adaptation

@@ -18,14 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.adapters import AdapterConfig, AdapterMethod, attach, is_adapted, merge, save_adapter
-from trainer.models.pretrained import RGB, BackboneError, WeightFolder, load_network, open_weights
+from trainer.models.normalisation import HALVES, IMAGENET, MeanStd, normalised_as
+from trainer.models.pretrained import BackboneError, WeightFolder, load_network, open_weights
 from trainer.models.stage import Backbone
 
 Adapt = Literal["lora", "dora", "head", "full"]
-
-IMAGENET: tuple[RGB, RGB] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation that every stage's input is normalised with."""
-HALVES: tuple[RGB, RGB] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 class TransformerConfig(BaseModel):
@@ -78,7 +75,7 @@ class Family:
     model_class: str
     model_types: tuple[str, ...]
     """`model_type` of the checkpoints that it reads"""
-    normalisation: tuple[RGB, RGB]
+    normalisation: MeanStd
     """Of its published weights, where a checkpoint does not say"""
     has_registers: bool
     takes_ratio: bool
@@ -121,23 +118,6 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 )
 
 
-class ChangeNormalisation(nn.Module):
-    """From pixels normalised as every stage's are, to pixels normalised as the weights know them."""
-
-    def __init__(self, own: tuple[RGB, RGB]) -> None:
-        super().__init__()
-        mean, std = (torch.tensor(part) for part in IMAGENET)
-        own_mean, own_std = (torch.tensor(part) for part in own)
-        self.register_buffer("scale", (std / own_std).view(1, 3, 1, 1))
-        self.register_buffer("shift", ((mean - own_mean) / own_std).view(1, 3, 1, 1))
-
-    scale: Tensor
-    shift: Tensor
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return pixels * self.scale + self.shift
-
-
 class TransformerBackbone(Backbone):
     """The class token beside the mean of the patch tokens, as DINOv2's own evaluation reads them.
 
@@ -145,24 +125,19 @@ class TransformerBackbone(Backbone):
     """
 
     def __init__(
-        self, net: nn.Module, *, hidden_size: int, first_patch: int, own: tuple[RGB, RGB], weights: str
+        self, net: nn.Module, *, hidden_size: int, first_patch: int, own: MeanStd, weights: str
     ) -> None:
         super().__init__()
         self.net = net
-        self.normalisation = nn.Identity() if own == IMAGENET else ChangeNormalisation(own)
+        self.normalisation = normalised_as(own)
         self.first_patch = first_patch
         """Tokens before the patches: the class token and the registers"""
         self.weights = weights
-        """Name of the pretrained weights, or `random`"""
         self.n_features = 2 * hidden_size
 
     def forward(self, pixels: Tensor) -> Tensor:
         tokens: Tensor = self.net(pixel_values=self.normalisation(pixels)).last_hidden_state
         return torch.cat([tokens[:, 0], tokens[:, self.first_patch :].mean(dim=1)], dim=-1)
-
-    @property
-    def is_pretrained(self) -> bool:
-        return self.weights != "random"
 
     @property
     def has_adapter(self) -> bool:

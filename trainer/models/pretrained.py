@@ -11,9 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from trainer.models.normalisation import MeanStd
 from trainer.run_folder import RunError
-
-RGB = tuple[float, float, float]
 
 FETCHED = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
 """Never a pickle"""
@@ -44,7 +43,7 @@ class WeightFolder:
     def model_type(self) -> str:
         return str(self.config.get("model_type", ""))
 
-    def mean_std(self) -> tuple[RGB, RGB] | None:
+    def mean_std(self) -> MeanStd | None:
         """The normalisation that the weights were trained with, where the folder says it."""
         file = self.path / "preprocessor_config.json"
         if not file.is_file():

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from trainer.models.backbones import FAMILIES, TransformerConfig, build_transformer, check_family
 from trainer.models.convnets import CnnTiny, ResNetSmall
+from trainer.models.efficientnet import VARIANTS, EfficientNetConfig, build_efficientnet, weight_file
 from trainer.models.pretrained import open_weights
 from trainer.models.stage import Backbone, StageModel
 
@@ -32,19 +33,23 @@ class ModelConfig(BaseModel):
     """Share of the features that is dropped before the heads, in training only."""
     transformer: TransformerConfig | None = None
     """Of a vision transformer: its size or its weights, and how they are trained."""
+    efficientnet: EfficientNetConfig | None = None
+    """Of an EfficientNet: how its ImageNet weights are trained on."""
 
     @field_validator("name")
     @classmethod
     def _is_registered(cls, name: str) -> str:
-        if name not in BACKBONES and name not in FAMILIES:
-            known = ", ".join([*BACKBONES, *FAMILIES])
-            raise ValueError(f"model name is {name!r}; it must be one of {known}")
+        known = (*BACKBONES, *FAMILIES, *VARIANTS)
+        if name not in known:
+            raise ValueError(f"model name is {name!r}; it must be one of {', '.join(known)}")
         return name
 
     @model_validator(mode="after")
-    def _has_a_transformer_for_transformers(self) -> Self:
+    def _has_the_options_of_its_kind(self) -> Self:
         if self.transformer is not None and self.name not in FAMILIES:
             raise ValueError(f"{self.name} is no transformer; `transformer` is for {', '.join(FAMILIES)}")
+        if self.efficientnet is not None and self.name not in VARIANTS:
+            raise ValueError(f"{self.name} is no EfficientNet; `efficientnet` is for {', '.join(VARIANTS)}")
         return self
 
 
@@ -87,9 +92,13 @@ def require_weights(config: ModelConfig) -> None:
     transformer = config.transformer
     if transformer is not None and transformer.is_pretrained:
         check_family(config.name, open_weights(transformer.weights))
+    if config.name in VARIANTS:
+        weight_file(config.name)
 
 
 def _backbone(config: ModelConfig, image_size: int) -> Backbone:
     if config.name in FAMILIES:
         return build_transformer(config.name, config.transformer or TransformerConfig(), image_size)
+    if config.name in VARIANTS:
+        return build_efficientnet(config.name, config.efficientnet or EfficientNetConfig(), image_size)
     return BACKBONES[config.name](config, image_size)

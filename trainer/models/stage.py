@@ -23,6 +23,17 @@ class Backbone(nn.Module, ABC):
     """Pixels to one feature vector an image."""
 
     n_features: int
+    weights: str = "random"
+    """Name of the pretrained weights, or `random`"""
+
+    @property
+    def is_pretrained(self) -> bool:
+        return self.weights != "random"
+
+    @property
+    def is_frozen(self) -> bool:
+        """Training changes none of its weights, so an image always has the same features."""
+        return not any(parameter.requires_grad for parameter in self.parameters())
 
     @abstractmethod
     def forward(self, pixels: Tensor) -> Tensor:
