@@ -1,285 +1,158 @@
-"""What serving costs beyond the model: the service beside a plain loop over the same session.
+"""What serving costs beyond the model, and beside other servers: interleaved runs over one session.
 
-    python benchmarks/serving.py [--runs 5] [--seconds 4] [--models vit-tiny,small] [--out serving.json]
+    python benchmarks/serving.py --prepare            once: each peer into a virtual environment of its own
+    python benchmarks/serving.py [--runs 5] [--seconds 3] [--models tiny,small,two-stage]
+                                 [--peers litserve,bentoml,mlserver] [--workers] [--shadow] [--out DIR]
 
-Needs Linux and two cores: the server has the first to itself, the load generator the second. Everything
-observable is switched on: log, metrics, events into an embedded Valkey. Runs are interleaved; figures
-are medians with the smallest and largest run. Models have random weights: speed does not depend on them.
+Needs Linux and two cores: the server has the first to itself, the load generator the second. Raw is the
+same decode and session in a plain loop in one process, measured just before each run. demur runs with
+everything observable on: log, metrics, events into its Valkey. CPU time is that of all processes of a
+server. Figures are medians with the smallest and largest run. Written are serving.md, serving.csv and
+serving.png.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from io import BytesIO
-from multiprocessing import get_context
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter, process_time
-from types import SimpleNamespace
 
-import numpy as np
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
+from harness import all_cores, one_core
+from harness.figures import Measured, Target
+from harness.models import MODELS, write_model_bundle
+from harness.photographs import photographs
+from harness.pictures import draw_servers
+from harness.servers import DEMUR, PEERS
+from harness.venvs import CACHE, prepare_peer
 
-from bundle.decode import decode
-from bundle.draft import BundleDraft, StageDraft
-from bundle.golden import GoldenCandidate
-from bundle.preprocess import PreprocessSpec, normalise
-from bundle.store import load_bundle, write_bundle
-from demur.profile.figures import Repeated
-from demur.profile.load import Load, requests_for, run_load
-from demur.profile.processes import RunningService, running_service
-from service.settings import Settings
+from trainer.progress import RunConsole
 
-SERVER_CORE, CLIENT_CORE = 0, 1
-CLIENTS = (8, 32)
-SPEC = PreprocessSpec(height=224, width=224)
-TARGET_BYTES = 181_000
-ARCHITECTURES = {
-    "vit-tiny": {
-        "hidden_size": 192,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 3,
-        "intermediate_size": 768,
-    },
-    "small": {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96},
-}
-_SPAWN = get_context("spawn")
+IMAGES, HEIGHT, WIDTH, MOST_BYTES = 16, 720, 1280, 181_000
+WITH_PEERS = ("tiny", "small")
+"""Models that the peers serve too."""
 
 
-@dataclass
-class Runs:
-    """What the interleaved runs of one number of clients gave, run by run."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    runs: int
+    seconds: float
+    models: tuple[str, ...]
+    peers: tuple[str, ...]
+    workers: bool
+    shadow: bool
 
-    per_second: list[float] = field(default_factory=list)
-    p50: list[float] = field(default_factory=list)
-    p99: list[float] = field(default_factory=list)
-    cpu_ms: list[float] = field(default_factory=list)
-    efficiency: list[float] = field(default_factory=list)
-    overhead_ms: list[float] = field(default_factory=list)
-    tail: list[float] = field(default_factory=list)
-    """p99 x requests a second / clients: 1 where every request waits its turn and no longer"""
-    health_p99: list[float] = field(default_factory=list)
+    def servers(self, model: str) -> list[str]:
+        return [DEMUR.name, *(self.peers if model in WITH_PEERS else ())]
 
-    def add(self, load: Load, health: Load, cpu_ms: float, raw_ms: float, clients: int) -> None:
-        p50, p99 = np.percentile(load.latencies, (50, 99))
-        self.per_second.append(load.per_second)
-        self.p50.append(float(p50))
-        self.p99.append(float(p99))
-        self.cpu_ms.append(cpu_ms)
-        self.efficiency.append(raw_ms / cpu_ms)
-        self.overhead_ms.append(cpu_ms - raw_ms)
-        self.tail.append(float(p99) / 1e3 * load.per_second / clients)
-        self.health_p99.append(float(np.percentile(health.latencies, 99)))
+    def steps(self) -> int:
+        single = sum(len(self.servers(model)) for model in self.models)
+        return self.runs * (single + len(self.models) * (self.workers + self.shadow))
 
-    def figures(self) -> dict[str, Repeated]:
-        return {name: Repeated.of(values) for name, values in asdict(self).items()}
+    def targets(self) -> list[Target]:
+        cores = len(os.sched_getaffinity(0))
+        found = [target for model in self.models for target in one_core.targets(model, DEMUR.name)]
+        return found + [target for model in self.models for target in all_cores.worker_targets(model, cores)]
 
 
-def street(height: int, width: int, size: int | None = None) -> bytes:
-    """A JPEG with the grain of a photograph; of about `size` bytes where given."""
-    rng = np.random.default_rng(0)
-    coarse = Image.fromarray(rng.integers(0, 256, (height // 40, width // 40, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
-    grain = rng.normal(0, 6, (height, width, 1)).astype(np.int16)
-    image = Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8))
-    qualities = range(95, 20, -5) if size is not None else (90,)
-    for quality in qualities:
-        buffer = BytesIO()
-        image.save(buffer, "JPEG", quality=quality)
-        if size is None or buffer.tell() <= size:
-            break
-    return buffer.getvalue()
-
-
-def write_model_bundle(name: str, folder: Path, image: bytes) -> Path:
-    """A one-stage bundle of this architecture; it abstains on everything, which costs the same."""
-    import torch
-    from transformers import ViTConfig, ViTForImageClassification
-
-    from trainer.export import export_onnx
-
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(0)
-            self.model = ViTForImageClassification(ViTConfig(**ARCHITECTURES[name], num_labels=2))
-
-        def forward(self, pixels: torch.Tensor) -> SimpleNamespace:
-            return SimpleNamespace(logits=self.model(pixels).logits, gate=None)
-
-    export_onnx(Logits(), SPEC.size, folder / f"{name}.onnx")
-    draft = BundleDraft(
-        name=name,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        task="Serve as a load.",
-        classes=("0", "1"),
-        stages=(StageDraft(models={"fp32": folder / f"{name}.onnx"}, preprocess=SPEC),),
-        certificates=(),
-        golden_candidates=[GoldenCandidate(image, 0)],
-    )
-    write_bundle(draft, folder / name)
-    return folder / name
-
-
-def _loader(conn, address, requests, clients, seconds) -> None:  # type: ignore[no-untyped-def]
-    os.sched_setaffinity(0, {CLIENT_CORE})
-    conn.send(run_load(address, requests, clients=clients, seconds=seconds))
-
-
-@contextmanager
-def load_on_the_other_core(
-    address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float
-) -> Iterator[list[Load]]:
-    """A load that runs while the block does; its result is in the list afterwards."""
-    found: list[Load] = []
-    ours, theirs = _SPAWN.Pipe()
-    child = _SPAWN.Process(target=_loader, args=(theirs, address, requests, clients, seconds), daemon=True)
-    child.start()
-    theirs.close()
-    yield found
-    found.append(ours.recv())
-    child.join()
-
-
-def measure(
-    service: RunningService, requests: Sequence[bytes], clients: int, seconds: float
-) -> tuple[Load, Load, float]:
-    """(load, /health beside such a load, CPU milliseconds a request)
-
-    /health has a run of its own: asked without pause it takes CPU that is no cost of a prediction.
-    """
-    before = service.cpu_seconds()
-    with load_on_the_other_core(service.address, requests, clients, seconds) as loads:
-        pass
-    after = service.cpu_seconds()
-    assert before is not None
-    assert after is not None
-    health = [b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"]
-    with (
-        load_on_the_other_core(service.address, requests, clients, seconds / 2),
-        load_on_the_other_core(service.address, health, 1, seconds / 2) as asked,
-    ):
-        pass
-    return loads[0], asked[0], 1e3 * (after - before) / len(loads[0].latencies)
-
-
-def raw_cpu_ms(bundle: Path, image: bytes, seconds: float) -> float:
-    """CPU milliseconds an image in a plain loop: bytes, decode, session, decision."""
-    runner = load_bundle(bundle, threads=1).runner
-    runner.decide([image])
-    began, cpu, images = perf_counter(), process_time(), 0
-    while perf_counter() < began + seconds:
-        runner.decide([image])
-        images += 1
-    return 1e3 * (process_time() - cpu) / images
-
-
-def serve_and_measure(bundle: Path, image: bytes, runs: int, seconds: float) -> dict[str, object]:
-    """All figures of one bundle."""
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        settings = Settings(bundle=bundle, port=0, cores=1, data_dir=scratch, drain=0.0, queue_limit=256)
-        began = perf_counter()
-        service = stack.enter_context(running_service(settings, scratch / "log"))
-        ready = perf_counter() - began
-        requests = requests_for([image])
-        by_clients = {clients: Runs() for clients in CLIENTS}
-        raw = []
-        for _ in range(runs):
-            for clients, found in by_clients.items():
-                raw.append(raw_cpu_ms(bundle, image, seconds / 2))
-                load, health, cpu_ms = measure(service, requests, clients, seconds)
-                assert load.refused == 0, f"{load.refused} requests were refused"
-                found.add(load, health, cpu_ms, raw[-1], clients)
-        return {
-            "start_to_ready_seconds": ready,
-            "resident_mb": service.resident()[0],
-            "raw_cpu_ms": asdict(Repeated.of(raw)),
-            "clients": {n: {k: asdict(v) for k, v in r.figures().items()} for n, r in by_clients.items()},
-        }
-
-
-def decode_and_normalise(runs: int) -> dict[str, Repeated]:
-    """CPU milliseconds of a 12 megapixel JPEG to pixels, and of one normalisation at 224."""
-    image = street(3000, 4000)
-    pixels = np.zeros((224, 224, 3), dtype=np.uint8)
-    found: dict[str, list[float]] = {"decode_12_mp_ms": [], "normalise_ms": []}
-    for _ in range(runs):
-        found["decode_12_mp_ms"].append(_cpu_ms(lambda: decode(image, target=SPEC.size), 5))
-        found["normalise_ms"].append(_cpu_ms(lambda: normalise(pixels, SPEC), 500))
-    return {name: Repeated.of(values) for name, values in found.items()}
-
-
-def _cpu_ms(work, times: int) -> float:  # type: ignore[no-untyped-def]
-    began = process_time()
-    for _ in range(times):
-        work()
-    return 1e3 * (process_time() - began) / times
-
-
-def shown(found: dict[str, dict[str, object]]) -> Table:
-    table = Table(title="median (smallest to largest run)", box=None)
-    for column in (
-        "model",
-        "clients",
-        "efficiency",
-        "overhead ms",
-        "req/s",
-        "p50 ms",
-        "p99 ms",
-        "p99 x rate / clients",
-        "/health p99 ms",
-    ):
-        table.add_column(column, justify="right")
-    names = ("efficiency", "overhead_ms", "per_second", "p50", "p99", "tail", "health_p99")
-    for model, figures in found.items():
-        for clients, values in figures["clients"].items():  # type: ignore[attr-defined]
-            cells = ("{median:.3g} ({low:.3g} to {high:.3g})".format(**values[name]) for name in names)
-            table.add_row(model, str(clients), *cells)
-    return table
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--models", default=",".join(ARCHITECTURES))
-    parser.add_argument("--out", type=Path, default=None)
-    given = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = _options().parse_args(arguments)
+    console = RunConsole()
+    if given.prepare:
+        for name in given.peers:
+            with console.console.status(f"installing {name}"):
+                prepare_peer(name)
+            console.note(f"{name} is installed")
+        return
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("two cores are needed: one for the server, one for the load generator")
-    console = Console()
-    console.print(f"load of this machine before the start: {os.getloadavg()[0]:.2f} (quiet: below 0.5)")
-    image = street(720, 1280, TARGET_BYTES)
-    console.print(f"a 1280 x 720 JPEG of {len(image):,} bytes, {given.runs} runs of {given.seconds:g} s")
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        bundles = {name: write_model_bundle(name, Path(folder), image) for name in given.models.split(",")}
-        # Inherited by every server started from here.
-        os.sched_setaffinity(0, {SERVER_CORE})
-        for name, bundle in bundles.items():
-            with console.status(f"measuring {name}"):
-                found[name] = serve_and_measure(bundle, image, given.runs, given.seconds)
-            console.print(
-                f"{name}: ready after {found[name]['start_to_ready_seconds']:.2f} s, "
-                f"{found[name]['resident_mb']:.0f} MB resident"
-            )
-        image_work = decode_and_normalise(given.runs)
-    console.print(shown(found))
-    for name, value in image_work.items():
-        console.print(f"{name}: {value.median:.3g} ({value.low:.3g} to {value.high:.3g})")
-    if given.out is not None:
-        work = {name: asdict(value) for name, value in image_work.items()}
-        given.out.write_text(json.dumps({**found, **work}, indent=2))
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        console.warn(f"other programs keep {load:.1f} cores busy; figures count from a quiet machine")
+    plan = Plan(given.runs, given.seconds, given.models, given.peers, given.workers, given.shadow)
+    measured = _measure(plan, console)
+    _write(plan, measured, load, given.out, console)
+
+
+def _measure(plan: Plan, console: RunConsole) -> Measured:
+    measured = Measured()
+    images = photographs(IMAGES, HEIGHT, WIDTH, MOST_BYTES)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        scratch = Path(folder)
+        with console.console.status("writing the bundles"):
+            bundles = {
+                model: write_model_bundle(model, scratch, images, CACHE / "onnx") for model in plan.models
+            }
+        with console.bar("Starting", plan.steps(), unit="runs") as bar:
+            begun = iter(range(plan.steps()))
+
+            def step(what: str) -> None:
+                bar.at(next(begun), plan.steps(), what)
+
+            for model, bundle in bundles.items():
+                frameworks = [DEMUR, *(PEERS[name] for name in plan.servers(model)[1:])]
+                options = {"runs": plan.runs, "seconds": plan.seconds, "step": step}
+                one_core.measure_one_core(model, bundle, images, frameworks, measured, scratch, **options)
+                if plan.workers:
+                    all_cores.measure_workers(model, bundle, images, measured, scratch, **options)
+                if plan.shadow:
+                    all_cores.measure_shadow(model, bundle, images, measured, scratch, **options)
+            bar.finish("Measured")
+    return measured
+
+
+def _write(plan: Plan, measured: Measured, load: float, out: Path, console: RunConsole) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    parts = [
+        f"{plan.runs} interleaved runs of {plan.seconds:g} s; median (smallest to largest run). "
+        f"{IMAGES} JPEGs of {WIDTH} x {HEIGHT}, at most {MOST_BYTES:,} bytes. "
+        f"Load of the machine before: {load:.2f}.\n",
+        "### One core\n",
+        measured.table(one_core.PART, one_core.COLUMNS),
+    ]
+    if plan.workers:
+        parts += ["### A worker a core\n", measured.table(all_cores.WORKERS, all_cores.WORKERS_COLUMNS)]
+    if plan.shadow:
+        parts += [
+            "### With a bundle in the shadow (0 clients: random arrivals at half the raw rate)\n",
+            measured.table(all_cores.SHADOW, all_cores.SHADOW_COLUMNS),
+        ]
+    parts += ["### Targets\n", measured.verdicts(plan.targets())]
+    text = "\n".join(parts)
+    (out / "serving.md").write_text(text)
+    measured.write_csv(out / "serving.csv")
+    draw_servers(out / "serving.png", measured, one_core.PART, plan.targets())
+    console.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.note(f"written: serving.md, serving.csv and serving.png in {out}")
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prepare", action="store_true", help="install the peers and stop")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one load")
+    parser.add_argument("--models", type=_names(MODELS), default=tuple(MODELS), help=", ".join(MODELS))
+    parser.add_argument("--peers", type=_names(PEERS), default=tuple(PEERS), help="an empty text for none")
+    parser.add_argument("--workers", action="store_true", help="also a worker a core against raw processes")
+    parser.add_argument("--shadow", action="store_true", help="also with a challenger in the shadow")
+    parser.add_argument("--out", type=Path, default=CACHE / "serving")
+    return parser
+
+
+def _names(known: Sequence[str]):  # type: ignore[no-untyped-def]
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(name for name in text.split(",") if name)
+        unknown = set(names) - set(known)
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{sorted(unknown)}: none of {', '.join(known)}")
+        return names
+
+    return read
 
 
 if __name__ == "__main__":

@@ -25,6 +25,16 @@ class Load:
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    last: bool
+    """The server closes the connection after it."""
+    body: bytes
+
+
 def requests_for(images: Sequence[bytes], path: str = "/predict") -> list[bytes]:
     """Each image as a whole POST request, ready to be sent."""
     return [
@@ -62,8 +72,7 @@ async def _client(
         while (began := perf_counter()) < until:
             writer.write(requests[turn % len(requests)])
             turn += 1
-            status = await _answer(reader)
-            if status == 200:
+            if (await read_answer(reader)).status == 200:
                 load.latencies.append(1e3 * (perf_counter() - began))
             else:
                 load.refused += 1
@@ -71,12 +80,12 @@ async def _client(
         writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
-    """Read one answer; its status."""
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    """Read one answer. Raises ConnectionResetError where it does not come whole."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        await reader.readexactly(length)
+        body = await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:
         raise ConnectionResetError("the service closed the connection in the middle of an answer") from error
-    return int(head.split(b" ", 2)[1])
+    return Answer(int(head.split(b" ", 2)[1]), b"\r\nconnection: close\r\n" in head, body)

@@ -1,0 +1,129 @@
+"""A server on one core beside the raw loop on the same core, the load generator on another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from demur.profile.load import Load, requests_for
+from harness.apart import LoadGenerator, RawLoop, RawRun
+from harness.figures import Measured, Subject, Target
+from harness.processes import free_ports
+from harness.servers import Framework, Launch, RunningServer, ServerFailed, running
+
+PART = "one core"
+CLIENTS = (8, 32)
+COLUMNS = (
+    "efficiency",
+    "overhead",
+    "rate",
+    "p50",
+    "p99",
+    "tail",
+    "health_p99",
+    "resident",
+    "ready",
+)
+_WARM_UP = 1.0
+
+
+def targets(model: str, server: str) -> list[Target]:
+    """The bounds on a server of this model."""
+    least = {"tiny": 0.97, "small": 0.90, "two-stage": 0.90}[model]
+    found = []
+    for clients in CLIENTS:
+        subject = Subject(PART, model, server, clients)
+        found.append(Target(subject, "efficiency", "at least", least))
+        found.append(Target(subject, "overhead", "at most", 0.45))
+    most = Subject(PART, model, server, max(CLIENTS))
+    found.append(Target(most, "tail", "at most", 1.15))
+    found.append(Target(most, "health_p99", "at most", 10.0))
+    found.append(Target(most, "resident", "at most", 250.0))
+    found.append(Target(most, "ready", "at most", 2.0))
+    return found
+
+
+def measure_one_core(
+    model: str,
+    bundle: Path,
+    images: Sequence[bytes],
+    frameworks: Sequence[Framework],
+    measured: Measured,
+    scratch: Path,
+    *,
+    runs: int,
+    seconds: float,
+    step: Callable[[str], None],
+) -> None:
+    """Every server in turn, `runs` times; each run starts it anew. `step` is told what begins."""
+    server_core, client_core = sorted(os.sched_getaffinity(0))[:2]
+    requests = requests_for(images)
+    with ExitStack() as stack:
+        raw = stack.enter_context(RawLoop([server_core], bundle, images))
+        load = stack.enter_context(LoadGenerator([client_core]))
+        asking = stack.enter_context(LoadGenerator([client_core]))
+        for run in range(runs):
+            turned = [*frameworks[run % len(frameworks) :], *frameworks[: run % len(frameworks)]]
+            for framework in turned:
+                step(f"{model}: {framework.name}")
+                launch = Launch(bundle, scratch / f"{model}-{framework.name}-{run}", free_ports(1)[0])
+                with running(framework, launch, [server_core]) as server:
+                    _one_run(model, server, raw, load, asking, requests, measured, seconds)
+
+
+def _one_run(
+    model: str,
+    server: RunningServer,
+    raw: RawLoop,
+    load: LoadGenerator,
+    asking: LoadGenerator,
+    requests: Sequence[bytes],
+    measured: Measured,
+    seconds: float,
+) -> None:
+    load.run(server.address, requests, min(CLIENTS), _WARM_UP)
+    for clients in CLIENTS:
+        subject = Subject(PART, model, server.framework.name, clients)
+        limit = raw.run(seconds / 2)
+        before = server.cpu_seconds()
+        answered = load.run(server.address, requests, clients, seconds)
+        cpu_ms = 1e3 * (server.cpu_seconds() - before) / _count(answered, server)
+        measured.add(subject, **_values(limit, answered, cpu_ms, clients))
+    # A run of its own: asked without pause, /health takes CPU that is no cost of a prediction.
+    load.order_run(server.address, requests, max(CLIENTS), seconds / 2 + 0.2)
+    question = f"GET {server.framework.health} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    health = asking.run(server.address, [question], 1, seconds / 2)
+    load.result()
+    measured.add(
+        Subject(PART, model, server.framework.name, max(CLIENTS)),
+        health_p99=float(np.percentile(health.latencies, 99)),
+        resident=server.resident_mb(),
+        ready=server.start_seconds,
+    )
+
+
+def _count(load: Load, server: RunningServer) -> int:
+    if load.refused or not load.latencies:
+        raise ServerFailed(
+            f"{server.framework.name} answered {len(load.latencies)} requests and refused {load.refused}; "
+            f"{server.said()}"
+        )
+    return len(load.latencies)
+
+
+def _values(limit: RawRun, load: Load, cpu_ms: float, clients: int) -> dict[str, float]:
+    p50, p99 = (float(value) for value in np.percentile(load.latencies, (50, 99)))
+    return {
+        "efficiency": limit.cpu_ms / cpu_ms,
+        "overhead": cpu_ms - limit.cpu_ms,
+        "raw_cpu": limit.cpu_ms,
+        "server_cpu": cpu_ms,
+        "rate": load.per_second,
+        "p50": p50,
+        "p99": p99,
+        "tail": p99 / 1e3 * load.per_second / clients,
+    }

@@ -1,0 +1,50 @@
+"""The picture of a serving benchmark: efficiency and latency of each server, with the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from harness.figures import FIGURES, Measured, Subject, Target
+from trainer.reports.pictures import BLUE, GREY, ORANGE, RED, figure_on
+
+_PANELS = ("efficiency", "tail", "health_p99")
+
+
+def draw_servers(path: Path, measured: Measured, part: str, targets: Sequence[Target]) -> None:
+    """A row a model, a column a figure, a bar a server and number of clients."""
+    subjects = measured.subjects(part)
+    models = list(dict.fromkeys(subject.model for subject in subjects))
+    with figure_on(path, (12.0, 1.0 + 2.6 * len(models))) as figure:
+        panels = figure.subplots(len(models), len(_PANELS), squeeze=False)
+        for row, model in zip(panels, models, strict=True):
+            own = [subject for subject in subjects if subject.model == model]
+            for axes, name in zip(row, _PANELS, strict=True):
+                _draw_panel(axes, measured, own, name, [t for t in targets if t.subject in own])
+                title, unit = FIGURES[name]
+                axes.set_title(f"{model}: {title}" + (f" ({unit})" if unit else ""), fontsize=10)
+
+
+def _draw_panel(
+    axes: Axes, measured: Measured, subjects: Sequence[Subject], name: str, targets: Sequence[Target]
+) -> None:
+    shown = [(subject, found) for subject in subjects if (found := measured.get(subject, name)) is not None]
+    servers = list(dict.fromkeys(subject.server for subject, _ in shown))
+    numbers = sorted({subject.clients for subject, _ in shown})
+    width = 0.8 / max(1, len(numbers))
+    for subject, found in shown:
+        place = (
+            servers.index(subject.server) + (numbers.index(subject.clients) - (len(numbers) - 1) / 2) * width
+        )
+        colour = (BLUE, ORANGE)[numbers.index(subject.clients) % 2]
+        axes.bar(place, found.median, width * 0.9, color=colour)
+        axes.plot([place, place], [found.low, found.high], color="black", linewidth=1.0)
+    for limit in {target.limit for target in targets if target.figure == name}:
+        axes.axhline(limit, color=RED, linewidth=1.2, linestyle="--")
+    axes.set_xticks(range(len(servers)), servers, fontsize=8.5)
+    axes.grid(axis="x", visible=False)
+    for number, colour in zip(numbers, (BLUE, ORANGE), strict=False):
+        axes.bar(0, 0, color=colour, label=f"{number} clients")
+    axes.legend(fontsize=7.5, loc="lower right", labelcolor=GREY)

@@ -1,0 +1,80 @@
+"""The hardware's limit: decode, preprocess, session and a comparison in a plain loop, nothing else.
+
+The raw loop and every peer run this same code, so that only what is around it differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from bundle.decode import decode
+from bundle.engine import Engine, open_engine
+from bundle.loader import load_bundle
+from bundle.preprocess import PreprocessSpec, decode_target, preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class PlainStage:
+    """A session and the margin from which on its answer counts."""
+
+    spec: PreprocessSpec
+    engine: Engine
+    threshold: float
+
+    @classmethod
+    def open(cls, model: bytes, spec: PreprocessSpec, threshold: float) -> Self:
+        return cls(spec, open_engine(model, image_size=spec.size), threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainAnswer:
+    label: int
+    stage: str
+    margin: float
+
+    def to_dict(self) -> dict[str, object]:
+        return {"label": self.label, "stage": self.stage, "margin": round(self.margin, 4)}
+
+
+class PlainCascade:
+    """One or two stages on one thread."""
+
+    def __init__(self, stages: Sequence[PlainStage]) -> None:
+        self._stages = tuple(stages)
+        self._target = decode_target(stage.spec for stage in stages)
+        self._batches = [np.empty((1, 3, *stage.spec.size), dtype=np.float32) for stage in stages]
+
+    @classmethod
+    def of(cls, bundle: Path) -> Self:
+        """The stages of a bundle whose rules are margins."""
+        loaded = load_bundle(bundle)
+        stages = zip(loaded.manifest.stages, loaded.engines, loaded.operating_point.stages, strict=True)
+        return cls(
+            [PlainStage(stage.preprocess, engine, rule.threshold or 0.0) for stage, engine, rule in stages]
+        )
+
+    def answer(self, encoded: bytes) -> PlainAnswer:
+        """An encoded image to its answer: of stage A where that is sure enough, else of the last."""
+        pixels = decode(encoded, target=self._target)
+        for index, stage in enumerate(self._stages):
+            logits = self._logits(index, pixels)
+            margin = float(abs(logits[1] - logits[0]))
+            if margin >= stage.threshold:
+                break
+        return PlainAnswer(int(logits[1] > logits[0]), "AB"[index], margin)
+
+    def margins(self, encoded: bytes) -> list[float]:
+        """Of every stage."""
+        pixels = decode(encoded, target=self._target)
+        logits = [self._logits(index, pixels) for index in range(len(self._stages))]
+        return [float(abs(pair[1] - pair[0])) for pair in logits]
+
+    def _logits(self, index: int, pixels: np.ndarray) -> np.ndarray:
+        stage, batch = self._stages[index], self._batches[index]
+        preprocess(pixels, stage.spec, out=batch[0])
+        return stage.engine.run(batch).logits[0]

@@ -1,0 +1,29 @@
+"""A keep-alive connection over which requests are asked one after another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from demur.profile.load import Answer, read_answer
+
+
+class Wire:
+    """An open connection; use from one task at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, address: tuple[str, int]) -> Self:
+        """Raises OSError."""
+        return cls(*await asyncio.open_connection(*address))
+
+    async def ask(self, *parts: bytes) -> Answer:
+        """Send a request, given in parts, and wait for its answer. Raises OSError."""
+        self._writer.writelines(parts)
+        return await read_answer(self._reader)
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,214 @@
+"""Images a second of a LoRA training run beside transformers' Trainer, and of kept features in bf16 beside fp32.
+
+    python benchmarks/training_throughput.py [--precision fp32 bf16] [--runs 5] [--steps 6] [--batch 32]
+
+Both loops train the same module (ViT-tiny of random weights, LoRA on queries and values, our three heads and
+their loss) on the same uint8 pixels in memory, with AdamW, clipping, warm-up and cosine alike, on the same
+threads; neither augments. Timed from the end of the first step to the end of the last, in turn, so that a
+slow spell of the machine hits both. The Trainer needs accelerate (extra `bench`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student_t
+from torch import Tensor, nn
+
+from trainer.augment import level, to_unit_range
+from trainer.batches import LabelledPixels, Normaliser
+from trainer.compute import ComputeConfig, has_bf16
+from trainer.features import FeatureConfig, embed
+from trainer.loop import LoopConfig, StepProgress, fit
+from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
+from trainer.objective import ObjectiveConfig, training_loss
+
+MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+LOOP = LoopConfig(epochs=1, batch_size=32, lr=1e-3, ema_decay=0.0, gradient_clip=5.0, augment=level("none"))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What both loops are given."""
+
+    weights: Path
+    data: LabelledPixels
+    size: int
+    batch: int
+    precision: str
+
+    def model(self) -> StageModel:
+        transformer = TransformerConfig(weights=f"folder:{self.weights}", adapt="lora")
+        return build_model(ModelConfig(name="vit", transformer=transformer), self.size, 2)
+
+
+def ours(task: Task) -> float:
+    """Images a second of `trainer.loop.fit`."""
+    ends: list[float] = []
+
+    def note(_: StepProgress) -> None:
+        ends.append(time.perf_counter())
+
+    loop = LOOP.model_copy(update={"batch_size": task.batch})
+    compute = ComputeConfig(device="cpu", precision=task.precision, deterministic=True)
+    two = LabelledPixels(task.data.pixels[:2], task.data.labels[:2])
+    fit(task.model(), task.data, two, MEAN_STD, loop, compute=compute, on_step=note)
+    return rate(ends, task.batch)
+
+
+class WithLoss(nn.Module):
+    """A stage as the Trainer wants it: loss and outputs from one call."""
+
+    def __init__(self, stage: StageModel) -> None:
+        super().__init__()
+        self.stage = stage
+
+    def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        outputs = self.stage(pixel_values)
+        ones = torch.ones(len(labels))
+        return {"loss": training_loss(outputs, labels, ones, ObjectiveConfig()), "logits": outputs.logits}
+
+
+class Rows(torch.utils.data.Dataset[int]):
+    """Row numbers; the collator takes the pixels of a whole batch at once, which is the fastest way."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, row: int) -> int:
+        return row
+
+
+def theirs(task: Task) -> float:
+    """Images a second of transformers' Trainer."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    ends: list[float] = []
+
+    class Note(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            ends.append(time.perf_counter())
+
+    normalise = Normaliser.from_mean_std(MEAN_STD)
+
+    def collate(rows: Sequence[int]) -> dict[str, Tensor]:
+        pixels = normalise(to_unit_range(task.data.pixels[rows]))
+        return {"pixel_values": pixels, "labels": task.data.labels[rows]}
+
+    steps = len(task.data) // task.batch
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=task.batch,
+            max_steps=steps,
+            learning_rate=LOOP.lr,
+            weight_decay=LOOP.weight_decay,
+            max_grad_norm=LOOP.gradient_clip,
+            lr_scheduler_type="cosine",
+            warmup_steps=math.ceil(LOOP.warmup * steps),
+            bf16=task.precision == "bf16",
+            use_cpu=True,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+        )
+        trainer = Trainer(
+            model=WithLoss(task.model()),
+            args=arguments,
+            train_dataset=Rows(len(task.data)),
+            data_collator=collate,
+            callbacks=[Note()],
+        )
+        trainer.train()
+    return rate(ends, task.batch)
+
+
+def rate(ends: Sequence[float], batch: int) -> float:
+    return batch * (len(ends) - 1) / (ends[-1] - ends[0])
+
+
+def caching(task: Task, precision: str) -> float:
+    """Images a second of the frozen backbone's features."""
+    model = task.model()
+    part = LabelledPixels(task.data.pixels[: 2 * task.batch], task.data.labels[: 2 * task.batch])
+    start = time.perf_counter()
+    embed(model, part, MEAN_STD, FeatureConfig(views=0, bf16=precision == "bf16"))
+    return len(part) / (time.perf_counter() - start)
+
+
+def in_turn(first: Callable[[], float], second: Callable[[], float], runs: int) -> np.ndarray:
+    """[runs, 2] rates; every other pair begins with the second."""
+    found = np.empty((runs, 2))
+    for run in range(runs):
+        for which in ((0, 1), (1, 0))[run % 2]:
+            found[run, which] = (first, second)[which]()
+        print(f"    run {run + 1}: {found[run, 0]:.1f} and {found[run, 1]:.1f} images/s", flush=True)
+    return found
+
+
+def tell(title: str, names: tuple[str, str], rates: np.ndarray) -> None:
+    """Medians, and the ratio with its 95 % interval over the pairs (Student's t on the logarithms)."""
+    logs = np.log(rates[:, 0] / rates[:, 1])
+    runs = len(logs)
+    half = student_t.ppf(0.975, runs - 1) * logs.std(ddof=1) / math.sqrt(runs) if runs > 1 else math.inf
+    middle = np.median(rates, axis=0)
+    print(
+        f"{title}: {names[0]} {middle[0]:.1f}, {names[1]} {middle[1]:.1f} images/s; ratio "
+        f"{math.exp(logs.mean()):.3f} ({math.exp(logs.mean() - half):.3f} to {math.exp(logs.mean() + half):.3f}) "
+        f"over {runs} pairs"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
+    parser.add_argument("--runs", type=int, default=5, help="pairs of runs")
+    parser.add_argument("--steps", type=int, default=6, help="of each run")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--size", type=int, default=224, help="pixels a side")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    warnings.filterwarnings("ignore", message=r".*pin_memory.*")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    generator = torch.Generator().manual_seed(0)
+    n = options.batch * options.steps
+    pixels = torch.randint(0, 256, (n, options.size, options.size, 3), generator=generator, dtype=torch.uint8)
+    data = LabelledPixels(pixels, torch.arange(n) % 2)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "vit-tiny"
+        net = build_model(
+            ModelConfig(name="vit", transformer=TransformerConfig()), options.size, 2
+        ).backbone.net
+        net.save_pretrained(weights)  # type: ignore[operator, union-attr]
+        print(f"ViT-tiny at {options.size} px, batches of {options.batch}, {options.threads} threads")
+        for precision in options.precision:
+            task = Task(weights, data, options.size, options.batch, precision)
+            rates = in_turn(lambda task=task: ours(task), lambda task=task: theirs(task), options.runs)
+            tell(f"LoRA training in {precision}", ("demur", "transformers' Trainer"), rates)
+        hardware = "in hardware" if has_bf16("cpu") else "emulated"
+        rates = in_turn(lambda: caching(task, "bf16"), lambda: caching(task, "fp32"), options.runs)
+        tell(f"Kept features, bf16 {hardware}", ("bf16", "fp32"), rates)
+        amx = torch.cpu.get_capabilities().get("amx_bf16")
+        print(f"This CPU {'has' if amx else 'has no'} AMX.")
+
+
+if __name__ == "__main__":
+    main()
