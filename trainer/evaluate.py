@@ -20,6 +20,7 @@ from calibration.metrics import (
     mcc,
     nll,
     recall,
+    simulated_reward,
     specificity,
 )
 from calibration.scores import IntArray, softmax
@@ -28,6 +29,8 @@ from trainer.run_folder import RunError, RunFolder, write_csv, write_json
 from trainer.score_table import SplitScores
 
 RESAMPLES = 1000
+REWARD_WINDOWS = 2_000
+"""Simulated for the mean reward and for each of its bootstrap draws."""
 TAIL = 0.025
 """Probability on each side of a 95 % interval."""
 
@@ -132,11 +135,20 @@ def _forced(outcome: PolicyOutcome, seed: int) -> list[Measurement]:
         "forced_balanced_mcc": balanced_mcc,
     }
     if outcome.probabilities.shape[1] == 2:
-        statistics |= {"forced_recall": recall, "forced_specificity": specificity}
+        statistics |= {
+            "forced_recall": recall,
+            "forced_specificity": specificity,
+            "forced_simulated_reward": _reward,
+        }
     for name, statistic in statistics.items():
         interval = _bootstrap(statistic, outcome.labels, outcome.forced, groups=outcome.groups, seed=seed)
         measurements.append(_from_interval(name, interval, len(outcome), outcome.groups))
     return measurements
+
+
+def _reward(labels: IntArray, forced: IntArray) -> float:
+    """What a stream of the reference task would earn with these answers (see `simulated_reward`)."""
+    return simulated_reward(recall(labels, forced), specificity(labels, forced), windows=REWARD_WINDOWS)
 
 
 def _stage(

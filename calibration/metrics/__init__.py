@@ -16,7 +16,7 @@ from calibration.metrics.probabilistic import (
     nll,
     reliability,
 )
-from calibration.metrics.reward import natix_reward, stream_reward, stream_rewards
+from calibration.metrics.reward import natix_reward, simulated_reward, stream_reward, stream_rewards
 from calibration.metrics.selective import (
     RiskCoverageCurve,
     augrc,
@@ -44,6 +44,7 @@ __all__ = [
     "reliability",
     "risk_coverage_curve",
     "selective_risk_at",
+    "simulated_reward",
     "specificity",
     "stream_reward",
     "stream_rewards",

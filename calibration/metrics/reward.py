@@ -41,6 +41,27 @@ def stream_rewards(labels: ArrayLike, probabilities: ArrayLike) -> FloatArray:
     return np.array([_newest_reward(true[w], p[w], valid[w]) for w in windows])
 
 
+def simulated_reward(recall: float, specificity: float, *, windows: int = 20_000, seed: int = 0) -> float:
+    """Mean reward, in [0, 1], of a long stream whose labels are drawn 50/50, at this recall and specificity.
+
+    The mean over `windows` independent last 100 answers, with a standard error below 0.0015. It lies
+    above the reward of the mean figures, since the cube rewards good luck more than it punishes bad. NaN
+    where recall or specificity is NaN.
+    """
+    if np.isnan(recall) or np.isnan(specificity):
+        return float("nan")
+    if not (0.0 <= recall <= 1.0 and 0.0 <= specificity <= 1.0):
+        raise ValueError(f"recall and specificity are {recall!r} and {specificity!r}; both lie in [0, 1]")
+    rng = np.random.default_rng(seed)
+    chances = 0.5 * np.array([recall, 1.0 - recall, specificity, 1.0 - specificity])
+    recent = rng.multinomial(ACCURACY_WINDOW, chances, size=windows)
+    tp, fn, tn, fp = (recent + rng.multinomial(MCC_WINDOW - ACCURACY_WINDOW, chances, size=windows)).T
+    spread = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn), dtype=np.float64)
+    correlation = np.divide(tp * tn - fp * fn, spread, out=np.zeros(windows), where=spread > 0.0)
+    accuracy = (recent[:, 0] + recent[:, 2]) / ACCURACY_WINDOW
+    return float(((0.5 * correlation.clip(min=0.0) + 0.5 * accuracy) ** 3).mean())
+
+
 def _newest_reward(labels: IntArray, probabilities: FloatArray, valid: BoolArray) -> float:
     if not valid[-1]:
         return 0.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.metrics import natix_reward, stream_reward, stream_rewards
+from calibration.metrics import natix_reward, simulated_reward, stream_reward, stream_rewards
 
 
 def test_a_perfect_stream_earns_one():
@@ -66,3 +66,30 @@ def test_bad_input_is_named():
         stream_reward([2], [0.5])
     with pytest.raises(ValueError, match="shape"):
         stream_reward([], [])
+
+
+@pytest.mark.parametrize(("q", "reward"), [(0.90, 0.62), (0.95, 0.80), (0.98, 0.91), (0.99, 0.96)])
+def test_the_mean_reward_at_equal_recall_and_specificity(q: float, reward: float):
+    assert simulated_reward(q, q) == pytest.approx(reward, abs=0.006)
+    # By hand, to second order: the mean cubed, and what its variance adds. ACC@10 lies within MCC@100.
+    mean = 0.5 * (2 * q - 1) + 0.5 * q
+    variance = 0.25 * q * (1 - q) * (1 / 10 + 4 / 100 + 2 * 2 / 100)
+    assert simulated_reward(q, q) == pytest.approx(mean**3 + 3 * mean * variance, abs=0.005)
+
+
+def test_the_simulated_reward_is_what_a_long_stream_earns():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 20_000)
+    right = rng.random(20_000) < np.where(labels == 1, 0.9, 0.95)
+    predictions = np.where(right, labels, 1 - labels)
+    earned = stream_rewards(labels, predictions.astype(float))[100:].mean()
+    assert simulated_reward(0.9, 0.95) == pytest.approx(earned, abs=0.01)
+
+
+def test_always_roadwork_earns_next_to_nothing():
+    """Recall 1, specificity 0: the MCC is 0, and the accuracy a coin's."""
+    assert simulated_reward(1.0, 0.0) == pytest.approx(0.5**3 * 0.1625, abs=0.002)
+    assert simulated_reward(1.0, 1.0) == 1.0
+    assert np.isnan(simulated_reward(float("nan"), 0.5))
+    with pytest.raises(ValueError, match="both lie in"):
+        simulated_reward(1.2, 0.5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.decision import OperatingPoint, StageRule, decide
+from calibration.metrics import simulated_reward
 from calibration.scores import StageOutputs
 from trainer.evaluate import evaluate, write_report
 from trainer.outcome import apply_policy
@@ -69,6 +70,9 @@ def test_figures_by_hand() -> None:
     assert report.value("forced_recall") == 0.8
     assert report.value("forced_specificity") == 0.8
     assert report.value("forced_mcc") == pytest.approx(0.6)
+    reward = report["forced_simulated_reward"]
+    assert reward.value == pytest.approx(simulated_reward(0.8, 0.8), abs=0.01)
+    assert (reward.low or 0.0) < (reward.value or 0.0) < (reward.high or 0.0)
     assert report.value("stage_a_share") == 1.0
 
 

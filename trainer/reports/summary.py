@@ -47,9 +47,15 @@ def _figures(record: RunRecord, report: Report) -> tuple[str, ...]:
             f"  of the answered {record.classes[1]!r} {percent(report['answered_recall_1'])} are recognised"
         )
     lines.append(
-        f"  forced to answer everything: MCC {number(report['forced_mcc'])}, accuracy "
-        f"{percent(report['forced_accuracy'])}"
+        f"  forced to answer everything: MCC {number(report['forced_mcc'])}, balanced MCC "
+        f"{number(report['forced_balanced_mcc'])}, accuracy {percent(report['forced_accuracy'])}"
     )
+    if len(record.classes) == 2:
+        lines.append(
+            f"  forced: recall {percent(report['forced_recall'])}, specificity "
+            f"{percent(report['forced_specificity'])}; such a stream would earn a mean reward of "
+            f"{number(report['forced_simulated_reward'])} in the roadwork task"
+        )
     return tuple(lines)
 
 
