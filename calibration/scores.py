@@ -30,7 +30,7 @@ class StageOutputs:
     def __len__(self) -> int:
         return len(self.logits)
 
-    def take(self, rows: BoolArray | IntArray) -> StageOutputs:
+    def take(self, rows: BoolArray | IntArray | slice) -> StageOutputs:
         return StageOutputs(self.logits[rows], None if self.gate is None else self.gate[rows])
 
 

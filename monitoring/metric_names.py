@@ -72,6 +72,15 @@ REFUSALS = Counter(
     ("problem",),
 )
 QUEUE_DEPTH = Gauge("demur_queue_depth", "Images waiting for a core.", across_workers="sum")
+STAGE_QUEUE_DEPTH = Gauge(
+    "demur_stage_queue_depth", "Decoded images waiting for a stage's next batch.", ("stage",), "sum"
+)
+BATCH_SIZE = Histogram(
+    "demur_batch_size",
+    "Images in a batch of one stage; nothing is counted where a stage computes images one by one.",
+    ("stage",),
+    (1, 2, 4, 8, 16, 32, 64),
+)
 IN_FLIGHT = Gauge("demur_images_in_flight", "Images being computed now.", across_workers="sum")
 
 EVENTS_DELIVERED = Counter(
@@ -81,10 +90,16 @@ EVENTS_DELIVERED = Counter(
 )
 EVENTS_DROPPED = Counter(
     "demur_events_dropped_total",
-    "Events given up because the buffer was full or they could not be stored.",
+    "Events given up: there was no room left for them, or they could not be stored.",
     ("kind",),
 )
-EVENTS_WAITING = Gauge("demur_events_waiting", "Events in the buffer.", across_workers="sum")
+EVENTS_UNLOGGED = Counter(
+    "demur_events_unlogged_total",
+    "Events that reached the windows but not the log, so that a lost store cannot be told them again.",
+    ("kind",),
+)
+EVENT_LOG_UP = Gauge("demur_event_log_up", "1 while events can be written to the log on disk.")
+EVENTS_WAITING = Gauge("demur_events_waiting", "Events that the store has not got yet.", across_workers="sum")
 REDIS_UP = Gauge("demur_redis_up", "1 while the store of the rolling windows answers.")
 
 ROLLING_MCC = Gauge(

@@ -11,17 +11,81 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from time import perf_counter
+from typing import Any, Generic, TypeVar
 
+from service.crew import Crew, Done
 from service.problems import RequestError, refused
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class Lane(IntEnum):
     SINGLE = 0
     BATCH = 1
+
+
+class Lanes(Generic[_Item]):
+    """Two queues that are served in turn."""
+
+    def __init__(self) -> None:
+        self._queues: tuple[deque[_Item], ...] = tuple(deque() for _ in Lane)
+        self._next = Lane.SINGLE
+
+    def put(self, lane: Lane, item: _Item) -> None:
+        self._queues[lane].append(item)
+
+    def take(self) -> _Item | None:
+        """Whose turn it is; None where nobody waits."""
+        for lane in (self._next, Lane(1 - self._next)):
+            if self._queues[lane]:
+                self._next = Lane(1 - lane)
+                return self._queues[lane].popleft()
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class Waiter(Generic[_Result]):
+    """Waits for a result, until its deadline."""
+
+    result: asyncio.Future[_Result]
+    timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> bool:
+        """Whether somebody still waits, now that its turn has come."""
+        if self.timer is not None:
+            self.timer.cancel()
+        return not self.result.done()
+
+    def settle(self, result: _Result) -> None:
+        """Hand over the result, if somebody still waits."""
+        if not self.result.done():
+            self.result.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """Hand over the error, if somebody still waits."""
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+@dataclass(slots=True, eq=False)
+class _Job(Waiter[Any]):
+    work: Callable[[], Any] = field(kw_only=True)
+
+    def finish(self, result: Any, error: BaseException | None) -> None:
+        if error is None:
+            self.settle(result)
+        else:
+            self.fail(error)
+
+
+Gather = Callable[[], tuple[Callable[[], Any], Done] | None]
+"""Asked when a core is free: what there is to do and who is told the outcome; None where nothing is left."""
 
 
 class Admission:
@@ -31,10 +95,11 @@ class Admission:
         self.slots = slots
         self.limit = limit
         self._free = slots
-        self._lanes: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Lane)
-        self._next = Lane.SINGLE
+        self._crew = Crew(slots, "predict")
+        self._lanes: Lanes[_Job] = Lanes()
+        self._begun: deque[Gather] = deque()
         self._waiting = 0
-        self._seconds_an_image = 0.05
+        self._seconds_a_job = 0.05
 
     @property
     def waiting(self) -> int:
@@ -47,64 +112,83 @@ class Admission:
     def refuse_if_full(self, places: int) -> None:
         """Raise the 503 where `places` more images would not find a place."""
         if self._waiting + places > self.limit + self._free:
-            raise self._full()
+            raise self.full("images", self._waiting, self.limit)
 
-    @asynccontextmanager
-    async def slot(self, lane: Lane, deadline: float, *, bounded: bool = True) -> AsyncIterator[None]:
-        """A core for one image. Not `bounded`: wait even in a full queue (the rest of an accepted batch).
+    def run(
+        self, lane: Lane, deadline: float, work: Callable[[], _Result], *, bounded: bool = True
+    ) -> asyncio.Future[_Result]:
+        """What `work` returns or raises, once a core was free for it; RequestError (504) where the
+        deadline passes first.
 
-        Raises RequestError: 503 where the queue is full, 504 where the deadline passes first.
+        Not `bounded`: wait even in a full queue (the rest of an accepted batch). Raises RequestError
+        (503) at once where the queue is full. Work that has begun is not stopped, also where nobody
+        waits for it any more, and keeps its core until it is done.
         """
+        loop = asyncio.get_running_loop()
+        job = _Job(loop.create_future(), work=work)
         if self._free:
             self._free -= 1
-        else:
-            if bounded and self._waiting >= self.limit:
-                raise self._full()
-            await self._wait(lane, deadline)
-        began = perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds_an_image += 0.05 * (perf_counter() - began - self._seconds_an_image)
-            self._release()
-
-    async def _wait(self, lane: Lane, deadline: float) -> None:
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._lanes[lane].append(turn)
+            self._start(job.work, job.finish)
+            return job.result
+        if bounded and self._waiting >= self.limit:
+            raise self.full("images", self._waiting, self.limit)
         self._waiting += 1
-        timer = loop.call_later(max(0.0, deadline - perf_counter()), _expire, turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._release()
-            raise
-        finally:
-            timer.cancel()
-            self._waiting -= 1
+        job.timer = loop.call_later(max(0.0, deadline - perf_counter()), self._expire, job)
+        self._lanes.put(lane, job)
+        return job.result
 
-    def _release(self) -> None:
-        for lane in (self._next, Lane(1 - self._next)):
-            queue = self._lanes[lane]
-            while queue:
-                turn = queue.popleft()
-                if not turn.done():
-                    self._next = Lane(1 - lane)
-                    turn.set_result(None)
-                    return
-        self._free += 1
+    def run_begun(self, gather: Gather) -> None:
+        """Have work done before all that waits, since it continues what has begun."""
+        self._begun.append(gather)
+        if self._free:
+            self._free -= 1
+            self._next()
 
-    def _full(self) -> RequestError:
-        wait = (self._waiting + 1) * self._seconds_an_image / self.slots
+    def full(self, what: str, waiting: int, limit: int) -> RequestError:
+        """The 503 of a queue that has no place."""
+        wait = (waiting + 1) * self._seconds_a_job / self.slots
         return refused(
             "queue-full",
             503,
-            f"{self._waiting} images are waiting; at most {self.limit} may",
-            value=self._waiting,
-            limit=self.limit,
+            f"{waiting} {what} are waiting; at most {limit} may",
+            value=waiting,
+            limit=limit,
             headers={"Retry-After": str(max(1, math.ceil(wait)))},
         )
+
+    def close(self) -> None:
+        """Wait for what is being computed."""
+        self._crew.close()
+
+    def _start(self, work: Callable[[], Any], done: Done) -> None:
+        self._crew.put(work, partial(self._finish, done, perf_counter()))
+
+    def _finish(self, done: Done, began: float, result: Any, error: BaseException | None) -> None:
+        self._seconds_a_job += 0.05 * (perf_counter() - began - self._seconds_a_job)
+        # The next one first, so that its core does not wait for this answer to be written.
+        self._next()
+        done(result, error)
+
+    def _next(self) -> None:
+        """Give a core that is taken to whose turn it is, or set it free."""
+        while self._begun:
+            gathered = self._begun.popleft()()
+            if gathered is not None:
+                self._start(*gathered)
+                return
+        while (job := self._lanes.take()) is not None:
+            if job.begin():
+                self._waiting -= 1
+                self._start(job.work, job.finish)
+                return
+            if job.result.cancelled():
+                self._waiting -= 1
+        self._free += 1
+
+    def _expire(self, job: _Job) -> None:
+        if not job.result.done():
+            self._waiting -= 1
+            job.fail(deadline_passed())
 
 
 def deadline_passed() -> RequestError:
@@ -112,8 +196,3 @@ def deadline_passed() -> RequestError:
     return refused(
         "deadline-passed", 504, "the deadline passed before the image was decided", field="X-Deadline-Ms"
     )
-
-
-def _expire(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_exception(deadline_passed())

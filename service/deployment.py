@@ -26,6 +26,8 @@ class Deployment:
     engine: str
     """Engine and precision that compute here: `onnxruntime-cpu/fp32`."""
     runner: CascadeRunner
+    batch_sizes: tuple[int, ...]
+    """Images that each stage computes at a time, at most."""
     point: OperatingPoint
     guarantee: Mapping[str, Any] | None
     """What is promised of the answers; None where nothing is, and `guarantee_reason` says why."""
@@ -49,6 +51,7 @@ class Deployment:
             classes=loaded.manifest.classes,
             engine=loaded.key,
             runner=loaded.runner,
+            batch_sizes=(1,) * len(loaded.runner.stages),
             point=loaded.operating_point,
             guarantee=guarantee,
             guarantee_reason=reason,

@@ -8,6 +8,7 @@ from typing import TypedDict, cast
 
 from starlette.requests import Request
 
+from calibration.decision import STAGE_NAMES
 from monitoring.instruments import Instruments
 from service.lineup import Deployments
 from service.monitor import Monitor
@@ -54,7 +55,10 @@ class Service:
         self.instruments.show_shares(self.deployments.shares())
         self.instruments.queue_depth.set(self.predictor.admission.waiting)
         self.instruments.in_flight.set(self.predictor.admission.running)
+        for stage, waiting in zip(STAGE_NAMES, self.predictor.waiting_by_stage(), strict=True):
+            self.instruments.stage_queue_depth.labels(stage).set(waiting)
         self.instruments.events_waiting.set(self.monitor.waiting)
+        self.instruments.event_log_up.set(self.monitor.log_state == "ok")
 
 
 class LifespanState(TypedDict):

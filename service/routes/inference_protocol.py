@@ -154,9 +154,8 @@ async def _decide_all(
     predictor = service.predictor
     if len(readers) == 1:
         return [await predictor.predict(deployment, readers[0], deadline)]
-    abreast = predictor.admission.slots
-    predictor.admission.refuse_if_full(abreast)
-    places = asyncio.Semaphore(abreast)
+    predictor.admission.refuse_if_full(predictor.admission.slots)
+    places = asyncio.Semaphore(predictor.abreast(deployment))
 
     async def one(index: int, read: ImageReader) -> Prediction:
         async with places:

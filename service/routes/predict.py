@@ -46,15 +46,14 @@ async def predict_batch(request: Request) -> Response:
     deployment = service.deployments.answering(unit_of(request) or request_id(request))
     deadline = deadline_of(request, service)
     predictor = service.predictor
-    # Of one batch only so many images wait or run at a time, whatever its size.
-    abreast = predictor.admission.slots
-    predictor.admission.refuse_if_full(abreast)
+    predictor.admission.refuse_if_full(predictor.admission.slots)
     body = await request.body()
     read_all = batch_reader(request.headers, body, service.settings.max_batch_images)
     service.admit(request)
     readers = await predictor.read(read_all, deadline)
     service.charge(request, len(readers) - 1)
-    places = asyncio.Semaphore(abreast)
+    # Of one batch only so many images wait or run at a time, whatever its size.
+    places = asyncio.Semaphore(predictor.abreast(deployment))
 
     async def one(index: int, read: ImageReader) -> dict[str, Any]:
         own_id = image_id(request_id(request), index)

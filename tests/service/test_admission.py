@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from time import perf_counter
 
 import pytest
@@ -12,36 +13,38 @@ from service.problems import RequestError
 
 
 class Line:
-    """Starts jobs that hold a slot until they are told to go on, and notes their order."""
+    """Starts jobs that hold a core until they are told to go on, and notes their order."""
 
     def __init__(self, slots: int, limit: int) -> None:
         self.admission = Admission(slots, limit)
         self.order: list[str] = []
-        self.go_on = asyncio.Semaphore(0)
-        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.go_on = threading.Semaphore(0)
+        self.results: dict[str, asyncio.Future[str]] = {}
 
-    async def start(self, name: str, lane: Lane = Lane.SINGLE, seconds: float = 60.0) -> None:
-        async def job() -> None:
-            async with self.admission.slot(lane, perf_counter() + seconds):
-                self.order.append(name)
-                await self.go_on.acquire()
+    def start(self, name: str, lane: Lane = Lane.SINGLE, seconds: float = 60.0) -> None:
+        def work() -> str:
+            self.order.append(name)
+            self.go_on.acquire()
+            return name
 
-        self.tasks[name] = asyncio.create_task(job())
-        await asyncio.sleep(0)
+        self.results[name] = self.admission.run(lane, perf_counter() + seconds, work)
 
     async def finish(self) -> None:
-        for _ in self.tasks:
+        for _ in self.results:
             self.go_on.release()
-        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self.results.values(), return_exceptions=True)
+        while self.admission.running:
+            await asyncio.sleep(0.001)
+        self.admission.close()
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
     async def scenario() -> None:
         line = Line(slots=1, limit=2)
-        for name in ("running", "first", "second", "third"):
-            await line.start(name)
+        for name in ("running", "first", "second"):
+            line.start(name)
         with pytest.raises(RequestError) as refusal:
-            await line.tasks["third"]
+            line.start("third")
         problem = refusal.value.problem
         assert (problem.status, problem.kind, problem.value, problem.limit) == (503, "queue-full", 2, 2)
         assert problem.headers is not None
@@ -56,39 +59,40 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
 def test_single_requests_and_batches_take_turns() -> None:
     async def scenario() -> None:
         line = Line(slots=1, limit=20)
-        await line.start("running")
+        line.start("running")
         for number in range(4):
-            await line.start(f"batch{number}", Lane.BATCH)
-        await line.start("single0")
-        await line.start("single1")
+            line.start(f"batch{number}", Lane.BATCH)
+        line.start("single0")
+        line.start("single1")
         await line.finish()
         assert line.order == ["running", "single0", "batch0", "single1", "batch1", "batch2", "batch3"]
 
     asyncio.run(scenario())
 
 
-def test_waiting_past_the_deadline_ends_without_a_slot() -> None:
+def test_waiting_past_the_deadline_ends_without_having_been_computed() -> None:
     async def scenario() -> None:
         line = Line(slots=1, limit=5)
-        await line.start("running")
-        await line.start("hasty", seconds=0.02)
-        await line.start("patient")
+        line.start("running")
+        line.start("hasty", seconds=0.02)
+        line.start("patient")
         with pytest.raises(RequestError) as refusal:
-            await line.tasks["hasty"]
+            await line.results["hasty"]
         assert refusal.value.problem.status == 504
         assert line.admission.waiting == 1
         await line.finish()
         assert line.order == ["running", "patient"]
+        assert (line.admission.running, line.admission.waiting) == (0, 0)
 
     asyncio.run(scenario())
 
 
-def test_a_waiter_that_is_cancelled_leaves_no_hole() -> None:
+def test_a_waiter_that_leaves_leaves_no_hole() -> None:
     async def scenario() -> None:
         line = Line(slots=1, limit=5)
         for name in ("running", "leaves", "stays"):
-            await line.start(name)
-        line.tasks["leaves"].cancel()
+            line.start(name)
+        line.results["leaves"].cancel()
         await line.finish()
         assert line.order == ["running", "stays"]
         assert (line.admission.running, line.admission.waiting) == (0, 0)
@@ -96,37 +100,52 @@ def test_a_waiter_that_is_cancelled_leaves_no_hole() -> None:
     asyncio.run(scenario())
 
 
-def test_cancelled_in_the_moment_of_its_turn_it_passes_the_slot_on() -> None:
+def test_work_that_nobody_waits_for_any_more_keeps_its_core_to_its_end() -> None:
     async def scenario() -> None:
         line = Line(slots=1, limit=5)
-        for name in ("running", "leaves", "stays"):
-            await line.start(name)
-        line.go_on.release()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        line.tasks["leaves"].cancel()
+        line.start("leaves")
+        line.start("stays")
+        line.results["leaves"].cancel()
+        while not line.order:
+            await asyncio.sleep(0.001)
+        assert (line.order, line.admission.running, line.admission.waiting) == (["leaves"], 1, 1)
         await line.finish()
-        assert "stays" in line.order
+        assert line.order == ["leaves", "stays"]
         assert line.admission.running == 0
 
     asyncio.run(scenario())
 
 
-def test_at_most_as_many_run_as_there_are_slots() -> None:
+def test_what_the_work_raises_is_raised_where_it_is_awaited() -> None:
     async def scenario() -> None:
-        admission, running, most = Admission(3, 100), 0, 0
+        admission = Admission(1, 1)
+        with pytest.raises(ZeroDivisionError):
+            await admission.run(Lane.SINGLE, perf_counter() + 60, lambda: 1 // 0)
+        assert await admission.run(Lane.SINGLE, perf_counter() + 60, lambda: 1 // 1) == 1
+        assert admission.running == 0
+        admission.close()
 
-        async def job() -> None:
-            nonlocal running, most
-            async with admission.slot(Lane.SINGLE, perf_counter() + 60):
-                running += 1
-                most = max(most, running)
-                await asyncio.sleep(0.001)
-                running -= 1
+    asyncio.run(scenario())
 
-        await asyncio.gather(*(job() for _ in range(50)))
+
+def test_at_most_as_many_run_as_there_are_slots() -> None:
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.001)
+        with lock:
+            running -= 1
+
+    async def scenario() -> None:
+        admission = Admission(3, 100)
+        await asyncio.gather(*(admission.run(Lane.SINGLE, perf_counter() + 60, work) for _ in range(50)))
         assert most == 3
         assert admission.running == 0
+        admission.close()
 
     asyncio.run(scenario())
 
@@ -136,3 +155,4 @@ def test_a_batch_is_refused_before_it_is_read() -> None:
     admission.refuse_if_full(3)
     with pytest.raises(RequestError):
         admission.refuse_if_full(4)
+    admission.close()

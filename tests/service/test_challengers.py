@@ -189,23 +189,27 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path) -> 
         def image(size: int) -> ShadowImage:
             return ShadowImage(read, size, "r", None)
 
-        async with admission.slot(Lane.SINGLE, time.perf_counter() + 60):
-            shadows.offer([deployment], image(99))
-            shadows.offer([deployment], image(2))  # too many bytes
-            shadows.offer([deployment], image(1))
-            shadows.offer([deployment], image(0))
-            shadows.offer([deployment], image(0))  # too many images
-            await asyncio.sleep(0.2)
-            assert threads == []
-            assert outcomes() == {"shed": 2}
+        busy = threading.Semaphore(0)
+        admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
+        shadows.offer([deployment], image(99))
+        shadows.offer([deployment], image(2))  # too many bytes
+        shadows.offer([deployment], image(1))
+        shadows.offer([deployment], image(0))
+        shadows.offer([deployment], image(0))  # too many images
+        await asyncio.sleep(0.2)
+        assert threads == []
+        assert outcomes() == {"shed": 2}
+        busy.release()
         async with asyncio.timeout(10):
             while outcomes() != {"shed": 2, "failed": 3}:
                 await asyncio.sleep(0.01)
         assert {name.rsplit("_", 1)[0] for name in threads} == {"shadow"}
         # All is free again, and what waits at the end is counted.
-        async with admission.slot(Lane.SINGLE, time.perf_counter() + 60):
-            shadows.offer([deployment], image(100))
-            await shadows.close()
+        admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
+        shadows.offer([deployment], image(100))
+        await shadows.close()
+        busy.release()
+        admission.close()
         assert outcomes() == {"shed": 3, "failed": 3}
 
     asyncio.run(scenario())
