@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ from trainer.run_folder import RunError, RunFolder, write_csv, write_json
 from trainer.score_table import SplitScores
 
 RESAMPLES = 1000
-REWARD_WINDOWS = 2_000
-"""Simulated for the mean reward and for each of its bootstrap draws."""
+REWARD_RESAMPLES, REWARD_WINDOWS = 200, 1_000
+"""Bootstrap draws for the reward's interval, each a simulation of so many windows."""
 TAIL = 0.025
 """Probability on each side of a 95 % interval."""
 
@@ -135,20 +135,25 @@ def _forced(outcome: PolicyOutcome, seed: int) -> list[Measurement]:
         "forced_balanced_mcc": balanced_mcc,
     }
     if outcome.probabilities.shape[1] == 2:
-        statistics |= {
-            "forced_recall": recall,
-            "forced_specificity": specificity,
-            "forced_simulated_reward": _reward,
-        }
+        statistics |= {"forced_recall": recall, "forced_specificity": specificity}
     for name, statistic in statistics.items():
         interval = _bootstrap(statistic, outcome.labels, outcome.forced, groups=outcome.groups, seed=seed)
         measurements.append(_from_interval(name, interval, len(outcome), outcome.groups))
+    if outcome.probabilities.shape[1] == 2:
+        measurements.append(_reward(outcome, seed))
     return measurements
 
 
-def _reward(labels: IntArray, forced: IntArray) -> float:
-    """What a stream of the reference task would earn with these answers (see `simulated_reward`)."""
-    return simulated_reward(recall(labels, forced), specificity(labels, forced), windows=REWARD_WINDOWS)
+def _reward(outcome: PolicyOutcome, seed: int) -> Measurement:
+    """What a stream of the reference task would earn with the forced answers (see `simulated_reward`)."""
+
+    def earned(labels: IntArray, forced: IntArray, windows: int = REWARD_WINDOWS) -> float:
+        return simulated_reward(recall(labels, forced), specificity(labels, forced), windows=windows)
+
+    arrays = (outcome.labels, outcome.forced)
+    interval = bootstrap(earned, *arrays, groups=outcome.groups, resamples=REWARD_RESAMPLES, seed=seed)
+    measured = _from_interval("forced_simulated_reward", interval, len(outcome), outcome.groups)
+    return replace(measured, value=_defined(earned(*arrays, windows=20_000)))
 
 
 def _stage(
