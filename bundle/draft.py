@@ -23,7 +23,7 @@ class StageDraft:
     """A stage's models and what the manifest says about them."""
 
     models: Mapping[str, FileSource]
-    """Precision -> ONNX model; `fp32` is always needed."""
+    """Precision -> ONNX model; `fp32` is always needed, and bf16 has none of its own."""
     preprocess: PreprocessSpec
     output: OutputKind = "logits"
     macs: float = 0.0

@@ -90,7 +90,7 @@ def load_bundle(
 def _open_stage(
     folder: Path, manifest: BundleManifest, stage: StageSpec, engine: str, precision: str, threads: int
 ) -> OnnxEngine:
-    file = stage.models.get(precision)
+    file = stage.file_for(precision)
     if file is None:
         raise EngineUnavailable(
             f"stage {stage.name} of bundle {manifest.name} has no model at {precision}; "

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.runner import CascadeRunner
+from bundle.engine import DEFAULT_KEY, EngineKey, open_engine
+from bundle.runner import CascadeRunner, CascadeStage
 from calibration.scores import IntArray, StageOutputs
 from trainer.data.images import Column, ImageSource
 from trainer.data.labels import as_text
-from trainer.score_table import SplitScores
+from trainer.progress import RunConsole
+from trainer.run_folder import RunFolder
+from trainer.run_record import RunRecord
+from trainer.score_table import SplitScores, save_scores
+from trainer.splits import Splits
 
 CHUNK = 256
 """Images that are read before they are scored; bounds memory."""
+MAX_SLICE_VALUES = 24
+"""A metadata column with more different values than this is no slice to report by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,45 @@ class Rows:
     digest: str
     slices: Mapping[str, Column] = field(default_factory=dict)
     """Metadata columns of the whole source that are kept beside the scores."""
+
+
+def open_runner(record: RunRecord, run: RunFolder, key: EngineKey = DEFAULT_KEY) -> CascadeRunner:
+    """The exported stages of `run` on an engine that serves."""
+    cores = os.cpu_count() or 1
+    stages = [
+        CascadeStage(
+            stage.preprocess,
+            open_engine(
+                run.onnx(name, key.precision),
+                image_size=stage.preprocess.size,
+                output=stage.output,
+                engine=key.engine,
+                precision=key.precision,
+                calls=cores,
+            ),
+            stage.macs,
+        )
+        for name, stage in zip("ab", record.stages, strict=False)
+    ]
+    return CascadeRunner(stages, threads=cores)
+
+
+def score_split(
+    source: ImageSource, splits: Splits, name: str, runner: CascadeRunner, run: RunFolder, console: RunConsole
+) -> SplitScores:
+    """Score one split with a progress bar and keep the scores in `run`."""
+    indices = getattr(splits, name)
+    slices = {
+        column: values
+        for column, values in source.metadata.items()
+        if values.dtype.kind in "US" and 2 <= len(np.unique(values)) <= MAX_SLICE_VALUES
+    }
+    with console.bar(f"Scoring {name}", len(indices)) as bar:
+        scores = collect_scores(
+            source, Rows(name, indices, splits.digests[name], slices), runner, advance=bar.advance
+        )
+    save_scores(scores, run.scores(name))
+    return scores
 
 
 def collect_scores(

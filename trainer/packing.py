@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from bundle.draft import BundleDraft, FileSource, StageDraft
+from bundle.engine import DEFAULT_PRECISION, EngineKey
+from bundle.engines.contract import file_precision
 from bundle.golden import GoldenCandidate
 from bundle.manifest import BundleManifest
 from bundle.policy import CertificateEntry
@@ -37,13 +40,32 @@ def keep_golden(source: ImageSource, rows: IntArray, run: RunFolder) -> None:
         write_bytes(run.golden / f"{place:03d}-{source.labels[row]}", source.read(row))
 
 
-def pack_bundle(record: RunRecord, policy: Policy, report: Report | None, run: RunFolder) -> BundleManifest:
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A further engine and precision that a bundle is certified on."""
+
+    key: EngineKey
+    policy: Policy
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Measured on val_test, by name"""
+
+
+def pack_bundle(
+    record: RunRecord,
+    policy: Policy,
+    report: Report | None,
+    run: RunFolder,
+    further: Sequence[Further] = (),
+    extra: Mapping[str, FileSource] | None = None,
+) -> BundleManifest:
     """Write the run's bundle, in place of an older one.
 
-    `report` is None where val_test is empty: the bundle then states no figures.
+    `policy` is that of the run's own engine and precision. `report` is None where val_test is empty: the
+    bundle then states no figures. `extra`: further files by their path in the bundle.
     """
-    certificate = policy.certificate
-    engine, _, precision = (certificate.engine or "").partition("/")
+    own = EngineKey.parse(policy.certificate.engine or "")
+    certified = [Further(own, policy), *further]
+    precisions = {DEFAULT_PRECISION, *(file_precision(one.key.precision) for one in certified)}
     draft = BundleDraft(
         name=record.name,
         created_at=datetime.now(UTC).replace(microsecond=0),
@@ -51,7 +73,7 @@ def pack_bundle(record: RunRecord, policy: Policy, report: Report | None, run: R
         classes=record.classes,
         stages=tuple(
             StageDraft(
-                models={precision: run.onnx(name)},
+                models={precision: run.onnx(name, precision) for precision in sorted(precisions)},
                 preprocess=stage.preprocess,
                 output=stage.output,
                 macs=stage.macs,
@@ -59,15 +81,20 @@ def pack_bundle(record: RunRecord, policy: Policy, report: Report | None, run: R
             )
             for name, stage in zip("ab", record.stages, strict=False)
         ),
-        certificates=(
+        certificates=tuple(
             CertificateEntry(
-                engine=engine, precision=precision, certificate=certificate, operating_point=policy.point
-            ),
+                engine=one.key.engine,
+                precision=one.key.precision,
+                certificate=one.policy.certificate,
+                operating_point=one.policy.point,
+            )
+            for one in certified
         ),
         golden_candidates=_candidates(run),
         provenance=record.provenance,
-        evaluation={} if report is None else evaluation(report),
-        extra=_metrics(run) | _adapters(run),
+        evaluation=({} if report is None else evaluation(report))
+        | {f"{one.key} {name}": value for one in further for name, value in one.figures.items()},
+        extra=_metrics(run) | _adapters(run) | dict(extra or {}),
     )
     return write_bundle(draft, run.bundle, replace=True)
 

@@ -13,6 +13,8 @@ from uuid import uuid4
 import orjson
 import yaml
 
+from bundle.engines.contract import DEFAULT_PRECISION, file_precision
+
 
 class RunError(Exception):
     """A step could not run on this folder; the message names the file and the way out."""
@@ -48,8 +50,13 @@ class RunFolder:
         """Folder of one stage ("a" or "b"): its checkpoints and its model.onnx."""
         return self.root / f"stage_{name}"
 
-    def onnx(self, name: str) -> Path:
-        return self.stage(name) / "model.onnx"
+    def onnx(self, name: str, precision: str = "fp32") -> Path:
+        file = file_precision(precision)
+        return self.stage(name) / ("model.onnx" if file == DEFAULT_PRECISION else f"model.{file}.onnx")
+
+    def on_engine(self, key: str) -> RunFolder:
+        """Scores, gate and certificate on a further engine and precision, named as in this folder."""
+        return RunFolder(self.root / "engines" / key.replace("/", "-"))
 
     def adapter(self, name: str) -> Path:
         """Folder of a stage's adapter, where one was trained; it is merged in model.onnx."""
@@ -92,6 +99,11 @@ class RunFolder:
     @property
     def ledger(self) -> Path:
         return self.root / "ledger.json"
+
+    @property
+    def withdrawn(self) -> Path:
+        """Charges of the ledger whose certificates were withdrawn, and when."""
+        return self.root / "withdrawn.json"
 
     @property
     def certificate(self) -> Path:

@@ -30,12 +30,17 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
 )
 """Engine -> the extra of demur that installs it."""
 
-IN_FULL_PRECISION_FILE = frozenset({"bf16"})
-"""Precisions that the runtime makes of the fp32 model while it runs; they have no file of their own."""
+_MADE_WHILE_RUNNING = frozenset({"bf16"})
+"""Precisions that the runtime makes of the fp32 model; they have no file of their own."""
 
 ALONE = frozenset({"int8"})
 """Precisions at which images are computed one by one. Dynamic quantisation scales the activations of a
 whole batch together, so an image would get other scores in other company than when it was certified."""
+
+
+def file_precision(precision: str) -> str:
+    """The precision of the model file that is opened to compute at `precision`."""
+    return DEFAULT_PRECISION if precision in _MADE_WHILE_RUNNING else precision
 
 
 class EngineError(RuntimeError):
