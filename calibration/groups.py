@@ -68,7 +68,7 @@ def independent_units(
     if unit not in ("group", "image"):
         raise ValueError(f"unit is {unit!r}; it must be 'group' or 'image'")
     if groups is None:
-        return Units(np.arange(n, dtype=np.int64), "image", "image", None, n)
+        return all_images(n)
     codes = group_codes(groups, n)
     rng = np.random.default_rng(seed)
     rows = one_frame_a_group(codes, rng)
@@ -84,6 +84,11 @@ def independent_units(
         )
     kept = rng.random(len(rows)) * limit < sizes
     return Units(rows[kept], "image", "group", seed, n)
+
+
+def all_images(n: int) -> Units:
+    """Images that stand each alone."""
+    return Units(np.arange(n, dtype=np.int64), "image", "image", None, n)
 
 
 def all_frames(groups: int, images: int) -> Units:

@@ -1,10 +1,11 @@
-"""`demur calibrate --scores`: which promise is wanted, and what was proven, in plain words."""
+"""`demur calibrate`: which promise is wanted, and what was proven on a table of scores, in plain words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from calibration.certificate import Certificate
 from calibration.joint import JointCertificate
@@ -13,6 +14,7 @@ from trainer.promise import PromiseConfig
 from trainer.run_folder import RunError
 from trainer.score_file import ScoreFileColumns
 from trainer.score_proof import FileProof, certify_each, certify_risks, certify_scores
+from trainer.telling import part_lines, risk_lines, thresholds_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +30,39 @@ class Wanted:
         if sum((self.each_answer, self.slices is not None, self.alphas is not None)) > 1:
             raise RunError("--each-answer, --slices and --alphas are different promises; choose one")
 
+    def changes(self) -> Mapping[str, Any]:
+        """Fields of `PromiseConfig`, so that a run promises this and nothing else of its kind; none where
+        nothing is wanted: the run then promises what it did."""
+        if not (self.each_answer or self.slices or self.alphas):
+            return {}
+        alphas = () if self.alphas is None else tuple(read_alphas(self.alphas))
+        chosen = {"each_answer": self.each_answer, "slices": self.slices or "", "alphas": alphas}
+        return chosen | ({"alpha": alphas[0]} if alphas else {})
+
+
+OVER_ALL_ANSWERS: Mapping[str, Any] = {"each_answer": False, "slices": "", "alphas": ()}
+"""Fields of `PromiseConfig` of the promise over all answers together."""
+
 
 def tell_promise(
     path: Path, promise: PromiseConfig, columns: ScoreFileColumns, wanted: Wanted
 ) -> Iterator[str]:
     """Prove what is wanted and tell it, a line each; warnings come first."""
     if wanted.alphas is not None:
-        ladder = certify_risks(path, promise, columns, _read_alphas(wanted.alphas))
-        yield from _framed(ladder, _risk_lines(ladder.proven, promise.delta))
+        ladder = certify_risks(path, promise, columns, read_alphas(wanted.alphas))
+        yield from _framed(ladder, risk_lines(ladder.proven, promise.delta))
     elif wanted.each_answer or wanted.slices is not None:
         joint = certify_each(path, promise, columns, wanted.slices)
-        yield from _framed(joint, _joint_lines(joint.proven, wanted.slices))
+        certificate, overall = joint.proven.certificate, joint.proven.coverage_overall
+        yield from _framed(joint, (*_single_lines(certificate), *part_lines(certificate, overall)))
     else:
         single = certify_scores(path, promise, columns)
         yield from _framed(single, _single_lines(single.proven))
 
 
 def _framed(
-    proof: FileProof[Certificate] | FileProof[JointCertificate] | FileProof[RiskLadder], lines: Iterator[str]
+    proof: FileProof[Certificate] | FileProof[JointCertificate] | FileProof[RiskLadder],
+    lines: tuple[str, ...],
 ) -> Iterator[str]:
     for warning in proof.warnings:
         yield f"WARNING: {warning}"
@@ -53,42 +70,15 @@ def _framed(
     yield f"ledger: {proof.ledger}"
 
 
-def _single_lines(certificate: Certificate) -> Iterator[str]:
-    yield certificate.sentence()
-    if certificate.feasible:
-        yield f"Answer where the confidence is at least {certificate.threshold:.6g}."
+def _single_lines(certificate: Certificate) -> tuple[str, ...]:
+    if not certificate.feasible:
+        return (certificate.sentence(),)
+    at = f"Answer where the confidence is at least {thresholds_in_words(certificate)}."
+    return certificate.sentence(), at
 
 
-def _joint_lines(joint: JointCertificate, column: str | None) -> Iterator[str]:
-    yield from _single_lines(joint.certificate)
-    if not joint.certificate.feasible:
-        return
-    yield "The same holds for each " + ("answer" if column is None else f"value of {column}") + " by itself:"
-    for part in joint.certificate.parts:
-        yield (
-            f"  {part.name}: {part.errors} wrong among {part.answered} answered of {part.n} "
-            f"({100 * part.coverage:.1f} %)"
-        )
-    yield (
-        f"Price: {100 * joint.price:.1f} points of coverage; over all answers alone "
-        f"{100 * joint.coverage_overall:.1f} % would be answered."
-    )
-
-
-def _risk_lines(ladder: RiskLadder, delta: float) -> Iterator[str]:
-    yield f"All together with {100 * (1 - delta):g} % confidence:"
-    for certificate, price in zip(ladder.certificates, ladder.prices, strict=True):
-        head = f"  at {100 * certificate.alpha:g} %: "
-        if certificate.feasible:
-            yield (
-                f"{head}{100 * certificate.coverage:.1f} % answered, from a confidence of "
-                f"{certificate.threshold:.6g} (alone {100 * price:.1f} points more)"
-            )
-        else:
-            yield f"{head}no promise: {certificate.needed}"
-
-
-def _read_alphas(text: str) -> list[float]:
+def read_alphas(text: str) -> list[float]:
+    """Risks separated by commas; `RunError` names what is no risk."""
     try:
         alphas = [float(part) for part in text.split(",")]
     except ValueError:

@@ -45,7 +45,12 @@ def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recertified:
             f"score is {promise.score!r}; the scores are fitted on val_select: `demur gate` changes them"
         )
     evidence = Evidence(
-        _scores(run, "val_select"), _scores(run, "val_calib"), read_rules(run), record.costs, promise
+        _scores(run, "val_select"),
+        _scores(run, "val_calib"),
+        read_rules(run),
+        record.costs,
+        promise,
+        record.classes,
     )
     policy = certify_run(evidence, run)
     record = record.model_copy(update={"promise": promise})

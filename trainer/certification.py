@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
-from calibration.cascade import certify_cascade
-from calibration.certificate import Certificate, Population
+from calibration.bounds import fewest_answered
+from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
-from calibration.fixed_sequence import certify
+from calibration.groups import all_frames, all_images
+from calibration.issuing import Issuer
 from calibration.ledger import Ledger
 from trainer.conformal import scrc_inductive, scrc_transductive
-from trainer.evidence import Evidence, Policy, at_thresholds, columns_of, plan_path
+from trainer.evidence import Evidence, Policy, parts_of, plan_path, with_thresholds
+from trainer.exact import exact
 from trainer.promise import CertificateName
 from trainer.run_folder import RunFolder, read_json, write_json
 
@@ -42,6 +43,7 @@ def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
     """The ledger with what `prove` will spend on val_calib; reads no label of it."""
     if evidence.promise.certificate not in _CHARGED or _empty_split(evidence):
         return ledger
+    parts_of(evidence)  # a promise about a column that is not there is refused before it costs anything
     return ledger.charge(
         evidence.calib.digest, _what(evidence), evidence.promise.delta, _fingerprint(evidence)
     )
@@ -58,28 +60,6 @@ def prove(evidence: Evidence) -> Policy:
     return METHODS[evidence.promise.certificate](evidence)
 
 
-def _exact(evidence: Evidence) -> Policy:
-    """Exact binomial test along one path, the cascade as one policy."""
-    path, calib = plan_path(evidence), evidence.calib
-    common: dict[str, Any] = {
-        "groups": calib.groups,
-        "unit": evidence.promise.unit,
-        "seed": evidence.promise.seed,
-        "split_digest": calib.digest,
-        "engine": calib.engine,
-    }
-    columns = columns_of(calib, evidence.rules)
-    if len(columns) == 2:
-        (confidence_a, errors_a), (confidence_b, errors_b) = columns
-        certificate = certify_cascade(
-            confidence_a, errors_a, confidence_b, errors_b, path, evidence.target, **common
-        )
-    else:
-        ((confidence, errors),) = columns
-        certificate = certify(confidence, errors, path[:, 0], evidence.target, **common)
-    return Policy(with_thresholds(evidence.rules, certificate), certificate, path)
-
-
 def _no_certificate(evidence: Evidence) -> Policy:
     """No proof was asked for; a policy without one answers nothing. Reads no label of val_calib."""
     why = "no certificate was asked for; `demur calibrate --certificate exact` makes one from these scores"
@@ -88,7 +68,7 @@ def _no_certificate(evidence: Evidence) -> Policy:
 
 METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyType(
     {
-        "exact": _exact,
+        "exact": exact,
         "scrc-i": scrc_inductive,
         "scrc-t": scrc_transductive,
         "none": _no_certificate,
@@ -98,21 +78,13 @@ _CHARGED: frozenset[CertificateName] = frozenset({"exact", "scrc-i"})
 """Methods that promise with confidence 1 - delta, and so spend delta."""
 
 
-def with_thresholds(rules: Sequence[StageRule], certificate: Certificate) -> OperatingPoint:
-    """The rules at the certified thresholds; a stage whose threshold is infinite answers nothing."""
-    thresholds = certificate.threshold
-    if thresholds is None:
-        return OperatingPoint(tuple(replace(rule, threshold=None) for rule in rules))
-    return at_thresholds(rules, thresholds if isinstance(thresholds, tuple) else (thresholds,))
-
-
 def _empty_split(evidence: Evidence) -> str | None:
     """What is missing where a split has no images at all."""
     empty = [split.split for split in (evidence.select, evidence.calib) if len(split) == 0]
     if not empty:
         return None
     target = evidence.target
-    floor = math.ceil(math.log(target.delta) / math.log1p(-target.alpha))
+    floor = int(fewest_answered(0, target.alpha, target.delta))
     units = "images" if evidence.calib.groups is None else "groups"
     return (
         f"{' and '.join(empty)} empty; a risk of {target.alpha:.4g} at {1 - target.delta:.4g} confidence "
@@ -122,34 +94,24 @@ def _empty_split(evidence: Evidence) -> str | None:
 
 def _abstaining(evidence: Evidence, method: str, why: str) -> Policy:
     """A valid policy that answers nothing, and why."""
-    target, calib = evidence.target, evidence.calib
-    population: Population = "image" if calib.groups is None else "random group, random frame"
-    certificate = Certificate(
-        feasible=False,
-        meets_coverage=False,
-        method=method,
-        kind="pac",
-        population=population,
-        alpha=target.alpha,
-        delta=target.delta,
-        n=calib.n_groups,
-        answered=0,
-        errors=0,
-        threshold=None,
-        risk_upper_bound=None,
-        coverage=0.0,
-        coverage_lower_bound=0.0,
-        split_digest=calib.digest,
-        engine=calib.engine,
-        needed=why,
-    )
+    calib = evidence.calib
+    units = all_images(len(calib)) if calib.groups is None else all_frames(calib.n_groups, len(calib))
+    certificate = Issuer(method, evidence.target, units, calib.digest, calib.engine).infeasible(why)
     return Policy(with_thresholds(evidence.rules, certificate), certificate, None)
 
 
 def _what(evidence: Evidence) -> str:
     promise = evidence.promise
     stages = "cascade" if len(evidence.rules) == 2 else "one stage"
-    return f"{promise.certificate}: {stages} on {evidence.calib.engine}, alpha {promise.alpha:g}"
+    each = (
+        ", each answer"
+        if promise.each_answer
+        else f", each value of {promise.slices}"
+        if promise.slices
+        else ""
+    )
+    alphas = ", ".join(f"{alpha:g}" for alpha in promise.alphas or (promise.alpha,))
+    return f"{promise.certificate}: {stages} on {evidence.calib.engine}{each}, alpha {alphas}"
 
 
 def _fingerprint(evidence: Evidence) -> str:
@@ -170,6 +132,7 @@ def write_policy(policy: Policy, run: RunFolder) -> None:
         {
             "operating_point": [asdict(rule) for rule in policy.point.stages],
             "certificate": policy.certificate.sentence(),
+            "further": [certificate.to_dict() for certificate in policy.also],
             "planned_on": "val_select",
             # Infinite thresholds (the stage answers nothing) have no JSON number and become null.
             "path": None if policy.path is None else policy.path.tolist(),
@@ -191,6 +154,7 @@ def read_policy(run: RunFolder) -> Policy:
         Certificate.from_dict(read_json(run.need(run.certificate, "demur calibrate"))),
         path,
         read_json(run.scrc) if run.scrc.is_file() else None,
+        also=tuple(Certificate.from_dict(values) for values in thresholds.get("further", ())),
     )
 
 

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from calibration.cascade import CascadePath, CascadeScores
 from calibration.cascade_planning import plan_cascade
 from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import OperatingPoint, StageRule
+from calibration.parts import Parts
+from calibration.paths import PolicyPath, StagePath
 from calibration.planning import plan_thresholds
-from calibration.scores import BoolArray, FloatArray
+from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.promise import PromiseConfig
+from trainer.run_folder import RunError
 from trainer.score_table import SplitScores
 
 
@@ -28,6 +32,10 @@ class Policy:
     """[T, stages], the thresholds in the order in which they were tested; None where none were planned"""
     scrc: Mapping[str, Any] | None = None
     """The fitted parameters where the method is SCRC"""
+    told: tuple[str, ...] = ()
+    """What is to be said beside the certificate's sentence: its parts, its price, further risks"""
+    also: tuple[Certificate, ...] = ()
+    """What holds together with the certificate on the same images: the other risks that were asked for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +51,78 @@ class Evidence:
     costs: tuple[float, ...]
     """Of an image in each stage, in any unit that they share"""
     promise: PromiseConfig
+    classes: tuple[str, ...] = ()
+    """Names of the labels, for the promise of each; empty: their numbers"""
 
     @property
     def target(self) -> RiskTarget:
         return self.promise.target
 
 
-def plan_path(evidence: Evidence) -> FloatArray:
-    """The order of thresholds, [T, stages], from the labels of val_select alone."""
+@dataclass(frozen=True, slots=True)
+class StageColumns:
+    """One stage's outputs as certificates read them; [n] each."""
+
+    confidence: FloatArray
+    errors: BoolArray
+    answer: IntArray
+    """The label that would be given"""
+
+
+def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArray:
+    """The order of thresholds, [T, stages], from the labels of val_select alone.
+
+    `target`: another one than the promise's own.
+    """
+    target = target or evidence.target
     columns = columns_of(evidence.select, evidence.rules)
     n_calibration = evidence.calib.n_groups
     if len(columns) == 1:
-        ((confidence, errors),) = columns
-        return plan_thresholds(confidence, errors, n_calibration, evidence.target)[:, None]
-    (confidence_a, errors_a), (confidence_b, errors_b) = columns
+        (stage,) = columns
+        return plan_thresholds(stage.confidence, stage.errors, n_calibration, target)[:, None]
+    stage_a, stage_b = columns
     return plan_cascade(
-        confidence_a,
-        errors_a,
-        confidence_b,
-        errors_b,
+        stage_a.confidence,
+        stage_a.errors,
+        stage_b.confidence,
+        stage_b.errors,
         evidence.costs[0],
         evidence.costs[1],
         n_calibration,
-        evidence.target,
+        target,
         slack=evidence.promise.slack,
     )
+
+
+def policy_path(scores: SplitScores, rules: Sequence[StageRule], path: FloatArray) -> PolicyPath:
+    """The policies along a planned path [T, stages], applied to one split."""
+    columns, classes = columns_of(scores, rules), scores.stages[0].logits.shape[1]
+    if len(columns) == 1:
+        (stage,) = columns
+        return StagePath.read(stage.confidence, stage.errors, path[:, 0], stage.answer, classes)
+    a, b = columns
+    return CascadePath(
+        CascadeScores.read(
+            a.confidence, a.errors, b.confidence, b.errors, a.answer, b.answer, classes=classes
+        ),
+        path,
+    )
+
+
+def parts_of(evidence: Evidence) -> Parts:
+    """Of which answers the promise speaks; `RunError` for a column that the scores do not have."""
+    promise, calib = evidence.promise, evidence.calib
+    if promise.each_answer:
+        classes = calib.stages[0].logits.shape[1]
+        return Parts.of_answers(evidence.classes or [str(k) for k in range(classes)])
+    if not promise.slices:
+        return Parts.whole(len(calib))
+    if promise.slices not in calib.slices:
+        raise RunError(
+            f"slices is {promise.slices!r}; the scores of val_calib have "
+            f"{', '.join(calib.slices) or 'no metadata column'} (columns of text with few values)"
+        )
+    return Parts.of_slices(calib.slices[promise.slices], len(calib), column=promise.slices)
 
 
 def at_thresholds(rules: Sequence[StageRule], thresholds: Sequence[float]) -> OperatingPoint:
@@ -80,9 +135,18 @@ def at_thresholds(rules: Sequence[StageRule], thresholds: Sequence[float]) -> Op
     )
 
 
-def columns_of(scores: SplitScores, rules: Sequence[StageRule]) -> list[tuple[FloatArray, BoolArray]]:
-    """(confidence [n], errors [n]) of each stage."""
-    return [
-        (rule.confidence(raw), np.asarray(raw.logits.argmax(axis=-1) != scores.labels, dtype=np.bool_))
-        for raw, rule in zip(scores.stages, rules, strict=True)
-    ]
+def with_thresholds(rules: Sequence[StageRule], certificate: Certificate) -> OperatingPoint:
+    """The rules at the certified thresholds; a stage whose threshold is infinite answers nothing."""
+    thresholds = certificate.threshold
+    if thresholds is None:
+        return OperatingPoint(tuple(replace(rule, threshold=None) for rule in rules))
+    return at_thresholds(rules, thresholds if isinstance(thresholds, tuple) else (thresholds,))
+
+
+def columns_of(scores: SplitScores, rules: Sequence[StageRule]) -> list[StageColumns]:
+    """What certificates read of each stage."""
+    columns = []
+    for raw, rule in zip(scores.stages, rules, strict=True):
+        answer = np.asarray(raw.logits.argmax(axis=-1), dtype=np.int64)
+        columns.append(StageColumns(rule.confidence(raw), answer != scores.labels, answer))
+    return columns

@@ -73,39 +73,44 @@ def calibrate(
         str | None, typer.Option(help="With --scores: column that ranks the rows, if not the scores.")
     ] = None,
     each_answer: Annotated[
-        bool, typer.Option("--each-answer", help="With --scores: promise alpha for each answer by itself.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--each-answer/--all-answers",
+            help="Promise alpha for each answer by itself, or over all together again. [default: as it was]",
+        ),
+    ] = None,
     slices: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="With --scores: promise alpha for each value of this column."),
+        typer.Option(metavar="COLUMN", help="Promise alpha for each value of this metadata column."),
     ] = None,
     alphas: Annotated[
         str | None,
-        typer.Option(help="With --scores: several risks at once, in this order: `0.01,0.02,0.005`."),
+        typer.Option(help="Several risks at once, in this order: `0.01,0.02,0.005`; a run serves the first."),
     ] = None,
 ) -> None:
     """Prove the promise: again on a finished run, or on a table of anybody's scores.
 
-    `demur calibrate runs/first --alpha 0.02` · `demur calibrate --scores scores.csv --group drive`.
-    Everything proven on one calibration split shares one delta; the ledger keeps account.
+    `demur calibrate runs/first --each-answer` · `demur calibrate --scores scores.csv --group drive`.
+    A promise for each answer, slice or risk costs coverage, and says how much. Everything proven on one
+    calibration split shares one delta; the ledger keeps account.
     """
     if (run is None) == (scores is None):
         raise typer.BadParameter("give the folder of a run, or --scores FILE, and not both")
-    if run is not None and (each_answer or slices or alphas):
-        raise typer.BadParameter("--each-answer, --slices and --alphas go with --scores FILE")
+    from demur.promises import OVER_ALL_ANSWERS, Wanted, tell_promise
+
     changes = {"certificate": certificate, "alpha": alpha, "delta": delta, "min_coverage": min_coverage}
+    wanted = Wanted(bool(each_answer), slices, alphas)
     if scores is None:
         from trainer.again import recalibrate
 
-        for line in recalibrate(cast(Path, run), changes).summary:
+        back = OVER_ALL_ANSWERS if each_answer is False else {} if alpha is None else {"alphas": ()}
+        for line in recalibrate(cast(Path, run), {**changes, **back, **wanted.changes()}).summary:
             typer.echo(line)
         return
-    from demur.promises import Wanted, tell_promise
     from trainer.promise import PromiseConfig
     from trainer.score_file import ScoreFileColumns
 
     columns = ScoreFileColumns(label_column, tuple(score_column or ()), confidence_column, group)
-    wanted = Wanted(each_answer, slices, alphas)
     for line in tell_promise(scores, PromiseConfig().changed(changes), columns, wanted):
         warning = line.startswith("WARNING")
         typer.secho(line, fg="yellow" if warning else None, bold=warning, err=warning)

@@ -106,6 +106,14 @@ def train(
         Literal["exact", "scrc-i", "scrc-t", "none"] | None,
         typer.Option(help="How the promise is proven. [default: exact]"),
     ] = None,
+    each_answer: Annotated[
+        bool | None,
+        typer.Option("--each-answer", help="Promise alpha for each answer by itself; costs coverage."),
+    ] = None,
+    slices: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Promise alpha for each value of this metadata column."),
+    ] = None,
     checkpoint_selection: Annotated[
         Literal["augrc", "loss", "mcc"] | None, typer.Option(help="Which epoch is kept. [default: augrc]")
     ] = None,
@@ -138,6 +146,8 @@ def train(
         "promise.min_coverage": min_coverage,
         "promise.score": score,
         "promise.certificate": certificate,
+        "promise.each_answer": each_answer,
+        "promise.slices": slices,
         "checkpoint_selection": checkpoint_selection,
         "compute.device": device,
         "compute.precision": precision,

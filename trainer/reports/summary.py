@@ -14,6 +14,7 @@ def closing_lines(
     """Certificate, figures on val_test, and where to look; a line each."""
     return (
         policy.certificate.sentence(),
+        *policy.told,
         *_coverage_note(policy),
         *(("val_test is empty: nothing was measured on images never seen.",) if report is None else ()),
         *(_figures(record, report) if report is not None else ()),
