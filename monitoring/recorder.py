@@ -1,7 +1,9 @@
-"""Takes events off the response path: a bounded buffer in the process, emptied by one thread.
+"""Takes events off the response path: a buffer in the process, emptied by one thread.
 
-`record` costs well under a microsecond and never waits. While the store is away the events stay in the
-buffer, in their order, and go out when it is back; what does not fit is refused and counted.
+`record` costs well under a microsecond and never waits. The thread writes the events to the log on
+disk, and from there delivers them to the store, in their order. While the store is away they stay in
+the log; while the log cannot be written they stay in the buffer and go to the store directly; only
+where neither can be had, and the buffer is full, is an event refused and counted.
 """
 
 from __future__ import annotations
@@ -9,28 +11,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 import structlog
 from redis.exceptions import RedisError
 
+from monitoring.backoff import Backoff
+from monitoring.delivery import Delivery, EventSink, LogUnreadable, apply_one_by_one
+from monitoring.event_log import EventLog, LogBounds
 from monitoring.events import Event
+from monitoring.log_writer import LogWriter
 from monitoring.windows import EventRefused, Outcome
 
 logger = structlog.get_logger("demur.recorder")
 
-
-class EventSink(Protocol):
-    """Where events go; `monitoring.windows.RollingWindows` is one.
-
-    `apply` may raise RedisError: the whole batch is then sent again, so it must be idempotent.
-    """
-
-    def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]: ...
-
-    def ping(self) -> None: ...
+_SLICE: Final = 0.1
+"""Seconds of delivering after which what has come in meanwhile is written down first."""
 
 
 class RecorderObserver(Protocol):
@@ -39,6 +38,9 @@ class RecorderObserver(Protocol):
     def delivered(self, event: Event, outcome: Outcome) -> None: ...
 
     def dropped(self, event: Event) -> None: ...
+
+    def unlogged(self, event: Event) -> None:
+        """It reached the store, but no log: a store that forgets it cannot be told again."""
 
 
 class Recorder:
@@ -49,14 +51,22 @@ class Recorder:
         sink: EventSink,
         observer: RecorderObserver,
         *,
+        logs: Path | None = None,
+        bounds: LogBounds | None = None,
         capacity: int = 50_000,
         batch: int = 256,
         interval: float = 0.05,
         longest_pause: float = 2.0,
         ping_every: float = 1.0,
+        adopt_every: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`interval`: seconds between two deliveries; after a failure it doubles up to `longest_pause`."""
+        """`logs`: folder of the event logs, shared with other workers; None: there is no log.
+
+        `interval`: seconds between two rounds of the thread; after a failed delivery (or log) the next
+        try comes later and later, up to `longest_pause`. `adopt_every`: seconds between two looks for
+        logs that a worker which is no more has left undelivered.
+        """
         if capacity < 1 or batch < 1:
             raise ValueError(f"capacity is {capacity} and batch is {batch}; both must be at least 1")
         self._sink = sink
@@ -64,31 +74,56 @@ class Recorder:
         self._capacity = capacity
         self._batch = batch
         self._interval = interval
-        self._longest_pause = longest_pause
         self._ping_every = ping_every
+        self._adopt_every = adopt_every
         self._clock = clock
         self._events: deque[Event] = deque()
-        self._stopping = threading.Event()
-        self._deliver_until = float("inf")
-        self._connected: bool | None = None
+        self._writer: LogWriter | None = None
+        if logs is not None:
+            pause = Backoff(interval, longest_pause)
+            self._writer = LogWriter(
+                logs, bounds or LogBounds(), sink, observer.dropped, pause=pause, clock=clock
+            )
         self._last_contact = float("-inf")
+        # Not at once: a worker that is just being started takes its own log.
+        self._adopted = clock()
+        self._pause = Backoff(interval, longest_pause)
+        self._stopping = threading.Event()
+        self._connected: bool | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._deliver_until = float("inf")
 
     @property
     def waiting(self) -> int:
-        """Events in the buffer."""
-        return len(self._events)
+        """Events that the store has not got yet."""
+        delivery = self._delivery
+        return len(self._events) + (0 if delivery is None else delivery.waiting)
 
     @property
     def connected(self) -> bool | None:
         """Whether the store answered the last time; None before the first try."""
         return self._connected
 
+    @property
+    def log_works(self) -> bool | None:
+        """Whether the events could be written down the last time; None where there is no log."""
+        return None if self._writer is None else self._writer.works
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether the store is being told again what it had forgotten."""
+        delivery = self._delivery
+        return delivery is not None and delivery.rebuilding
+
+    @property
+    def _delivery(self) -> Delivery | None:
+        return None if self._writer is None else self._writer.delivery
+
     def start(self) -> None:
         self._thread.start()
 
     def record(self, event: Event) -> bool:
-        """Keep `event` for delivery. False where the buffer is full: the event is dropped and counted.
+        """Keep `event`. False where the buffer is full: the event is dropped and counted.
 
         The newest are refused rather than the oldest pushed out, so that what was accepted is kept.
         """
@@ -99,72 +134,143 @@ class Recorder:
         return True
 
     def close(self, timeout: float = 5.0) -> int:
-        """Deliver what is waiting, for at most `timeout` seconds; how many events were left behind.
+        """Write down what is in the buffer, and deliver for at most `timeout` seconds; how many are lost.
 
-        Those left behind are counted as dropped.
+        What is in the log and could not be delivered is no loss: the next start delivers it.
         """
         self._deliver_until = self._clock() + timeout
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(timeout + self._longest_pause)
-        left = len(self._events)
+            self._thread.join(timeout + self._pause.longest)
+        lost = len(self._events)
         while self._events:
             self._observer.dropped(self._events.popleft())
-        if left:
-            logger.error("events_left_behind", count=left)
-        return left
+        if lost:
+            logger.error("events_left_behind", count=lost)
+        return lost
 
     def _run(self) -> None:
-        pause = self._interval
-        while not self._stopping.wait(pause):
-            pause = self._interval if self._deliver() else min(2 * pause, self._longest_pause)
-        while self._events and self._clock() < self._deliver_until:
-            if not self._deliver():
+        while not self._stopping.wait(self._interval):
+            self._round()
+        # What waits longer before it is tried again is tried once more now.
+        self._pause.reset()
+        if self._writer is not None:
+            self._writer.try_again()
+        self._write()
+        while self.waiting and self._clock() < self._deliver_until:
+            self._round()
+            if not self._connected:
+                if not self._events:
+                    break  # All is in the log, for the next start.
                 time.sleep(self._interval)
+        if self._delivery is not None and self._delivery.waiting:
+            logger.warning("events_left_for_the_next_start", count=self._delivery.waiting)
+        if self._writer is not None:
+            self._writer.close()
 
-    def _deliver(self) -> bool:
-        """Send everything that is waiting now, batch by batch; False where the store did not answer."""
-        batch: list[Event] = []
-        try:
-            if not self._events:
-                self._ping_if_due()
-            for _ in range(1 + len(self._events) // self._batch):
-                batch = list(islice(self._events, self._batch))
-                if batch:
-                    for event, outcome in zip(batch, self._sink.apply(batch), strict=True):
-                        self._events.popleft()
-                        self._settle(event, outcome)
-                    self._last_contact = self._clock()
-        except (RedisError, OSError) as error:
-            self._note_connected(False, str(error))
-            return False
-        except Exception:
-            # A fault of ours must neither stop the thread nor repeat itself for ever.
-            logger.exception("event_not_deliverable", request_id=batch[0].request_id if batch else None)
-            if self._events:
-                self._observer.dropped(self._events.popleft())
-            return False
-        self._note_connected(True, None)
-        return True
+    def _round(self) -> None:
+        self._write()
+        if self._pause.over(self._clock()):
+            self._note_connected(*self._outcome_of_delivery())
 
-    def _ping_if_due(self) -> None:
-        """An idle service still wants to know whether it is degraded."""
-        if not self._connected or self._clock() - self._last_contact >= self._ping_every:
-            self._sink.ping()
+    def _write(self) -> None:
+        if self._writer is not None:
+            self._writer.write(self._events)
+
+    def _deliver(self) -> None:
+        """Send what is waiting now, or as much of it as a slice of time allows."""
+        now = self._clock()
+        delivery = self._delivery
+        if not self._connected or now - self._last_contact >= self._ping_every:
+            # An idle service still wants to know whether it is degraded, and whether the store forgot.
+            if delivery is None:
+                self._sink.ping()
+            else:
+                delivery.ask()
+            self._last_contact = self._clock()
+        if delivery is not None:
+            self._drain(delivery)
+            if delivery.waiting:
+                return
+        if self._writer is None or not self._writer.works:
+            self._deliver_buffer()
+        if self._writer is not None and now - self._adopted >= self._adopt_every:
+            self._adopted = now
+            self._adopt(self._writer)
+
+    def _drain(self, delivery: Delivery) -> None:
+        until = self._clock() + _SLICE
+        while settled := delivery.step(self._batch):
+            self._settle(settled)
+            self._last_contact = self._clock()
+            if self._last_contact > until:
+                return
+
+    def _deliver_buffer(self) -> None:
+        """Send what is in the buffer itself, since there is no log that it could go to."""
+        for _ in range(1 + len(self._events) // self._batch):
+            batch = list(islice(self._events, self._batch))
+            if not batch:
+                return
+            try:
+                outcomes = self._sink.apply(batch)
+            except (RedisError, OSError):
+                raise
+            except Exception:
+                outcomes = apply_one_by_one(self._sink, batch)
+            for event in batch:
+                self._events.popleft()
+                if self._writer is not None:
+                    self._observer.unlogged(event)
+            self._settle(zip(batch, outcomes, strict=True))
             self._last_contact = self._clock()
 
-    def _settle(self, event: Event, outcome: Outcome | EventRefused) -> None:
-        if isinstance(outcome, EventRefused):
-            logger.error("event_refused", request_id=event.request_id, error=str(outcome))
-            self._observer.dropped(event)
-        else:
-            self._observer.delivered(event, outcome)
+    def _adopt(self, own: LogWriter) -> None:
+        """Deliver what workers that are no more have left in their logs."""
+        try:
+            for log in EventLog.unclaimed(own.parent, own.bounds):
+                delivery = Delivery(log, self._sink)
+                delivery.ask()
+                while not self._stopping.is_set() and (settled := delivery.step(self._batch)):
+                    self._settle(settled)
+                    # What comes in meanwhile need not wait for all of it.
+                    self._write()
+                    if own.delivery is not None:
+                        self._drain(own.delivery)
+                log.prune(delivery.position, self._observer.dropped)
+        except (LogUnreadable, OSError) as error:
+            logger.warning("abandoned_log_unreadable", error=str(error))
+
+    def _settle(self, settled: Iterable[tuple[Event, Outcome | EventRefused]]) -> None:
+        for event, outcome in settled:
+            if isinstance(outcome, EventRefused):
+                logger.error("event_refused", request_id=event.request_id, error=str(outcome))
+                self._observer.dropped(event)
+            else:
+                self._observer.delivered(event, outcome)
+
+    def _outcome_of_delivery(self) -> tuple[bool, str | None]:
+        """Whether the store took what there was, and why not. Whatever happens, the thread goes on."""
+        try:
+            self._deliver()
+        except LogUnreadable as error:
+            if self._writer is not None:
+                self._writer.give_up(str(error))
+        except (RedisError, OSError) as error:
+            self._pause.failed(self._clock())
+            return False, str(error)
+        except Exception as error:
+            logger.exception("delivery_failed")
+            self._pause.failed(self._clock())
+            return False, f"{type(error).__name__}: {error}"
+        self._pause.reset()
+        return True, None
 
     def _note_connected(self, connected: bool, error: str | None) -> None:
         if connected == self._connected:
             return
         self._connected = connected
         if connected:
-            logger.info("store_connected", waiting=len(self._events))
+            logger.info("store_connected", waiting=self.waiting)
         else:
-            logger.warning("store_unreachable", error=error, waiting=len(self._events))
+            logger.warning("store_unreachable", error=error, waiting=self.waiting)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
 import redis
 
 from monitoring.connection import connect
+from monitoring.event_lines import kind_of
+from monitoring.event_log import LogBounds
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 from monitoring.instruments import Instruments
 from monitoring.recorder import Recorder
@@ -17,9 +21,12 @@ from monitoring.windows import Outcome, RollingWindows
 from service.problems import RequestError, refused
 from service.settings import Settings
 
-StoreState = Literal["up", "down", "off"]
+StoreState = Literal["up", "down", "rebuilding", "off"]
+LogState = Literal["ok", "failing", "off"]
 
 _BUNDLES_SHOWN = 8
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.+")
+"""What a folder is not named with."""
 
 NO_STORE = "off"
 """Value of `Settings.redis_url` for a service without a store."""
@@ -44,14 +51,34 @@ class Monitor:
             prediction_ttl=settings.prediction_ttl,
             parked_ttl=settings.parked_ttl,
         )
-        self._recorder = Recorder(self._windows, _Fates(instruments), capacity=settings.events_kept)
+        self._recorder = Recorder(
+            self._windows,
+            _Fates(instruments),
+            logs=_log_folder(settings, settings.model or model),
+            bounds=LogBounds(settings.event_log_bytes, settings.event_log_days * 86_400),
+            capacity=settings.events_kept,
+        )
 
     @property
     def state(self) -> StoreState:
         """`down` also before the first answer."""
         if self._recorder is None:
             return "off"
-        return "up" if self._recorder.connected else "down"
+        if not self._recorder.connected:
+            return "down"
+        return "rebuilding" if self._recorder.rebuilding else "up"
+
+    @property
+    def log_state(self) -> LogState:
+        """`failing` while events cannot be written to the disk."""
+        if self._recorder is None or self._recorder.log_works is None:
+            return "off"
+        return "ok" if self._recorder.log_works else "failing"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether something is wrong that does not keep the service from answering."""
+        return self.state in ("down", "rebuilding") or self.log_state == "failing"
 
     @property
     def waiting(self) -> int:
@@ -79,7 +106,10 @@ class Monitor:
         if self._recorder is None:
             raise _unavailable("this service runs without a store, so labels cannot be kept")
         if not self._recorder.record(event):
-            raise _unavailable("the store is away and no more labels can be kept; send this one again later")
+            raise _unavailable(
+                "neither the store nor the event log takes labels, and no more can be held; "
+                "send this one again later"
+            )
 
     def record_shadow_feedback(self, event: FeedbackEvent) -> None:
         """The same for a bundle in the shadow: never fails, for its sake no label is refused."""
@@ -119,18 +149,24 @@ class _Fates:
     def __init__(self, instruments: Instruments) -> None:
         self._delivered = instruments.events_delivered
         self._dropped = instruments.events_dropped
+        self._unlogged = instruments.events_unlogged
         for kind in ("prediction", "feedback"):
             self._dropped.labels(kind)
+            self._unlogged.labels(kind)
 
     def delivered(self, event: Event, outcome: Outcome) -> None:
-        self._delivered.labels(_kind(event), outcome).inc()
+        self._delivered.labels(kind_of(event), outcome).inc()
 
     def dropped(self, event: Event) -> None:
-        self._dropped.labels(_kind(event)).inc()
+        self._dropped.labels(kind_of(event)).inc()
+
+    def unlogged(self, event: Event) -> None:
+        self._unlogged.labels(kind_of(event)).inc()
 
 
-def _kind(event: Event) -> str:
-    return "prediction" if isinstance(event, PredictionEvent) else "feedback"
+def _log_folder(settings: Settings, model: str) -> Path | None:
+    """Where this model's events are kept; None where they are not."""
+    return settings.data_dir / "events" / _UNSAFE.sub("_", model) if settings.event_log else None
 
 
 def _unavailable(why: str) -> RequestError:

@@ -64,7 +64,7 @@ class Settings(BaseModel):
     redis_url: str | None = None
     """Store of the rolling windows; None: `serve` starts an embedded Valkey in `data_dir`; "off": none."""
     data_dir: Path = Path("demur-data")
-    """Where the embedded Valkey keeps its data."""
+    """Where the event log is, and the embedded Valkey's data."""
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     """Name under which the windows are kept; None: the name of the bundle at start."""
     redis_timeout: Seconds = 1.0
@@ -73,7 +73,13 @@ class Settings(BaseModel):
     parked_ttl: Seconds = 86_400.0
     """Seconds that a label waits for its prediction."""
     events_kept: Count = 50_000
-    """Events held in memory while the store is away."""
+    """Events held in memory while neither the log nor the store takes them."""
+    event_log: bool = True
+    """Whether events are kept on disk, in `data_dir`, so that a lost store can be told them again."""
+    event_log_bytes: Annotated[int, Field(ge=2**16)] = 256 * 2**20
+    """Of one worker's log; the oldest events make room for the newest."""
+    event_log_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """How long events are kept."""
 
     max_image_bytes: Count = 20 * 2**20
     max_pixels: Count = 36_000_000

@@ -1,25 +1,25 @@
 -- KEYS[1]  the prediction's hash
 -- ARGV     prefix, id, sizes "10,100", lags kept, bundle, predicted, answer ('' abstained), time made,
---          time to live in seconds
--- Returns  {recorded | joined | repeated, order}
+--          time to live in seconds, how many of the latest predictions are counted
+-- Returns  {recorded | joined | repeated}
 
-local prefix, id, sizes, lags, bundle, predicted, answer, made, ttl = unpack(ARGV)
+local prefix, id, sizes, lags, bundle, predicted, answer, made, ttl, recent = unpack(ARGV)
 
-local known = redis.call('HGET', KEYS[1], 'order')
-if known then
-  return { 'repeated', tonumber(known) }
+if redis.call('HEXISTS', KEYS[1], 'made') == 1 then
+  return { 'repeated' }
 end
 
-local order = redis.call('INCR', prefix .. 'order:' .. bundle)
-redis.call('HSET', KEYS[1], 'order', order, 'bundle', bundle, 'predicted', predicted, 'answer', answer, 'made', made)
+redis.call('INCR', prefix .. 'predictions:' .. bundle)
+redis.call('HSET', KEYS[1], 'bundle', bundle, 'predicted', predicted, 'answer', answer, 'made', made)
 redis.call('EXPIRE', KEYS[1], ttl)
-redis.call('ZADD', prefix .. 'bundles', made, bundle)
+redis.call('ZADD', prefix .. 'bundles', 'GT', made, bundle)
+add_bounded(prefix .. 'recent:' .. bundle, made, id, recent)
 
 local parked = prefix .. 'parked:' .. id
 local early = redis.call('HMGET', parked, 'label', 'label_at')
 if early[1] then
   redis.call('DEL', parked)
-  label_first(prefix, KEYS[1], id, sizes, lags, bundle, order, predicted, answer, made, early[1], early[2])
-  return { 'joined', order }
+  label_first(prefix, KEYS[1], id, sizes, lags, bundle, predicted, answer, made, early[1], early[2])
+  return { 'joined' }
 end
-return { 'recorded', order }
+return { 'recorded' }

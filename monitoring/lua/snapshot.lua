@@ -1,7 +1,8 @@
 -- One consistent view of all windows of a bundle.
 -- KEYS[1]  the bundle's prediction counter
 -- ARGV     prefix, sizes "10,100", bundle
--- Returns  {predictions, labelled, order of the oldest prediction in the largest window or 0, lags,
+-- Returns  {predictions, labelled, how many of the predictions are counted as recent, how many of those
+--           were made since the oldest one in the largest window (0: it is empty), lags,
 --           {series, size, {cell, count, ...}}, ...}
 
 local prefix, sizes, bundle = unpack(ARGV)
@@ -15,11 +16,13 @@ for size in string.gmatch(sizes, '%d+') do
   end
 end
 
+local recent = prefix .. 'recent:' .. bundle
 local oldest = redis.call('ZRANGE', window_key(prefix, bundle, 'all', largest), 0, 0, 'WITHSCORES')
 return {
   tonumber(redis.call('GET', KEYS[1]) or 0),
   tonumber(redis.call('GET', prefix .. 'labelled:' .. bundle) or 0),
-  tonumber(oldest[2] or 0),
-  redis.call('LRANGE', prefix .. 'lag:' .. bundle, 0, -1),
+  redis.call('ZCARD', recent),
+  oldest[2] and redis.call('ZCOUNT', recent, oldest[2], '+inf') or 0,
+  redis.call('ZREVRANGE', prefix .. 'lags:' .. bundle, 0, -1),
   unpack(windows),
 }

@@ -1,9 +1,10 @@
 -- Shared by predict.lua and label.lua, which are loaded with this text in front of them.
 --
--- A window is a sorted set of labelled predictions, "predicted:label:id" scored by the order in which
--- the predictions were made, and beside it a hash of counts, "predicted:label" -> how many.
+-- A window is a sorted set of labelled predictions, "predicted:label:id" scored by the time at which the
+-- predictions were made, and beside it a hash of counts, "predicted:label" -> how many.
 -- It keeps the `size` latest *predictions*: an old prediction whose label comes late enters at its
--- place in that order and, in a full window, leaves again at once.
+-- place in that order and, in a full window, leaves again at once. Since the order is the predictions'
+-- own and not that of their arrival, events that arrive late or in another order give the same window.
 
 local function window_key(prefix, bundle, series, size)
   return prefix .. 'window:' .. bundle .. ':' .. series .. ':' .. size
@@ -13,25 +14,24 @@ local function counts_key(prefix, bundle, series, size)
   return prefix .. 'counts:' .. bundle .. ':' .. series .. ':' .. size
 end
 
-local function enter(prefix, bundle, series, size, order, cell, id)
+local function enter(prefix, bundle, series, size, made, cell, id)
   local window = window_key(prefix, bundle, series, size)
   local counts = counts_key(prefix, bundle, series, size)
-  redis.call('ZADD', window, order, cell .. ':' .. id)
-  redis.call('HINCRBY', counts, cell, 1)
+  -- One that is there already was delivered again, after its prediction's hash had expired.
+  redis.call('HINCRBY', counts, cell, redis.call('ZADD', window, made, cell .. ':' .. id))
   while redis.call('ZCARD', window) > tonumber(size) do
     local oldest = redis.call('ZPOPMIN', window)
     redis.call('HINCRBY', counts, string.match(oldest[1], '^%d+:%d+'), -1)
   end
 end
 
-local function exchange(prefix, bundle, series, size, order, before, after, id)
+local function exchange(prefix, bundle, series, size, made, before, after, id)
   local window = window_key(prefix, bundle, series, size)
   local counts = counts_key(prefix, bundle, series, size)
   -- A prediction that has left the window stays out of it.
   if redis.call('ZREM', window, before .. ':' .. id) == 1 then
-    redis.call('ZADD', window, order, after .. ':' .. id)
     redis.call('HINCRBY', counts, before, -1)
-    redis.call('HINCRBY', counts, after, 1)
+    redis.call('HINCRBY', counts, after, redis.call('ZADD', window, made, after .. ':' .. id))
   end
 end
 
@@ -46,14 +46,21 @@ local function each_window(sizes, predicted, answer, act)
   end
 end
 
+-- Keeps the `most` highest-scored members of a sorted set.
+local function add_bounded(key, score, member, most)
+  redis.call('ZADD', key, score, member)
+  if redis.call('ZCARD', key) > tonumber(most) then
+    redis.call('ZPOPMIN', key)
+  end
+end
+
 -- The first label of a prediction. `made` and `at` are Unix times in seconds.
-local function label_first(prefix, key, id, sizes, lags, bundle, order, predicted, answer, made, label, at)
+local function label_first(prefix, key, id, sizes, lags, bundle, predicted, answer, made, label, at)
   redis.call('HSET', key, 'label', label, 'label_at', at)
   each_window(sizes, predicted, answer, function(series, size, guess)
-    enter(prefix, bundle, series, size, order, guess .. ':' .. label, id)
+    enter(prefix, bundle, series, size, made, guess .. ':' .. label, id)
   end)
   redis.call('INCR', prefix .. 'labelled:' .. bundle)
   local lag = math.max(0, tonumber(at) - tonumber(made))
-  redis.call('LPUSH', prefix .. 'lag:' .. bundle, string.format('%.6f', lag))
-  redis.call('LTRIM', prefix .. 'lag:' .. bundle, 0, tonumber(lags) - 1)
+  add_bounded(prefix .. 'lags:' .. bundle, at, string.format('%.6f:%s', lag, id), lags)
 end

@@ -37,13 +37,14 @@ async def health(request: Request) -> Response:
     deployment = service.deployments.champion
     admission = service.predictor.admission
     store = service.monitor.state
-    status = "ok" if store == "up" else "degraded"
+    status = "degraded" if service.monitor.degraded or store == "off" else "ok"
     if service.phase.draining:
         status = "draining"
     return json_response(
         {
             "status": status,
             "store": {"state": store, "events_waiting": service.monitor.waiting},
+            "event_log": service.monitor.log_state,
             "bundle": {"name": deployment.name, "version": deployment.version},
             "challengers": [
                 {

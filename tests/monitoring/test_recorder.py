@@ -22,12 +22,16 @@ class Fates:
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
         self.lost: list[Event] = []
+        self.unwritten: list[Event] = []
 
     def delivered(self, event: Event, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
     def dropped(self, event: Event) -> None:
         self.lost.append(event)
+
+    def unlogged(self, event: Event) -> None:
+        self.unwritten.append(event)
 
 
 def event(number: int) -> PredictionEvent:
@@ -97,10 +101,18 @@ class Stubborn:
         self.taken: list[str] = []
 
     def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
-        if events[0].request_id == "r5":
+        if any(e.request_id == "r5" for e in events):
             raise RuntimeError("a fault of ours")
         self.taken.extend(e.request_id for e in events)
         return [EventRefused("no") if e.request_id == "r2" else "recorded" for e in events]
+
+    def apply_from_log(
+        self, log: str, events: Sequence[Event], before: str | None, after: str
+    ) -> list[Outcome | EventRefused]:
+        return self.apply(events)
+
+    def position(self, log: str) -> str | None:
+        return None
 
     def ping(self) -> None:
         pass
@@ -108,7 +120,7 @@ class Stubborn:
 
 def test_an_event_that_cannot_be_stored_does_not_stop_the_others() -> None:
     sink, fates = Stubborn(), Fates()
-    recorder = Recorder(sink, fates, interval=0.001, batch=1)
+    recorder = Recorder(sink, fates, interval=0.001, batch=4)
     recorder.start()
     for number in range(8):
         recorder.record(event(number))
@@ -126,6 +138,15 @@ class Gone:
     def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
         self.asked += 1
         raise redis.ConnectionError("gone")
+
+    def apply_from_log(
+        self, log: str, events: Sequence[Event], before: str | None, after: str
+    ) -> list[Outcome | EventRefused]:
+        return self.apply(events)
+
+    def position(self, log: str) -> str | None:
+        self.ping()
+        return None
 
     def ping(self) -> None:
         self.asked += 1

@@ -20,7 +20,7 @@ from monitoring.connection import connect
 from monitoring.embedded import EmbeddedValkey
 from monitoring.events import Event, FeedbackEvent, PredictionEvent, forced_label
 from monitoring.snapshot import RollingSnapshot
-from monitoring.windows import EventRefused, RollingWindows
+from monitoring.windows import EventRefused, PositionLost, RollingWindows
 
 BUNDLE = "roadwork:1"
 
@@ -67,7 +67,7 @@ class Recount:
 def assert_agrees(
     snapshot: RollingSnapshot, events: Sequence[PredictionEvent], labels: dict[str, int]
 ) -> None:
-    """`events` in the order in which they were recorded; `labels` those that hold in the end."""
+    """`events` in the order in which they were made; `labels` those that hold in the end."""
     known = [event for event in events if event.request_id in labels]
     forced = Recount.of([(event.predicted, labels[event.request_id]) for event in known])
     answered = Recount.of(
@@ -86,7 +86,8 @@ def assert_agrees(
 def test_labels_in_any_order_give_the_recount(windows: RollingWindows) -> None:
     rng = np.random.default_rng(7)
     events = [
-        predicted(f"r{i}", int(rng.random() < 0.4), answered=bool(rng.random() < 0.7)) for i in range(400)
+        predicted(f"r{i}", int(rng.random() < 0.4), answered=bool(rng.random() < 0.7), at=float(i))
+        for i in range(400)
     ]
     windows.apply(events)
     labels = {
@@ -112,14 +113,14 @@ def test_any_history_gives_the_recount(valkey: EmbeddedValkey, steps: list[int])
     windows = RollingWindows(client, "any")
     events: dict[str, PredictionEvent] = {}
     held: dict[str, tuple[int, int]] = {}
-    for step in steps:
+    for made, step in enumerate(steps):
         rest, is_prediction = divmod(step, 2)
         rest, label = divmod(rest, 2)
         rest, answered = divmod(rest, 2)
         number, at = divmod(rest, 6)
         request_id = f"r{number}"
         if is_prediction:
-            event = predicted(request_id, label, answered=bool(answered))
+            event = predicted(request_id, label, answered=bool(answered), at=float(made))
             (outcome,) = windows.apply([event])
             assert (outcome == "repeated") == (request_id in events)
             events.setdefault(request_id, event)
@@ -143,8 +144,74 @@ def test_any_history_gives_the_recount(valkey: EmbeddedValkey, steps: list[int])
     client.close()
 
 
+def test_the_order_of_arrival_does_not_matter(valkey: EmbeddedValkey, model: str) -> None:
+    """A worker's events may be delivered long after the other's: the windows are those of the making."""
+    rng = np.random.default_rng(2)
+    events = [
+        predicted(f"r{i}", int(rng.random() < 0.5), answered=bool(rng.random() < 0.8), at=1e9 + i / 7)
+        for i in range(300)
+    ]
+    labels = [labelled(f"r{i}", int(rng.random() < 0.5), at=2e9 + i) for i in rng.permutation(300)[:250]]
+    every: list[Event] = [*events, *labels]
+    client = connect(valkey.url)
+    snapshots = []
+    for number in range(4):
+        windows = RollingWindows(client, f"{model}-{number}")
+        windows.apply(every)
+        snapshots.append(windows.snapshot(BUNDLE).to_dict())
+        rng.shuffle(every)  # type: ignore[arg-type]
+    assert all(snapshot == snapshots[0] for snapshot in snapshots[1:])
+    assert_agrees(
+        RollingWindows(client, f"{model}-0").snapshot(BUNDLE),
+        events,
+        {label.request_id: label.label for label in labels},
+    )
+    client.close()
+
+
+def test_what_was_forgotten_and_comes_again_is_not_counted_twice(valkey: EmbeddedValkey, model: str) -> None:
+    client = connect(valkey.url)
+    windows = RollingWindows(client, model)
+    events: list[Event] = [predicted("r", 1, at=5.0), labelled("r", 0), labelled("r", 1, at=2.0)]
+    windows.apply(events)
+    client.delete(f"demur:{{{model}}}:prediction:r")
+    windows.apply(events)
+    assert windows.snapshot(BUNDLE).all.mcc.cells == {(1, 1): 1}
+    client.close()
+
+
+def test_the_store_knows_how_far_a_log_has_come(valkey: EmbeddedValkey, model: str) -> None:
+    client = connect(valkey.url)
+    windows = RollingWindows(client, model)
+    assert windows.position("log") is None
+    assert windows.apply_from_log("log", [predicted("a", 1)], None, "1:10") == ["recorded"]
+    assert windows.apply_from_log("log", [labelled("a", 1)], "1:10", "1:20") == ["ok"]
+    assert windows.position("log") == "1:20"
+    assert windows.position("other") is None
+    with pytest.raises(PositionLost):
+        windows.apply_from_log("log", [predicted("b", 1)], "1:10", "1:30")
+    assert windows.position("log") == "1:20"
+    client.delete(f"demur:{{{model}}}:logs")
+    with pytest.raises(PositionLost):
+        windows.apply_from_log("log", [predicted("c", 1)], "1:20", "1:30")
+    assert windows.position("log") is None
+    assert windows.snapshot(BUNDLE).predictions == 3
+    client.close()
+
+
+def test_coverage_when_labels_are_rarer_than_times_are_kept(
+    windows: RollingWindows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.windows._RECENT", 20)
+    windows.apply([predicted(f"r{i}", 1, at=float(i)) for i in range(50)])
+    windows.apply([labelled("r49", 1), labelled("r45", 1)])
+    assert windows.snapshot(BUNDLE).label_coverage == pytest.approx(2 / 5)
+    windows.apply([labelled("r0", 1)])
+    assert windows.snapshot(BUNDLE).label_coverage == pytest.approx(3 / 50)
+
+
 def test_an_ancient_label_does_not_push_out_fresh_ones(windows: RollingWindows) -> None:
-    windows.apply([predicted(f"r{i}", 1) for i in range(30)])
+    windows.apply([predicted(f"r{i}", 1, at=float(i)) for i in range(30)])
     windows.apply([labelled(f"r{i}", 1) for i in range(15, 30)])
     windows.apply([labelled(f"r{i}", 0) for i in range(15)])
     snapshot = windows.snapshot(BUNDLE)
@@ -153,7 +220,7 @@ def test_an_ancient_label_does_not_push_out_fresh_ones(windows: RollingWindows) 
 
 
 def test_a_prediction_that_left_the_window_is_corrected_without_a_trace(windows: RollingWindows) -> None:
-    windows.apply([predicted(f"r{i}", 1) for i in range(120)])
+    windows.apply([predicted(f"r{i}", 1, at=float(i)) for i in range(120)])
     windows.apply([labelled(f"r{i}", 1) for i in range(120)])
     assert windows.apply([labelled("r0", 0, at=2.0)]) == ["corrected"]
     assert windows.snapshot(BUNDLE).all.mcc.cells == {(1, 1): 100}
@@ -203,7 +270,7 @@ def test_coverage_and_lag_of_the_labels(windows: RollingWindows) -> None:
     windows.apply([labelled("r4", 1, at=164.0), labelled("r8", 1, at=110.0)])
     snapshot = windows.snapshot(BUNDLE)
     assert snapshot.label_coverage == pytest.approx(2 / 6)
-    assert snapshot.lags == (2.0, 60.0)
+    assert snapshot.lags == (60.0, 2.0)
     assert snapshot.label_lag(0.5) == 2.0
     assert snapshot.label_lag(0.95) == 60.0
 
@@ -263,7 +330,7 @@ def test_an_event_that_the_store_refuses_does_not_hold_up_the_others(
 def test_more_than_two_classes(windows: RollingWindows) -> None:
     rng = np.random.default_rng(3)
     pairs = [(int(p), int(y)) for p, y in rng.integers(0, 12, size=(60, 2))] + [(k, k) for k in range(12)] * 3
-    windows.apply([predicted(f"r{i}", guess) for i, (guess, _) in enumerate(pairs)])
+    windows.apply([predicted(f"r{i}", guess, at=float(i)) for i, (guess, _) in enumerate(pairs)])
     windows.apply([labelled(f"r{i}", label) for i, (_, label) in enumerate(pairs)])
     window = windows.snapshot(BUNDLE).all.mcc
     matrix = np.zeros((12, 12))
@@ -295,11 +362,12 @@ for start in range(0, len(events), 7):
 
 
 def test_four_processes_write_at_once(valkey: EmbeddedValkey, model: str) -> None:
-    """Duplicates, shuffled and early labels from four writers; the order of record is the store's."""
+    """Duplicates, shuffled and early labels from four writers; the order that counts is the predictions'."""
     draws = 4000 if os.environ.get("DEMUR_SLOW") else 800
     rng = np.random.default_rng(11)
     events = [
-        predicted(f"r{i}", int(rng.random() < 0.5), answered=bool(rng.random() < 0.8)) for i in range(draws)
+        predicted(f"r{i}", int(rng.random() < 0.5), answered=bool(rng.random() < 0.8), at=float(i))
+        for i in range(draws)
     ]
     labels = {f"r{i}": int(rng.random() < 0.5) for i in rng.permutation(draws)[: draws * 3 // 4]}
     shares: list[list[Event]] = [[], [], [], []]
@@ -324,11 +392,5 @@ def test_four_processes_write_at_once(valkey: EmbeddedValkey, model: str) -> Non
         writer.stdin.close()
     assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
     client = connect(valkey.url)
-    order = {
-        event.request_id: int(client.hget(f"demur:{{{model}}}:prediction:{event.request_id}", "order") or 0)
-        for event in events
-    }
-    assert sorted(order.values()) == list(range(1, draws + 1))
-    recorded = sorted(events, key=lambda event: order[event.request_id])
-    assert_agrees(RollingWindows(client, model).snapshot(BUNDLE), recorded, labels)
+    assert_agrees(RollingWindows(client, model).snapshot(BUNDLE), events, labels)
     client.close()

@@ -21,12 +21,12 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_client(tiny_bundle: Path) -> Iterator[Callable[..., TestClient]]:
+def make_client(tiny_bundle: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """`make_client(**settings)`: the app in this process; without a store unless a URL is given."""
     with ExitStack() as stack:
 
         def make(**settings: Any) -> TestClient:
-            given = {"bundle": tiny_bundle, "redis_url": "off", **settings}
+            given = {"bundle": tiny_bundle, "redis_url": "off", "data_dir": tmp_path / "data", **settings}
             return stack.enter_context(TestClient(create_app(Settings.read({}, **given))))
 
         yield make

@@ -1,0 +1,44 @@
+"""Events as lines of JSON, the form in which they are kept on disk: one flat object a line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+import orjson
+
+from monitoring.events import Event, FeedbackEvent, PredictionEvent
+
+_KINDS: Final[dict[str, type[PredictionEvent] | type[FeedbackEvent]]] = {
+    "prediction": PredictionEvent,
+    "feedback": FeedbackEvent,
+}
+_FIELDS: Final = {name: frozenset(field.name for field in fields(kind)) for name, kind in _KINDS.items()}
+
+
+class UnreadableLine(ValueError):
+    """A line is no event: torn by a crash, damaged, or of a kind that this version does not know."""
+
+
+def kind_of(event: Event) -> str:
+    """`prediction` or `feedback`."""
+    return "prediction" if isinstance(event, PredictionEvent) else "feedback"
+
+
+def line_of(event: Event) -> bytes:
+    """The event's line, its end included."""
+    return orjson.dumps({"event": kind_of(event), **asdict(event)}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def event_of(line: bytes) -> Event:
+    """The event of a line; fields that a later version has added are passed over.
+
+    Raises UnreadableLine.
+    """
+    try:
+        content: dict[str, Any] = orjson.loads(line)
+        name = content["event"]
+        known = _FIELDS[name]
+        return _KINDS[name](**{key: value for key, value in content.items() if key in known})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableLine(f"{line[:80]!r} is no event: {error}") from error
