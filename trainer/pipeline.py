@@ -10,7 +10,8 @@ from bundle.preprocess import PreprocessSpec
 from trainer.compute import describe
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
-from trainer.data.images import ImageSource
+from trainer.data.grouping import near_copies_in
+from trainer.data.images import ImageSource, Notice
 from trainer.data.pixels import typical_size
 from trainer.data.source import open_source
 from trainer.models.registry import SMALLEST_IMAGE, require_weights
@@ -42,6 +43,9 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     specs = _preprocessing(config, size)
     data = _decode(config, source, specs, run, console)
     splits = _split(config, data, run, console)
+    alike = near_copies_in(data.source, splits.val_calib, data.pixels.arrays[0])
+    if alike is not None:
+        (console.warn if alike.level == "warning" else console.note)(alike.message)
 
     console.heading("Training")
     training = TrainingData(
@@ -55,7 +59,7 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     config = config.model_copy(update={"recipe": recipe})
     write_yaml(run.config, resolved(config))
     stages = train_stages(training, recipe, config.seed, run, console, compute=config.compute)
-    record = _record(config, data, splits, stages)
+    record = _record(config, data, splits, stages, alike)
     return prove_and_pack(record, data.source, splits, run, console)
 
 
@@ -151,7 +155,11 @@ def _recipe(config: TrainConfig, data: TrainingData, size: int, console: RunCons
 
 
 def _record(
-    config: TrainConfig, data: PreparedData, splits: Splits, stages: tuple[StageRecord, ...]
+    config: TrainConfig,
+    data: PreparedData,
+    splits: Splits,
+    stages: tuple[StageRecord, ...],
+    alike: Notice | None,
 ) -> RunRecord:
     source = data.source
     return RunRecord(
@@ -168,6 +176,7 @@ def _record(
             versions=library_versions() | describe(config.compute),
             seed=config.seed,
             notices=tuple(notice.message for notice in source.notices)
-            + ((f"{len(data.dropped)} images could not be used and were left out",) if data.dropped else ()),
+            + ((f"{len(data.dropped)} images were left out, see faults.json",) if data.dropped else ())
+            + ((alike.message,) if alike is not None else ()),
         ),
     )

@@ -20,7 +20,9 @@ from bundle.outputs import OutputKind, OutputUnfit
 from bundle.preprocess import PreprocessSpec, preprocess
 from calibration.certificate import RiskTarget
 from trainer.data.faults import PreparedData, prepare
+from trainer.data.grouping import near_copies_in
 from trainer.data.images import DataError, ImageSource
+from trainer.data.perceptual import THUMB
 from trainer.progress import RunConsole
 from trainer.promise import PromiseConfig
 from trainer.proof import RunResult, prove_and_pack
@@ -98,6 +100,10 @@ def wrap(
         )
     data = _usable(source, skip_bad, run, console)
     splits = _split(data, promise.target, seed)
+    alike = near_copies_in(data.source, splits.val_calib, data.pixels.arrays[0])
+    notices = tuple(notice.message for notice in (*source.notices, alike) if notice is not None)
+    if alike is not None:
+        (console.warn if alike.level == "warning" else console.note)(alike.message)
     write_json(run.splits, splits.to_dict())
     record = RunRecord(
         name=name,
@@ -112,7 +118,7 @@ def wrap(
             split_digests=dict(splits.digests),
             versions=library_versions(),
             seed=seed,
-            notices=tuple(notice.message for notice in source.notices),
+            notices=notices,
         ),
     )
     return prove_and_pack(record, data.source, splits, run, console)
@@ -182,8 +188,8 @@ def _check_classes(engine: OnnxEngine, source: ImageSource, model: Path) -> None
 
 
 def _usable(source: ImageSource, skip_bad: bool, run: RunFolder, console: RunConsole) -> PreparedData:
-    """Every image decoded once, to find those that cannot be; the pixels are not kept."""
-    thumbnail = PreprocessSpec(height=8, width=8)
+    """Every image decoded once, to find those that cannot be; of the pixels only a thumbnail is kept."""
+    thumbnail = PreprocessSpec(height=2 * THUMB, width=2 * THUMB)
     with console.bar("Checking every image", len(source)) as bar:
         data = prepare(source, [thumbnail], splits=3, skip_bad=skip_bad, advance=bar.advance)
     write_json(run.faults, data.report.to_dict(dropped_paths=data.dropped))

@@ -21,6 +21,8 @@ NEAR_CORRELATION = 0.99
 """Correlation of their thumbnails from which such pictures are near-copies."""
 MOST_COMPARED = 60_000
 """Images compared pair by pair; of a larger source, an evenly spaced sample."""
+MOST_PAIRS = 1_000_000
+"""Pairs of near-copies after which the search ends: a fixed camera makes every image one of all others."""
 BLOCK = 1_024
 
 
@@ -65,34 +67,43 @@ def fingerprints(
     return Fingerprints(bits, thumbs, np.array(content, dtype=np.str_), dict(sorted(faults.items())))
 
 
-def exact_copies(prints: Fingerprints) -> list[IntArray]:
-    """Sets of rows whose encoded bytes are equal, each ascending; the largest set first."""
-    order = np.argsort(prints.content, kind="stable")
-    ordered = prints.content[order]
+def fingerprints_of(pixels: NDArray[np.uint8]) -> Fingerprints:
+    """Of images [n, H, W, 3] that are decoded already; their content is left empty."""
+    found = [fingerprint(image) for image in pixels]
+    return Fingerprints(
+        bits=np.array([each.bits for each in found], dtype=np.uint64),
+        thumbs=np.array([each.thumb for each in found], dtype=np.float32).reshape(-1, THUMB * THUMB),
+        content=np.full(len(found), "", dtype=np.str_),
+        faults={},
+    )
+
+
+def exact_copies(content: NDArray[np.str_]) -> list[IntArray]:
+    """Sets of rows whose content digests are equal, each ascending; the largest set first."""
+    order = np.argsort(content, kind="stable")
+    ordered = content[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    sets = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1 and prints.content[rows[0]]]
+    sets = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1 and content[rows[0]]]
     return sorted(sets, key=lambda rows: (-len(rows), int(rows[0])))
 
 
 def near_copies(prints: Fingerprints, units: NDArray[np.int64]) -> IntArray:
     """Pairs of near-copies in different units, int64 [pairs, 2]; `units` [n] numbers the groups.
 
-    Copies are near-copies too. Pictures without structure (one flat grey) take no part.
+    Copies are near-copies too. Pictures without structure (one flat grey) take no part. At most about
+    `MOST_PAIRS` are returned.
     """
     rows = np.flatnonzero(prints.thumbs.any(axis=1))
     if len(rows) > MOST_COMPARED:
         rows = rows[np.linspace(0, len(rows) - 1, MOST_COMPARED).astype(int)]
-    found = list(_candidate_blocks(prints.bits[rows], units[rows]))
-    if not found:
-        return np.zeros((0, 2), dtype=np.int64)
-    pairs = rows[np.concatenate(found)]
-    alike = np.concatenate(
-        [
-            (prints.thumbs[part[:, 0]] * prints.thumbs[part[:, 1]]).sum(axis=1) >= NEAR_CORRELATION
-            for part in np.array_split(pairs, max(1, len(pairs) // 100_000))
-        ]
-    )
-    return np.asarray(pairs[alike], dtype=np.int64)
+    found: list[IntArray] = []
+    for block in _candidate_blocks(prints.bits[rows], units[rows]):
+        for part in np.array_split(rows[block], max(1, len(block) // 100_000)):
+            alike = (prints.thumbs[part[:, 0]] * prints.thumbs[part[:, 1]]).sum(axis=1) >= NEAR_CORRELATION
+            found.append(part[alike])
+        if sum(len(part) for part in found) >= MOST_PAIRS:
+            break
+    return np.concatenate(found).astype(np.int64) if found else np.zeros((0, 2), dtype=np.int64)
 
 
 def _candidate_blocks(bits: NDArray[np.uint64], units: NDArray[np.int64]) -> Iterator[IntArray]:

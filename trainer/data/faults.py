@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,15 +13,16 @@ from bundle.decode import DecodeLimits
 from bundle.preprocess import PreprocessSpec
 from calibration.scores import BoolArray, IntArray
 from trainer.data.annotate import is_present
+from trainer.data.duplicates import exact_copies
 from trainer.data.images import UNLABELLED, DataError, ImageSource, UnknownColumn
 from trainer.data.pixels import Pixels, load_pixels
 
 EXAMPLES = 3
 """File names quoted for each fault."""
 
-Severity = Literal["drops", "blocks", "warns"]
+Severity = Literal["drops", "blocks", "omits", "warns"]
 """`drops`: training refuses, and goes on without these images under skip_bad. `blocks`: no training.
-`warns`: said and recorded."""
+`omits`: training goes on without these images, which is said and recorded. `warns`: said and recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Fault:
     """One kind of fault with all images that have it."""
 
     kind: str
-    """Stable: image, label, metadata, no-labels, one-class, rare-class or too-few-units."""
+    """Stable: image, label, copies, metadata, no-labels, one-class, rare-class or too-few-units."""
     severity: Severity
     message: str
     rows: IntArray
@@ -59,9 +60,17 @@ class FaultReport:
     @property
     def droppable(self) -> BoolArray:
         """[n], the images that skip_bad goes on without."""
+        return self._rows("drops")
+
+    @property
+    def unused(self) -> BoolArray:
+        """[n], the images that a run goes on without, where it goes on."""
+        return self._rows("drops", "omits")
+
+    def _rows(self, *severities: Severity) -> BoolArray:
         rows = np.zeros(self.images, dtype=np.bool_)
         for fault in self.faults:
-            if fault.severity == "drops":
+            if fault.severity in severities:
                 rows[fault.rows] = True
         return rows
 
@@ -108,7 +117,7 @@ class PreparedData:
     pixels: Pixels
     report: FaultReport
     dropped: tuple[str, ...]
-    """Paths of the images that skip_bad went on without."""
+    """Paths of the images that the run goes on without: those of skip_bad, and repeated ones"""
 
 
 def prepare(
@@ -128,10 +137,10 @@ def prepare(
     `FaultyData` with the whole report where training must not start.
     """
     pixels = load_pixels(source, specs, limits=limits, cache=cache, advance=advance)
-    report = find_faults(source, pixels.faults, features=features, splits=splits)
+    report = find_faults(source, pixels.faults, content=pixels.content, features=features, splits=splits)
     if report.stops(skip_bad=skip_bad):
         raise FaultyData(report, skip_bad=skip_bad)
-    bad = report.droppable
+    bad = report.unused
     if not bad.any():
         return PreparedData(source, pixels, report, ())
     good = np.flatnonzero(~bad)
@@ -143,11 +152,16 @@ def find_faults(
     source: ImageSource,
     image_faults: Mapping[int, str],
     *,
+    content: Sequence[str] = (),
     features: Sequence[str] = (),
     splits: int = 4,
 ) -> FaultReport:
-    """All faults of a source; `image_faults` are those found by decoding (`Pixels.faults`)."""
+    """All faults of a source; `image_faults` are those found by decoding (`Pixels.faults`).
+
+    `content`: [n], the digest of each image's bytes; without it, copies are not looked for.
+    """
     faults = [*_row_faults(source, image_faults, features)]
+    faults += _copies(source, content, faults)
     usable = np.ones(len(source), dtype=np.bool_)
     for fault in faults:
         usable[fault.rows] = False
@@ -178,6 +192,29 @@ def _row_faults(
         if gaps:
             message = f"images without the feature {name!r}, missing or NaN: {len(gaps)} of {n}"
             yield _of_rows(source, "metadata", message, dict.fromkeys(gaps, f"no {name}"))
+
+
+def _copies(source: ImageSource, content: Sequence[str], before: Sequence[Fault]) -> Iterator[Fault]:
+    """Files that repeat another: no evidence of their own, and a leak where they lie in two splits."""
+    contradicting: dict[int, str] = {}
+    repeated: dict[int, str] = {}
+    dropped = {int(row) for fault in before for row in fault.rows}
+    for equal in exact_copies(np.asarray(content, dtype=np.str_)) if len(content) else ():
+        rows = [row for row in equal.tolist() if row not in dropped]
+        if len(np.unique(source.labels[rows])) > 1:
+            others = {row: next(r for r in rows if source.labels[r] != source.labels[row]) for row in rows}
+            contradicting |= {row: f"equal to {source.paths[other]}" for row, other in others.items()}
+        else:
+            repeated |= dict.fromkeys(rows[1:], f"equal to {source.paths[rows[0]]}")
+    if contradicting:
+        message = f"equal files with different labels: {len(contradicting)} of {len(source)}"
+        yield _of_rows(source, "label", message, contradicting)
+    if repeated:
+        message = f"files that repeat another, left out so that each counts once: {len(repeated)} of "
+        yield replace(
+            _of_rows(source, "copies", f"{message}{len(source)}", repeated),
+            severity="omits",
+        )
 
 
 def _of_rows(source: ImageSource, kind: str, message: str, faults: Mapping[int, str]) -> Fault:

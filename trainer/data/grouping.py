@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bundle.decode import ImageError, decode
+from calibration.scores import IntArray
 from trainer.data.annotate import is_present
+from trainer.data.duplicates import fingerprints_of, near_copies
 from trainer.data.images import Column, DataError, ImageSource, Notice
 from trainer.data.labels import as_text
 from trainer.data.perceptual import THUMB, fingerprint
@@ -23,6 +26,8 @@ SERIES = 8
 """Places looked at, and consecutive images at each."""
 ALIKE = 0.8
 """Correlation of two thumbnails from which they look alike."""
+NEAR_SHARE = 0.01
+"""Near-copies among the calibration images from which the notice is a warning."""
 ALIKE_SHARE = 0.3
 """Share of neighbours that look alike from which a source is taken for a set of series."""
 
@@ -53,6 +58,27 @@ def unused_group(source: ImageSource) -> Notice | None:
         "group-unknown",
         f"{100 * share:.0f} % of neighbouring images look alike, as frames of one series do, and no group is "
         f"used: they are no independent evidence, so every figure and certificate will be too good. {advice}",
+    )
+
+
+def near_copies_in(source: ImageSource, rows: IntArray, pixels: NDArray[np.uint8]) -> Notice | None:
+    """What a certificate on these rows must be told: how many of them look like another one.
+
+    `pixels`: uint8 [n, H, W, 3], of the whole source. None where there are groups, which say it better.
+    """
+    if source.groups is not None or len(rows) < 2:
+        return None
+    pairs = near_copies(fingerprints_of(pixels[rows]), np.arange(len(rows)))
+    if not len(pairs):
+        return None
+    found = len(np.unique(pairs))
+    first, second = (source.paths[int(rows[place])] for place in pairs[0])
+    return Notice(
+        "near-copies",
+        f"{found:,} of {len(rows):,} calibration images have a near-copy among them (for example {first} ~ "
+        f"{second}): they are no independent evidence, and the certificate counts each as one. Name what "
+        "belongs together with --group",
+        "warning" if found > NEAR_SHARE * len(rows) else "info",
     )
 
 

@@ -109,7 +109,7 @@ def describe(
     across. `advance` hears how many images were just done.
     """
     prints = fingerprints(source, advance=advance)
-    faults = find_faults(source, prints.faults).faults
+    faults = find_faults(source, prints.faults, content=prints.content.tolist()).faults
     names = _split(source, prints, target or RiskTarget(), seed)
     return DataReport(
         source=source.name,
@@ -211,7 +211,7 @@ def _plan(source: ImageSource, names: StrArray) -> list[SplitPlan]:
 
 
 def _copies(source: ImageSource, prints: Fingerprints, names: StrArray | None) -> Copies:
-    exact = exact_copies(prints)
+    exact = exact_copies(prints.content)
     near = near_copies(prints, row_units(source))
     crossing = 0
     if names is not None and len(near):

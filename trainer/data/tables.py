@@ -99,7 +99,7 @@ def _findings(report: DataReport) -> Iterator[RenderableType]:
     for notice in report.notices:
         yield Text(notice.message, style="yellow" if notice.level == "warning" else "dim")
     for fault in report.faults:
-        style = {"blocks": "bold red", "drops": "red", "warns": "yellow"}[fault.severity]
+        style = {"blocks": "bold red", "drops": "red", "omits": "yellow", "warns": "yellow"}[fault.severity]
         yield Text("\n".join([fault.message, *(f"    {example}" for example in fault.examples)]), style=style)
     for leak in report.leaks:
         how = "by its value" if leak.by == "value" else "by being there or not"
@@ -109,8 +109,6 @@ def _findings(report: DataReport) -> Iterator[RenderableType]:
             f"{leak.detail}{refused}",
             style="yellow",
         )
-    if report.copies.conflicting_labels:
-        yield Text(f"equal files with different labels: {report.copies.conflicting_labels} sets", style="red")
     if report.copies.near_across_splits:
         yield Text(
             f"images with a near-copy in another split: {report.copies.near_across_splits}; there a model is "

@@ -32,7 +32,7 @@ def test_copies_are_found_by_bytes_and_near_copies_by_looks(
     Image.new("RGB", (9, 9), "grey").save(flat, "PNG")
     images[38], images[39] = flat.getvalue(), b"no image"
     prints = fingerprints(open_source(f"parquet:{write_parquet(images=images)}"))
-    assert [rows.tolist() for rows in exact_copies(prints)] == [[3, 11, 12]]
+    assert [rows.tolist() for rows in exact_copies(prints.content)] == [[3, 11, 12]]
     assert list(prints.faults) == [39]
     alone = np.arange(40)
     assert near_copies(prints, alone).tolist() == [[3, 11], [3, 12], [11, 12], [20, 30]]
@@ -45,7 +45,7 @@ def test_different_pictures_are_not_taken_for_copies(
 ) -> None:
     source = open_source(f"parquet:{write_parquet(images=[encode(row) for row in range(600)])}")
     prints = fingerprints(source)
-    assert exact_copies(prints) == []
+    assert exact_copies(prints.content) == []
     assert near_copies(prints, np.arange(600)).shape == (0, 2)
 
 
@@ -55,6 +55,6 @@ def test_the_cats_and_dogs_hold_the_known_handful(cats_and_dogs: Path) -> None:
     rows = [row for row, path in enumerate(whole.paths) if path in known or row % 20 == 0]
     source = whole.take(np.array(rows))
     prints = fingerprints(source)
-    copies = [tuple(source.paths[row] for row in rows) for rows in exact_copies(prints)]
+    copies = [tuple(source.paths[row] for row in rows) for rows in exact_copies(prints.content)]
     assert copies == [("cat.12408.jpg", "cat.2339.jpg"), ("dog.2027.jpg", "dog.3082.jpg")]
     assert len(near_copies(prints, np.arange(len(source)))) == 2

@@ -104,3 +104,29 @@ def test_features_must_exist_and_be_allowed(write_parquet: Writer) -> None:
         find_faults(source, {}, features=["scene_description"])
     with pytest.raises(UnknownColumn, match="no feature column 'our'; the columns are hour"):
         find_faults(source, {}, features=["our"])
+
+
+def test_a_repeated_file_counts_once_and_a_contradiction_is_a_fault(
+    write_parquet: Writer, encode: Callable[..., bytes]
+) -> None:
+    images = [encode(row) for row in range(24)]
+    labels = [0, 1] * 12
+    images[4] = images[10] = images[2]  # all of class 0
+    images[13] = images[6]  # of class 1 and of class 0
+    source = open_source(f"parquet:{write_parquet(images=images, label=labels)}")
+    with pytest.raises(FaultyData, match=r"equal files with different labels: 2 of 24") as caught:
+        prepare(source, SPECS)
+    assert "img/006.png: equal to img/013.png" in str(caught.value)
+    assert "(--skip-bad goes on without 2 of them)" in str(caught.value)
+    prepared = prepare(source, SPECS, skip_bad=True)
+    assert prepared.dropped == tuple(f"img/{row:03d}.png" for row in (4, 6, 10, 13))
+    assert "files that repeat another, left out so that each counts once: 2 of 24" in prepared.report.lines()
+    assert len(set(prepared.pixels.content)) == len(prepared.source) == 20
+
+
+def test_repeated_files_alone_do_not_stop_a_run(write_parquet: Writer, encode: Callable[..., bytes]) -> None:
+    images = [encode(row % 20) for row in range(24)]
+    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}")
+    prepared = prepare(source, SPECS)
+    assert prepared.dropped == tuple(f"img/{row:03d}.png" for row in (20, 21, 22, 23))
+    assert not prepared.report.stops(skip_bad=False)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from trainer.data.grouping import near_copies_in
 from trainer.data.source import open_source
 
 Writer = Callable[..., Path]
@@ -53,3 +57,25 @@ def test_the_real_sets(road_signs: Path, cats_and_dogs: Path) -> None:
     assert [notice.code for notice in signs.notices] == ["group-unused"]
     assert "Use --group track" in signs.notices[0].message
     assert codes(f"parquet:{cats_and_dogs}") == []
+
+
+def test_near_copies_among_the_calibration_images_are_told(
+    write_parquet: Callable[..., Path], encode: Callable[..., bytes]
+) -> None:
+    images = [encode(row) for row in range(24)]
+    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}")
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(image)).resize((32, 32))) for image in images])
+    rows = np.arange(4, 20)
+    assert near_copies_in(source, rows, pixels) is None
+    pixels[7] = pixels[15] // 4 * 3  # the same, darker
+    pixels[2] = pixels[9]  # not among the rows
+    notice = near_copies_in(source, rows, pixels)
+    assert notice is not None
+    assert notice.level == "warning"
+    assert notice.message.startswith("2 of 16 calibration images have a near-copy among them (for example")
+    assert "img/007.png ~ img/015.png" in notice.message
+    grouped = open_source(
+        f"parquet:{write_parquet('g.parquet', images=images, label=[0, 1] * 12, track=list(range(24)))}",
+        group="track",
+    )
+    assert near_copies_in(grouped, rows, pixels) is None

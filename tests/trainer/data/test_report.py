@@ -62,7 +62,7 @@ def test_everything_is_counted(messy: Path) -> None:
     assert report.copies.conflicting_labels == 1
     assert report.copies.near_images == 2
     assert report.copies.near_examples == ("t00 ~ t33 (pairs: 1)",)
-    assert {fault.kind for fault in report.faults} == {"image", "metadata"}
+    assert {fault.kind for fault in report.faults} == {"image", "label", "metadata"}
 
 
 def test_copies_are_checked_across_the_default_splits(messy: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_tables_say_what_needs_attention(messy: Path) -> None:
         "the column 'track' looks like a group",
         "images that cannot be read: 1 of 120",
         "img/007.png: the image has 0 bytes",
-        "equal files with different labels: 1 sets",
+        "equal files with different labels: 2 of 120",
         "img/002.png = img/100.png",
         "val_calib",
     ):
