@@ -19,15 +19,20 @@ class WeightAverage:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
+        averages = self.model.state_dict()
+        frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+        self._pairs = [
+            (averages[name], tensor) for name, tensor in model.state_dict().items() if name not in frozen
+        ]
+        """(average, the model's own tensor); what is frozen stays as it was copied"""
 
     @torch.no_grad()
-    def update(self, model: StageModel) -> None:
-        """Move a step towards `model`."""
+    def update(self) -> None:
+        """Move a step towards the model."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        current = model.state_dict()
-        for name, average in self.model.state_dict().items():
+        for average, current in self._pairs:
             if average.is_floating_point():
-                average.lerp_(current[name], 1.0 - decay)
+                average.lerp_(current, 1.0 - decay)
             else:
-                average.copy_(current[name])
+                average.copy_(current)

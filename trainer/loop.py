@@ -168,7 +168,7 @@ def fit(
                 losses.append(_finite(loss, state.step, epoch, rows))
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
                 state.optimizer.step()
-                state.average.update(model)
+                state.average.update()
                 state.step += 1
                 if on_step is not None:
                     on_step(_progress(state, epoch, losses[-1], config.batch_size))
