@@ -8,17 +8,60 @@ documents come from there, and whatever is no exact match goes there.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import cast
+from typing import Any, TypeVar, cast, overload
 
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.problems import RequestError
 
+_Default = TypeVar("_Default")
+
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class DirectHeaders(Headers):
+    """A request's headers, found by name instead of by going through all of them each time."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        # Of a header that is there twice the first one counts, as everywhere.
+        self._first = dict(reversed(scope["headers"]))
+
+    @overload
+    def get(self, key: str, /) -> str | None: ...
+
+    @overload
+    def get(self, key: str, default: _Default, /) -> str | _Default: ...
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        value = self._first.get(key.lower().encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
+
+
+class DirectRequest(Request):
+    """A request whose body is wanted as a whole."""
+
+    @property
+    def headers(self) -> DirectHeaders:
+        if not hasattr(self, "_direct_headers"):
+            self._direct_headers = DirectHeaders(self.scope)
+        return self._direct_headers
+
+    async def body(self) -> bytes:
+        """All of it. Raises ClientDisconnect."""
+        pieces: list[bytes] = []
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            pieces.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class DirectRoutes:
@@ -47,7 +90,7 @@ class DirectRoutes:
             await self._app(scope, receive, send)
             return
         scope["route"] = route
-        request = Request(scope, receive, send)
+        request = DirectRequest(scope, receive, send)
         try:
             response = await cast("Endpoint", route.endpoint)(request)
         except RequestError as error:

@@ -58,7 +58,7 @@ class BodyLimits:
                 async with asyncio.timeout_at(give_up):
                     message = await receive()
             except TimeoutError:
-                raise self._too_slow(received) from None
+                raise self._too_slow() from None
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
@@ -74,13 +74,12 @@ class BodyLimits:
         under = (limit for prefix, limit in self._by_prefix.items() if path.startswith(prefix))
         return next(under, self._otherwise)
 
-    def _too_slow(self, received: int) -> RequestError:
+    def _too_slow(self) -> RequestError:
         return refused(
             "body-too-slow",
             408,
-            f"{received} bytes of the body came within {self._timeout:g} s, and it was not complete",
+            f"the body was not complete within {self._timeout:g} s",
             field="body",
-            value=received,
             limit=self._timeout,
             headers=_CLOSE,
         )
