@@ -24,6 +24,7 @@ from pathlib import Path
 from harness import all_cores, one_core
 from harness.figures import Measured, Target
 from harness.models import MODELS, write_model_bundle
+from harness.options import names_among
 from harness.photographs import photographs
 from harness.pictures import draw_servers
 from harness.servers import DEMUR, PEERS
@@ -136,23 +137,14 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--prepare", action="store_true", help="install the peers and stop")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of one load")
-    parser.add_argument("--models", type=_names(MODELS), default=tuple(MODELS), help=", ".join(MODELS))
-    parser.add_argument("--peers", type=_names(PEERS), default=tuple(PEERS), help="an empty text for none")
+    parser.add_argument("--models", type=names_among(MODELS), default=tuple(MODELS), help=", ".join(MODELS))
+    parser.add_argument(
+        "--peers", type=names_among(PEERS), default=tuple(PEERS), help="an empty text for none"
+    )
     parser.add_argument("--workers", action="store_true", help="also a worker a core against raw processes")
     parser.add_argument("--shadow", action="store_true", help="also with a challenger in the shadow")
     parser.add_argument("--out", type=Path, default=CACHE / "serving")
     return parser
-
-
-def _names(known: Sequence[str]):  # type: ignore[no-untyped-def]
-    def read(text: str) -> tuple[str, ...]:
-        names = tuple(name for name in text.split(",") if name)
-        unknown = set(names) - set(known)
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{sorted(unknown)}: none of {', '.join(known)}")
-        return names
-
-    return read
 
 
 if __name__ == "__main__":

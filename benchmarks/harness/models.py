@@ -40,11 +40,15 @@ MODELS = {"tiny": ("tiny",), "small": ("small",), "two-stage": ("small", "tiny")
 """Bundle -> architectures of its stages. `tiny` is ViT-tiny."""
 
 
-def write_model_bundle(model: str, folder: Path, images: Sequence[bytes], cache: Path) -> Path:
-    """A certified bundle of this name in MODELS, in a new folder below `folder`.
+def write_model_bundle(
+    model: str, folder: Path, images: Sequence[bytes], cache: Path, name: str | None = None
+) -> Path:
+    """A certified bundle of one of MODELS, in a new folder below `folder` that bears its name.
 
-    `images` are those that it will be asked about; ONNX files are kept in `cache`.
+    `images` are those that it will be asked about; ONNX files are kept in `cache`. `name`: None for the
+    model's.
     """
+    name = name or model
     files = [_exported(architecture, cache) for architecture in MODELS[model]]
     plain = PlainCascade([PlainStage.open(file.read_bytes(), SPEC, threshold=0.0) for file in files])
     margins = np.array([plain.margins(image) for image in images])
@@ -54,7 +58,7 @@ def write_model_bundle(model: str, folder: Path, images: Sequence[bytes], cache:
     )
     point = OperatingPoint(tuple(StageRule(score="margin", threshold=t) for t in thresholds))
     draft = BundleDraft(
-        name=model,
+        name=name,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         task="Serve as a load.",
         classes=("0", "1"),
@@ -62,7 +66,7 @@ def write_model_bundle(model: str, folder: Path, images: Sequence[bytes], cache:
         certificates=(_entry(point, thresholds),),
         golden_candidates=[GoldenCandidate(image, 0) for image in images],
     )
-    target = folder / model
+    target = folder / name
     write_bundle(draft, target)
     return target
 

@@ -18,12 +18,14 @@ _NOISE = 2.0
 """Standard deviation in grey levels."""
 
 
-def photograph(height: int, width: int, seed: int = 0, *, most_bytes: int | None = None) -> bytes:
-    """A JPEG of at most `most_bytes`, as good as that allows; of quality 90 where nothing is given."""
+def photograph(
+    height: int, width: int, seed: int = 0, *, quality: int = 90, most_bytes: int | None = None
+) -> bytes:
+    """A JPEG of this quality, or as good a one as `most_bytes` allow."""
     image = Image.fromarray(_pixels(height, width, seed))
-    for quality in (90,) if most_bytes is None else range(95, 20, -3):
+    for tried in (quality,) if most_bytes is None else range(95, 20, -3):
         buffer = BytesIO()
-        image.save(buffer, "JPEG", quality=quality)
+        image.save(buffer, "JPEG", quality=tried)
         if most_bytes is None or buffer.tell() <= most_bytes:
             return buffer.getvalue()
     raise ValueError(f"a picture of {width} x {height} does not fit into {most_bytes:,} bytes")

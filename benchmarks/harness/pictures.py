@@ -1,14 +1,16 @@
-"""The picture of a serving benchmark: efficiency and latency of each server, with the targets."""
+"""The pictures: efficiency and latency of each server with the targets; memory under a long load."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from harness.figures import FIGURES, Measured, Subject, Target
-from trainer.reports.pictures import BLUE, GREY, ORANGE, RED, figure_on
+from harness.memory import Growth
+from trainer.reports.pictures import BLUE, GREEN, GREY, ORANGE, RED, figure_on
 
 _PANELS = ("efficiency", "tail", "health_p99")
 
@@ -48,3 +50,34 @@ def _draw_panel(
     for number, colour in zip(numbers, (BLUE, ORANGE), strict=False):
         axes.bar(0, 0, color=colour, label=f"{number} clients")
     axes.legend(fontsize=7.5, loc="lower right", labelcolor=GREY)
+
+
+def draw_memory(
+    path: Path,
+    series: Mapping[str, np.ndarray],
+    growths: Mapping[str, Growth],
+    latencies: Sequence[tuple[float, float]],
+    settled: float,
+) -> None:
+    """Memory of each process over time, and below it the p99 of each twentieth of the load.
+
+    series: process -> float64 [n, 2] of seconds and megabytes. `settled`: seconds of warm-up.
+    """
+    with figure_on(path, (9.0, 6.0)) as figure:
+        memory, speed = figure.subplots(2, 1, height_ratios=(3, 1.3))
+        for (name, points), colour in zip(series.items(), (BLUE, GREEN, ORANGE, GREY, RED), strict=False):
+            slope = growths[name]
+            label = f"{name}: {slope.megabytes_an_hour:+.1f} MB/h ({slope.low:+.1f} to {slope.high:+.1f})"
+            memory.plot(points[:, 0] / 60, points[:, 1], color=colour, linewidth=1.4, label=label)
+        memory.axvspan(0, settled / 60, color=GREY, alpha=0.12, linewidth=0)
+        memory.set_ylabel("resident MB")
+        memory.set_ylim(bottom=0)
+        memory.set_title("Memory under full load (grey: warm-up)")
+        memory.legend(fontsize=8.5)
+        times, milliseconds = np.array(latencies).T
+        parts = np.array_split(np.argsort(times), 20)
+        minutes = [(times[part].mean() - times.min()) / 60 for part in parts]
+        speed.plot(minutes, [np.percentile(milliseconds[part], 99) for part in parts], "o-", color=BLUE, ms=4)
+        speed.set_ylim(bottom=0)
+        speed.set_ylabel("p99 of /predict, ms")
+        speed.set_xlabel("minutes")

@@ -1,0 +1,63 @@
+"""What the service weighs installed: `.[serve,cpu]` in a fresh virtual environment, by package.
+
+    python benchmarks/footprint.py [--most 400]
+
+Installs with the versions of constraints.txt. The exit code is 1 where it weighs more than `--most`
+megabytes, or where torch, transformers or pyarrow came with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.figures import markdown
+from harness.venvs import install, new_venv
+
+ROOT = Path(__file__).resolve().parents[1]
+UNWANTED = ("torch", "transformers", "peft", "pyarrow", "pandas", "matplotlib")
+_SHOWN = 12
+_LOOK = """
+import json
+from importlib.metadata import distributions
+sizes = {}
+for found in distributions():
+    files = [found.locate_file(file) for file in found.files or ()]
+    sizes[found.name] = sum(file.stat().st_size for file in files if file.is_file())
+print(json.dumps(sizes))
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--most", type=float, default=400.0, help="megabytes")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="footprint-") as folder:
+        python = new_venv(Path(folder) / "venv")
+        install(python, "-c", str(ROOT / "constraints.txt"), f"{ROOT}[serve,cpu]")
+        found = subprocess.run([python, "-c", _LOOK], check=True, capture_output=True, text=True)
+        sizes: dict[str, int] = json.loads(found.stdout)
+        # Everything in the environment, also what installing compiled.
+        files = [file for file in Path(folder).rglob("*") if file.is_file() and not file.is_symlink()]
+        total = sum(file.stat().st_size for file in files) / 1e6
+    rows = sorted(sizes.items(), key=lambda item: -item[1])
+    table = [[name, f"{size / 1e6:.1f}"] for name, size in rows[:_SHOWN]]
+    table.append([f"{len(rows) - _SHOWN} others", f"{sum(size for _, size in rows[_SHOWN:]) / 1e6:.1f}"])
+    print(markdown(["package", "MB"], table))
+    print(f"installed: {total:.0f} MB in {len(rows)} packages")
+    unwanted = sorted(set(sizes) & set(UNWANTED))
+    if unwanted:
+        sys.exit(f"not wanted where it serves: {', '.join(unwanted)}")
+    if total > given.most:
+        sys.exit(f"{total:.0f} MB are more than {given.most:.0f}")
+
+
+if __name__ == "__main__":
+    main()

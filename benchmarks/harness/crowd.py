@@ -1,0 +1,152 @@
+"""Clients that note what became of every single request: predictions, and the labels after them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+import uvloop
+
+from harness.wire import Wire
+
+_TRY_AGAIN = 0.02
+_PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the requests."""
+
+    answered: int = 0
+    """Predictions answered with 200"""
+    labelled: int = 0
+    """Labels answered with 202"""
+    refused: Counter[int] = field(default_factory=Counter)
+    """Any other answer, by status"""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Connections that were made and broke before the answer, by the error"""
+    unreachable: int = 0
+    """Connections that were never made: nothing was accepted"""
+    bundles: Counter[str] = field(default_factory=Counter)
+    """Answered, by the bundle that did"""
+    latencies: list[tuple[float, float]] = field(default_factory=list)
+    """(`perf_counter` at the answer, milliseconds)"""
+
+    @property
+    def lost(self) -> int:
+        """Requests that were accepted and not answered."""
+        return sum(self.dropped.values())
+
+
+class Crowd:
+    """A context manager: inside, `clients` clients ask without pause; each its next after an answer.
+
+    They go on through a server's stop and restart. Used from a thread of its own.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        images: Sequence[bytes],
+        clients: int,
+        *,
+        feedback: bool = False,
+        name: str = "crowd",
+    ) -> None:
+        """`feedback`: a label follows each answer. `name` begins every request id."""
+        self.tally = Tally()
+        self._address = address
+        self._images = images
+        self._clients = clients
+        self._feedback = feedback
+        self._name = name
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), name="crowd")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Let everybody have their last answer, and end."""
+        self._leaving.set()
+        self._thread.join(_PATIENCE)
+
+    async def _run(self) -> None:
+        await asyncio.gather(*(self._client(number) for number in range(self._clients)))
+
+    async def _client(self, number: int) -> None:
+        wire: Wire | None = None
+        labels: deque[str] = deque()
+        turn = number
+        while not self._leaving.is_set() or labels:
+            if wire is None:
+                try:
+                    wire = await Wire.open(self._address)
+                except OSError:
+                    self.tally.unreachable += 1
+                    if self._leaving.is_set():
+                        return
+                    await asyncio.sleep(_TRY_AGAIN)
+                    continue
+            try:
+                if labels:
+                    last = await self._label(wire, labels.popleft(), turn % 2)
+                else:
+                    turn += 1
+                    request_id = f"{self._name}-{number}-{turn}"
+                    last, answered = await self._predict(wire, request_id, turn)
+                    if answered and self._feedback:
+                        labels.append(request_id)
+            except OSError as error:
+                self.tally.dropped[type(error).__name__] += 1
+                last = True
+            if last:
+                wire.close()
+                wire = None
+        if wire is not None:
+            wire.close()
+
+    async def _predict(self, wire: Wire, request_id: str, turn: int) -> tuple[bool, bool]:
+        """(the connection ends, it was answered)"""
+        image = self._images[turn % len(self._images)]
+        began = perf_counter()
+        answer = await wire.ask(_head("/predict", "image/jpeg", len(image), request_id), image)
+        if answer.status != 200:
+            self.tally.refused[answer.status] += 1
+            return answer.last, False
+        self.tally.answered += 1
+        now = perf_counter()
+        self.tally.latencies.append((now, 1e3 * (now - began)))
+        bundle = json.loads(answer.body).get("bundle")
+        if bundle is not None:
+            self.tally.bundles[bundle["name"]] += 1
+        return answer.last, True
+
+    async def _label(self, wire: Wire, request_id: str, label: int) -> bool:
+        body = json.dumps({"request_id": request_id, "label": label}).encode()
+        answer = await wire.ask(_head("/feedback", "application/json", len(body), f"{request_id}-f"), body)
+        if answer.status == 202:
+            self.tally.labelled += 1
+        else:
+            self.tally.refused[answer.status] += 1
+        return answer.last
+
+
+def _head(path: str, kind: str, length: int, request_id: str) -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {request_id}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
