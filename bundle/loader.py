@@ -6,17 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
-from bundle.engine import (
-    DEFAULT_ENGINE,
-    DEFAULT_PRECISION,
-    EngineUnavailable,
-    ModelUnfit,
-    OnnxEngine,
-    open_engine,
-)
+from bundle.engine import DEFAULT_KEY, EngineKey, EngineUnavailable, ModelUnfit, OnnxEngine, open_engine
 from bundle.golden import GoldenMismatch, check_golden
 from bundle.manifest import MANIFEST_FILE, BundleManifest, BundleTampered, StageSpec
 from bundle.onnx_scan import ModelRefused
+from bundle.policy import CertificateEntry
 from bundle.runner import CascadeRunner, CascadeStage
 from bundle.verify import read_verified, verify_bundle
 from calibration.certificate import Certificate
@@ -35,6 +29,8 @@ class LoadedBundle:
     """Engine and precision that were opened: `onnxruntime-cpu/fp32`."""
     certificate: Certificate | None
     """What was proven for this engine and precision; None: not certified here."""
+    issued_here: bool
+    """Whether the certificate is none of the bundle's, but was computed on this machine."""
     operating_point: OperatingPoint
     """The certified one; without a certificate one that abstains on everything."""
     runner: CascadeRunner
@@ -48,52 +44,64 @@ class LoadedBundle:
 def load_bundle(
     folder: Path,
     *,
-    engine: str = DEFAULT_ENGINE,
-    precision: str = DEFAULT_PRECISION,
+    key: EngineKey = DEFAULT_KEY,
     threads: int = 1,
+    calls: int = 1,
     limits: DecodeLimits = DEFAULT_LIMITS,
     runner_threads: int = 1,
+    issued_here: CertificateEntry | None = None,
 ) -> LoadedBundle:
     """Verify `folder`, open its models and try its golden cases.
 
-    `threads` is for one call of the engine, `runner_threads` and `limits` are for `LoadedBundle.runner`.
-    On an engine or precision that no certificate names the bundle loads and abstains on everything.
-    Raises a BundleError naming the file, or EngineUnavailable.
+    `threads` and `calls` are those of `open_engine`; `runner_threads` and `limits` are for
+    `LoadedBundle.runner`. On an engine or precision that no certificate names, neither one of the bundle
+    nor `issued_here`, the bundle loads and abstains on everything. Raises a BundleError naming the file,
+    or EngineUnavailable.
     """
     manifest = verify_bundle(folder)
-    engines = tuple(
-        _open_stage(folder, manifest, stage, engine, precision, threads) for stage in manifest.stages
-    )
+    engines = open_stages(folder, manifest, key, threads=threads, calls=calls)
     stages = [
         CascadeStage(stage.preprocess, opened, stage.macs)
         for stage, opened in zip(manifest.stages, engines, strict=True)
     ]
-    key = f"{engine}/{precision}"
-    entry = manifest.entry(key)
+    own = manifest.entry(str(key))
+    local = issued_here if own is None and issued_here is not None and issued_here.key == str(key) else None
+    entry = own or local
     point = entry.operating_point if entry is not None else manifest.abstaining_point()
     golden = {case.file: read_verified(folder, manifest, case.file) for case in manifest.golden}
     try:
-        check_golden(manifest, golden, CascadeRunner(stages, point), key)
+        check_golden(manifest, golden, CascadeRunner(stages, point), str(key))
     except (ImageError, ModelUnfit) as fault:
         raise GoldenMismatch(MANIFEST_FILE, f"a golden case cannot be computed: {fault}") from fault
     return LoadedBundle(
         folder=folder,
         manifest=manifest,
         engines=engines,
-        key=key,
+        key=str(key),
         certificate=None if entry is None else entry.certificate,
+        issued_here=local is not None,
         operating_point=point,
         runner=CascadeRunner(stages, point, limits=limits, threads=runner_threads),
     )
 
 
+def open_stages(
+    folder: Path, manifest: BundleManifest, key: EngineKey, *, threads: int = 1, calls: int = 1
+) -> tuple[OnnxEngine, ...]:
+    """The models of a bundle on one engine at one precision, their bytes checked while they are read.
+
+    Raises BundleTampered for a model that does not fit the manifest, and EngineUnavailable.
+    """
+    return tuple(_open_stage(folder, manifest, stage, key, threads, calls) for stage in manifest.stages)
+
+
 def _open_stage(
-    folder: Path, manifest: BundleManifest, stage: StageSpec, engine: str, precision: str, threads: int
+    folder: Path, manifest: BundleManifest, stage: StageSpec, key: EngineKey, threads: int, calls: int
 ) -> OnnxEngine:
-    file = stage.file_for(precision)
+    file = stage.file_for(key.precision)
     if file is None:
         raise EngineUnavailable(
-            f"stage {stage.name} of bundle {manifest.name} has no model at {precision}; "
+            f"stage {stage.name} of bundle {manifest.name} has no model at {key.precision}; "
             f"it has {', '.join(sorted(stage.models))}"
         )
     try:
@@ -101,9 +109,10 @@ def _open_stage(
             read_verified(folder, manifest, file),
             image_size=stage.preprocess.size,
             output=stage.output,
-            engine=engine,
-            precision=precision,
+            engine=key.engine,
+            precision=key.precision,
             threads=threads,
+            calls=calls,
         )
     except (ModelUnfit, ModelRefused) as fault:
         raise BundleTampered(file, str(fault)) from fault

@@ -30,9 +30,7 @@ def verify_bundle(folder: Path) -> BundleManifest:
     Raises BundleMissing, BundleTooNew or BundleTampered (a changed, missing, added or linked file, an
     edited manifest), naming the file.
     """
-    if not (folder / MANIFEST_FILE).exists():
-        raise BundleMissing(MANIFEST_FILE, f"not found in {folder}, which is therefore no bundle")
-    manifest = parse_manifest(_read_regular(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES))
+    manifest = read_manifest(folder)
     found = set(_walk(folder))
     for file in sorted(manifest.files.keys() - found):
         raise BundleTampered(file, "is missing")
@@ -46,6 +44,13 @@ def verify_bundle(folder: Path) -> BundleManifest:
                 size += len(chunk)
         _check(manifest, file, size, digest.hexdigest())
     return manifest
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """The manifest alone, matching itself; no other file is looked at. Raises as `verify_bundle` does."""
+    if not (folder / MANIFEST_FILE).exists():
+        raise BundleMissing(MANIFEST_FILE, f"not found in {folder}, which is therefore no bundle")
+    return parse_manifest(_read_regular(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES))
 
 
 def read_verified(folder: Path, manifest: BundleManifest, file: str) -> bytes:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
-from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from bundle.engine_choice import EngineWish, first_choice
 from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
+from bundle.verify import read_manifest
 from calibration.decision import Decision
 from demur.decision_table import DecisionRow, open_table
 from trainer.data.images import DataError, ImageSource
@@ -48,19 +49,20 @@ def predict_source(
     source: ImageSource,
     out: Path,
     *,
-    engine: str = DEFAULT_ENGINE,
-    precision: str = DEFAULT_PRECISION,
+    wish: EngineWish | None = None,
     limits: DecodeLimits = DEFAULT_LIMITS,
     threads: int = 2,
     console: RunConsole | None = None,
 ) -> PredictSummary:
     """Decide every image of `source` and write a row an image to `out` (.parquet, .csv or .jsonl).
 
+    `wish`: the engine and precision; None for the first that the bundle is certified on and that is here.
     An image that cannot be read is a row as well. Raises BundleError, EngineUnavailable or
     UnknownTableFormat; `out` is then as it was before.
     """
     console = console or RunConsole()
-    loaded = load_bundle(bundle_folder, engine=engine, precision=precision, limits=limits)
+    key = first_choice(read_manifest(bundle_folder), wish or EngineWish())
+    loaded = load_bundle(bundle_folder, key=key, calls=threads, limits=limits)
     _explain(loaded, source, console)
     counts: Counter[str] = Counter()
     unreadable = 0

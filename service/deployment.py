@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from bundle.decode import DecodeLimits
-from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from bundle.engine_choice import EngineChoice, choose_engine
+from bundle.engine_memory import EngineMemory
+from bundle.engines.installed import installation_problems, runtime_version
+from bundle.machine import this_machine
 from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
-from calibration.decision import OperatingPoint
+from calibration.decision import STAGE_NAMES, OperatingPoint
 from service.settings import Settings
+
+logger = structlog.get_logger("demur.deployment")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What computes a bundle here, as it was obtained and not as it was asked for."""
+
+    engine: str
+    precision: str
+    runtime: str
+    """Name and version"""
+    providers: tuple[str, ...]
+    """In the runtime's words, read back from the opened models"""
+    processor: str
+    why: str
+    """Why this engine and precision and no other"""
+    problems: tuple[str, ...]
+    """What is wrong with the installed runtimes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +49,7 @@ class Deployment:
     classes: tuple[str, ...]
     engine: str
     """Engine and precision that compute here: `onnxruntime-cpu/fp32`."""
+    facts: EngineFacts
     runner: CascadeRunner
     batch_sizes: tuple[int, ...]
     """Images that each stage computes at a time, at most."""
@@ -40,8 +65,13 @@ class Deployment:
         """`name:version`, as metrics and windows know it."""
         return f"{self.name}:{self.version}"
 
+    def engine_report(self) -> dict[str, Any]:
+        """For /health: what computes, at which batch sizes, and why."""
+        sizes = dict(zip(STAGE_NAMES, self.batch_sizes, strict=False))
+        return {**asdict(self.facts), "batch_sizes": sizes}
+
     @classmethod
-    def of(cls, loaded: LoadedBundle) -> Deployment:
+    def of(cls, loaded: LoadedBundle, choice: EngineChoice) -> Deployment:
         guarantee, reason = _guarantee(loaded)
         certificate = loaded.certificate
         return cls(
@@ -50,8 +80,9 @@ class Deployment:
             version=loaded.manifest.version,
             classes=loaded.manifest.classes,
             engine=loaded.key,
+            facts=_facts(loaded, choice),
             runner=loaded.runner,
-            batch_sizes=(1,) * len(loaded.runner.stages),
+            batch_sizes=choice.batch_sizes,
             point=loaded.operating_point,
             guarantee=guarantee,
             guarantee_reason=reason,
@@ -60,19 +91,43 @@ class Deployment:
 
 
 def deployment_for(settings: Settings) -> Deployment:
-    """Verify and open the settings' bundle and try its golden cases; the models are warm afterwards.
+    """Choose the engine, verify and open the settings' bundle and try its golden cases.
 
-    Raises bundle.store.BundleError naming the file, or bundle.engine.EngineUnavailable.
+    The models are warm afterwards. Raises bundle.store.BundleError naming the file, or
+    bundle.engine.EngineUnavailable.
     """
+    memory = EngineMemory(settings.data_dir, say=_say)
+    choice = choose_engine(settings.bundle, settings.engine_wish(), memory, say=_say)
     # One thread a call: several calls at a time on one thread each do more than one call on several.
     loaded = load_bundle(
         settings.bundle,
-        engine=settings.engine or DEFAULT_ENGINE,
-        precision=settings.precision or DEFAULT_PRECISION,
+        key=choice.key,
         threads=1,
+        calls=settings.cores_a_worker(),
         limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
+        issued_here=choice.issued_here,
     )
-    return Deployment.of(loaded)
+    deployment = Deployment.of(loaded, choice)
+    for problem in deployment.facts.problems:
+        logger.warning("engine_installation", problem=problem)
+    return deployment
+
+
+def _say(text: str) -> None:
+    logger.info("engine_choice", note=text)
+
+
+def _facts(loaded: LoadedBundle, choice: EngineChoice) -> EngineFacts:
+    obtained = dict.fromkeys(provider for engine in loaded.engines for provider in engine.providers)
+    return EngineFacts(
+        engine=choice.key.engine,
+        precision=choice.key.precision,
+        runtime=runtime_version(choice.key.engine),
+        providers=tuple(obtained),
+        processor=this_machine().processor,
+        why=choice.why,
+        problems=installation_problems(),
+    )
 
 
 def _guarantee(loaded: LoadedBundle) -> tuple[dict[str, Any] | None, str | None]:
@@ -88,4 +143,5 @@ def _guarantee(loaded: LoadedBundle) -> tuple[dict[str, Any] | None, str | None]
         "alpha": certificate.alpha,
         "delta": certificate.delta,
         "population": certificate.population,
+        **({"issued": "here, not by the bundle"} if loaded.issued_here else {}),
     }, None

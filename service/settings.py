@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bundle.engine_choice import EngineWish
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -48,10 +50,12 @@ class Settings(BaseModel):
     """Processes. They share the port, the embedded Valkey and the metrics."""
     cores: Count | None = None
     """Images computed at a time in one worker; None: the machine's cores, divided among the workers."""
-    engine: str | None = None
-    """As certificates name it, for example onnxruntime-cpu; None: ONNX Runtime on the CPU."""
-    precision: str | None = None
-    """One that the bundle has a model of; None: fp32. Only what is certified is answered with."""
+    engine: Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "openvino"] = "auto"
+    """What computes; auto: the fastest of those that the bundle is certified on and that are installed."""
+    precision: Literal["auto", "fp32", "int8", "bf16"] = "auto"
+    """Likewise. Only what is certified is answered with."""
+    batch: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Images that a stage computes together, at most; None: what is fastest here, timed once."""
 
     admin_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
     """Private port on `admin_host` for changing bundles; None: there is none. 0: any free port."""
@@ -160,6 +164,15 @@ class Settings(BaseModel):
                 f"admin_port is set, but no token; give it as {PREFIX}ADMIN_TOKEN, 16 characters or more"
             )
         return settings
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _read_batch(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    def engine_wish(self) -> EngineWish:
+        """What is asked of engine, precision and batch size."""
+        return EngineWish(self.engine, self.precision, self.batch)
 
     def cores_a_worker(self) -> int:
         """Images computed at a time in one worker."""

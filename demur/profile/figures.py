@@ -113,6 +113,8 @@ class Profile:
 
     bundle: str
     engine: str
+    choice: str
+    """What was obtained from the engine, why it and no other, and the batch sizes"""
     images: str
     """Which images: the bundle's golden cases or a source"""
     cores: int

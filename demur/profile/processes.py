@@ -13,6 +13,7 @@ from time import perf_counter, process_time
 from typing import Any
 from urllib.parse import urlsplit
 
+from bundle.engine import EngineKey
 from bundle.store import load_bundle
 from service.settings import Settings
 
@@ -46,14 +47,14 @@ class RawLoops:
 
 @contextmanager
 def raw_loops(
-    settings: Settings, engine: tuple[str, str], images: Sequence[bytes], processes: int
+    settings: Settings, key: EngineKey, images: Sequence[bytes], processes: int
 ) -> Iterator[RawLoops]:
-    """Loops over `images` with the bundle of `settings` on (engine, precision), ready to run."""
+    """Loops over `images` with the bundle of `settings` on the engine and precision `key`, ready to run."""
     with ExitStack() as stack:
         ends = []
         for _ in range(processes):
             ours, theirs = _SPAWN.Pipe()
-            child = _SPAWN.Process(target=_loop, args=(settings.bundle, engine, images, theirs), daemon=True)
+            child = _SPAWN.Process(target=_loop, args=(settings.bundle, key, images, theirs), daemon=True)
             child.start()
             theirs.close()
             stack.callback(child.join, _STOP_TIMEOUT)
@@ -64,8 +65,8 @@ def raw_loops(
         yield RawLoops(ends)
 
 
-def _loop(bundle: Path, engine: tuple[str, str], images: Sequence[bytes], orders: Connection) -> None:
-    runner = load_bundle(bundle, engine=engine[0], precision=engine[1], threads=1).runner
+def _loop(bundle: Path, key: EngineKey, images: Sequence[bytes], orders: Connection) -> None:
+    runner = load_bundle(bundle, key=key, threads=1).runner
     for image in images[:8]:
         runner.decide([image])
     orders.send("ready")

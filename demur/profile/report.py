@@ -41,9 +41,10 @@ def summary(profile: Profile) -> list[str]:
     """The findings in plain sentences."""
     through = profile.throughput
     found = [
+        f"Computed on {profile.choice}.",
         f"{through.clients} clients get {through.served_images_per_second.median:,.1f} answers a second; "
         f"{through.processes} plain loops do {through.raw_images_per_second.median:,.1f}: "
-        f"{100 * through.share_of_raw.median:.0f} % of the raw limit, with the clients on the same cores."
+        f"{100 * through.share_of_raw.median:.0f} % of the raw limit, with the clients on the same cores.",
     ]
     if through.overhead_cpu_ms is not None and through.served_cpu_ms is not None:
         found.append(

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from bundle.decode import ImageError
-from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from bundle.engine_choice import EngineChoice, EngineWish, choose_engine
+from bundle.engine_memory import EngineMemory
 from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
 from calibration.decision import STAGE_NAMES, Decision, decide_stage, to_decision
@@ -52,18 +53,20 @@ def profile_bundle(
     *,
     seconds: float = 60.0,
     processes: int | None = None,
-    engine: str = DEFAULT_ENGINE,
-    precision: str = DEFAULT_PRECISION,
+    wish: EngineWish | None = None,
     console: RunConsole | None = None,
 ) -> Profile:
     """Measure the bundle in `folder` on this machine, for about `seconds`.
 
     Images are those of `source`, some hundreds of them, or the bundle's golden cases. `processes`: None
-    for one a core. Raises BundleError, EngineUnavailable or ProfileFailed.
+    for one a core. `wish`: the engine; None for what the service would choose. Raises BundleError,
+    EngineUnavailable or ProfileFailed.
     """
     console = console or RunConsole()
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    loaded = load_bundle(folder, engine=engine, precision=precision, threads=1)
+    choice = choose_engine(folder, wish or EngineWish(), EngineMemory(None), say=console.note)
+    key = choice.key
+    loaded = load_bundle(folder, key=key, threads=1)
     images = _from_source(source, loaded) if source is not None else _golden(loaded)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = processes or cores
@@ -81,17 +84,19 @@ def profile_bundle(
         tempfile.TemporaryDirectory(prefix="demur-profile-") as scratch,
         console.bar("Starting", len(_PARTS) * RUNS, unit="runs") as bar,
     ):
-        settings = Settings(
+        settings = Settings.read(
+            {},
             bundle=folder,
             port=0,
             workers=processes,
-            engine=engine,
-            precision=precision,
+            engine=key.engine,
+            precision=key.precision,
+            batch=choice.batch_sizes[0] if len(set(choice.batch_sizes)) == 1 else None,
             data_dir=Path(scratch),
             drain=0.0,
         )
         with (
-            raw_loops(settings, (engine, precision), images.encoded, processes) as loops,
+            raw_loops(settings, key, images.encoded, processes) as loops,
             running_service(settings, Path(scratch) / "service.log") as service,
         ):
             turn = _Turns(seconds, bar)
@@ -113,6 +118,7 @@ def profile_bundle(
     return Profile(
         bundle=f"{loaded.manifest.name}:{loaded.manifest.version}",
         engine=loaded.key,
+        choice=_choice(loaded, choice),
         images=f"{len(images.encoded)} images: {images.name}",
         cores=cores,
         load_before=load_before,
@@ -132,6 +138,13 @@ def profile_bundle(
         memory=memory,
         cascade=_cascade(loaded, images.encoded, steps, measured=source is not None),
     )
+
+
+def _choice(loaded: LoadedBundle, choice: EngineChoice) -> str:
+    providers = dict.fromkeys(provider for engine in loaded.engines for provider in engine.providers)
+    sizes = zip(STAGE_NAMES, choice.batch_sizes, strict=False)
+    batches = ", ".join(f"{name} {size}" for name, size in sizes)
+    return f"{choice.key} ({', '.join(providers)}): {choice.why}; images a batch: {batches}"
 
 
 class _Turns:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bundle import writer
 from bundle.decode import ImageError
-from bundle.engine import EngineUnavailable, ModelUnfit
+from bundle.engine import EngineKey, EngineUnavailable, ModelUnfit
 from bundle.golden import GoldenCandidate
 from bundle.inspect import inspect_bundle
 from bundle.manifest import MANIFEST_FILE, canonical_bytes
@@ -129,13 +129,15 @@ class TestWithoutPromise:
     def test_at_a_precision_that_no_certificate_names_it_abstains(
         self, make_tiny_bundle: Callable[..., Path]
     ) -> None:
-        loaded = load_bundle(make_tiny_bundle(precisions=("fp32", "int8")), precision="int8")
+        loaded = load_bundle(
+            make_tiny_bundle(precisions=("fp32", "int8")), key=EngineKey.parse("onnxruntime-cpu/int8")
+        )
         assert (loaded.key, loaded.certificate, loaded.certified) == ("onnxruntime-cpu/int8", None, False)
         assert loaded.runner.decide([colour_image(1, 1.0)])[0].decision == "abstain"
 
     def test_a_precision_without_a_model(self, bundle: Path) -> None:
         with pytest.raises(EngineUnavailable, match="no model at int8; it has fp32"):
-            load_bundle(bundle, precision="int8")
+            load_bundle(bundle, key=EngineKey.parse("onnxruntime-cpu/int8"))
 
 
 class TestTampered:

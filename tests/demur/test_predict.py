@@ -13,6 +13,7 @@ import pytest
 from fakes.tiny_bundle import colour_image, colour_images
 from rich.console import Console
 
+from bundle.engine_choice import EngineWish
 from bundle.store import BundleTampered, load_bundle
 from demur import decision_table, predict
 from demur.decision_table import UnknownTableFormat
@@ -170,7 +171,7 @@ def test_where_no_certificate_holds_the_person_is_told(
     make_tiny_bundle: Callable[..., Path], source: ImageSource, tmp_path: Path, console: RunConsole
 ) -> None:
     folder = make_tiny_bundle(precisions=("fp32", "int8"))
-    predict_source(folder, source, tmp_path / "d.parquet", precision="int8", console=console)
+    predict_source(folder, source, tmp_path / "d.parquet", wish=EngineWish(precision="int8"), console=console)
     assert "Not certified here" in console.console.export_text()
 
 

@@ -24,6 +24,7 @@ def profile_of(raw: tuple[float, ...], load_before: float = 0.0, refused: int = 
     return Profile(
         bundle="tiny:1",
         engine="onnxruntime-cpu/fp32",
+        choice="onnxruntime-cpu/fp32 (CPUExecutionProvider): asked for; images a batch: A 1",
         images="12 images",
         cores=2,
         load_before=load_before,

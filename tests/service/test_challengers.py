@@ -165,11 +165,11 @@ def test_a_challenger_that_has_become_the_champion_is_none(make_client: Clients,
     assert client.get("/health").json()["challengers"] == []
 
 
-def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path) -> None:
+def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp_path: Path) -> None:
     """With every core taken nothing is computed and no more than the limits is kept."""
 
     async def scenario() -> None:
-        settings = Settings.read({}, bundle=tiny_bundle, redis_url="off")
+        settings = Settings.read({}, bundle=tiny_bundle, redis_url="off", data_dir=tmp_path)
         deployment = await asyncio.to_thread(deployment_for, settings)
         instruments = Instruments()
         admission = Admission(1, 8)

@@ -1,0 +1,196 @@
+"""Which engine, precision and batch sizes serve a bundle here: the fastest of those it is certified on.
+
+What no certificate covers is only taken where it was asked for by name, or where nothing else can be
+had; the service then answers nothing, and says that it is not certified here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bundle.engine import DEFAULT_ENGINE, DEFAULT_KEY, PRECISIONS, EngineKey, EngineUnavailable
+from bundle.engine_memory import EngineMemory, EngineRecord
+from bundle.engines.installed import require_engine, require_key, usable, usable_keys
+from bundle.machine import this_machine
+from bundle.manifest import BundleManifest
+from bundle.policy import CertificateEntry
+from bundle.probe import PROBE_SECONDS, StageSeconds, best_batch, probe
+from bundle.verify import read_manifest
+
+AUTO: Final = "auto"
+_LEFT_FOR_B = 0.5
+"""Share of the images that stage A is taken to leave, where the bundle does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineWish:
+    """What whoever starts the service asks for."""
+
+    engine: str = AUTO
+    precision: str = AUTO
+    batch: int | None = None
+    """Images computed together; None: what the probe finds best, stage by stage"""
+
+    def takes(self, key: EngineKey) -> bool:
+        return self.engine in (AUTO, key.engine) and self.precision in (AUTO, key.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What serves, and why."""
+
+    key: EngineKey
+    batch_sizes: tuple[int, ...]
+    """One a stage"""
+    why: str
+    seconds: Mapping[EngineKey, tuple[StageSeconds, ...]]
+    """What was timed: for each stage, batch size -> seconds an image"""
+    issued_here: CertificateEntry | None = None
+    """The certificate that holds, where it is not one of the bundle's"""
+
+
+def candidates(
+    manifest: BundleManifest, wish: EngineWish, issued_here: Sequence[CertificateEntry] = ()
+) -> tuple[EngineKey, ...]:
+    """The engines and precisions that may serve `manifest`, the one to prefer unseen first.
+
+    Certified and feasible ones that answer as much as was asked for, where there are any; else feasible
+    ones, certified ones, and last whatever this machine can run. Raises EngineUnavailable.
+    """
+    if wish.engine != AUTO:
+        require_engine(wish.engine)
+    entries = [
+        entry
+        for entry in (*manifest.certificates, *issued_here)
+        if wish.takes(key_of(entry)) and usable(key_of(entry))
+    ]
+    for good_enough in (
+        [entry for entry in entries if entry.certificate.feasible and entry.certificate.meets_coverage],
+        [entry for entry in entries if entry.certificate.feasible],
+        entries[:1],
+    ):
+        if good_enough:
+            return tuple(dict.fromkeys(map(key_of, good_enough)))
+    return (_uncertified(manifest, wish),)
+
+
+def key_of(entry: CertificateEntry) -> EngineKey:
+    return EngineKey(entry.engine, entry.precision)
+
+
+def choose_engine(
+    folder: Path,
+    wish: EngineWish,
+    memory: EngineMemory,
+    *,
+    seconds: float = PROBE_SECONDS,
+    say: Callable[[str], None] = lambda _: None,
+) -> EngineChoice:
+    """Choose for the bundle in `folder`, from what is remembered or, once, from a probe of `seconds`.
+
+    Of several processes that share `memory` one probes and the others wait. Raises a BundleError for a
+    manifest that cannot be read, and EngineUnavailable.
+    """
+    manifest, machine = read_manifest(folder), this_machine()
+    with memory.one_at_a_time():
+        record = memory.load(manifest.version, machine)
+        keys = candidates(manifest, wish, [one.entry for one in record.certificates])
+        decided = len(keys) == 1 and wish.batch is not None
+        missing = [] if decided else [key for key in keys if str(key) not in record.seconds]
+        if missing:
+            say(
+                f"timing {', '.join(map(str, missing))} for {manifest.name} {manifest.version}, up to "
+                f"{seconds:g} s; this is done once for a bundle on a machine"
+            )
+            timed = probe(folder, manifest, missing, seconds=seconds, say=say)
+            record = _with_timings(record, timed)
+            memory.save(record)
+    return _chosen(manifest, wish, keys, record)
+
+
+def first_choice(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
+    """The engine and precision without any timing: the bundle's first certificate that holds here."""
+    return candidates(manifest, wish)[0]
+
+
+def _uncertified(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
+    """What was asked for by name, or the plainest that can be had."""
+    if AUTO not in (wish.engine, wish.precision):
+        key = EngineKey(wish.engine, wish.precision)
+        require_key(key)
+        return key
+    known = {precision for precisions in PRECISIONS.values() for precision in precisions}
+    if wish.precision != AUTO and wish.precision not in known:
+        raise EngineUnavailable(
+            f"precision is {wish.precision!r}; it must be one of {', '.join(sorted(known))}"
+        )
+    if wish.takes(DEFAULT_KEY) and usable(DEFAULT_KEY):
+        return DEFAULT_KEY
+    possible = [
+        key
+        for key in usable_keys()
+        if wish.takes(key) and all(stage.file_for(key.precision) for stage in manifest.stages)
+    ]
+    if not possible:
+        require_engine(DEFAULT_ENGINE if wish.engine == AUTO else wish.engine)
+        raise EngineUnavailable(
+            f"bundle {manifest.name} has no model that can be computed at {wish.precision} here; it has "
+            f"{', '.join(sorted(manifest.stages[0].models))}"
+        )
+    return min(possible, key=lambda key: key.engine != DEFAULT_ENGINE)
+
+
+def _with_timings(record: EngineRecord, timed: Mapping[EngineKey, tuple[StageSeconds, ...]]) -> EngineRecord:
+    fresh = {str(key): tuple(dict(stage) for stage in stages) for key, stages in timed.items()}
+    return record.model_copy(update={"seconds": record.seconds | fresh})
+
+
+def _chosen(
+    manifest: BundleManifest, wish: EngineWish, keys: Sequence[EngineKey], record: EngineRecord
+) -> EngineChoice:
+    seconds = {key: record.seconds[str(key)] for key in keys if str(key) in record.seconds}
+    issued = {key_of(one.entry): one.entry for one in record.certificates}
+    if not seconds and wish.batch is None:
+        # Each was tried and none could be had; opening the first says why.
+        require_key(keys[0])
+        raise EngineUnavailable(f"none of {', '.join(map(str, keys))} can be had here; the log says why")
+    key = min(seconds, key=lambda one: seconds_an_image(manifest, one, seconds[one])) if seconds else keys[0]
+    if wish.batch is not None:
+        batch_sizes: tuple[int, ...] = (wish.batch,) * len(manifest.stages)
+    else:
+        batch_sizes = tuple(map(best_batch, seconds[key]))
+    return EngineChoice(key, batch_sizes, _why(manifest, wish, key, seconds), seconds, issued.get(key))
+
+
+def seconds_an_image(manifest: BundleManifest, key: EngineKey, stages: Sequence[StageSeconds]) -> float:
+    """What an image costs on average, at each stage's best batch: A sees all, B what A leaves."""
+    costs = [stage[best_batch(stage)] for stage in stages]
+    if len(costs) == 1:
+        return costs[0]
+    figures = manifest.evaluation
+    share = figures.get(f"{key} stage_a_share", figures.get("stage_a_share"))
+    coverage = figures.get(f"{key} coverage", figures.get("coverage"))
+    left = _LEFT_FOR_B if share is None or coverage is None else 1.0 - share * coverage
+    return costs[0] + left * costs[1]
+
+
+def _why(
+    manifest: BundleManifest,
+    wish: EngineWish,
+    key: EngineKey,
+    seconds: Mapping[EngineKey, tuple[StageSeconds, ...]],
+) -> str:
+    if AUTO not in (wish.engine, wish.precision):
+        return "asked for"
+    if len(seconds) < 2:
+        return "the only one that the bundle is certified on and that can be had here"
+    others = ", ".join(
+        f"{other} {1e3 * seconds_an_image(manifest, other, stages):.2f} ms"
+        for other, stages in seconds.items()
+        if other != key
+    )
+    mine = 1e3 * seconds_an_image(manifest, key, seconds[key])
+    return f"the fastest of {len(seconds)} certified ones: {mine:.2f} ms an image ({others})"

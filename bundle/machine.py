@@ -1,0 +1,47 @@
+"""What a measurement of speed depends on: the processor and the versions of the runtimes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bundle.engines.installed import available_engines, runtime_version
+
+_TELLING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
+"""Instruction sets by which the speed of a precision differs between processors."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine, as far as the speed of an engine goes."""
+
+    processor: str
+    instructions: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    """Name and version of each installed runtime"""
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits; another processor or runtime version gives others."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
+
+
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    name, flags = _processor()
+    runtimes = dict.fromkeys(runtime_version(engine) for engine in available_engines())
+    return Machine(name, tuple(flag for flag in _TELLING if flag in flags), tuple(runtimes))
+
+
+def _processor() -> tuple[str, frozenset[str]]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), frozenset()
+    first = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines[:40])}
+    identity = [first.get(field, "") for field in ("model name", "cpu family", "model", "stepping")]
+    return " ".join(filter(None, identity)) or platform.machine(), frozenset(first.get("flags", "").split())
