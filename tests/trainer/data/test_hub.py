@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from fakes.hub import small_hub
 
 from trainer.data.hub import shards_of_split
 from trainer.data.source import HubUnreachable, NoImages, SourceNotFound, open_source
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-PREFIX = "/datasets/someone/roadwork/resolve/"
 
 
 @pytest.fixture
@@ -32,45 +26,9 @@ def hub(
         name: write_parquet(name, n=index + 1, label=[index % 2] * (index + 1)).read_bytes()
         for index, name in enumerate(names)
     }
-    asked: list[str] = []
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            if self.path.startswith("/api/datasets/someone/roadwork"):
-                listing = [{"rfilename": name} for name in ("README.md", *names)]
-                body = json.dumps({"id": "someone/roadwork", "sha": COMMIT, "siblings": listing}).encode()
-                self._send(200, body, {"Content-Type": "application/json"})
-            elif (
-                self.path.startswith(PREFIX) and (name := self.path[len(PREFIX) :].split("/", 1)[1]) in files
-            ):
-                self._send(200, files[name], {"ETag": f'"{hashlib.sha256(files[name]).hexdigest()}"'})
-            else:
-                self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-
-        do_HEAD = do_GET  # noqa: N815 - http.server asks for it by this name
-
-        def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for key, value in ({"X-Repo-Commit": COMMIT, "Content-Length": str(len(body))} | headers).items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    yield asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    files["README.md"] = b"# Roadwork"
+    with small_hub("datasets", "someone/roadwork", files, tmp_path / "hub", monkeypatch) as asked:
+        yield asked
 
 
 def test_the_shards_of_one_split_become_a_source(hub: list[str], tmp_path: Path) -> None:
