@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bundle.engine_choice import key_of
+from bundle.engines.installed import installation_problems, usable
 from bundle.manifest import BundleManifest
 from bundle.verify import verify_bundle
 from calibration.decision import StageRule
@@ -18,7 +20,7 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
     """Plain JSON values; raises a BundleError for a folder that is not the bundle it says it is.
 
     `certificate` is the first one, null where there is none; `certificates` are all, by engine and
-    precision.
+    precision; `here` names those whose engine is installed and whose precision this machine computes.
     """
     manifest = verify_bundle(folder)
     content = manifest.model_dump(mode="json")
@@ -39,6 +41,7 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
         "stage_a_share": manifest.stage_a_share,
         "evaluation": content["evaluation"],
         "stages": content["stages"],
+        "here": [entry.key for entry in manifest.certificates if usable(key_of(entry))],
         "golden_cases": len(manifest.golden),
         "bytes": sum(record.size for record in manifest.files.values()),
         "provenance": content["provenance"],
@@ -57,8 +60,11 @@ def render_bundle(manifest: BundleManifest, console: Console) -> None:
         console.print("No promise: no certificate was computed, every image is abstained on.", style="yellow")
     for entry in manifest.certificates:
         style = "green" if entry.certificate.feasible else "yellow"
-        sentence = f"{entry.key}: {entry.certificate.sentence()}"
+        here = "" if usable(key_of(entry)) else " (cannot be had on this machine)"
+        sentence = f"{entry.key}{here}: {entry.certificate.sentence()}"
         console.print(sentence, style=style, markup=False, highlight=False)
+    for problem in installation_problems():
+        console.print(f"This machine: {problem}", style="yellow", markup=False, highlight=False)
     for notice in manifest.provenance.notices:
         console.print(f"Notice: {notice}", style="yellow", markup=False, highlight=False)
     console.print()

@@ -37,6 +37,7 @@ class Instruments:
         self.http_duration = self._histogram(names.HTTP_DURATION)
         self.inference_duration = self._histogram(names.INFERENCE_DURATION)
         self.decisions = self._counter(names.DECISIONS)
+        self.engine_info = self._gauge(names.ENGINE_INFO)
         self.shadows = self._counter(names.SHADOWS)
         self._bundle_share = self._gauge(names.BUNDLE_SHARE)
         self._sharing: set[str] = set()

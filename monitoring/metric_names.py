@@ -61,6 +61,11 @@ BUNDLE_SHARE = Gauge(
     "Share of the units that a bundle answers; 0 in the shadow, or once it serves no more.",
     ("bundle",),
 )
+ENGINE_INFO = Gauge(
+    "demur_engine_info",
+    "1 for what a bundle is computed with here: engine, precision, provider and runtime as obtained.",
+    ("bundle", "engine", "precision", "provider", "runtime"),
+)
 SHADOWS = Counter(
     "demur_shadows_total",
     "Images offered to a bundle in the shadow: answer, abstain, shed (no core was free) or failed.",

@@ -40,5 +40,16 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16"] | None,
     typer.Option(help="Of training's activations. [default: bf16 where the machine has it in hardware]"),
 ]
+EngineName = Annotated[
+    Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "openvino"] | None,
+    typer.Option(
+        "--engine",
+        help="What computes. [default: auto, of those that are installed and that the bundle is certified on]",
+    ),
+]
+EnginePrecision = Annotated[
+    Literal["auto", "fp32", "int8", "bf16"] | None,
+    typer.Option("--precision", help="At which precision. [default: auto, likewise]"),
+]
 Seed = Annotated[int, typer.Option(min=0, help="One seed gives one result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from demur.verbs.options import Bundle, ImageColumn
+from demur.verbs.options import Bundle, EngineName, EnginePrecision, ImageColumn
 
 PANEL = "Production"
 
@@ -22,6 +22,12 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one. [default: 8000]")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. [default: 1]")] = None,
+    engine: EngineName = None,
+    precision: EnginePrecision = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(metavar="auto|N", help="Images that a stage computes together. [default: auto]"),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the embedded Valkey keeps the rolling windows.")
     ] = None,
@@ -32,6 +38,8 @@ def serve(
 ) -> None:
     """Serve a bundle over HTTP: /predict, /feedback, /rolling, /health, /metrics.
 
+    Engine, precision and batch sizes are the fastest of those that the bundle is certified on; the first
+    start of a bundle on a machine times them, for about three seconds, and remembers in the data folder.
     Every setting is also an environment variable, DEMUR_PORT and so on; options win.
     """
     from service.server import serve as serve_until_stopped
@@ -43,6 +51,9 @@ def serve(
             host=host,
             port=port,
             workers=workers,
+            engine=engine,
+            precision=precision,
+            batch=batch,
             data_dir=data_dir,
             redis_url=redis_url,
             log_level=log_level,
@@ -68,12 +79,15 @@ def profile(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Workers and plain loops. [default: one a core]")
     ] = None,
+    engine: EngineName = None,
+    precision: EnginePrecision = None,
     image_column: ImageColumn = "image",
 ) -> None:
     """How fast a bundle is on this machine: by step, over HTTP, and against the hardware's limit.
 
     Plain loops and the real service run in turn, six times each; figures are medians with their range.
     """
+    from bundle.engine_choice import AUTO, EngineWish
     from demur.profile.report import profile_tables, summary, write_profile
     from demur.profile.run import profile_bundle
     from trainer.progress import RunConsole
@@ -85,7 +99,14 @@ def profile(
         from trainer.scenes import SceneOptions
 
         images = open_source(source, image_column=image_column, scenes=SceneOptions(sequences=256))
-    measured = profile_bundle(bundle, images, seconds=seconds, processes=processes, console=console)
+    measured = profile_bundle(
+        bundle,
+        images,
+        seconds=seconds,
+        processes=processes,
+        wish=EngineWish(engine or AUTO, precision or AUTO),
+        console=console,
+    )
     console.console.print(profile_tables(measured))
     for sentence in summary(measured):
         console.note(sentence)

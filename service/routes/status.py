@@ -57,6 +57,7 @@ async def health(request: Request) -> Response:
             ],
             "classes": deployment.classes,
             "engine": deployment.engine,
+            "computes": deployment.engine_report(),
             "guarantee": deployment.guarantee,
             "guarantee_reason": deployment.guarantee_reason,
             "promise": deployment.promise,
