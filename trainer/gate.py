@@ -37,6 +37,8 @@ class ScoreRow:
     """Lower is better."""
     planned_coverage: float
     """Share that a certificate on the calibration split would answer, by the errors seen here."""
+    feasible: bool
+    """Both limits are within reach: the certified error, and at least the coverage that was asked for"""
     better_than_margin: tuple[float, float, float]
     """AUGRC of the margin minus this AUGRC, with its 95 % interval; positive is better."""
     n: int
@@ -117,12 +119,14 @@ def compare_scores(
             resamples=500,
             seed=promise.seed,
         )
+        planned = planned_coverage(errors, confidence[name], promise, n_calibration)
         rows.append(
             ScoreRow(
                 stage=stage,
                 score=name,
                 augrc=augrc(errors, confidence[name]),
-                planned_coverage=planned_coverage(errors, confidence[name], promise, n_calibration),
+                planned_coverage=planned,
+                feasible=planned > 0.0 and planned >= promise.min_coverage,
                 better_than_margin=(float(difference), float(difference.low), float(difference.high)),
                 n=len(table),
                 errors=int(errors.sum()),
@@ -190,11 +194,21 @@ def _folds(table: ScoreTable) -> Iterator[tuple[IntArray, IntArray]]:
 def _sentence(stage: str, rows: Sequence[ScoreRow]) -> str:
     own = [row for row in rows if row.stage == stage]
     chosen = next(row for row in own if row.chosen)
-    others = ", ".join(f"{row.score} {1000 * row.augrc:.2f}" for row in own if not row.chosen)
+    others = ", ".join(_beside(row) for row in own if row is not chosen)
     return (
-        f"Stage {stage} ranks by {chosen.score}: AUGRC x 1000 {1000 * chosen.augrc:.2f}"
-        f"{f' (others: {others})' if others else ''}, planned coverage {100 * chosen.planned_coverage:.0f} %"
+        f"Stage {stage} ranks by {_beside(chosen)}; alone it plans to answer "
+        f"{100 * chosen.planned_coverage:.0f} %, both limits {'within' if chosen.feasible else 'out of'} reach"
+        + (f". Beside it: {others}" if others else "")
     )
+
+
+def _beside(row: ScoreRow) -> str:
+    """A score's AUGRC, and how far it lies below the margin's: paired, with its 95 % interval."""
+    text = f"{row.score}, AUGRC x 1000 {1000 * row.augrc:.2f}"
+    if row.score == "margin":
+        return text
+    gain, low, high = (1000 * value for value in row.better_than_margin)
+    return f"{text} ({gain:+.2f} against the margin, {low:+.2f} to {high:+.2f}; above 0 is better)"
 
 
 def write_gate(fit: GateFit, run: RunFolder) -> None:
@@ -219,12 +233,12 @@ def write_gate(fit: GateFit, run: RunFolder) -> None:
         run.metrics / "gate_training.csv",
         (
             *("stage", "score", "chosen", "augrc", "augrc_gain_over_margin", "gain_low", "gain_high"),
-            *("planned_coverage", "images", "errors"),
+            *("planned_coverage", "feasible", "images", "errors"),
         ),
         [
             (
                 *(row.stage, row.score, row.chosen, row.augrc, *row.better_than_margin),
-                *(row.planned_coverage, row.n, row.errors),
+                *(row.planned_coverage, row.feasible, row.n, row.errors),
             )
             for row in fit.rows
         ],

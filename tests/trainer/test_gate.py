@@ -126,3 +126,20 @@ def test_rules_come_back_from_the_run_folder(tmp_path: Path) -> None:
     header = (run.metrics / "gate_training.csv").read_text().splitlines()
     assert header[0].startswith("stage,score,chosen,augrc")
     assert len(header) == 4
+
+
+def test_both_limits_are_judged_and_the_winner_says_by_how_much() -> None:
+    table = _table(2000, gate="knows")
+    fit = fit_gate(_split(table), PROMISE, 5000)
+    chosen = next(row for row in fit.rows if row.chosen)
+    assert (chosen.score, chosen.feasible) == ("gate", True)
+    gain, low, high = (1000 * value for value in chosen.better_than_margin)
+    assert 0.0 < low < gain < high
+    (sentence,) = fit.sentences()
+    assert f"({gain:+.2f} against the margin, {low:+.2f} to {high:+.2f}; above 0 is better)" in sentence
+    assert "both limits within reach" in sentence
+    # A certificate can be had, but not at the coverage that is asked for; or none at all.
+    for promise, labels in ((PROMISE.changed({"min_coverage": 0.99}), 5000), (PROMISE, 200)):
+        unreachable = fit_gate(_split(table), promise, labels)
+        assert not any(row.feasible for row in unreachable.rows)
+        assert "both limits out of reach" in unreachable.sentences()[0]
