@@ -8,58 +8,31 @@ it needs tens of thousands of calibration images (`images_needed`). The exact te
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, Population, RiskTarget
+from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import StageRule
 from calibration.groups import Unit
 from calibration.inputs import read_thresholds
 from calibration.scores import BoolArray, FloatArray, IntArray
-from calibration.scrc.policy import (
-    Promise,
-    ScrcData,
-    check_share,
-    critical_of,
-    read_data,
-    require_answers,
-    rule_with,
-)
+from calibration.scrc.policy import FittedPolicy, Fitting, Guarantee, Promise, ScrcData, rule_with
 
 
 @dataclass(frozen=True, slots=True)
-class ScrcI:
+class ScrcI(FittedPolicy):
     """A fitted SCRC-I policy; build it with `fit`."""
 
-    promise: Promise
-    alpha: float
+    variant: ClassVar[str] = "SCRC-I"
     delta: float
     acceptance: float | None
     """xi of the promise "sets"; None for "answers", which takes the largest safe coverage."""
-    class_conditional: bool
-    n: int
-    """Calibration units."""
-    answered: int
-    """Of those, answered: accepted, with a set of one label."""
-    errors: int
-    """Of those, answered wrongly."""
     risk_upper_bound: float | None
-    """Of the error among the answered, or of the set risk among the accepted, as promised."""
-    coverage_lower_bound: float
-    """Of the share answered ("answers") or accepted ("sets"); holds together with the risk."""
-    threshold: float | None
-    """Accept iff confidence >= threshold; None where nothing can be promised."""
-    set_threshold: float | None
-    """The set is {k : p_k >= set_threshold}."""
-    needed: str | None
-    """Where nothing can be promised: what is missing."""
-    population: Population
-    seed: int | None
-    images: int
+    """Of the error among the answered, or of the set risk among the accepted, as promised.
+    `coverage_lower_bound` (of the share accepted, for "sets") holds together with it."""
 
     @classmethod
     def fit(
@@ -97,11 +70,19 @@ class ScrcI:
         With `class_conditional` each class must satisfy its own inequality; the number of classes then
         multiplies the terms inside the logarithms.
         """
-        data = read_data(confidence, probabilities, labels, groups, unit, seed, max_group_size)
-        critical = critical_of(promise, data)
+        fitting = Fitting.read(
+            confidence,
+            probabilities,
+            labels,
+            promise,
+            target.min_coverage if acceptance is None else acceptance,
+            groups,
+            unit,
+            seed,
+            max_group_size,
+        )
+        data, critical, xi = fitting.data, fitting.critical, fitting.acceptance
         grid, sets = read_thresholds(confidence_grid), read_thresholds(set_grid)
-        xi = target.min_coverage if acceptance is None else acceptance
-        check_share("acceptance", xi)
         policy = cls(
             promise=promise,
             alpha=target.alpha,
@@ -143,10 +124,6 @@ class ScrcI:
             set_threshold=set_threshold,
         )
 
-    @property
-    def feasible(self) -> bool:
-        return self.threshold is not None
-
     def stage_rule(self, base: StageRule) -> StageRule:
         """The decision rule of this policy; `base` names the score, temperature and gate scaling."""
         return rule_with(base, self.threshold, self.set_threshold, None)
@@ -155,40 +132,8 @@ class ScrcI:
         self, target: RiskTarget, *, split_digest: str | None = None, engine: str | None = None
     ) -> Certificate:
         """The promise about answers; ScrcError for a policy that promises sets only."""
-        require_answers(self.promise)
-        coverage = self.answered / self.n if self.n else 0.0
-        return Certificate(
-            feasible=self.feasible,
-            meets_coverage=self.feasible and coverage >= target.min_coverage,
-            method="SCRC-I, class-conditional" if self.class_conditional else "SCRC-I",
-            kind="pac",
-            population=self.population,
-            alpha=self.alpha,
-            delta=self.delta,
-            n=self.n,
-            answered=self.answered,
-            errors=self.errors,
-            threshold=self.threshold,
-            risk_upper_bound=self.risk_upper_bound,
-            coverage=coverage,
-            coverage_lower_bound=self.coverage_lower_bound,
-            split_digest=split_digest,
-            engine=engine,
-            needed=self.needed,
-            seed=self.seed,
-            images=self.images if self.images != self.n else None,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` is the inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown SCRC-I fields: {', '.join(unknown)}")
-        return cls(**values)
+        guarantee = Guarantee("pac", self.delta, self.risk_upper_bound)
+        return self._certificate(target, guarantee, split_digest, engine)
 
 
 def images_needed(

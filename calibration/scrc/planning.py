@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from calibration.certificate import RiskTarget
 from calibration.prediction_sets import allowed_losses
 from calibration.scores import BoolArray, FloatArray
-from calibration.scrc.policy import SET_THRESHOLD_LIMIT, critical_of, read_data
+from calibration.scrc.policy import SET_THRESHOLD_LIMIT, Fitting
 from calibration.scrc.transductive import acceptance_threshold
 
 _ACCEPTANCES = tuple(percent / 100 for percent in range(100, 0, -5))
@@ -45,10 +45,11 @@ def plan_scrc_t(
     `n_calibration` units, by half a standard error of what the selection split can tell: more caution
     costs more answers than it saves refused plans. Other parameters as for `ScrcT.fit`.
     """
-    data = read_data(confidence, probabilities, labels, None, "group", 0, None)
-    critical = critical_of("answers", data)
+    xi_by_default = target.min_coverage if acceptance is None else acceptance
+    fitting = Fitting.read(confidence, probabilities, labels, "answers", xi_by_default)
+    data, critical = fitting.data, fitting.critical
     classes = data.classes(class_conditional)
-    best = ScrcPlan(target.min_coverage if acceptance is None else acceptance, _SHARES[-1])
+    best = ScrcPlan(xi_by_default, _SHARES[-1])
     answered = 0.0
     for xi in _ACCEPTANCES if acceptance is None else (acceptance,):
         _, accepted, _ = acceptance_threshold(data.confidence, xi)

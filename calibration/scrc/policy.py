@@ -8,14 +8,14 @@ lambda_1 = 1 - threshold and lambda_2 = 1 - set_threshold.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Population
+from calibration.certificate import Certificate, Kind, Population, RiskTarget
 from calibration.decision import StageRule
 from calibration.groups import Unit, independent_units
 from calibration.inputs import read_confidence
@@ -71,6 +71,120 @@ class ScrcData:
         return np.asarray((self.probabilities >= set_threshold).sum(axis=1) == 1, dtype=np.bool_)
 
 
+@dataclass(frozen=True, slots=True)
+class FittedPolicy:
+    """What a fitted policy of either variant holds, and how it is written and read."""
+
+    variant: ClassVar[str]
+    promise: Promise
+    alpha: float
+    class_conditional: bool
+    n: int
+    """Calibration units."""
+    answered: int
+    """Of those, answered: accepted, with a set of one label."""
+    errors: int
+    """Of those, answered wrongly."""
+    coverage_lower_bound: float
+    """Of the share answered; for the promise "sets", see the variant."""
+    threshold: float | None
+    """Accept iff confidence >= threshold; None where nothing can be promised."""
+    set_threshold: float | None
+    """The set is {k : p_k >= set_threshold}; of SCRC-T where confidence > threshold."""
+    needed: str | None
+    """Where nothing can be promised: what is missing."""
+    population: Population
+    seed: int | None
+    images: int
+
+    @property
+    def feasible(self) -> bool:
+        return self.threshold is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """ValueError names fields that this variant does not have."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown {cls.variant} fields: {', '.join(unknown)}")
+        return cls(**values)
+
+    def _certificate(
+        self, target: RiskTarget, guarantee: Guarantee, split_digest: str | None, engine: str | None
+    ) -> Certificate:
+        """The promise about answers; ScrcError for a policy that promises sets only."""
+        if self.promise != "answers":
+            raise ScrcError(
+                f"promise is {self.promise!r}: a bound on sets bounds no error among answers, so it makes no "
+                "certificate; fit with promise='answers', or report the sets with `set_report`"
+            )
+        coverage = self.answered / self.n if self.n else 0.0
+        return Certificate(
+            feasible=self.feasible,
+            meets_coverage=self.feasible and coverage >= target.min_coverage,
+            method=f"{self.variant}, class-conditional" if self.class_conditional else self.variant,
+            kind=guarantee.kind,
+            population=self.population,
+            alpha=self.alpha,
+            delta=guarantee.delta,
+            n=self.n,
+            answered=self.answered,
+            errors=self.errors,
+            threshold=self.threshold,
+            risk_upper_bound=guarantee.risk_upper_bound,
+            coverage=coverage,
+            coverage_lower_bound=self.coverage_lower_bound,
+            split_digest=split_digest,
+            engine=engine,
+            needed=self.needed,
+            seed=self.seed,
+            images=self.images if self.images != self.n else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """With which confidence a variant promises."""
+
+    kind: Kind
+    delta: float | None = None
+    risk_upper_bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """What a fit of either variant starts from, checked."""
+
+    data: ScrcData
+    critical: FloatArray
+    """Critical set threshold of the promise's loss, [n]"""
+    acceptance: float
+
+    @classmethod
+    def read(
+        cls,
+        confidence: ArrayLike,
+        probabilities: ArrayLike,
+        labels: ArrayLike,
+        promise: Promise,
+        acceptance: float,
+        groups: ArrayLike | None = None,
+        unit: Unit = "group",
+        seed: int = 0,
+        max_group_size: int | None = None,
+    ) -> Self:
+        """The calibration units, one frame a group where there are groups; ValueError for malformed input."""
+        data = read_data(confidence, probabilities, labels, groups, unit, seed, max_group_size)
+        if promise not in CRITICAL:
+            raise ValueError(f"promise is {promise!r}; it must be one of {', '.join(CRITICAL)}")
+        check_share("acceptance", acceptance)
+        return cls(data, CRITICAL[promise](data.probabilities, data.labels), acceptance)
+
+
 def selector_and_classifier(raw: StageOutputs, rule: StageRule) -> tuple[FloatArray, FloatArray]:
     """g [n] and f [n, K] of one stage, exactly as the decision rule computes them.
 
@@ -99,13 +213,6 @@ def read_data(
     return ScrcData(g[rows], f[rows], true[rows], units.population, units.seed, units.images)
 
 
-def critical_of(promise: Promise, data: ScrcData) -> FloatArray:
-    """Critical set threshold [n] of the promise's loss; ValueError lists the known promises."""
-    if promise not in CRITICAL:
-        raise ValueError(f"promise is {promise!r}; it must be one of {', '.join(CRITICAL)}")
-    return CRITICAL[promise](data.probabilities, data.labels)
-
-
 def rule_with(
     base: StageRule, threshold: float | None, set_threshold: float | None, at_boundary: float | None
 ) -> StageRule:
@@ -113,15 +220,6 @@ def rule_with(
     return replace(
         base, threshold=threshold, set_threshold=set_threshold, set_threshold_at_boundary=at_boundary
     )
-
-
-def require_answers(promise: Promise) -> None:
-    """A certificate speaks of answers; a promise about sets must never be shown as one."""
-    if promise != "answers":
-        raise ScrcError(
-            f"promise is {promise!r}: a bound on sets bounds no error among answers, so it makes no "
-            "certificate; fit with promise='answers', or report the sets with `set_report`"
-        )
 
 
 def check_share(name: str, value: float) -> None:

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, Population, RiskTarget
+from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import StageRule
 from calibration.groups import Unit
 from calibration.prediction_sets import allowed_losses, largest_threshold
 from calibration.scores import BoolArray, FloatArray
 from calibration.scrc.policy import (
     SET_THRESHOLD_LIMIT,
+    FittedPolicy,
+    Fitting,
+    Guarantee,
     Promise,
     ScrcData,
     check_share,
-    critical_of,
-    read_data,
-    require_answers,
     rule_with,
 )
 
@@ -37,37 +37,19 @@ ACCEPT_ALL = -sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
-class ScrcT:
+class ScrcT(FittedPolicy):
     """A fitted SCRC-T policy; build it with `fit`."""
 
-    promise: Promise
-    alpha: float
+    variant: ClassVar[str] = "SCRC-T"
     acceptance: float
     """xi: at least this share of images is accepted, on average over draws."""
     answer_share: float
     """Share of the accepted that must be answered for alpha to hold among the answered; 1 for `sets`."""
-    class_conditional: bool
-    n: int
-    """Calibration units."""
     accepted: int
-    """m: calibration units accepted beside an image whose confidence is above `threshold`."""
-    answered: int
-    """Calibration units that the fitted rule answers."""
-    errors: int
-    """Of those, answered wrongly."""
-    coverage_lower_bound: float
-    """Of the share answered, with the target's confidence 1 - delta."""
-    threshold: float | None
-    """Accept iff confidence >= threshold; None where nothing can be promised."""
-    set_threshold: float | None
-    """The set is {k : p_k >= set_threshold} where confidence > threshold."""
+    """m: calibration units accepted beside an image whose confidence is above `threshold`.
+    `answered` counts those that the fitted rule answers."""
     set_threshold_at_boundary: float | None
-    """The same where confidence == threshold exactly."""
-    needed: str | None
-    """Where nothing can be promised: what is missing."""
-    population: Population
-    seed: int | None
-    images: int
+    """The set threshold where confidence == threshold exactly."""
 
     @classmethod
     def fit(
@@ -107,8 +89,18 @@ class ScrcT:
         larger than c_K the accepted calibration units are always the same ones; if it equals c_K they are
         those at or above c_K. Each of the two cases has one set threshold, computed here.
         """
-        data = read_data(confidence, probabilities, labels, groups, unit, seed, max_group_size)
-        critical = critical_of(promise, data)
+        fitting = Fitting.read(
+            confidence,
+            probabilities,
+            labels,
+            promise,
+            target.min_coverage if acceptance is None else acceptance,
+            groups,
+            unit,
+            seed,
+            max_group_size,
+        )
+        data, critical, xi = fitting.data, fitting.critical, fitting.acceptance
         if promise == "answers" and answer_share is None:
             raise ValueError(
                 "answer_share is missing; a promise about answers needs it: plan it on the selection split "
@@ -116,8 +108,6 @@ class ScrcT:
             )
         share = 1.0 if promise == "sets" or answer_share is None else answer_share
         check_share("answer_share", share)
-        xi = target.min_coverage if acceptance is None else acceptance
-        check_share("acceptance", xi)
         threshold, above, at_boundary = acceptance_threshold(data.confidence, xi)
         policy = cls(
             promise=promise,
@@ -159,10 +149,6 @@ class ScrcT:
             set_threshold_at_boundary=cut_at_boundary,
         )
 
-    @property
-    def feasible(self) -> bool:
-        return self.threshold is not None
-
     def predict_set(self, confidence: float, probabilities: Sequence[float]) -> tuple[int, ...] | None:
         """The set of one image in constant time; None where it is rejected.
 
@@ -181,40 +167,7 @@ class ScrcT:
         self, target: RiskTarget, *, split_digest: str | None = None, engine: str | None = None
     ) -> Certificate:
         """The promise about answers, in expectation; ScrcError for a policy that promises sets only."""
-        require_answers(self.promise)
-        coverage = self.answered / self.n if self.n else 0.0
-        return Certificate(
-            feasible=self.feasible,
-            meets_coverage=self.feasible and coverage >= target.min_coverage,
-            method="SCRC-T, class-conditional" if self.class_conditional else "SCRC-T",
-            kind="expectation",
-            population=self.population,
-            alpha=self.alpha,
-            delta=None,
-            n=self.n,
-            answered=self.answered,
-            errors=self.errors,
-            threshold=self.threshold,
-            risk_upper_bound=None,
-            coverage=coverage,
-            coverage_lower_bound=self.coverage_lower_bound,
-            split_digest=split_digest,
-            engine=engine,
-            needed=self.needed,
-            seed=self.seed,
-            images=self.images if self.images != self.n else None,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` is the inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown SCRC-T fields: {', '.join(unknown)}")
-        return cls(**values)
+        return self._certificate(target, Guarantee("expectation"), split_digest, engine)
 
 
 def acceptance_threshold(confidence: FloatArray, xi: float) -> tuple[float, BoolArray, BoolArray]:

@@ -33,8 +33,9 @@ def draw(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     return WORLD.draw(np.random.default_rng(seed), n)
 
 
-def planned(seed: int = 0, slack: float = 1.2) -> np.ndarray:
-    return plan_cascade(*draw(2000, seed), 1.0, 10.0, 2000, TARGET, slack)
+def planned(seed: int = 0, slack: float = 1.2, min_coverage: float = 0.0) -> np.ndarray:
+    target = replace(TARGET, min_coverage=min_coverage)
+    return plan_cascade(*draw(2000, seed), 1.0, 10.0, 2000, target, slack)
 
 
 def test_a_path_goes_from_few_answers_to_all() -> None:
@@ -58,6 +59,21 @@ def test_slack_buys_compute_with_planned_errors(slack: float) -> None:
     usage_loose = cascade_usage(*scores, tuple(middle_loose), 1.0, 10.0)
     assert usage_loose.compute < 0.95 * usage_tight.compute
     assert usage_loose.coverage == pytest.approx(usage_tight.coverage, abs=0.02)
+
+
+def test_the_slack_is_what_the_coverage_asked_for_leaves() -> None:
+    """About .72 can be planned here: less is asked for, and all the slack is taken; more, and none is."""
+    np.testing.assert_array_equal(planned(slack=1.5, min_coverage=0.4), planned(slack=1.5))
+    np.testing.assert_array_equal(planned(slack=1.5, min_coverage=0.99), planned(slack=1.0))
+
+
+def test_where_hardly_an_error_is_planned_the_cheapest_pair_is_taken() -> None:
+    """Both stages are all but perfect, so every image may be answered by A alone."""
+    easy = CascadeWorld(accuracy_a=0.9999, accuracy_b=0.99999).draw(np.random.default_rng(0), 2000)
+    path = plan_cascade(*easy, 1.0, 10.0, 2000, TARGET, 1.0)
+    by_a, by_b, _ = CascadeScores.read(*easy).outcome(path[-1])
+    assert by_a.mean() > 0.98
+    assert (by_a | by_b).mean() > 0.99
 
 
 def test_a_free_strong_stage_is_used_alone() -> None:
