@@ -44,7 +44,7 @@ EngineName = Annotated[
     Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "openvino"] | None,
     typer.Option(
         "--engine",
-        help="What computes. [default: auto, of those that are installed and that the bundle is certified on]",
+        help="What computes. [default: auto, of those that the bundle is certified on and that are here]",
     ),
 ]
 EnginePrecision = Annotated[

@@ -103,10 +103,13 @@ def tiny_draft(
     name: str = "tiny",
     engine: str = ENGINE,
     precisions: tuple[str, ...] = ("fp32",),
+    certified: tuple[str, ...] = (),
 ) -> BundleDraft:
-    """A bundle draft; `rule="scrc"` makes prediction sets and a guarantee in expectation."""
+    """A bundle draft; `rule="scrc"` makes prediction sets and a guarantee in expectation.
+
+    `certified`: engines and precisions with a certificate, `engine/fp32` alone where empty.
+    """
     point = OperatingPoint(tuple(_rule(index, stages, feasible, rule) for index in range(stages)))
-    certificate = _certificate(point, feasible, expectation=rule == "scrc", engine=f"{engine}/fp32")
     return BundleDraft(
         name=name,
         created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
@@ -128,8 +131,14 @@ def tiny_draft(
             )
             for index in range(stages)
         ),
-        certificates=(
-            CertificateEntry(engine=engine, precision="fp32", certificate=certificate, operating_point=point),
+        certificates=tuple(
+            CertificateEntry(
+                engine=key.partition("/")[0],
+                precision=key.partition("/")[2],
+                certificate=_certificate(point, feasible, expectation=rule == "scrc", engine=key),
+                operating_point=point,
+            )
+            for key in certified or (f"{engine}/fp32",)
         ),
         golden_candidates=colour_images(classes=classes),
         provenance=Provenance(source="coloured noise", seed=0, split_digests={"val_calib": "ab" * 32}),
