@@ -14,6 +14,7 @@ import uvicorn
 
 from service.app import create_app
 from service.lineup import Deployments
+from service.memory import release_memory
 from service.protocol import guarded_protocol
 from service.settings import Settings
 from service.state import Phase
@@ -29,6 +30,8 @@ def run_worker(
     settings: Settings, deployments: Deployments, listener: socket.socket, on_ready: Callable[[], None]
 ) -> None:
     """One server process on an open port, until it is told to stop; it closes `listener` then."""
+    # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.
+    release_memory()
     phase = Phase()
     config = uvicorn.Config(
         create_app(settings, phase, deployments),
