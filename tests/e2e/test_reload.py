@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fakes.service_process import ServiceProcess, eventually
 from fakes.tiny_bundle import write_tiny_bundle
+
+from service.experiment import arm_of
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
@@ -22,10 +29,18 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("allowed")
     write_tiny_bundle(folder / "one")
     write_tiny_bundle(folder / "two", stages=1, name="other")
+    write_tiny_bundle(folder / "third", feasible=False, name="third")
+    write_tiny_bundle(folder / "three-classes", classes=3, name="wider")
     write_tiny_bundle(folder / "tampered")
     (folder / "tampered" / "README.md").write_text("changed")
+    write_tiny_bundle(folder / "too-new")
+    _rewrite(folder / "too-new" / "bundle.json", schema_version=999)
     (folder / "linked").symlink_to(folder / "one")
     return folder
+
+
+def _rewrite(manifest: Path, **fields: Any) -> None:
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **fields}))
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +62,15 @@ def admin(service: ServiceProcess) -> Iterator[httpx.Client]:
         trust_env=False,
     ) as client:
         assert client.post("/bundles/one/activate").status_code == 200
+        for challenger in client.get("/challengers").json()["challengers"]:
+            assert client.delete(f"/challengers/{challenger['name']}").status_code == 200
         yield client
 
 
 def serving(service: ServiceProcess) -> set[str]:
     """Names of the bundles that answer, over enough connections to meet every worker."""
-    names = set()
-    for _ in range(12):
-        with service.client() as client:
-            names.add(client.get("/health").json()["bundle"]["name"])
-    return names
+    with service.client(every_worker=True) as client:
+        return {client.get("/health").json()["bundle"]["name"] for _ in range(12)}
 
 
 def test_every_route_needs_the_token(service: ServiceProcess, admin: httpx.Client) -> None:
@@ -66,6 +80,9 @@ def test_every_route_needs_the_token(service: ServiceProcess, admin: httpx.Clien
                 ("GET", "/bundles"),
                 ("POST", "/bundles/two/activate"),
                 ("POST", "/rollback"),
+                ("GET", "/challengers"),
+                ("PUT", "/challengers/two"),
+                ("DELETE", "/challengers/two"),
                 ("GET", "/nothing"),
             ):
                 answer = stranger.request(method, path)
@@ -73,7 +90,7 @@ def test_every_route_needs_the_token(service: ServiceProcess, admin: httpx.Clien
                 assert answer.json()["type"] == "urn:demur:problem:unauthorized"
     assert serving(service) == {"tiny"}
     audit = [line for line in service.logs() if line["event"] == "admin" and not line["allowed"]]
-    assert len(audit) == 12
+    assert len(audit) == 21
     assert TOKEN not in str(service.logs())
 
 
@@ -84,8 +101,15 @@ def test_the_public_port_has_no_admin(service: ServiceProcess) -> None:
 
 
 def test_bundles_go_by_name_from_the_folder_alone(admin: httpx.Client) -> None:
-    assert admin.get("/bundles").json()["bundles"] == ["one", "tampered", "two"]
-    for name in ("linked", "three", "..", "%2e%2e%2fone", "..%2f..%2fetc", "one%00", ".hidden"):
+    assert admin.get("/bundles").json()["bundles"] == [
+        "one",
+        "tampered",
+        "third",
+        "three-classes",
+        "too-new",
+        "two",
+    ]
+    for name in ("linked", "four", "..", "%2e%2e%2fone", "..%2f..%2fetc", "one%00", ".hidden"):
         assert admin.post(f"/bundles/{name}/activate").status_code in (404, 422), name
 
 
@@ -118,6 +142,139 @@ def test_a_bad_bundle_leaves_the_old_one_serving_and_says_why(
     assert serving(service) == {"tiny"}
     assert admin.post("/bundles/two/activate").status_code == 200
     assert serving(service) == {"other"}
+
+
+@pytest.mark.parametrize(("name", "why"), [("tampered", "README.md"), ("too-new", "999")])
+def test_every_bad_bundle_says_why(admin: httpx.Client, name: str, why: str) -> None:
+    for method, path, body in (
+        ("POST", f"/bundles/{name}/activate", None),
+        ("PUT", f"/challengers/{name}", {"share": 0.5}),
+    ):
+        refusal = admin.request(method, path, json=body)
+        assert refusal.status_code == 409
+        assert why in refusal.json()["detail"]
+    assert admin.get("/challengers").json() == {**admin.get("/challengers").json(), "challengers": []}
+
+
+def test_a_bundle_that_has_vanished(service: ServiceProcess, admin: httpx.Client, bundles: Path) -> None:
+    """The one that serves, too: it is in memory, and only a way back to it is gone."""
+    shutil.copytree(bundles / "one", bundles / "fleeting")
+    assert admin.post("/bundles/fleeting/activate").status_code == 200
+    assert admin.put("/challengers/two", json={"share": 0.5}).status_code == 200
+    shutil.rmtree(bundles / "fleeting")
+    assert admin.put("/challengers/two", json={"shadow": True}).status_code == 200
+    assert serving(service) == {"tiny"}
+    assert admin.post("/bundles/fleeting/activate").status_code == 404
+    assert admin.post("/bundles/two/activate").status_code == 200
+    refusal = admin.post("/rollback")
+    assert refusal.status_code == 409
+    assert serving(service) == {"other"}
+
+
+def challengers(service: ServiceProcess) -> set[tuple[str, float | None]]:
+    """As every worker sees them."""
+    seen = []
+    with service.client(every_worker=True) as client:
+        for _ in range(12):
+            listed = client.get("/health").json()["challengers"]
+            seen.append({(one["name"], one["share"]) for one in listed})
+    assert all(one == seen[0] for one in seen)
+    return seen[0]
+
+
+def test_challengers_come_and_go_in_all_workers(
+    service: ServiceProcess, admin: httpx.Client, make_colour_image: Images
+) -> None:
+    image = make_colour_image(1, 0.9)
+
+    def answering(unit: str) -> set[str]:
+        headers = {**JPEG, "X-Unit-Id": unit}
+        with service.client(every_worker=True) as client:
+            answers = [client.post("/predict", content=image, headers=headers) for _ in range(4)]
+            return {answer.json()["bundle"]["name"] for answer in answers}
+
+    added = admin.put("/challengers/two", json={"share": 0.5})
+    assert added.json()["challengers"] == [{"name": "two", "share": 0.5, "shadow": False}]
+    assert challengers(service) == {("other", 0.5)}
+    dealt = {None: {"tiny"}, 0: {"other"}}
+    for unit in (f"camera-{number}" for number in range(6)):
+        assert answering(unit) == dealt[arm_of([0.5], "default", "", unit)]
+    assert admin.put("/challengers/third", json={"shadow": True}).status_code == 200
+    assert admin.put("/challengers/two", json={"share": 0.25}).status_code == 200
+    assert challengers(service) == {("other", 0.25), ("third", None)}
+
+    def shares() -> dict[str, float]:
+        with service.client() as client:
+            lines = client.get("/metrics").text.splitlines()
+        found = (line.removeprefix('demur_bundle_share{bundle="').split('"} ') for line in lines)
+        return {one[0].split(":")[0]: float(one[1]) for one in found if len(one) == 2}
+
+    eventually(lambda: (shares()["tiny"], shares()["other"], shares()["third"]) == (0.75, 0.25, 0.0))
+    assert admin.delete("/challengers/two").status_code == 200
+    assert admin.delete("/challengers/two").status_code == 404
+    assert challengers(service) == {("third", None)}
+    eventually(lambda: (shares()["tiny"], shares()["other"]) == (1.0, 0.0))
+    audit = [line for line in service.logs() if line["event"] == "admin_answered"]
+    assert ("PUT", "/challengers/two", 200) in {(one["method"], one["path"], one["status"]) for one in audit}
+    assert ("DELETE", "/challengers/two", 404) in {
+        (one["method"], one["path"], one["status"]) for one in audit
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "share"),
+        ({"share": 0}, "share"),
+        ({"share": 1.5}, "share"),
+        ({"share": True}, "share"),
+        ({"share": "0.5"}, "share"),
+        ({"share": 0.5, "shadow": True}, "share"),
+        ({"shadow": False}, "share"),
+    ],
+)
+def test_shares_that_make_no_sense(admin: httpx.Client, body: dict[str, Any], field: str) -> None:
+    refusal = admin.put("/challengers/two", json=body)
+    assert (refusal.status_code, refusal.json()["field"]) == (422, field)
+
+
+def test_challengers_that_cannot_stand_beside_the_champion(
+    service: ServiceProcess, admin: httpx.Client
+) -> None:
+    for name, share, why in (
+        ("one", 0.5, "champion already"),
+        ("three-classes", 0.5, "must know the same classes"),
+        ("third", 0.6, "1.1 in sum"),
+    ):
+        assert admin.put("/challengers/two", json={"share": 0.5}).status_code == 200
+        refusal = admin.put(f"/challengers/{name}", json={"share": share})
+        assert refusal.status_code == 409
+        assert why in refusal.json()["detail"]
+        assert challengers(service) == {("other", 0.5)}
+    for name in ("..", "%2e%2e%2fone", "linked", "four"):
+        assert admin.put(f"/challengers/{name}", json={"share": 0.1}).status_code in (404, 405, 422)
+
+
+def test_a_worker_that_is_started_again_has_the_same_lineup(
+    service: ServiceProcess, admin: httpx.Client
+) -> None:
+    assert admin.post("/bundles/two/activate").status_code == 200
+    assert admin.put("/challengers/one", json={"share": 0.125}).status_code == 200
+    before = service.descendants()
+    for pid in before:
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+
+    def changed() -> bool:
+        with service.client() as client:
+            try:
+                return client.get("/health").status_code == 200
+            except httpx.HTTPError:
+                return False
+
+    eventually(lambda: changed() and len(set(service.descendants()) - set(before)) >= 2, timeout=30)
+    assert serving(service) == {"other"}
+    assert challengers(service) == {("tiny", 0.125)}
 
 
 def test_no_request_is_lost_while_bundles_change(

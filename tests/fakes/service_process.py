@@ -66,8 +66,10 @@ class ServiceProcess:
         assert parts.port is not None
         return parts.hostname, parts.port
 
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+    def client(self, *, every_worker: bool = False) -> httpx.Client:
+        """`every_worker`: a connection a request, so that each worker gets some."""
+        headers = {"Connection": "close"} if every_worker else None
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers=headers)
 
     def stop(self, timeout: float = 30.0) -> int:
         """SIGTERM, and wait; the exit code."""

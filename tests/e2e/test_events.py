@@ -1,0 +1,152 @@
+"""No event is lost and none counted twice: over the whole service, with real stores and real deaths."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+from fakes.service_process import ServiceProcess, eventually
+
+from monitoring.connection import connect
+
+Images = Callable[..., bytes]
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+def send(service: ServiceProcess, image: bytes, start: int, stop: int) -> None:
+    """Predictions and labels, to every worker."""
+    with service.client(every_worker=True) as client:
+        for number in range(start, stop):
+            headers = {**JPEG, "X-Request-Id": f"r{number}"}
+            assert client.post("/predict", content=image, headers=headers).status_code == 200
+            body = {"request_id": f"r{number}", "label": number % 2}
+            assert client.post("/feedback", json=body).status_code == 202
+
+
+def rolling(service: ServiceProcess) -> dict[str, Any]:
+    """Everything but the lag and what depends on who is asked."""
+    with service.client() as client:
+        answer = client.get("/rolling")
+        if answer.status_code != 200:
+            return {}
+        return {
+            key: value
+            for key, value in answer.json().items()
+            if key not in ("label_lag_seconds", "events_waiting")
+        }
+
+
+def counts(service: ServiceProcess) -> tuple[int, int]:
+    seen = rolling(service)
+    return (seen.get("predictions", 0), seen.get("labelled", 0))
+
+
+def embedded(folder: Path) -> redis.Redis:
+    return connect(f"unix://{folder / 'valkey' / 'valkey.sock'}")
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
+
+
+def test_the_windows_come_back_from_the_log(
+    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    """Flushed while it runs, killed while it runs, and gone at the next start; with two workers."""
+    folder = tmp_path / "service"
+    image = make_colour_image(1, 0.9)
+    with ServiceProcess(tiny_bundle, folder, workers=2) as service:
+        send(service, image, 0, 60)
+        eventually(lambda: counts(service) == (60, 60))
+        told = rolling(service)
+        store = embedded(folder)
+        store.flushall()
+        eventually(lambda: rolling(service) == told)
+        store.close()
+        (server,) = [pid for pid in service.descendants() if b"valkey-server" in _command(pid)]
+        os.kill(server, signal.SIGKILL)
+        send(service, image, 60, 80)
+        eventually(lambda: counts(service) == (80, 80))
+        told = rolling(service)
+        with service.client() as client:
+            health = client.get("/health").json()
+            assert (health["event_log"], health["store"]["state"]) == ("ok", "up")
+            assert metric(client, "demur_events_dropped_total") == 0
+        assert service.stop() == 0
+    # Two workers, each with a log, or three, where one was looked after by the other at the start.
+    assert len(list((folder / "events" / "tiny").glob("writer-*"))) in (2, 3)
+    shutil.rmtree(folder / "valkey")
+    # One worker now: it looks after the log of the second one too.
+    with ServiceProcess(tiny_bundle, folder) as service:
+        eventually(lambda: rolling(service) == told, timeout=30)
+
+
+def test_a_killed_worker_loses_no_event_and_the_metrics_add_up(
+    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    folder = tmp_path / "service"
+    image = make_colour_image(1, 0.9)
+    with ServiceProcess(tiny_bundle, folder, workers=2) as service:
+        send(service, image, 0, 30)
+        # What is younger than a round of the recorder dies with its worker.
+        eventually(lambda: counts(service) == (30, 30))
+        workers = [pid for pid in service.descendants() if b"spawn_main" in _command(pid)]
+        os.kill(workers[0], signal.SIGKILL)
+        eventually(
+            lambda: (
+                workers[0] not in service.descendants()
+                and len([pid for pid in service.descendants() if b"spawn_main" in _command(pid)]) == 2
+            )
+        )
+        send(service, image, 30, 60)
+        eventually(lambda: counts(service) == (60, 60))
+        with service.client() as client:
+            assert metric(client, "demur_decisions_total") == 60
+            assert metric(client, "demur_events_delivered_total") == 120
+            assert client.get("/health").json()["status"] == "ok"
+
+
+def test_a_stop_while_the_store_is_away_keeps_the_events_for_the_next_start(
+    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    folder = tmp_path / "service"
+    image = make_colour_image(1, 0.9)
+    with ServiceProcess(tiny_bundle, folder, redis_url="redis://127.0.0.1:1") as service:
+        send(service, image, 0, 20)
+        assert service.stop() == 0
+        assert any(line["event"] == "events_left_for_the_next_start" for line in service.logs())
+    with ServiceProcess(tiny_bundle, folder) as service:
+        eventually(lambda: counts(service) == (20, 20))
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_costs_no_answer(
+    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    (folder / "events").write_text("a file where a folder should be")
+    image = make_colour_image(1, 0.9)
+    with ServiceProcess(tiny_bundle, folder) as service, service.client() as client:
+        send(service, image, 0, 10)
+        eventually(lambda: counts(service) == (10, 10))
+        health = client.get("/health").json()
+        assert (health["status"], health["event_log"]) == ("degraded", "failing")
+        assert client.get("/readyz").status_code == 200
+        assert metric(client, "demur_events_unlogged_total") == 20
+        assert "demur_event_log_up 0.0" in client.get("/metrics").text
+        (folder / "events").unlink()
+        eventually(lambda: client.get("/health").json()["status"] == "ok")
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
