@@ -24,6 +24,10 @@ from fakes.worlds import (
 from scipy import special
 
 from calibration import (
+    CascadePath,
+    CascadeScores,
+    Certificate,
+    Parts,
     RiskTarget,
     binomial_p_value,
     certify,
@@ -31,6 +35,7 @@ from calibration import (
     certify_cascade,
     certify_each_stage,
     certify_group_means,
+    certify_path,
     certify_several,
     hoeffding_bentkus_p_value,
     learn_then_test,
@@ -273,6 +278,40 @@ def _joint(n: int, total: int, seed: int) -> Iterator[Cell]:
     yield Cell(f"{world.name}, n = {n}", "1 %, 2 % and .5 % at once", True, tuple(several))
 
 
+def _cascade_answers(n: int, total: int, seed: int) -> Iterator[Cell]:
+    """Three images in ten are of class 1, so an answer 1 is wrong more often than an answer 0."""
+    world, share_of_1 = CascadeWorld(accuracy_a=0.95, accuracy_b=0.97), 0.3
+    rng = np.random.default_rng(seed)
+    each_answer: list[tuple[float, bool]] = []
+    overall: list[tuple[float, bool]] = []
+
+    def judged(certificate: Certificate) -> tuple[float, bool]:
+        """The class does not depend on the noise: of all wrong answers the share of class 0 says "1"."""
+        if certificate.threshold is None:
+            return 0.0, False
+        by_a, by_b, wrong = world.shares(certificate.threshold)
+        right = by_a + by_b - wrong
+        risks = [
+            (1.0 - own) * wrong / ((1.0 - own) * wrong + own * right)
+            for own in (share_of_1, 1.0 - share_of_1)
+        ]
+        return by_a + by_b, max(risks) > TARGET.alpha
+
+    for index in range(total):
+        if index % REPLAN == 0:
+            path = plan_cascade(*world.draw(rng, n), 1.0, 10.0, n, TARGET)
+        a, wrong_a, b, wrong_b = world.draw(rng, n)
+        labels = (rng.random(n) < share_of_1).astype(np.int64)
+        answer_a, answer_b = (np.where(wrong, 1 - labels, labels) for wrong in (wrong_a, wrong_b))
+        policies = CascadePath(CascadeScores.read(a, wrong_a, b, wrong_b, answer_a, answer_b), path)
+        parts = Parts.of_answers(["0", "1"])
+        each_answer.append(judged(certify_path(policies, TARGET, parts, method="")))
+        overall.append(judged(certify_path(policies, TARGET, method="")))
+    name = f"two answers, {world.name}, n = {n}"
+    yield Cell(name, "cascade, each answer (intersection-union)", True, tuple(each_answer))
+    yield Cell(name, "all answers, judged by each", False, tuple(overall))
+
+
 @pytest.fixture(scope="module")
 def table(draws: Callable[[int, int], int]) -> list[Cell]:
     total = draws(150, 2000)
@@ -285,6 +324,7 @@ def table(draws: Callable[[int, int], int]) -> list[Cell]:
         cells += _grouped(GroupedWorld(gaussian(0.97), copies), 1000, total, 20 + seed)
     cells += _cascade(CascadeWorld(rho=0.5), 2000, total, 30)
     cells += _joint(2000, total, 40)
+    cells += _cascade_answers(4000, total, 50)
     return cells
 
 
@@ -309,6 +349,7 @@ def test_the_table_can_tell_a_broken_promise(table: list[Cell]) -> None:
         "naive: error <= 1 %",
         "in expectation: (k + 1) / (m + 1)",
         "naive: frames as independent (image)",
+        "all answers, judged by each",
     } <= {cell.method for cell in seen}
     one_stage = [cell for cell in naive if cell.method == "naive: error <= 1 %"]
     assert all(cell in seen for cell in one_stage)
