@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from demur.verbs import bundles, certificates, serving, training
+from demur.verbs import bundles, certificates, pretraining, serving, training
 
 app = typer.Typer(
     name="demur",
@@ -26,6 +26,7 @@ app = typer.Typer(
     ),
 )
 training.register(app)
+pretraining.register(app)
 certificates.register(app)
 bundles.register(app)
 serving.register(app)

@@ -55,11 +55,14 @@ class AdapterConfig(BaseModel):
     """Of the adapter's input, in training only."""
 
 
-def attach(net: nn.Module, method: AdapterMethod, config: AdapterConfig) -> nn.Module:
+def attach(
+    net: nn.Module, method: AdapterMethod, config: AdapterConfig, *, exclude: str | None = None
+) -> nn.Module:
     """Freeze `net` and put an adapter beside each target, in place; returns the peft model around it.
 
-    Its outputs do not change until the adapter is trained. At rank 0 `net` itself comes back, frozen.
-    Raises `AdapterError` where the network has no target of these names.
+    `exclude`: pattern of the full names of modules that get none. The outputs do not change until the
+    adapter is trained. At rank 0 `net` itself comes back, frozen. Raises `AdapterError` where the
+    network has no target of these names.
     """
     net.requires_grad_(False)
     if config.rank == 0:
@@ -72,6 +75,7 @@ def attach(net: nn.Module, method: AdapterMethod, config: AdapterConfig) -> nn.M
         lora_alpha=2.0 * config.rank if config.alpha is None else config.alpha,  # type: ignore[arg-type]
         lora_dropout=config.dropout,
         target_modules=_TARGETS[config.targets],
+        exclude_modules=exclude,
         use_dora=method == "dora",
         bias="none",
     )

@@ -194,7 +194,7 @@ def compare(
     differences to full training with their intervals.
     """
     from trainer.compare import compare as run_comparison
-    from trainer.compare import read_config
+    from trainer.compare_config import read_config
     from trainer.progress import RunConsole
 
     values = {

@@ -14,7 +14,9 @@ from PIL import Image
 from rich.console import Console
 
 from calibration.scores import StageOutputs
-from trainer.compare import ComparisonResult, compare, read_config
+from trainer.checkpoint import ResumeMismatch
+from trainer.compare import ComparisonResult, compare
+from trainer.compare_config import CompareConfig, read_config
 from trainer.config import ConfigError
 from trainer.contrast import Ranked, against_full, judge
 from trainer.methods import METHODS, step_bytes
@@ -47,8 +49,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(weights: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> ComparisonResult:
-    config = read_config(
+def config(weights: Path, photos: Path) -> CompareConfig:
+    return read_config(
         {
             "data.source": f"folder:{photos}",
             "backbone": f"folder:{weights}",
@@ -67,6 +69,10 @@ def result(weights: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
             "augment": "none",
         }
     )
+
+
+@pytest.fixture(scope="module")
+def result(config: CompareConfig, tmp_path_factory: pytest.TempPathFactory) -> ComparisonResult:
     return compare(config, tmp_path_factory.mktemp("compare"), RunConsole(Console(quiet=True)))
 
 
@@ -108,6 +114,58 @@ def test_the_table_is_written_three_ways(result: ComparisonResult) -> None:
 def test_the_probe_keeps_its_features(result: ComparisonResult) -> None:
     # One file for the training images with their view, one for val_select; both seeds share them.
     assert len(list((result.files[0].parent / "features").iterdir())) == 2
+
+
+class Killed(RunConsole):
+    """A console that dies as soon as the word is said."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(Console(quiet=True))
+        self._word = word
+        self.trained: list[str] = []
+
+    def bar(self, description: str, total: int, unit: str = "images"):  # type: ignore[no-untyped-def]
+        if ", seed" in description:
+            self.trained.append(description)
+            if self._word in description:
+                raise KeyboardInterrupt
+        return super().bar(description, total, unit)
+
+
+def test_a_killed_comparison_goes_on_with_what_is_left(
+    config: CompareConfig, result: ComparisonResult, tmp_path: Path
+) -> None:
+    config = config.model_copy(update={"methods": ("full", "lora")})
+    with pytest.raises(KeyboardInterrupt):
+        compare(config, tmp_path, Killed("LoRA q/v, seed 1"))
+    rest = Killed("nothing")
+    again = compare(config, tmp_path, rest)
+    assert rest.trained == ["LoRA q/v, seed 1"]
+    for summary, uninterrupted in zip(again.summaries, result.summaries, strict=False):
+        for run, other in zip(summary.runs, uninterrupted.runs, strict=True):
+            assert replace(run, seconds=0.0) == replace(other, seconds=0.0)
+    assert again.summaries[1].against_full == result.summaries[1].against_full
+    more = Killed("nothing")
+    compare(config.model_copy(update={"seeds": 3}), tmp_path, more)
+    assert len(more.trained) == 2
+    with pytest.raises(ResumeMismatch, match="belongs to another run: its configuration"):
+        compare(config.model_copy(update={"epochs": 4}), tmp_path, more)
+
+
+def test_a_search_that_was_killed_keeps_the_rates_that_it_tried(
+    config: CompareConfig, tmp_path: Path
+) -> None:
+    config = config.model_copy(update={"methods": ("head",), "search": True, "seeds": 1, "epochs": 1})
+    whole = compare(config, tmp_path / "whole", RunConsole(Console(quiet=True)))
+    with pytest.raises(KeyboardInterrupt):
+        compare(config, tmp_path / "killed", Killed("lr 0.01"))
+    rest = Killed("nothing")
+    again = compare(config, tmp_path / "killed", rest)
+    # The last rate, and once more an earlier one where that turned out to be the best.
+    assert "lr 0.01" in rest.trained[0]
+    assert len(rest.trained) <= 2
+    found, expected = again.summaries[0].runs[0], whole.summaries[0].runs[0]
+    assert replace(found, seconds=0.0) == replace(expected, seconds=0.0)
 
 
 def split(name: str, labels: np.ndarray, logits: np.ndarray) -> SplitScores:

@@ -74,7 +74,7 @@ def open_weights(where: str) -> WeightFolder:
 def load_network(model_class: Any, folder: WeightFolder, options: Mapping[str, Any]) -> Any:
     """The network, built with `options`; `BackboneError` names the weights that the folder lacks."""
     try:
-        with _quiet():
+        with quiet():
             net, report = model_class.from_pretrained(
                 folder.path,
                 config=model_class.config_class.from_pretrained(folder.path),
@@ -141,7 +141,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the libraries' own bars and reports: what matters is raised."""
     from transformers.utils import logging as untyped
 

@@ -1,0 +1,94 @@
+"""The configuration of a pretraining: which images, which backbone, what of it learns, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainer.augment import AugmentConfig
+from trainer.compute import ComputeConfig
+from trainer.config import DataConfig, SplitConfig, read_as
+from trainer.models.backbones import FAMILIES
+from trainer.pretrain.decoder import DecoderConfig
+from trainer.pretrain.explora import ExploraConfig
+from trainer.promise import PromiseConfig
+
+Rows = Literal["auto", "train", "all"]
+
+
+class ShapeConfig(BaseModel):
+    """Of a backbone that starts from random weights; pretrained ones bring their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patch_size: int | None = Field(default=None, ge=2, le=64)
+    """Pixels a side; by default 16, and an eighth of the image where that is smaller than 128 pixels."""
+    hidden_size: int = Field(default=192, ge=16, le=8192)
+    layers: int = Field(default=12, ge=1, le=80)
+    heads: int = Field(default=3, ge=1, le=64)
+    mlp_ratio: int = Field(default=4, ge=1, le=8)
+    registers: int = Field(default=4, ge=0, le=16)
+    """Register tokens, of the families that have them."""
+
+
+class PretrainConfig(BaseModel):
+    """Everything that decides a pretraining. The resolved one is written beside the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: DataConfig
+    rows: Rows = "auto"
+    """`train`: the training split that `demur train` and `demur compare` would draw from the same data,
+    group, seed, sizes and promise, so that no image they certify or test on is seen. `all`: every image.
+    `auto`: `train` where there are labels, `all` where there are none."""
+    backbone: str
+    """`folder:PATH` or `hub:OWNER/NAME[@REVISION]` for ExPLoRA; with `from_scratch`, a kind such as `vit`"""
+    from_scratch: bool = False
+    """Start from random weights and train all of them."""
+    shape: ShapeConfig = ShapeConfig()
+    """With `from_scratch` only."""
+    explora: ExploraConfig = ExploraConfig()
+    """Without `from_scratch` only."""
+    decoder: DecoderConfig = DecoderConfig()
+    """Where the backbone brings none."""
+    image_size: int | None = Field(default=None, ge=16, le=1024)
+    """Pixels a side; by default what the weights were trained with, or what suits the images."""
+    hidden_share: float = Field(default=0.75, ge=0.1, le=0.95)
+    """Of the patches of an image, hidden from the backbone."""
+    normalise_patches: bool = True
+    """Tell each hidden patch up to its own mean and contrast."""
+    epochs: int = Field(default=50, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    lr: float = Field(default=1e-3, gt=0.0)
+    """Peak learning rate, see `trainer.pretrain.loop`."""
+    weight_decay: float = Field(default=0.05, ge=0.0)
+    warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
+    gradient_clip: float = Field(default=5.0, gt=0.0)
+    augment: AugmentConfig = AugmentConfig(smallest_crop=0.4)
+    compute: ComputeConfig = ComputeConfig()
+    splits: SplitConfig = SplitConfig()
+    """For `rows: train`."""
+    promise: PromiseConfig = PromiseConfig()
+    """For `rows: train`: the size of the calibration split follows from it."""
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _says_where_the_weights_come_from(self) -> Self:
+        if self.from_scratch and self.backbone not in FAMILIES:
+            raise ValueError(
+                f"backbone is {self.backbone!r} with from_scratch; it must be one of {', '.join(FAMILIES)}"
+            )
+        if not self.from_scratch and self.backbone.partition(":")[0] not in ("folder", "hub"):
+            raise ValueError(
+                f"backbone is {self.backbone!r}; it must be folder:PATH or hub:OWNER/NAME, or, with "
+                f"from_scratch, one of {', '.join(FAMILIES)}"
+            )
+        return self
+
+
+def load_pretrain_config(path: Path | None, overrides: Mapping[str, Any]) -> PretrainConfig:
+    """The file's values with `overrides` (dotted field -> value) on top; `ConfigError` lists all faults."""
+    return read_as(PretrainConfig, path, overrides)

@@ -1,0 +1,133 @@
+"""The images that a pretraining sees: decoded as training decodes them, and without their labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bundle.preprocess import PreprocessSpec
+from calibration.scores import IntArray
+from trainer.data.faults import prepare
+from trainer.data.images import DataError, ImageSource, row_units
+from trainer.data.pixels import Pixels, load_pixels
+from trainer.pretrain.config import PretrainConfig, Rows
+from trainer.progress import RunConsole
+from trainer.splits import make_splits
+
+HELD_OUT_SHARE, MOST_HELD_OUT = 0.02, 512
+MAX_PIXEL_BYTES = 2 * 2**30
+"""Decoded images above this size live in memory-mapped files of the run folder."""
+
+
+class UnusableImages(DataError):
+    """There are images that cannot be decoded, or too few that can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """Square images to learn from, and a few to measure on."""
+
+    train: Tensor
+    """uint8 [n, size, size, 3]"""
+    held_out: Tensor
+    """uint8 [m, size, size, 3]; of other groups than those learned from"""
+    seen: tuple[str, ...]
+    """sha256 of the encoded bytes of every image of either"""
+    rows: Literal["train", "all"]
+
+    def digest(self) -> str:
+        """What a resumed run must find unchanged."""
+        whole = hashlib.sha256()
+        for pixels in (self.train, self.held_out):
+            whole.update(repr(tuple(pixels.shape)).encode())
+            whole.update(pixels.contiguous().numpy().tobytes())
+        return whole.hexdigest()
+
+
+def unlabelled_images(
+    config: PretrainConfig, source: ImageSource, size: int, cache: Path, console: RunConsole
+) -> Unlabelled:
+    """Decode what `config.rows` asks for at `size` pixels a side.
+
+    Labels decide nothing but which rows the training split of a later run holds, since that split is
+    stratified by them; they are not handed on. Raises `FaultyData` or `UnusableImages`.
+    """
+    spec = PreprocessSpec(height=size, width=size)
+    kept = cache if 3 * size * size * len(source) > MAX_PIXEL_BYTES else None
+    rows = _resolved(config.rows, source)
+    with console.bar("Decoding", len(source)) as bar:
+        if rows == "train":
+            data = prepare(source, [spec], skip_bad=config.data.skip_bad, cache=kept, advance=bar.advance)
+            pixels = data.pixels
+        else:
+            pixels = load_pixels(source, [spec], cache=kept, advance=bar.advance)
+    if rows == "train":
+        splits = make_splits(
+            data.source.labels,
+            data.source.groups,
+            target=config.promise.target,
+            seed=config.seed,
+            sizes=config.splits.sizes(),
+            ids=pixels.content,
+        )
+        train, held_out = splits.train, splits.val_select
+    else:
+        train, held_out = _hold_out(
+            _decoded(source, pixels, skip_bad=config.data.skip_bad), source, config.seed
+        )
+    held_out = held_out[np.unique(np.linspace(0, len(held_out) - 1, MOST_HELD_OUT).astype(np.int64))]
+    return Unlabelled(
+        _tensor(pixels.arrays[0], train),
+        _tensor(pixels.arrays[0], held_out),
+        tuple(pixels.content[row] for row in [*train.tolist(), *held_out.tolist()]),
+        rows,
+    )
+
+
+def _resolved(rows: Rows, source: ImageSource) -> Literal["train", "all"]:
+    if rows != "auto":
+        return rows
+    return "train" if source.labelled else "all"
+
+
+def _decoded(source: ImageSource, pixels: Pixels, *, skip_bad: bool) -> IntArray:
+    """Rows of the images that could be decoded."""
+    bad = pixels.faults
+    if bad and not skip_bad:
+        examples = [f"    {source.paths[row]}: {why}" for row, why in list(bad.items())[:3]]
+        raise UnusableImages(
+            "\n".join(
+                [
+                    f"{source.name}: {len(bad)} of {len(source)} images cannot be read "
+                    "(--skip-bad goes on without them):",
+                    *examples,
+                ]
+            )
+        )
+    return np.array([row for row in range(len(source)) if row not in bad], dtype=np.int64)
+
+
+def _hold_out(rows: IntArray, source: ImageSource, seed: int) -> tuple[IntArray, IntArray]:
+    """(rows to learn from, a few whole groups to measure on)"""
+    units = row_units(source)[rows]
+    names = np.unique(units)
+    if len(names) < 2:
+        raise UnusableImages(
+            f"{source.name} has {len(names)} usable images or groups; pretraining needs at least 2, one to "
+            "measure on"
+        )
+    shuffled = np.random.default_rng(seed).permutation(names)
+    apart = np.isin(units, shuffled[: max(1, round(HELD_OUT_SHARE * len(names)))])
+    return rows[~apart], rows[apart]
+
+
+def _tensor(pixels: NDArray[np.uint8], rows: Sequence[int] | IntArray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels[np.asarray(rows, dtype=np.int64)]))

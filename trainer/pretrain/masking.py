@@ -1,0 +1,70 @@
+"""Which patches of an image an encoder sees, and how a transformer is made to see those alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.adapters import is_adapted
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """A different random choice of patches for each of B images of N patches; V of them are visible."""
+
+    visible: Tensor
+    """int64 [B, V], patches in row-major order of the image"""
+    restore: Tensor
+    """int64 [B, N], place of each patch in the sequence of the visible ones, then the hidden ones"""
+
+    @property
+    def hidden(self) -> Tensor:
+        """bool [B, N]"""
+        return self.restore >= self.visible.shape[1]
+
+    def to(self, device: torch.device) -> Masking:
+        return Masking(self.visible.to(device), self.restore.to(device))
+
+
+def draw_masking(images: int, patches: int, hidden_share: float, generator: torch.Generator) -> Masking:
+    """Hide about `hidden_share` of the patches of each image; at least one stays and one goes.
+
+    The same generator state gives the same choice.
+    """
+    visible = min(max(1, round((1.0 - hidden_share) * patches)), patches - 1)
+    order = torch.rand(images, patches, generator=generator).argsort(dim=1)
+    return Masking(order[:, :visible], order.argsort(dim=1))
+
+
+@contextmanager
+def only_visible(net: nn.Module, visible: Tensor, first_patch: int) -> Iterator[None]:
+    """Inside the block, `net` drops the hidden patches right after embedding them.
+
+    Every block of the transformer then works on the visible tokens alone, which is what makes masked
+    autoencoders cheap (He et al., arXiv 2111.06377, section 3). Positions are added before the drop, or,
+    where they are rotations, dropped alike. `net`: one of `FAMILIES`, with an adapter or without;
+    `first_patch`: tokens before the patches.
+    """
+    plain: Any = net.get_base_model() if is_adapted(net) else net  # type: ignore[operator]
+
+    def keep_tokens(_module: nn.Module, _inputs: Any, tokens: Tensor) -> Tensor:
+        index = visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
+        return torch.cat([tokens[:, :first_patch], tokens[:, first_patch:].gather(1, index)], dim=1)
+
+    def keep_rotations(_module: nn.Module, _inputs: Any, rotations: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # [N, d] each; one choice an image, the same for all heads.
+        return tuple(part[visible].unsqueeze(1) for part in rotations)
+
+    handles = [plain.embeddings.register_forward_hook(keep_tokens)]
+    if hasattr(plain, "rope_embeddings"):
+        handles.append(plain.rope_embeddings.register_forward_hook(keep_rotations))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,250 @@
+"""`demur pretrain`: from images to a backbone folder. `pretrain` reads from top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bundle.preprocess import PreprocessSpec
+from trainer.batches import Normaliser
+from trainer.compute import computing, placed
+from trainer.data.images import ImageSource
+from trainer.data.pixels import typical_size
+from trainer.models.backbones import (
+    FAMILIES,
+    TransformerBackbone,
+    TransformerConfig,
+    build_transformer,
+    family_of,
+)
+from trainer.models.normalisation import IMAGENET, MeanStd
+from trainer.models.pretrained import open_weights
+from trainer.models.registry import SMALLEST_IMAGE
+from trainer.opening import open_data
+from trainer.pretrain.autoencoder import MaskedAutoencoder
+from trainer.pretrain.config import PretrainConfig
+from trainer.pretrain.decoder import DecoderConfig, build_decoder, load_decoder
+from trainer.pretrain.explora import TrainedShare, explore, trained_share
+from trainer.pretrain.images import Unlabelled, unlabelled_images
+from trainer.pretrain.loop import Pace, PretrainEpoch, fit_autoencoder
+from trainer.pretrain.pictures import draw_loss, draw_reconstructions
+from trainer.pretrain.weights import save_backbone
+from trainer.progress import RunConsole
+from trainer.recipe import input_size
+from trainer.run_folder import write_csv, write_json, write_yaml
+
+OWN_FOLDER = "pretraining"
+"""Within the backbone's folder: configuration, metrics, pictures and the state to resume from"""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainResult:
+    """What a pretraining left; all of it lies in the folder as well."""
+
+    folder: Path
+    """Named as `folder:PATH`, it is a backbone"""
+    family: str
+    share: TrainedShare
+    history: tuple[PretrainEpoch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A model ready to be trained."""
+
+    family: str
+    own: MeanStd
+    """Normalisation of the network's own input"""
+    model: MaskedAutoencoder
+    decoder: DecoderConfig
+    share: TrainedShare
+    digest: str
+    """Of all weights before the first step"""
+
+
+def pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> PretrainResult:
+    """Train a masked autoencoder and write its backbone to `out`.
+
+    Running it again in the same folder goes on where it was interrupted. Raises `BackboneError` before
+    any image is read where the weights cannot be had.
+    """
+    config = config.model_copy(update={"compute": config.compute.resolved()})
+    if not config.from_scratch:
+        open_weights(config.backbone)
+    console.heading("Data")
+    source = open_data(config.data, console)
+    size = _image_size(config, source)
+    own_folder = out / OWN_FOLDER
+    images = unlabelled_images(config, source, size, own_folder / "pixels", console)
+    console.note(
+        f"{len(images.train):,} images to learn from and {len(images.held_out):,} held out, {size} px, "
+        f"labels unread: "
+        + ("the training split of a later run" if images.rows == "train" else "all images of the source")
+    )
+
+    console.heading("Masked autoencoder")
+    start = _start(config, size)
+    console.note(start.share.sentence())
+    write_yaml(own_folder / "config.yaml", config.model_dump(mode="json"))
+    spec = PreprocessSpec(height=size, width=size)
+    history, seconds = _train(start, images, spec, config, own_folder, console)
+
+    backbone = start.model.backbone
+    if backbone.has_adapter:
+        backbone.merge_adapter()
+    save_backbone(out, backbone.net, start.own, start.model.decoder, start.decoder, images.seen)
+    _report(start, images, spec, config, history, seconds, own_folder)
+    console.note(f"Held-out loss {history[0].held_out_loss:.4f} -> {history[-1].held_out_loss:.4f}")
+    console.note(f"Backbone: folder:{out}")
+    return PretrainResult(out, start.family, start.share, history)
+
+
+def _image_size(config: PretrainConfig, source: ImageSource) -> int:
+    if config.image_size is not None:
+        return config.image_size
+    if config.from_scratch:
+        return input_size(max(min(typical_size(source)), SMALLEST_IMAGE))
+    own = open_weights(config.backbone).config.get("image_size", 224)
+    return int(own if isinstance(own, int) else own[0])
+
+
+def _start(config: PretrainConfig, size: int) -> _Start:
+    """Backbone and decoder; the same seed gives the same, and torch's random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        family, backbone, own = _backbone(config, size)
+        net: Any = backbone.net
+        patch = int(net.config.patch_size)
+        shape = {"hidden_size": int(net.config.hidden_size), "patch_size": patch, "image_size": size}
+        found = None if config.from_scratch else load_decoder(open_weights(config.backbone), **shape)
+        decoder, decoder_config = found or (build_decoder(config.decoder, **shape), config.decoder)
+        digest = _weights_digest(backbone.net, decoder)
+        if not config.from_scratch:
+            backbone.net = explore(backbone.net, config.explora)
+    share = trained_share(backbone.net)
+    model = MaskedAutoencoder(backbone, decoder, patch_size=patch, normalise_patches=config.normalise_patches)
+    return _Start(family, own, model, decoder_config, share, digest)
+
+
+def _backbone(config: PretrainConfig, size: int) -> tuple[str, TransformerBackbone, MeanStd]:
+    """(family, network, normalisation of its own input)"""
+    if config.from_scratch:
+        patch = config.shape.patch_size or min(16, max(2, size // 8))
+        shape = config.shape.model_copy(update={"patch_size": patch})
+        backbone = build_transformer(config.backbone, TransformerConfig(**shape.model_dump()), size)
+        _start_from_waves(backbone.net)
+        return config.backbone, backbone, IMAGENET
+    family = family_of(config.backbone)
+    backbone = build_transformer(family, TransformerConfig(weights=config.backbone), size)
+    return family, backbone, open_weights(config.backbone).mean_std() or FAMILIES[family].normalisation
+
+
+def _start_from_waves(net: Any) -> None:
+    """Learned positions start as sines and cosines, from which neighbours need not be found first."""
+    from transformers.models.vit_mae.modeling_vit_mae import build_2d_sinusoidal_position_embedding
+
+    positions = getattr(net.embeddings, "position_embeddings", None)
+    if positions is None:
+        return
+    side = round((positions.shape[1] - 1) ** 0.5)
+    waves = build_2d_sinusoidal_position_embedding(
+        height=side, width=side, embed_dim=positions.shape[2], cls_token=True
+    )
+    with torch.no_grad():
+        positions.copy_(waves.unsqueeze(0))
+
+
+def _weights_digest(*modules: nn.Module) -> str:
+    whole = hashlib.sha256()
+    for module in modules:
+        for name, tensor in module.state_dict().items():
+            whole.update(name.encode())
+            whole.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _train(
+    start: _Start,
+    images: Unlabelled,
+    spec: PreprocessSpec,
+    config: PretrainConfig,
+    own_folder: Path,
+    console: RunConsole,
+) -> tuple[tuple[PretrainEpoch, ...], float]:
+    # What a checkpoint must agree with to be of the same run; where the data lie does not matter.
+    same = config.model_dump(mode="json", exclude={"data", "rows", "backbone", "splits", "promise"})
+    fingerprint = {"configuration": same, "weights": start.digest, "images": images.digest()}
+    with (
+        computing(config.compute) as device,
+        placed(device, start.model),
+        console.bar("Pretraining", config.epochs * len(images.train)) as bar,
+    ):
+
+        def show(pace: Pace) -> None:
+            title = f"Pretraining, epoch {pace.epoch} of {config.epochs}"
+            bar.at(pace.step * config.batch_size, pace.steps * config.batch_size, title)
+
+        def tell(epoch: PretrainEpoch) -> None:
+            if epoch.epoch == 1 or epoch.epoch % max(1, config.epochs // 10) == 0:
+                console.note(
+                    f"epoch {epoch.epoch}: loss {epoch.train_loss:.4f}, held out {epoch.held_out_loss:.4f}"
+                )
+
+        result = fit_autoencoder(
+            start.model,
+            images,
+            (spec.mean, spec.std),
+            config,
+            device,
+            checkpoint=own_folder / "training.safetensors",
+            fingerprint=fingerprint,
+            on_step=show,
+            on_epoch=tell,
+        )
+        bar.finish()
+    return result
+
+
+def _report(
+    start: _Start,
+    images: Unlabelled,
+    spec: PreprocessSpec,
+    config: PretrainConfig,
+    history: tuple[PretrainEpoch, ...],
+    seconds: float,
+    own_folder: Path,
+) -> None:
+    """metrics.csv, pretraining.json and both pictures."""
+    rows = [epoch.row() for epoch in history]
+    write_csv(own_folder / "metrics.csv", list(rows[0]), [list(row.values()) for row in rows])
+    write_json(
+        own_folder / "pretraining.json",
+        {
+            "family": start.family,
+            "started_from": "random weights" if config.from_scratch else open_weights(config.backbone).name,
+            "trained": start.share.trained,
+            "parameters": start.share.parameters,
+            "trained_share": start.share.share,
+            "rows": images.rows,
+            "images": len(images.train),
+            "held_out": len(images.held_out),
+            "image_size": spec.height,
+            "seconds": seconds,
+            "train_loss": history[-1].train_loss,
+            "held_out_loss": history[-1].held_out_loss,
+        },
+    )
+    what = "random weights" if config.from_scratch else f"ExPLoRA from {open_weights(config.backbone).name}"
+    draw_loss(history, own_folder / "loss_curve.png", f"{start.family}, {what}: {len(images.train):,} images")
+    draw_reconstructions(
+        start.model,
+        images.held_out,
+        Normaliser.from_mean_std((spec.mean, spec.std)),
+        config.hidden_share,
+        own_folder / "reconstructions.png",
+    )

@@ -1,0 +1,59 @@
+"""The folder that a pretraining leaves: a backbone in Hugging Face form, and what it was trained on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from torch import nn
+
+from trainer.models.normalisation import MeanStd
+from trainer.models.pretrained import open_weights, quiet
+from trainer.pretrain.decoder import DecoderConfig, save_decoder
+from trainer.run_folder import read_json, write_json
+
+SEEN_FILE = "pretrained_on.json"
+DIGEST_LENGTH = 16
+"""Hexadecimal digits kept of an image's sha256; two of a million images agree with probability 3e-8"""
+
+
+def save_backbone(
+    folder: Path,
+    net: Any,
+    own: MeanStd,
+    decoder: nn.Module,
+    decoder_config: DecoderConfig,
+    seen: Sequence[str],
+) -> None:
+    """Write `net` (plain, without an adapter) so that `folder:PATH` reads it back, its decoder beside it.
+
+    own: mean and standard deviation of the pixels that `net` itself reads. seen: sha256 of every image.
+    """
+    draft = folder / f".weights-{uuid4().hex[:8]}"
+    draft.mkdir(parents=True)
+    try:
+        with quiet():
+            net.save_pretrained(draft)
+        write_json(draft / "preprocessor_config.json", {"image_mean": own[0], "image_std": own[1]})
+        save_decoder(decoder, decoder_config, folder)
+        write_json(folder / SEEN_FILE, {"images": sorted(digest[:DIGEST_LENGTH] for digest in seen)})
+        for file in sorted(draft.iterdir()):
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def images_seen(weights: str, content: Collection[str]) -> int:
+    """How many of these images (sha256 of their bytes) the weights at `folder:` or `hub:` were pretrained on.
+
+    0 for weights that do not say; those that `demur pretrain` writes do.
+    """
+    file = open_weights(weights).path / SEEN_FILE
+    if not file.is_file():
+        return 0
+    seen = frozenset(read_json(file)["images"])
+    return sum(digest[:DIGEST_LENGTH] in seen for digest in content)
