@@ -65,7 +65,7 @@ class DirectRequest(Request):
 
 
 class DirectRoutes:
-    """Innermost of the middleware: calls a route's endpoint by method and path."""
+    """In front of an application: calls a route's endpoint by method and path."""
 
     def __init__(
         self,
@@ -73,9 +73,12 @@ class DirectRoutes:
         *,
         routes: Iterable[BaseRoute],
         refuse: Callable[[Request, RequestError], Response],
+        around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     ) -> None:
-        """`routes`: with an endpoint of the request alone; `refuse` makes the answer to a RequestError."""
+        """`routes`: with an endpoint of the request alone; `refuse` makes the answer to a RequestError;
+        `around`: the middleware that these routes have all the same."""
         self._app = app
+        self._direct = around(self._answer)
         self._refuse = refuse
         self._routes = {
             (method, route.path): route
@@ -90,9 +93,12 @@ class DirectRoutes:
             await self._app(scope, receive, send)
             return
         scope["route"] = route
+        await self._direct(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = DirectRequest(scope, receive, send)
         try:
-            response = await cast("Endpoint", route.endpoint)(request)
+            response = await cast("Endpoint", scope["route"].endpoint)(request)
         except RequestError as error:
             response = self._refuse(request, error)
         await response(scope, receive, send)

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitoring.instruments import Instruments
 from service.identity import request_id_of
+from service.logs import RequestLines
 from service.problems import INTERNAL
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -27,8 +28,7 @@ class Observability:
     def __init__(self, app: ASGIApp, *, instruments: Instruments) -> None:
         self._app = app
         self._duration = instruments.http_duration
-        # Bound once: a lazy logger would be assembled anew for every line.
-        self._log = logger.bind()
+        self._lines = RequestLines()
         self._children: dict[tuple[str, str, int], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,9 +59,9 @@ class Observability:
                 raise
             await INTERNAL.to_response(request_id)(scope, receive, send_with_id)
         finally:
-            self._note(scope, status, perf_counter() - began)
+            self._note(scope, status, perf_counter() - began, request_id)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         key = (method, route, status)
@@ -70,12 +70,14 @@ class Observability:
             child = self._children[key] = self._duration.labels(method, route, str(status))
         child.observe(seconds)
         if status >= 400 or scope["path"] not in _QUIET:
-            self._log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                duration_ms=round(1e3 * seconds, 2),
+            self._lines.write(
+                {
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "duration_ms": round(1e3 * seconds, 2),
+                }
             )
 
 

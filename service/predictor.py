@@ -203,16 +203,6 @@ def decode_image(
     return pixels
 
 
-async def to_its_end(job: asyncio.Future[_Result]) -> _Result:
-    """The job's result. A thread cannot be stopped: its core is taken until it is done, even where
-    nobody waits for the result any more."""
-    try:
-        return await asyncio.shield(job)
-    except asyncio.CancelledError:
-        await asyncio.wait([job])
-        raise
-
-
 def _in_time(deadline: float) -> None:
     if perf_counter() > deadline:
         raise deadline_passed()

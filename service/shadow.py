@@ -26,7 +26,7 @@ from monitoring.instruments import Instruments
 from service.admission import Admission
 from service.deployment import Deployment
 from service.monitor import Monitor
-from service.predictor import Stopwatch, decide_image, to_its_end
+from service.predictor import Stopwatch, decide_image
 from service.reading import ImageReader
 
 _LOOK_AGAIN: Final = 0.01
@@ -112,7 +112,7 @@ class Shadows:
             self._pool, decide_image, deployment, image.read, float("inf"), Stopwatch(), "image"
         )
         try:
-            decision: Decision = await to_its_end(job)
+            decision: Decision = await _to_its_end(job)
         except Exception:
             # Nobody waits for it; the champion's answer has been given.
             logger.exception("shadow_failed", bundle=deployment.label, request_id=image.request_id)
@@ -128,6 +128,16 @@ class Shadows:
                 unit_id=image.unit_id,
             )
         )
+
+
+async def _to_its_end(job: asyncio.Future[Decision]) -> Decision:
+    """The job's result. A thread cannot be stopped: its core is taken until it is done, even where
+    nobody waits for the result any more."""
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await asyncio.wait([job])
+        raise
 
 
 def _take_lowest_priority() -> None:

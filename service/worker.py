@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +21,7 @@ from service.settings import Settings
 from service.state import Phase
 
 BACKLOG = 2048
+_SWITCH_INTERVAL = 0.001
 _SETTLE = 0.1
 """Seconds for requests that are already on the wire."""
 
@@ -32,6 +34,8 @@ def run_worker(
     """One server process on an open port, until it is told to stop; it closes `listener` then."""
     # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.
     release_memory()
+    # A thread that only computes in Python, such as a scrape, then holds up the event loop a fifth as long.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     phase = Phase()
     config = uvicorn.Config(
         create_app(settings, phase, deployments),
