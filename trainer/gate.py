@@ -195,9 +195,10 @@ def _sentence(stage: str, rows: Sequence[ScoreRow]) -> str:
     own = [row for row in rows if row.stage == stage]
     chosen = next(row for row in own if row.chosen)
     others = ", ".join(_beside(row) for row in own if row is not chosen)
+    reach = "within reach" if chosen.feasible else "out of reach"
     return (
         f"Stage {stage} ranks by {_beside(chosen)}; alone it plans to answer "
-        f"{100 * chosen.planned_coverage:.0f} %, both limits {'within' if chosen.feasible else 'out of'} reach"
+        f"{100 * chosen.planned_coverage:.0f} %, both limits {reach}"
         + (f". Beside it: {others}" if others else "")
     )
 

@@ -17,6 +17,8 @@ from trainer.data.duplicates import exact_copies
 from trainer.data.images import UNLABELLED, DataError, ImageSource, UnknownColumn
 from trainer.data.pixels import Pixels, load_pixels
 
+SKEWED = 0.8
+"""Share of one class from which accuracy says little."""
 EXAMPLES = 3
 """File names quoted for each fault."""
 
@@ -30,7 +32,8 @@ class Fault:
     """One kind of fault with all images that have it."""
 
     kind: str
-    """Stable: image, label, copies, metadata, no-labels, one-class, rare-class or too-few-units."""
+    """Stable: image, label, copies, metadata, no-labels, one-class, skewed, rare-class or
+    too-few-units."""
     severity: Severity
     message: str
     rows: IntArray
@@ -205,7 +208,7 @@ def _copies(source: ImageSource, content: Sequence[str], before: Sequence[Fault]
             others = {row: next(r for r in rows if source.labels[r] != source.labels[row]) for row in rows}
             contradicting |= {row: f"equal to {source.paths[other]}" for row, other in others.items()}
         else:
-            repeated |= dict.fromkeys(rows[1:], f"equal to {source.paths[rows[0]]}")
+            repeated |= {row: f"equal to {source.paths[first]}" for first in rows[:1] for row in rows[1:]}
     if contradicting:
         message = f"equal files with different labels: {len(contradicting)} of {len(source)}"
         yield _of_rows(source, "label", message, contradicting)
@@ -259,12 +262,27 @@ def _set_faults(source: ImageSource, usable: BoolArray, splits: int) -> Iterator
         only = f"all usable images are of class {present[0]!r}" if present else "no usable image has a class"
         yield Fault("one-class", "blocks", f"{only}: at least two classes are needed", nothing)
         return
+    yield from _skew(source, usable)
     for name, count in held.items():
         if count == 0:
             yield Fault("rare-class", "warns", f"no usable image is of class {name!r}", nothing)
         elif count < splits:
             message = f"usable {unit} of class {name!r}: {count}, so some of {splits} splits will not see it"
             yield Fault("rare-class", "warns", message, nothing)
+
+
+def _skew(source: ImageSource, usable: BoolArray) -> Iterator[Fault]:
+    """The trap of sets with few negatives: always giving the frequent answer looks good."""
+    counts = np.bincount(source.labels[usable], minlength=len(source.class_names))
+    share = float(counts.max() / counts.sum())
+    if share >= SKEWED:
+        yield Fault(
+            "skewed",
+            "warns",
+            f"{100 * share:.0f} % of the usable images are of class {source.class_names[counts.argmax()]!r}: "
+            "always answering that has this accuracy and an MCC of 0; judge by the balanced MCC",
+            np.zeros(0, dtype=np.int64),
+        )
 
 
 def _count_units(source: ImageSource, rows: BoolArray) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from calibration.scores import IntArray
 from trainer.data.images import UNLABELLED, BadLabels, Column
 
+MOSTLY = 0.5
+"""Share of whole numbers among texts from which they are numbers, and the others faults."""
 MOST_CLASSES = 256
 """A text column with more distinct values than this is an identifier, not a label."""
 
@@ -35,7 +37,8 @@ def read_labels(
 
     `label_map` (raw value as text -> class) wins. Whole numbers must lie in 0..K-1, where K is the
     number of `class_names`, or `classes` where none are given. Texts that are no `class_names` are
-    sorted: the first becomes class 0. Whatever does not fit becomes `UNLABELLED` and a fault.
+    sorted: the first becomes class 0; among texts that mostly are whole numbers, the others are faults.
+    Whatever does not fit becomes `UNLABELLED` and a fault.
     """
     if label_map is not None:
         return _by_map(column, label_map, class_names)
@@ -43,9 +46,14 @@ def read_labels(
         return _by_number(np.asarray(column, dtype=np.float64), class_names, classes)
     texts = column.astype(np.str_)
     numbers = _whole_numbers(texts)
-    if numbers is not None and not set(texts.tolist()) - {""} <= set(class_names):
-        return _by_number(numbers, class_names, classes)
-    return _by_text(texts, name, class_names)
+    if numbers is None or set(texts.tolist()) - {""} <= set(class_names):
+        return _by_text(texts, name, class_names)
+    labels = _by_number(numbers, class_names, classes)
+    words = {
+        row: f"label {str(texts[row])!r} is no whole number, as the others are"
+        for row in np.flatnonzero(np.isnan(numbers) & (texts != "")).tolist()
+    }
+    return replace(labels, faults={**labels.faults, **words})
 
 
 def _by_map(column: Column, label_map: Mapping[str, int], class_names: Sequence[str]) -> Labels:
@@ -107,11 +115,12 @@ def _by_text(texts: np.ndarray, name: str, class_names: Sequence[str]) -> Labels
 
 
 def _whole_numbers(texts: np.ndarray) -> np.ndarray | None:
-    """Texts such as "0" and "1" as numbers, "" as NaN; None where any text is no whole number."""
-    present = texts[texts != ""]
-    if len(present) == 0 or not all(text.lstrip("+-").isdecimal() for text in set(present.tolist())):
+    """Texts such as "0" and "1" as numbers, others as NaN; None where few are whole numbers."""
+    is_number = {text: text.lstrip("+-").isdecimal() for text in set(texts.tolist())}
+    count = sum(is_number[text] for text in texts.tolist())
+    if count < MOSTLY * np.count_nonzero(texts != "") or count == 0:
         return None
-    return np.array([float(text) if text else np.nan for text in texts.tolist()], dtype=np.float64)
+    return np.array([float(text) if is_number[text] else np.nan for text in texts.tolist()], dtype=np.float64)
 
 
 def as_text(column: Column) -> np.ndarray:

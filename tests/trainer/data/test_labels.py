@@ -65,3 +65,15 @@ def test_impossible_maps_and_identifiers_are_refused() -> None:
         read_labels(np.array([0]), name="label", label_map={"0": 0, "1": 1}, class_names=("a", "b", "c"))
     with pytest.raises(BadLabels, match="300 different texts, so it is no label"):
         read_labels(np.array([f"image {i}" for i in range(300)]), name="label")
+
+
+def test_a_word_among_numbers_is_a_fault_and_no_class_of_its_own() -> None:
+    labels = read_labels(np.array(["0", "1", "yes", "1", "", "0"]), name="label")
+    assert labels.class_names == ("0", "1")
+    assert labels.indices.tolist() == [0, 1, -1, 1, -1, 0]
+    assert labels.faults == {
+        2: "label 'yes' is no whole number, as the others are",
+        4: "the label is missing",
+    }
+    # Mostly words: the numbers are names like any other.
+    assert read_labels(np.array(["no", "yes", "no", "2"]), name="label").class_names == ("2", "no", "yes")
