@@ -21,6 +21,8 @@ class LabelledPixels:
     """int64 [n], in 0..K-1"""
     weights: Tensor | None = None
     """float32 [n], of each image in the loss; None: all 1"""
+    taught: Tensor | None = None
+    """float32 [n, K], a teacher's logits of each image, where they are known before the training"""
 
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
@@ -32,14 +34,16 @@ class LabelledPixels:
             )
         if self.weights is not None and self.weights.shape != (shape[0],):
             raise ValueError(f"weights have shape {tuple(self.weights.shape)}; need ({shape[0]},)")
+        if self.taught is not None and (self.taught.ndim != 2 or len(self.taught) != shape[0]):
+            raise ValueError(f"taught has shape {tuple(self.taught.shape)}; need ({shape[0]}, classes)")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def digest(self) -> str:
-        """sha256 of pixels, labels and weights: what a resumed run must find unchanged."""
+        """sha256 of all of it: what a resumed run must find unchanged."""
         hasher = hashlib.sha256()
-        for tensor in (self.pixels, self.labels, self.weights):
+        for tensor in (self.pixels, self.labels, self.weights, self.taught):
             if tensor is not None:
                 hasher.update(repr((tensor.dtype, tuple(tensor.shape))).encode())
                 hasher.update(tensor.contiguous().cpu().numpy().tobytes())

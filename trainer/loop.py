@@ -116,7 +116,8 @@ def fit(
     """Train `model` in place and keep the weights of its best epoch on `select`.
 
     Pixels may be of any size: each batch is augmented as it is and then scaled to the model's and the
-    teacher's own input size, so that both see the same view. With `out`, the state is kept in
+    teacher's own input size, so that both see the same view; without a teacher, `train.taught` teaches
+    where it is given. With `out`, the state is kept in
     `out/training.safetensors` after every epoch, and a run that finds one goes on from there to the
     weights it would have reached uninterrupted. Where memory runs out, batches are computed in smaller
     parts and `on_note` hears of it. Both models are back where they were, on the CPU, afterwards.
@@ -156,7 +157,12 @@ def fit(
                     group["lr"] = rate
                 views = augment(train.pixels[rows].to(device), config.augment, generator)
                 batch = _Batch(
-                    views, train.labels[rows].to(device), loss_weights[rows].to(device), normalise, compute
+                    views,
+                    train.labels[rows].to(device),
+                    loss_weights[rows].to(device),
+                    None if train.taught is None else train.taught[rows].to(device),
+                    normalise,
+                    compute,
                 )
                 loss = state.micro.backward(
                     len(rows),
@@ -190,7 +196,7 @@ def fit(
             if on_epoch is not None:
                 on_epoch(metrics)
 
-        model.load_state_dict(state.best)
+        state.load_best()
         return FitResult(
             model=model.eval(),
             best_epoch=best_epoch(state.history, config.checkpoint_selection).epoch,
@@ -208,6 +214,8 @@ class _Batch:
     views: Tensor
     labels: Tensor
     weights: Tensor
+    taught: Tensor | None
+    """[B, K], what a teacher said about the images before they were augmented"""
     normalise: Normaliser
     compute: ComputeConfig
 
@@ -220,7 +228,7 @@ class _Batch:
     def loss(
         self, teacher: StageModel | None, objective: ObjectiveConfig, outputs: HeadOutputs, part: slice
     ) -> Tensor:
-        taught = None
+        taught = None if self.taught is None else self.taught[part]
         if teacher is not None:
             with torch.no_grad():
                 taught = self.outputs(teacher.eval(), part).logits

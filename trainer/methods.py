@@ -15,11 +15,10 @@ from calibration.scores import StageOutputs
 from trainer.adapters import AdapterConfig, AdapterTargets
 from trainer.batches import LabelledPixels, Normaliser
 from trainer.compute import ComputeConfig
-from trainer.features import FeatureConfig, cached_features
+from trainer.frozen import fit_frozen
 from trainer.loop import LoopConfig, StepProgress, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model, n_parameters
 from trainer.models.backbones import Adapt
-from trainer.probe import ProbeConfig, fit_heads
 from trainer.selection import EpochMetrics, stage_outputs
 
 
@@ -118,34 +117,19 @@ def _probe(
     model: StageModel, task: Task, rate: float, seed: int, advance: Callable[[int, int], None]
 ) -> tuple[EpochMetrics, float]:
     """The heads alone, on features that all seeds and rates share."""
-    views = FeatureConfig(views=task.views, augment=task.loop.augment, bf16=task.compute.precision == "bf16")
-    total = len(task.train) * (1 + task.views) + len(task.select)
-    done = 0
-
-    def count(images: int) -> None:
-        nonlocal done
-        done += images
-        advance(done, total)
-
-    mean_std = (task.spec.mean, task.spec.std)
-    train = cached_features(model, task.train, mean_std, views, task.cache, advance=count)
-    plain = FeatureConfig(views=0)
-    select = cached_features(model, task.select, mean_std, plain, task.cache, advance=count)
-    config = ProbeConfig(
-        epochs=max(task.loop.epochs, PROBE_EPOCHS),
-        batch_size=task.loop.batch_size,
-        lr=rate,
-        balance=task.loop.balance,
-        objective=task.loop.objective,
-        checkpoint_selection=task.loop.checkpoint_selection,
-        seed=seed,
+    fitted = fit_frozen(
+        model,
+        task.train,
+        task.select,
+        (task.spec.mean, task.spec.std),
+        task.loop.model_copy(update={"lr": rate, "seed": seed}),
+        views=task.views,
+        cache=task.cache,
+        compute=task.compute,
+        advance=advance,
     )
-    result = fit_heads(model, train, select, config)
+    result = fitted.result
     return result.history[result.best_epoch - 1], result.seconds
-
-
-PROBE_EPOCHS = 30
-"""At least; they take seconds."""
 
 
 def outputs_on(model: StageModel, data: LabelledPixels, spec: PreprocessSpec) -> StageOutputs:

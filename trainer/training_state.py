@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class TrainingState:
         self.optimizer = optimizer
         self.schedule = schedule
         self.micro = micro
-        self.best = weights(average.model)
+        self._changing = changing(model)
+        self.best = self._copy_of_average()
+        """Of what training changes, by name"""
         self.history: list[EpochMetrics] = []
         self.step = 0
         self._elapsed_before = 0.0
@@ -60,19 +63,19 @@ class TrainingState:
         """Enter an epoch's metrics, keep its weights where it is the best, and plan the rest."""
         self.history.append(metrics)
         if best_epoch(self.history, checkpoint_selection) is metrics:
-            self.best = weights(self.average.model)
+            self.best = self._copy_of_average()
         self.schedule.keep_to_budget(self.step, self.elapsed)
 
     def save(self, path: Path, fingerprint: dict[str, Any]) -> None:
-        """Write it all; `fingerprint` says which run it belongs to."""
+        """Write all that training changes; `fingerprint` says which run it belongs to."""
         tensors = {
-            **prefixed("model", self.model.state_dict()),
-            **prefixed("average", self.average.model.state_dict()),
+            **prefixed("model", self._of(self.model)),
+            **prefixed("average", self._of(self.average.model)),
             **prefixed("best", self.best),
             **prefixed("optimizer", optimizer_tensors(self.optimizer)),
         }
         state = {
-            "fingerprint": fingerprint,
+            "fingerprint": fingerprint | {"frozen weights": self._digest_of_frozen()},
             "step": self.step,
             "steps": self.schedule.steps,
             "micro_batch": self.micro.size,
@@ -85,9 +88,10 @@ class TrainingState:
     def resume(self, path: Path, fingerprint: dict[str, Any]) -> None:
         """Go on from what `save` wrote; ResumeMismatch where another run wrote it."""
         tensors, state = load_checkpoint(path)
-        check_fingerprint(path, state["fingerprint"], fingerprint)
-        self.model.load_state_dict(unprefixed("model", tensors))
-        self.average.model.load_state_dict(unprefixed("average", tensors))
+        expected = fingerprint | {"frozen weights": self._digest_of_frozen()}
+        check_fingerprint(path, state["fingerprint"], expected)
+        self.model.load_state_dict(unprefixed("model", tensors), strict=False)
+        self.average.model.load_state_dict(unprefixed("average", tensors), strict=False)
         restore_optimizer(self.optimizer, unprefixed("optimizer", tensors))
         self.best = unprefixed("best", tensors)
         self.history = [EpochMetrics(**row) for row in state["history"]]
@@ -96,7 +100,28 @@ class TrainingState:
         self._elapsed_before = state["elapsed_s"]
         self.schedule.resume(state["steps"], state["shortened"], self.step, self._elapsed_before)
 
+    def load_best(self) -> None:
+        """Give the model the weights of its best epoch."""
+        self.model.load_state_dict(self.best, strict=False)
 
-def weights(model: StageModel) -> dict[str, Tensor]:
-    """A copy of a model's weights and batch statistics, by name."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    def _of(self, model: StageModel) -> dict[str, Tensor]:
+        """What training changes of `model`; the frozen rest comes from where it came from."""
+        return {name: tensor for name, tensor in model.state_dict().items() if name in self._changing}
+
+    def _copy_of_average(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self._of(self.average.model).items()}
+
+    def _digest_of_frozen(self) -> str:
+        """sha256 of the weights that are not kept, so that a run resumes on the same ones."""
+        hasher = hashlib.sha256()
+        for name, tensor in self.model.state_dict().items():
+            if name not in self._changing:
+                hasher.update(name.encode())
+                hasher.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return hasher.hexdigest()
+
+
+def changing(model: StageModel) -> frozenset[str]:
+    """Names of the tensors that training may change: trained weights, and statistics of batches."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return frozenset(model.state_dict()) - frozen
