@@ -24,12 +24,12 @@ FIGURES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "p99": ("p99", "ms"),
         "tail": ("p99 x rate / clients", ""),
         "health_p99": ("/health p99", "ms"),
-        "resident": ("resident memory", "MB"),
+        "resident": ("resident memory, all processes", "MB"),
         "ready": ("start to ready", "s"),
         "raw_rate": ("raw images/s", "1/s"),
         "share_of_raw": ("share of N raw processes", ""),
         "share_of_rest": ("the same, without the generator's CPU", ""),
-        "resident_worker": ("resident memory a worker", "MB"),
+        "resident_worker": ("resident memory of a worker", "MB"),
     }
 )
 """Figure -> its title and unit."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from demur.profile.load import Load, requests_for
+from harness import processes
 from harness.apart import LoadGenerator, RawLoop, RawRun
 from harness.figures import Measured, Subject, Target
-from harness.processes import free_ports
 from harness.servers import Framework, Launch, RunningServer, ServerFailed, running
 
 PART = "one core"
@@ -42,7 +42,7 @@ def targets(model: str, server: str) -> list[Target]:
     most = Subject(PART, model, server, max(CLIENTS))
     found.append(Target(most, "tail", "at most", 1.15))
     found.append(Target(most, "health_p99", "at most", 10.0))
-    found.append(Target(most, "resident", "at most", 250.0))
+    found.append(Target(most, "resident_worker", "at most", 250.0))
     found.append(Target(most, "ready", "at most", 2.0))
     return found
 
@@ -70,7 +70,9 @@ def measure_one_core(
             turned = [*frameworks[run % len(frameworks) :], *frameworks[: run % len(frameworks)]]
             for framework in turned:
                 step(f"{model}: {framework.name}")
-                launch = Launch(bundle, scratch / f"{model}-{framework.name}-{run}", free_ports(1)[0])
+                launch = Launch(
+                    bundle, scratch / f"{model}-{framework.name}-{run}", processes.free_ports(1)[0]
+                )
                 with running(framework, launch, [server_core]) as server:
                     _one_run(model, server, raw, load, asking, requests, measured, seconds)
 
@@ -102,6 +104,7 @@ def _one_run(
         Subject(PART, model, server.framework.name, max(CLIENTS)),
         health_p99=float(np.percentile(health.latencies, 99)),
         resident=server.resident_mb(),
+        resident_worker=max(processes.resident_mb(pid) for pid in server.tree()),
         ready=server.start_seconds,
     )
 
