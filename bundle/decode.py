@@ -127,7 +127,8 @@ def _to_rgb(image: Image.Image) -> PixelArray:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-    return np.asarray(image.convert("RGB"))
+    # Converting what is RGB already would copy it.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _upright(pixels: PixelArray, orientation: int) -> PixelArray:

@@ -5,7 +5,8 @@ body that nobody wants. Here a head has a size and a time limit (431, 408), and 
 request was answered before its body was complete is closed.
 
 uvicorn also wakes the app for each piece of a body as it comes off the wire, and stops reading until the
-app has taken it. Here the app is woken once, when the body is complete or `GATHERED` bytes are there.
+app has taken it. Here the app is woken once, when the body is complete or `GATHERED` bytes are there. And
+an answer's head, which uvicorn sends on its own, waits for the body, so that both are one packet.
 """
 
 from __future__ import annotations
@@ -27,6 +28,36 @@ class HeadTooLarge(Exception):
     """Ends the parsing of a request that has been refused."""
 
 
+class HeadWithBody:
+    """A transport that keeps an answer's head back until what follows it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            self._transport.write(self._head + data)
+            self._head = b""
+        elif data.endswith(b"\r\n\r\n") and data.startswith(b"HTTP/1.1 ") and data[9:12] != b"100":
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is kept back: nothing follows it."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """Subclassed once a server by `guarded_protocol`, which sets the limits."""
 
@@ -35,6 +66,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._answers = HeadWithBody(transport)
+        self.transport = self._answers  # type: ignore[assignment]
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._await_head()
@@ -70,6 +103,7 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
 
     def on_response_complete(self) -> None:
+        self._answers.flush()
         if self.cycle.more_body:
             self.transport.close()
         super().on_response_complete()

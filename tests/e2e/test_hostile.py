@@ -228,6 +228,26 @@ def test_requests_in_one_piece_are_answered_in_order(wire: Wire, make_colour_ima
     assert [received.index(b'"red"') < received.index(b'"blue"')] == [True]
 
 
+def test_an_answer_without_a_body_comes_at_once(wire: Wire) -> None:
+    began = time.monotonic()
+    wire.send(b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = wire.socket.recv(65536)
+    assert head.startswith(b"HTTP/1.1 405 ")
+    assert head.endswith(b"\r\n\r\n")
+    assert time.monotonic() - began < 3
+
+
+def test_a_client_that_asks_whether_to_go_on(wire: Wire, make_colour_image: Images) -> None:
+    image = make_colour_image(1, 0.9)
+    wire.send(post(Content_Length=len(image), Expect="100-continue"))
+    assert wire.socket.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.send(image)
+    answer = wire.socket.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    # Head and body are one packet.
+    assert answer.endswith(b"}")
+
+
 def test_many_slow_clients_do_not_hinder_the_others(service: ServiceProcess) -> None:
     slow = [socket.create_connection(service.address) for _ in range(200)]
     try:
