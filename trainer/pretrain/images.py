@@ -83,6 +83,11 @@ def unlabelled_images(
         train, held_out = _hold_out(
             _decoded(source, pixels, skip_bad=config.data.skip_bad), source, config.seed
         )
+    if not len(train) or not len(held_out):
+        raise UnusableImages(
+            f"{source.name} leaves {len(train)} images to learn from and {len(held_out)} to measure on; "
+            "both need some: raise splits.val_select, lower the other splits, or use rows: all"
+        )
     held_out = held_out[np.unique(np.linspace(0, len(held_out) - 1, MOST_HELD_OUT).astype(np.int64))]
     return Unlabelled(
         _tensor(pixels.arrays[0], train),

@@ -108,7 +108,9 @@ def _image_size(config: PretrainConfig, source: ImageSource) -> int:
     if config.image_size is not None:
         return config.image_size
     if config.from_scratch:
-        return input_size(max(min(typical_size(source)), SMALLEST_IMAGE))
+        suited = input_size(max(min(typical_size(source)), SMALLEST_IMAGE))
+        # The default patch is an eighth of this.
+        return suited // 8 * 8
     own = open_weights(config.backbone).config.get("image_size", 224)
     return int(own if isinstance(own, int) else own[0])
 

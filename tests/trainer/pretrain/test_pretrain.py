@@ -223,6 +223,21 @@ def test_unreadable_images_are_told_or_skipped(console: RunConsole, tmp_path: Pa
     assert facts["images"] + facts["held_out"] == 95
 
 
+def test_a_split_without_images_to_measure_on_is_refused(console: RunConsole, tmp_path: Path) -> None:
+    photos = write_stripes(tmp_path / "photos", 32, seed=0, labels=[0, 1] * 16)
+    sizes = {"splits.val_select": 0, "splits.val_calib": 4, "splits.val_test": 4}
+    with pytest.raises(UnusableImages, match=r"and 0 to measure on; .* raise splits\.val_select"):
+        pretrain(config_of(photos, **SHALLOW, **sizes), tmp_path / "out", console)
+
+
+def test_the_size_follows_the_images_where_none_is_named(console: RunConsole, tmp_path: Path) -> None:
+    photos = write_stripes(tmp_path / "photos", 16, seed=0)
+    config = config_of(photos, **{**SHALLOW, "epochs": 1, "image_size": None, "shape.patch_size": None})
+    pretrain(config, tmp_path / "out", console)
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (written["image_size"], written["patch_size"]) == (32, 4)
+
+
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
