@@ -2,8 +2,9 @@
 
 Each image draws its own change. All randomness comes from the `torch.Generator` handed in, so a seed
 repeats an epoch exactly. There are four named levels, each adding to the one before: `none`,
-`geometric`, `colour`, `degraded`. No level mirrors an image: left and right can matter (arrows, the
-side of the road that is closed), so mirroring is a choice of its own.
+`geometric`, `colour`, `degraded`; and `ladder`, in which a quarter of the images stands on each of four
+such rungs, as the queries of the roadwork task do. No level mirrors an image: left and right can matter
+(arrows, the side of the road that is closed), so mirroring is a choice of its own.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ class AugmentConfig(BaseModel):
     """Largest standard deviation of the pixel noise, of a range of 1."""
     erase: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of the images of which a rectangle is painted over (arXiv 1708.04896)."""
+    rungs: bool = False
+    """Each image draws how many kinds of change it gets: none (but mirroring), the geometric ones, those
+    of colour and resolution too, or blur, noise and painting over as well."""
 
 
 _GEOMETRIC = AugmentConfig(rotation_degrees=15.0, smallest_crop=0.5, aspect=0.15, translate=0.05)
@@ -54,8 +58,27 @@ _COLOUR = _GEOMETRIC.model_copy(
 )
 _DEGRADED = _COLOUR.model_copy(update={"blur": 0.25, "noise": 0.05, "erase": 0.25})
 
+_LADDER = AugmentConfig(
+    rungs=True,
+    rotation_degrees=20.0,
+    smallest_crop=0.2,
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    tint=0.1,
+    downsample=0.5,
+    blur=0.5,
+    noise=0.08,
+)
+
 LEVELS: Mapping[str, AugmentConfig] = MappingProxyType(
-    {"none": AugmentConfig(), "geometric": _GEOMETRIC, "colour": _COLOUR, "degraded": _DEGRADED}
+    {
+        "none": AugmentConfig(),
+        "geometric": _GEOMETRIC,
+        "colour": _COLOUR,
+        "degraded": _DEGRADED,
+        "ladder": _LADDER,
+    }
 )
 
 
@@ -74,12 +97,31 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     [0, 1]. The same generator state gives the same result.
     """
     x = to_unit_range(images)
+    if config.rungs:
+        return _on_rungs(x, config, generator)
     x = _warp(x, config, generator)
-    x = _recolour(x, config, generator)
-    x = _downsample(x, config.downsample, generator)
-    x = _blur(x, config.blur, generator)
-    x = _add_noise(x, config.noise, generator)
-    return _erase(x, config.erase, generator).clamp(0.0, 1.0)
+    x = _change_colours(x, config, generator)
+    return _degrade(x, config, generator).clamp(0.0, 1.0)
+
+
+def _on_rungs(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Every kind of change is tried on every image, and kept by those that stand high enough."""
+    rung = (4 * _uniform(len(x), 0.0, 1.0, x, generator)).floor()[:, None, None, None]
+    still = AugmentConfig(horizontal_flip=config.horizontal_flip)
+    moving = config.model_copy(update={"horizontal_flip": False})
+    x = _warp(x, still, generator)
+    x = torch.where(rung >= 1, _warp(x, moving, generator), x)
+    x = torch.where(rung >= 2, _change_colours(x, config, generator), x)
+    return torch.where(rung >= 3, _degrade(x, config, generator), x).clamp(0.0, 1.0)
+
+
+def _change_colours(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    return _downsample(_recolour(x, config, generator), config.downsample, generator)
+
+
+def _degrade(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    x = _add_noise(_blur(x, config.blur, generator), config.noise, generator)
+    return _erase(x, config.erase, generator)
 
 
 def to_unit_range(images: Tensor) -> Tensor:
