@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.bounds import most_errors
 from calibration.cascade import CascadeScores
 from calibration.certificate import RiskTarget
 from calibration.decision import answers
-from calibration.planning import fit_error_curve
+from calibration.planning import fit_error_curve, planned_coverage
 from calibration.scores import BoolArray, FloatArray, IntArray
 
 PATH_POINTS = 400
@@ -124,12 +123,9 @@ class _Candidates:
         return np.asarray(np.lexsort((self.planned, costs), axis=0)[0], dtype=np.int64)
 
     def planned_coverage(self, rows: IntArray, n_calibration: int, target: RiskTarget) -> float:
-        """The largest share at which the errors seen here, scaled to the calibration split, are no more
-        than the exact test allows."""
-        share = self.answered / self.n
-        errors = self.seen[rows, np.arange(len(rows))] * (n_calibration / self.n)
-        allowed = most_errors(np.rint(share * n_calibration), target.alpha, target.delta)
-        return float(share[errors <= allowed].max(initial=0.0))
+        """Of the chosen pairs, see `calibration.planning.planned_coverage`."""
+        seen = self.seen[rows, np.arange(len(rows))]
+        return planned_coverage(self.answered, seen, self.n, n_calibration, target)
 
     def path(self, rows: IntArray) -> FloatArray:
         """The pairs [T, 2], each once."""

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from calibration.bounds import most_errors
 from calibration.certificate import RiskTarget
 from calibration.inputs import read_scores
-from calibration.scores import BoolArray, FloatArray
+from calibration.scores import BoolArray, FloatArray, IntArray
 
 GRID_POINTS = 1000
 """A coarse grid costs power (40 points: .01 of coverage), a fine one nothing."""
@@ -47,6 +48,19 @@ def plan_thresholds(
     )
     ranks = np.unique(np.concatenate([everywhere, dense[dense >= everywhere[0]]]))
     return np.asarray(np.unique(scores[order[ranks - 1]])[::-1], dtype=np.float64)
+
+
+def planned_coverage(
+    answered: IntArray, errors: IntArray, n: int, n_calibration: int, target: RiskTarget
+) -> float:
+    """Share that a certificate on `n_calibration` units is expected to answer; a plan, no promise.
+
+    answered and errors [T] are the counts at the steps of a path on n selection images. The largest share
+    at which the errors seen here, scaled to the calibration split, are no more than the exact test allows.
+    """
+    scale = n_calibration / n
+    allowed = most_errors(np.rint(answered * scale), target.alpha, target.delta)
+    return float((answered[errors * scale <= allowed] / n).max(initial=0.0))
 
 
 def rank_scale(confidence: FloatArray) -> FloatArray:
