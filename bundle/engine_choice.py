@@ -1,18 +1,21 @@
 """Which engine, precision and batch sizes serve a bundle here: the fastest of those it is certified on.
 
 What no certificate covers is only taken where it was asked for by name, or where nothing else can be
-had; the service then answers nothing, and says that it is not certified here.
+had. A bundle that carries its calibration images is then certified here; with any other the service
+answers nothing, and says that it is not certified here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bundle.calibration_cases import carries_cases, certify_here
 from bundle.engine import DEFAULT_ENGINE, DEFAULT_KEY, PRECISIONS, EngineKey, EngineUnavailable
-from bundle.engine_memory import EngineMemory, EngineRecord
+from bundle.engine_memory import EngineMemory, EngineRecord, IssuedHere
 from bundle.engines.installed import require_engine, require_key, usable, usable_keys
 from bundle.machine import this_machine
 from bundle.manifest import BundleManifest
@@ -91,8 +94,9 @@ def choose_engine(
 ) -> EngineChoice:
     """Choose for the bundle in `folder`, from what is remembered or, once, from a probe of `seconds`.
 
-    Of several processes that share `memory` one probes and the others wait. Raises a BundleError for a
-    manifest that cannot be read, and EngineUnavailable.
+    Where nothing certifies the choice and the bundle carries its calibration images, it is certified here,
+    once, which takes as long as deciding all of them. Of several processes that share `memory` one finds
+    out and the others wait. Raises a BundleError for what cannot be read, and EngineUnavailable.
     """
     manifest, machine = read_manifest(folder), this_machine()
     with memory.one_at_a_time():
@@ -108,7 +112,13 @@ def choose_engine(
             timed = probe(folder, manifest, missing, seconds=seconds, say=say)
             record = _with_timings(record, timed)
             memory.save(record)
-    return _chosen(manifest, wish, keys, record)
+        choice = _chosen(manifest, wish, keys, record)
+        if choice.issued_here is None and carries_cases(manifest) and manifest.entry(str(choice.key)) is None:
+            entry = certify_here(folder, manifest, choice.key, say)
+            issued = IssuedHere(issued_at=datetime.now(UTC), entry=entry)
+            memory.save(record.model_copy(update={"certificates": (*record.certificates, issued)}))
+            choice = replace(choice, issued_here=entry)
+    return choice
 
 
 def first_choice(manifest: BundleManifest, wish: EngineWish) -> EngineKey:

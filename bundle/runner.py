@@ -90,14 +90,14 @@ class CascadeRunner:
     def score(self, stage_index: int, images: Sequence[EncodedOrPixels]) -> StageOutputs:
         """Raw outputs of one stage for n images: logits float64 [n, K], gate float64 [n] or None."""
         stage = self.stages[stage_index]
-        return _joined(self._in_chunks(images, lambda pixels: compute_stage(stage, pixels)))
+        return joined(self._in_chunks(images, lambda pixels: compute_stage(stage, pixels)))
 
     def score_all(self, images: Sequence[EncodedOrPixels]) -> list[StageOutputs]:
         """Raw outputs of every stage for n images, each image decoded once."""
         by_chunk = self._in_chunks(
             images, lambda pixels: [compute_stage(stage, pixels) for stage in self.stages]
         )
-        return [_joined(list(parts)) for parts in zip(*by_chunk, strict=True)]
+        return [joined(list(parts)) for parts in zip(*by_chunk, strict=True)]
 
     def decide(self, images: Sequence[EncodedOrPixels]) -> list[Decision]:
         """The decision on each image."""
@@ -151,7 +151,8 @@ def compute_stage(stage: CascadeStage, pixels: Sequence[PixelArray]) -> StageOut
     return stage.engine.run(batch)
 
 
-def _joined(parts: Sequence[StageOutputs]) -> StageOutputs:
+def joined(parts: Sequence[StageOutputs]) -> StageOutputs:
+    """Outputs of one stage, one part after another; at least one part."""
     gates = [part.gate for part in parts if part.gate is not None]
     return StageOutputs(
         np.concatenate([part.logits for part in parts]), np.concatenate(gates) if gates else None

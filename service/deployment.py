@@ -16,6 +16,7 @@ from bundle.engines.installed import installation_problems, runtime_version
 from bundle.machine import this_machine
 from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
+from calibration.certificate import Certificate
 from calibration.decision import STAGE_NAMES, OperatingPoint
 from service.settings import Settings
 
@@ -86,7 +87,7 @@ class Deployment:
             point=loaded.operating_point,
             guarantee=guarantee,
             guarantee_reason=reason,
-            promise=certificate.sentence() if certificate is not None else f"No promise: {reason}.",
+            promise=f"No promise: {reason}." if certificate is None else _sentence(certificate, loaded),
         )
 
 
@@ -127,6 +128,15 @@ def _facts(loaded: LoadedBundle, choice: EngineChoice) -> EngineFacts:
         processor=this_machine().processor,
         why=choice.why,
         problems=installation_problems(),
+    )
+
+
+def _sentence(certificate: Certificate, loaded: LoadedBundle) -> str:
+    if not loaded.issued_here:
+        return certificate.sentence()
+    return (
+        f"{certificate.sentence()} This certificate was issued here, on {loaded.key}, from the calibration "
+        "images that the bundle carries; it holds by itself, not together with those of the bundle."
     )
 
 

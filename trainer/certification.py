@@ -19,8 +19,9 @@ from calibration.decision import OperatingPoint, StageRule
 from calibration.groups import all_frames, all_images
 from calibration.issuing import Issuer
 from calibration.ledger import Ledger
+from calibration.policies import with_thresholds
 from trainer.conformal import scrc_inductive, scrc_transductive
-from trainer.evidence import Evidence, Policy, parts_of, plan_path, with_thresholds
+from trainer.evidence import Evidence, Policy, parts_of, plan_path
 from trainer.exact import exact
 from trainer.promise import CertificateName
 from trainer.run_folder import RunFolder, read_json, write_json

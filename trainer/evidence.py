@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from calibration.cascade import CascadePath, CascadeScores
 from calibration.cascade_planning import plan_cascade
 from calibration.certificate import Certificate, RiskTarget
 from calibration.decision import OperatingPoint, StageRule
 from calibration.parts import Parts
-from calibration.paths import PolicyPath, StagePath
 from calibration.planning import plan_thresholds
-from calibration.scores import BoolArray, FloatArray, IntArray
+from calibration.policies import columns_of
+from calibration.scores import FloatArray
 from trainer.promise import PromiseConfig
 from trainer.run_folder import RunError
 from trainer.score_table import SplitScores
@@ -59,23 +55,13 @@ class Evidence:
         return self.promise.target
 
 
-@dataclass(frozen=True, slots=True)
-class StageColumns:
-    """One stage's outputs as certificates read them; [n] each."""
-
-    confidence: FloatArray
-    errors: BoolArray
-    answer: IntArray
-    """The label that would be given"""
-
-
 def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArray:
     """The order of thresholds, [T, stages], from the labels of val_select alone.
 
     `target`: another one than the promise's own.
     """
     target = target or evidence.target
-    columns = columns_of(evidence.select, evidence.rules)
+    columns = columns_of(evidence.select.stages, evidence.select.labels, evidence.rules)
     n_calibration = evidence.calib.n_groups
     if len(columns) == 1:
         (stage,) = columns
@@ -94,21 +80,6 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
     )
 
 
-def policy_path(scores: SplitScores, rules: Sequence[StageRule], path: FloatArray) -> PolicyPath:
-    """The policies along a planned path [T, stages], applied to one split."""
-    columns, classes = columns_of(scores, rules), scores.stages[0].logits.shape[1]
-    if len(columns) == 1:
-        (stage,) = columns
-        return StagePath.read(stage.confidence, stage.errors, path[:, 0], stage.answer, classes)
-    a, b = columns
-    return CascadePath(
-        CascadeScores.read(
-            a.confidence, a.errors, b.confidence, b.errors, a.answer, b.answer, classes=classes
-        ),
-        path,
-    )
-
-
 def parts_of(evidence: Evidence) -> Parts:
     """Of which answers the promise speaks; `RunError` for a column that the scores do not have."""
     promise, calib = evidence.promise, evidence.calib
@@ -123,30 +94,3 @@ def parts_of(evidence: Evidence) -> Parts:
             f"{', '.join(calib.slices) or 'no metadata column'} (columns of text with few values)"
         )
     return Parts.of_slices(calib.slices[promise.slices], len(calib), column=promise.slices)
-
-
-def at_thresholds(rules: Sequence[StageRule], thresholds: Sequence[float]) -> OperatingPoint:
-    """The rules at one point of a path."""
-    return OperatingPoint(
-        tuple(
-            replace(rule, threshold=None if math.isinf(value) else float(value))
-            for rule, value in zip(rules, thresholds, strict=True)
-        )
-    )
-
-
-def with_thresholds(rules: Sequence[StageRule], certificate: Certificate) -> OperatingPoint:
-    """The rules at the certified thresholds; a stage whose threshold is infinite answers nothing."""
-    thresholds = certificate.threshold
-    if thresholds is None:
-        return OperatingPoint(tuple(replace(rule, threshold=None) for rule in rules))
-    return at_thresholds(rules, thresholds if isinstance(thresholds, tuple) else (thresholds,))
-
-
-def columns_of(scores: SplitScores, rules: Sequence[StageRule]) -> list[StageColumns]:
-    """What certificates read of each stage."""
-    columns = []
-    for raw, rule in zip(scores.stages, rules, strict=True):
-        answer = np.asarray(raw.logits.argmax(axis=-1), dtype=np.int64)
-        columns.append(StageColumns(rule.confidence(raw), answer != scores.labels, answer))
-    return columns

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-from calibration.cascade import CASCADE_METHOD
 from calibration.certificate import Certificate, RiskTarget
-from calibration.group_betting import certify_path_by_betting
 from calibration.groups import intra_group_correlation
 from calibration.parts import Parts
+from calibration.policies import Reading, policy_path, walk, with_thresholds
 from calibration.scores import FloatArray
 from calibration.several_risks import Walked, climb
-from calibration.walk import certify_path
-from trainer.evidence import Evidence, Policy, parts_of, plan_path, policy_path, with_thresholds
+from trainer.evidence import Evidence, Policy, parts_of, plan_path
 from trainer.score_table import SplitScores
 from trainer.telling import part_lines, risk_lines
 
@@ -26,25 +21,24 @@ group does (see `calibration.group_betting`)."""
 
 def exact(evidence: Evidence) -> Policy:
     """The cascade as one policy, promised over all answers, in each part of them, or at several risks."""
-    walk = _Walk.of(evidence)
     if evidence.promise.alphas:
-        return _several_risks(evidence, walk)
+        return _several_risks(evidence)
     path, parts = plan_path(evidence), parts_of(evidence)
-    certificate = walk.prove(path, evidence.target, parts)
+    certificate = _prove(evidence, path, evidence.target, parts)
     told: tuple[str, ...] = ()
     if parts.each is not None and certificate.feasible:
-        overall = walk.prove(path, evidence.target, Parts.whole(len(evidence.calib)))
+        overall = _prove(evidence, path, evidence.target, Parts.whole(len(evidence.calib)))
         told = part_lines(certificate, overall.coverage)
     return Policy(with_thresholds(evidence.rules, certificate), certificate, path, told=told)
 
 
-def _several_risks(evidence: Evidence, walk: _Walk) -> Policy:
+def _several_risks(evidence: Evidence) -> Policy:
     """Each risk along the path that is planned for it; the first one's policy is served."""
     whole = Parts.whole(len(evidence.calib))
 
     def walk_to(target: RiskTarget) -> Walked:
         path = plan_path(evidence, target)
-        certificate = walk.prove(path, target, whole)
+        certificate = _prove(evidence, path, target, whole)
         loosest = tuple(path[-1].tolist())
         return Walked(certificate, certificate.threshold in (loosest, loosest[0]))
 
@@ -59,34 +53,23 @@ def _several_risks(evidence: Evidence, walk: _Walk) -> Policy:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """How the calibration split is read, fixed before a label of it is."""
+def _prove(evidence: Evidence, path: FloatArray, target: RiskTarget, parts: Parts) -> Certificate:
+    calib = evidence.calib
+    return walk(
+        policy_path(calib.stages, calib.labels, evidence.rules, path),
+        target,
+        parts,
+        calib.groups,
+        reading_of(evidence),
+        split_digest=calib.digest,
+        engine=calib.engine,
+    )
 
-    evidence: Evidence
-    all_frames: bool
 
-    @classmethod
-    def of(cls, evidence: Evidence) -> _Walk:
-        return cls(evidence, reads_all_frames(evidence))
-
-    def prove(self, path: FloatArray, target: RiskTarget, parts: Parts) -> Certificate:
-        evidence, calib, promise = self.evidence, self.evidence.calib, self.evidence.promise
-        policies = policy_path(calib, evidence.rules, path)
-        how: dict[str, Any] = {"split_digest": calib.digest, "engine": calib.engine}
-        if self.all_frames and calib.groups is not None:
-            return certify_path_by_betting(policies, target, calib.groups, parts, **how)
-        method = CASCADE_METHOD if len(evidence.rules) == 2 else "exact fixed sequence, rank start"
-        return certify_path(
-            policies,
-            target,
-            parts,
-            calib.groups,
-            method=method,
-            unit=promise.unit,
-            seed=promise.seed,
-            **how,
-        )
+def reading_of(evidence: Evidence) -> Reading:
+    """How the calibration split is read, from the promise and val_select alone."""
+    promise = evidence.promise
+    return Reading(promise.unit, promise.seed, reads_all_frames(evidence))
 
 
 def reads_all_frames(evidence: Evidence) -> bool:

@@ -16,6 +16,7 @@ from bundle.engines.contract import DEFAULT_PRECISION, file_precision
 from bundle.engines.installed import require_key
 from bundle.manifest import BundleManifest
 from trainer.agreement import Agreement, agreement
+from trainer.cases import calibration_files
 from trainer.certification import prove, write_policy
 from trainer.collect import open_runner, score_split
 from trainer.evidence import Evidence, Policy
@@ -72,12 +73,14 @@ def certify_family(
     changes: Mapping[str, Any] | None = None,
     least_agreement: float = LEAST_AGREEMENT,
     reissue: bool = False,
+    carry_calibration: bool = False,
 ) -> Family:
     """Score, certify and pack a finished run on `keys`; the run's own, which is always there, comes first.
 
     `data`: where the images are, as `trainer.reopen.reopen` takes it; `changes`: fields of the promise.
     A promise that was proven before on this calibration split has spent its delta; `reissue` withdraws
-    it. Raises NeedsReissue, EngineUnavailable, SourceChanged, NotQuantised.
+    it. With `carry_calibration` the bundle carries the images of val_calib, so that it can be certified
+    on engines that are not here. Raises NeedsReissue, EngineUnavailable, SourceChanged, NotQuantised.
     """
     record = read_record(run)
     promise = record.promise.changed(changes or {})
@@ -89,11 +92,13 @@ def certify_family(
     wanted = [key for key in dict.fromkeys(keys) if key != DEFAULT_KEY]
 
     evidence = {
-        DEFAULT_KEY: Evidence(full["val_select"], full["val_calib"], read_rules(run), record.costs, promise)
+        DEFAULT_KEY: Evidence(
+            full["val_select"], full["val_calib"], read_rules(run), record.costs, promise, record.classes
+        )
     }
     tests = {DEFAULT_KEY: full["val_test"]}
     left_out = []
-    if wanted:
+    if wanted or carry_calibration:
         console.heading("The images of the run")
         source, splits = reopen(run, record, data or {}, console)
         _quantise(run, record, wanted, console)
@@ -114,7 +119,7 @@ def certify_family(
         write_gate(gate, folder)
         calib = score_split(source, splits, "val_calib", runner, folder, console)
         tests[key] = score_split(source, splits, "val_test", runner, folder, console)
-        evidence[key] = Evidence(select, calib, gate.rules, record.costs, promise)
+        evidence[key] = Evidence(select, calib, gate.rules, record.costs, promise, record.classes)
 
     console.heading(f"Certificates: {len(evidence)}, on val_calib")
     shared = {key: _with_share(one, len(evidence)) for key, one in evidence.items()}
@@ -136,7 +141,8 @@ def certify_family(
     further = [
         Further(member.key, member.policy, _figures(member, tests[member.key])) for member in members[1:]
     ]
-    manifest = pack_bundle(record, policies[DEFAULT_KEY], report, run, further)
+    carried = calibration_files(source, splits, _by_precision(shared)) if carry_calibration else {}
+    manifest = pack_bundle(record, policies[DEFAULT_KEY], report, run, further, carried)
     return Family(members, tuple(left_out), alone, manifest)
 
 
@@ -163,6 +169,14 @@ def _quantise(run: RunFolder, record: RunRecord, keys: Sequence[EngineKey], cons
             console.note(
                 f"Stage {name.upper()} at {precision}: {scales} scales, a file {smaller:.1f} times smaller"
             )
+
+
+def _by_precision(family: Mapping[EngineKey, Evidence]) -> dict[str, Evidence]:
+    """The first member at each precision."""
+    found: dict[str, Evidence] = {}
+    for key, evidence in family.items():
+        found.setdefault(key.precision, evidence)
+    return found
 
 
 def _with_share(evidence: Evidence, members: int) -> Evidence:

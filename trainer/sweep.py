@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from calibration.bounds import clopper_pearson_upper
-from trainer.evidence import Evidence, at_thresholds, plan_path
+from calibration.policies import at_thresholds
+from trainer.evidence import Evidence, plan_path
 from trainer.gate import read_rules
 from trainer.outcome import PolicyOutcome, apply_policy
 from trainer.reports.pictures import Curve, draw_risk_coverage

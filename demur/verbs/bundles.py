@@ -44,6 +44,14 @@ def bundle(
     reissue: Annotated[
         bool, typer.Option("--reissue", help="Withdraw what was proven of the run, and prove all of it anew.")
     ] = False,
+    carry_calibration: Annotated[
+        bool,
+        typer.Option(
+            "--with-calibration-images",
+            help="Put the calibration images into the bundle, so that a machine with another engine can "
+            "certify it for itself.",
+        ),
+    ] = False,
     least_agreement: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of val_select that must get the label that fp32 gives it."),
@@ -81,6 +89,7 @@ def bundle(
         changes={"certificate": certificate},
         least_agreement=least_agreement,
         reissue=reissue,
+        carry_calibration=carry_calibration,
     )
     console.heading("Result")
     for line in tell_family(family, RunFolder(run).bundle):

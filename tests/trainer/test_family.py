@@ -13,9 +13,14 @@ import pytest
 from fakes.channel_world import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
+from bundle.calibration_cases import certify_here
 from bundle.engine import EngineKey, EngineUnavailable
+from bundle.engine_choice import EngineWish, choose_engine
+from bundle.engine_memory import EngineMemory
 from bundle.inspect import inspect_bundle
 from bundle.store import load_bundle, verify_bundle
+from service.deployment import deployment_for
+from service.settings import Settings
 from trainer import family as family_room
 from trainer import reopen as reopen_room
 from trainer.agreement import agreement
@@ -132,6 +137,61 @@ class TestFamily:
             assert loaded.operating_point == member.policy.point
             scored = loaded.runner.score(1, [source.read(row) for row in range(60)])
             assert scored.logits.shape == (60, 2)
+
+
+@pytest.fixture(scope="module")
+def carrying(made: tuple[RunFolder, Family], quiet: RunConsole) -> Path:
+    run, _ = made
+    certify(run, ORT8, VINO, console=quiet, carry_calibration=True)
+    return run.bundle
+
+
+class TestCarried:
+    """A bundle with its calibration images is certified on an engine that none of its certificates names."""
+
+    def test_the_certificate_is_the_one_that_the_trainer_would_have_given(
+        self, made: tuple[RunFolder, Family], carrying: Path
+    ) -> None:
+        """Full precision on ONNX Runtime again, from the images alone."""
+        said: list[str] = []
+        entry = certify_here(carrying, verify_bundle(carrying), ORT, said.append)
+        own = made[1].members[0].policy
+        assert entry.certificate == own.certificate
+        assert entry.operating_point == own.point
+        assert "scoring" in said[0]
+
+    def test_another_engine_gets_one_of_its_own_and_remembers_it(
+        self, carrying: Path, tmp_path: Path
+    ) -> None:
+        wish, said = EngineWish("openvino", "int8"), []
+        choice = choose_engine(carrying, wish, EngineMemory(tmp_path), seconds=0.1, say=said.append)
+        assert choice.issued_here is not None
+        assert choice.issued_here.certificate.engine == "openvino/int8"
+        loaded = load_bundle(carrying, key=choice.key, issued_here=choice.issued_here)
+        assert (loaded.certified, loaded.issued_here) == (True, True)
+        assert not load_bundle(carrying, key=choice.key).certified
+        heard = len(said)
+        again = choose_engine(carrying, wish, EngineMemory(tmp_path), seconds=0.1, say=said.append)
+        assert again.issued_here == choice.issued_here
+        assert len(said) == heard
+
+    def test_what_the_bundle_certifies_is_never_issued_anew(self, carrying: Path, tmp_path: Path) -> None:
+        choice = choose_engine(carrying, EngineWish(), EngineMemory(tmp_path), seconds=0.1)
+        assert choice.issued_here is None
+        assert load_bundle(carrying, key=choice.key, issued_here=None).certified
+
+    def test_the_service_says_that_it_was_issued_here(self, carrying: Path, tmp_path: Path) -> None:
+        settings = Settings.read({}, bundle=carrying, data_dir=tmp_path, engine="openvino", precision="int8")
+        deployment = deployment_for(settings)
+        assert deployment.guarantee is not None
+        assert deployment.guarantee["issued"] == "here, not by the bundle"
+        assert "issued here, on openvino/int8" in deployment.promise
+
+    def test_only_a_promise_over_all_answers_can_be_carried(
+        self, fresh: RunFolder, quiet: RunConsole
+    ) -> None:
+        with pytest.raises(RunError, match="exact certificate over all answers only"):
+            certify(fresh, console=quiet, changes={"certificate": "scrc-t"}, carry_calibration=True)
 
 
 class TestLedger:

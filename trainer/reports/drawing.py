@@ -10,9 +10,10 @@ from calibration.bootstrap import bootstrap
 from calibration.bounds import clopper_pearson_lower, clopper_pearson_upper
 from calibration.decision import StageRule
 from calibration.metrics import augrc, expected_calibration_error, reliability, risk_coverage_curve
+from calibration.policies import at_thresholds
 from calibration.scores import FloatArray, ScoreTable, softmax
 from trainer.evaluate import Report
-from trainer.evidence import Policy, at_thresholds
+from trainer.evidence import Policy
 from trainer.outcome import apply_policy
 from trainer.reports.pictures import (
     Curve,
