@@ -97,7 +97,14 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.body += body
+        # Most bodies are one piece; kept as the bytes that it is, it is handed on without a copy.
+        waiting: bytes | bytearray = cycle.body
+        if not waiting:
+            cycle.body = body  # type: ignore[assignment]
+        elif isinstance(waiting, bytearray):
+            waiting += body
+        else:
+            cycle.body = bytearray(waiting + body)
         if len(cycle.body) > GATHERED:
             self.flow.pause_reading()
             cycle.message_event.set()

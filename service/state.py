@@ -76,9 +76,9 @@ class LifespanState(TypedDict):
 
 
 def service_of(request: Request) -> Service:
-    return cast("Service", request.state.service)
+    return cast("Service", request.scope["state"]["service"])
 
 
 def request_id(request: Request) -> str:
     """Given by the client or made up; see service.observability."""
-    return cast("str", request.state.request_id)
+    return cast("str", request.scope["state"]["request_id"])

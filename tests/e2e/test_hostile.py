@@ -228,6 +228,20 @@ def test_requests_in_one_piece_are_answered_in_order(wire: Wire, make_colour_ima
     assert [received.index(b'"red"') < received.index(b'"blue"')] == [True]
 
 
+@pytest.mark.parametrize("padding", [0, 700_000])
+def test_a_body_in_many_pieces_is_read_whole(wire: Wire, make_colour_image: Images, padding: int) -> None:
+    """Also one of which the service takes the beginning before the end is there."""
+    image = make_colour_image(1, 0.9, encoding="PNG") + bytes(padding)
+    wire.send(post(Content_Length=len(image), Connection="close"))
+    piece = len(image) // 7
+    for start in range(0, len(image), piece):
+        wire.send(image[start : start + piece])
+        time.sleep(0.02)
+    answer = wire.rest()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"label":1' in answer
+
+
 def test_an_answer_without_a_body_comes_at_once(wire: Wire) -> None:
     began = time.monotonic()
     wire.send(b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n")
