@@ -350,7 +350,27 @@ READYZ: Final[dict[str, Any]] = {
     "responses": {"200": answer("Ready.", _STATUS), **problems(_503="Stopping.")}
 }
 HEALTH: Final[dict[str, Any]] = {
-    "responses": {"200": answer("`ok`, `degraded` (no store) or `draining`, and the details.", _STATUS)}
+    "responses": {
+        "200": answer(
+            "`ok`; `degraded` (the store is away or being told again what it forgot, or the event log "
+            "cannot be written; it answers all the same); or `draining`; and the details.",
+            {
+                "type": "object",
+                "required": ["status", "store", "event_log"],
+                "properties": {
+                    "status": {"enum": ["ok", "degraded", "draining"]},
+                    "store": {
+                        "type": "object",
+                        "properties": {
+                            "state": {"enum": ["up", "down", "rebuilding", "off"]},
+                            "events_waiting": {"type": "integer"},
+                        },
+                    },
+                    "event_log": {"enum": ["ok", "failing", "off"]},
+                },
+            },
+        )
+    }
 }
 METRICS: Final[dict[str, Any]] = {
     "responses": {

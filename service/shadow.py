@@ -104,6 +104,8 @@ class Shadows:
                 deployment, image = self._waiting.popleft()
                 self._bytes -= image.size
                 await self._compute(deployment, image)
+                # A bundle that is taken away meanwhile must not be kept in memory by this name.
+                del deployment, image
             self._filled.clear()
 
     async def _compute(self, deployment: Deployment, image: ShadowImage) -> None:

@@ -29,10 +29,18 @@ def serve(
         typer.Option(metavar="auto|N", help="Images that a stage computes together. [default: auto]"),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the embedded Valkey keeps the rolling windows.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the event log and the embedded Valkey keep their data."),
     ] = None,
     redis_url: Annotated[
         str | None, typer.Option(help="A Redis or Valkey of your own; `off` for none. Also DEMUR_REDIS_URL.")
+    ] = None,
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Private port for bundles and challengers; needs a token in DEMUR_ADMIN_TOKEN. "
+            "[default: none]"
+        ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
@@ -56,6 +64,7 @@ def serve(
             batch=batch,
             data_dir=data_dir,
             redis_url=redis_url,
+            admin_port=admin_port,
             log_level=log_level,
         )
     )

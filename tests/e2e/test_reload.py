@@ -302,3 +302,43 @@ def test_no_request_is_lost_while_bundles_change(
     for client in clients:
         client.join()
     assert set(outcomes) == {(200, "tiny", 1), (200, "other", 1)}
+
+
+def test_a_shadow_is_shed_first_and_costs_no_answer(
+    bundles: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    """Sixteen clients on one core: every one is answered, by the champion, and the shadow gets the rest."""
+    image = make_colour_image(1, 0.9, size=(600, 800))
+    outcomes: Counter[tuple[int, str]] = Counter()
+    with ServiceProcess(
+        bundles / "one",
+        tmp_path,
+        cores=1,
+        redis_url="off",
+        challengers=f"{bundles / 'two'}=shadow",
+        shadow_images=4,
+    ) as service:
+
+        def load() -> None:
+            with service.client() as client:
+                for _ in range(25):
+                    answer = client.post("/predict", content=image, headers=JPEG)
+                    outcomes[answer.status_code, answer.json()["bundle"]["name"]] += 1
+
+        clients = [threading.Thread(target=load) for _ in range(16)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        assert outcomes == {(200, "tiny"): 400}
+
+        def shadows() -> dict[str, float]:
+            with service.client() as client:
+                lines = client.get("/metrics").text.splitlines()
+            found = (line for line in lines if line.startswith("demur_shadows_total{"))
+            return {line.split('outcome="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in found}
+
+        # Every image was offered, and either computed once a core was free, or shed.
+        eventually(lambda: sum(shadows().values()) == 400)
+        assert shadows()["shed"] > 200
+        assert shadows().get("failed", 0) == 0
