@@ -164,6 +164,13 @@ def wrap(
     alpha: Alpha = None,
     delta: Delta = None,
     min_coverage: MinCoverage = None,
+    each_answer: Annotated[
+        bool | None, typer.Option("--each-answer", help="Promise alpha for each answer by itself.")
+    ] = None,
+    slices: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Promise alpha for each value of this metadata column."),
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without unusable images.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -188,7 +195,14 @@ def wrap(
     size = None if image_size is None else (image_size, image_size)
     models = [ModelInput(path, size, output, normalisation, resize) for path in (model, fast) if path]
     promise = PromiseConfig().changed(
-        {"alpha": alpha, "delta": delta, "min_coverage": min_coverage, "seed": seed}
+        {
+            "alpha": alpha,
+            "delta": delta,
+            "min_coverage": min_coverage,
+            "each_answer": each_answer,
+            "slices": slices,
+            "seed": seed,
+        }
     )
     certify_model(
         images,
