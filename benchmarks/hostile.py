@@ -10,7 +10,6 @@ is 1 where an attack was answered otherwise, or where the median ratio after / b
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from harness.models import write_model_bundle
 from harness.photographs import photograph, photographs
 from harness.processes import free_ports
 from harness.servers import DEMUR, Launch, running
+from harness.trial import usable_cores
 from harness.venvs import CACHE
 
 from demur.profile.figures import Repeated
@@ -43,7 +43,7 @@ LEAST = 0.95
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _options().parse_args(arguments)
     console = RunConsole()
-    server_core, client_core = sorted(os.sched_getaffinity(0))[:2]
+    server_core, client_core = usable_cores()[:2]
     images = photographs(8, 720, 1280, 181_000)
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
     slowest: dict[str, float] = defaultdict(float)

@@ -28,6 +28,7 @@ from harness.options import names_among
 from harness.photographs import photographs
 from harness.pictures import draw_servers
 from harness.servers import DEMUR, PEERS
+from harness.trial import Trial, usable_cores
 from harness.venvs import CACHE, prepare_peer
 
 from trainer.progress import RunConsole
@@ -46,15 +47,15 @@ class Plan:
     workers: bool
     shadow: bool
 
-    def servers(self, model: str) -> list[str]:
-        return [DEMUR.name, *(self.peers if model in WITH_PEERS else ())]
+    def peers_of(self, model: str) -> tuple[str, ...]:
+        return self.peers if model in WITH_PEERS else ()
 
     def steps(self) -> int:
-        single = sum(len(self.servers(model)) for model in self.models)
+        single = sum(1 + len(self.peers_of(model)) for model in self.models)
         return self.runs * (single + len(self.models) * (self.workers + self.shadow))
 
     def targets(self) -> list[Target]:
-        cores = len(os.sched_getaffinity(0))
+        cores = len(usable_cores())
         found = [target for model in self.models for target in one_core.targets(model, DEMUR.name)]
         return found + [target for model in self.models for target in all_cores.worker_targets(model, cores)]
 
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 prepare_peer(name)
             console.note(f"{name} is installed")
         return
-    if len(os.sched_getaffinity(0)) < 2:
+    if len(usable_cores()) < 2:
         sys.exit("two cores are needed: one for the server, one for the load generator")
     load = os.getloadavg()[0]
     if load > 0.5:
@@ -94,13 +95,13 @@ def _measure(plan: Plan, console: RunConsole) -> Measured:
                 bar.at(next(begun), plan.steps(), what)
 
             for model, bundle in bundles.items():
-                frameworks = [DEMUR, *(PEERS[name] for name in plan.servers(model)[1:])]
-                options = {"runs": plan.runs, "seconds": plan.seconds, "step": step}
-                one_core.measure_one_core(model, bundle, images, frameworks, measured, scratch, **options)
+                trial = Trial(model, bundle, images, measured, scratch, plan.runs, plan.seconds, step)
+                frameworks = [DEMUR, *(PEERS[name] for name in plan.peers_of(model))]
+                one_core.measure_one_core(trial, frameworks)
                 if plan.workers:
-                    all_cores.measure_workers(model, bundle, images, measured, scratch, **options)
+                    all_cores.measure_workers(trial)
                 if plan.shadow:
-                    all_cores.measure_shadow(model, bundle, images, measured, scratch, **options)
+                    all_cores.measure_shadow(trial)
             bar.finish("Measured")
     return measured
 

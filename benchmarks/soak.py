@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from harness.photographs import photographs
 from harness.pictures import draw_memory
 from harness.servers import DEMUR, PEERS
 from harness.soaking import Reloads, Soak, Stops, reload_under_load, soak, stop_under_load
+from harness.trial import usable_cores
 from harness.venvs import CACHE
 
 from demur.profile.figures import Repeated
@@ -48,7 +48,7 @@ _STORE_NOTE = (
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _options().parse_args(arguments)
     console = RunConsole()
-    cores = sorted(os.sched_getaffinity(0))
+    cores = usable_cores()
     workers = given.workers or len(cores)
     images = photographs(8, 720, 1280, 181_000)
     parts: list[str] = []
@@ -173,14 +173,15 @@ def _tell_stops(found: Sequence[Stops], faults: list[str]) -> str:
     rows = []
     for stops in found:
         orphans = sum(stop.orphans for stop in stops.stops)
+        killed = sum(stop.killed for stop in stops.stops)
         if stops.server == DEMUR.name:
             if stops.tally.lost or stops.tally.refused:
                 faults.append(
                     f"stops: {stops.tally.lost} accepted requests dropped {dict(stops.tally.dropped)}, "
                     f"refused {dict(stops.tally.refused)}"
                 )
-            if orphans:
-                faults.append(f"stops: {orphans} processes were left over")
+            if orphans or killed:
+                faults.append(f"stops: {orphans} processes were left over, {killed} stops were not in time")
             if stops.counted != stops.tally.answered:
                 faults.append(f"stops: {stops.tally.answered} answered, {stops.counted} counted by the store")
         rows.append(
@@ -191,6 +192,7 @@ def _tell_stops(found: Sequence[Stops], faults: list[str]) -> str:
                 str(stops.tally.lost),
                 str(sum(stops.tally.refused.values())),
                 str(orphans),
+                str(killed),
                 shown(Repeated.of([stop.seconds for stop in stops.stops])),
                 shown(Repeated.of(stops.restart_seconds)),
                 "-" if stops.counted is None else f"{stops.counted:,}",
@@ -203,6 +205,7 @@ def _tell_stops(found: Sequence[Stops], faults: list[str]) -> str:
         "accepted and dropped",
         "refused",
         "processes left over",
+        "not stopped in 30 s",
         "stop, s",
         "start to ready, s",
         "counted by the store",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -22,7 +21,7 @@ _SPAWN = get_context("spawn")
 _PATIENCE = 120.0
 
 
-class _Apart(AbstractContextManager["_Apart"]):
+class _Apart:
     """A process and our end of the pipe to it; subclasses say what it does."""
 
     def __init__(self, cores: Sequence[int], work: Any, *arguments: Any) -> None:
@@ -30,6 +29,9 @@ class _Apart(AbstractContextManager["_Apart"]):
         self._process = _SPAWN.Process(target=work, args=(theirs, tuple(cores), *arguments), daemon=True)
         self._process.start()
         theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._ours.close()
@@ -60,13 +62,18 @@ class LoadGenerator(_Apart):
     def run(self, address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float) -> Load:
         """As `demur.profile.load.run_load` does."""
         self.order_run(address, requests, clients, seconds)
-        return self.result()
+        return self.load()
 
     def order_run(
         self, address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float
     ) -> None:
-        """`run`, to go on beside something else; `result` gives the load."""
+        """`run`, to go on beside something else; `load` waits for its end."""
         self.order(run_load, address, requests, {"clients": clients, "seconds": seconds})
+
+    def load(self) -> Load:
+        """Of the run that was ordered last."""
+        found: Load = self.result()
+        return found
 
     def cpu_seconds(self) -> float:
         """CPU time that the generator has taken itself."""
@@ -77,7 +84,7 @@ class LoadGenerator(_Apart):
     ) -> Load:
         """As `harness.arrivals.run_arrivals` does."""
         self.order(run_arrivals, address, requests, {"rate": rate, "seconds": seconds})
-        return self.result()
+        return self.load()
 
 
 def _generate(orders: Connection, cores: tuple[int, ...]) -> None:
@@ -122,12 +129,14 @@ class RawLoop(_Apart):
         super().__init__(cores, _loop, bundle, images)
         self.result()
 
-    def __enter__(self) -> Self:
-        return self
-
     def run(self, seconds: float) -> RawRun:
         self.order(seconds)
-        return self.result()
+        return self.ended()
+
+    def ended(self) -> RawRun:
+        """The run that was ordered last, when it is over."""
+        found: RawRun = self.result()
+        return found
 
 
 def _loop(orders: Connection, cores: tuple[int, ...], bundle: Path, images: Sequence[bytes]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from harness import processes
-from harness.servers import RunningServer
+from harness.servers import RunningServer, is_worker
 
 _BLOCKS = 12
 NOTICED = 1.0
@@ -92,9 +92,8 @@ class MemoryWatch:
 
 def role_of(pid: int, server: RunningServer) -> str | None:
     """What a process of demur does; None for those that only help Python to start others."""
-    command = processes.command(pid)
-    if "valkey-server" in command:
+    if "valkey-server" in processes.command(pid):
         return "store"
-    if "spawn_main" in command:
+    if is_worker(pid):
         return "worker"
     return "parent" if pid == server.process.pid else None

@@ -6,10 +6,11 @@ fixed share of the pictures. What the certificates state is made up, as the weig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ SPEC = PreprocessSpec(height=224, width=224)
 ANSWERED_BY_A = 0.7
 """Share of the pictures that stage A of the two-stage bundle answers."""
 
-_ARCHITECTURES = {
+_ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
     "tiny": {
         "hidden_size": 192,
         "num_hidden_layers": 12,

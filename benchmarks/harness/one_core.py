@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
-from demur.profile.load import Load, requests_for
+from demur.profile.load import Load
 from harness import processes
 from harness.apart import LoadGenerator, RawLoop, RawRun
-from harness.figures import Measured, Subject, Target
+from harness.figures import Subject, Target
 from harness.servers import Framework, Launch, RunningServer, ServerFailed, running
+from harness.trial import Trial, usable_cores
 
 PART = "one core"
 CLIENTS = (8, 32)
@@ -47,61 +45,43 @@ def targets(model: str, server: str) -> list[Target]:
     return found
 
 
-def measure_one_core(
-    model: str,
-    bundle: Path,
-    images: Sequence[bytes],
-    frameworks: Sequence[Framework],
-    measured: Measured,
-    scratch: Path,
-    *,
-    runs: int,
-    seconds: float,
-    step: Callable[[str], None],
-) -> None:
-    """Every server in turn, `runs` times; each run starts it anew. `step` is told what begins."""
-    server_core, client_core = sorted(os.sched_getaffinity(0))[:2]
-    requests = requests_for(images)
-    with ExitStack() as stack:
-        raw = stack.enter_context(RawLoop([server_core], bundle, images))
-        load = stack.enter_context(LoadGenerator([client_core]))
-        asking = stack.enter_context(LoadGenerator([client_core]))
-        for run in range(runs):
-            turned = [*frameworks[run % len(frameworks) :], *frameworks[: run % len(frameworks)]]
-            for framework in turned:
-                step(f"{model}: {framework.name}")
-                launch = Launch(
-                    bundle, scratch / f"{model}-{framework.name}-{run}", processes.free_ports(1)[0]
-                )
+def measure_one_core(trial: Trial, frameworks: Sequence[Framework]) -> None:
+    """Every server in turn, `trial.runs` times; each run starts it anew."""
+    server_core, client_core = usable_cores()[:2]
+    with (
+        RawLoop([server_core], trial.bundle, trial.images) as raw,
+        LoadGenerator([client_core]) as load,
+        LoadGenerator([client_core]) as asking,
+    ):
+        for run in range(trial.runs):
+            first = run % len(frameworks)
+            for framework in (*frameworks[first:], *frameworks[:first]):
+                trial.step(f"{trial.model}: {framework.name}")
+                folder = trial.scratch / f"{trial.model}-{framework.name}-{run}"
+                launch = Launch(trial.bundle, folder, processes.free_ports(1)[0])
                 with running(framework, launch, [server_core]) as server:
-                    _one_run(model, server, raw, load, asking, requests, measured, seconds)
+                    _one_run(trial, server, raw, load, asking)
 
 
 def _one_run(
-    model: str,
-    server: RunningServer,
-    raw: RawLoop,
-    load: LoadGenerator,
-    asking: LoadGenerator,
-    requests: Sequence[bytes],
-    measured: Measured,
-    seconds: float,
+    trial: Trial, server: RunningServer, raw: RawLoop, load: LoadGenerator, asking: LoadGenerator
 ) -> None:
+    requests, seconds = trial.requests, trial.seconds
     load.run(server.address, requests, min(CLIENTS), _WARM_UP)
     for clients in CLIENTS:
-        subject = Subject(PART, model, server.framework.name, clients)
         limit = raw.run(seconds / 2)
         before = server.cpu_seconds()
         answered = load.run(server.address, requests, clients, seconds)
         cpu_ms = 1e3 * (server.cpu_seconds() - before) / _count(answered, server)
-        measured.add(subject, **_values(limit, answered, cpu_ms, clients))
+        subject = Subject(PART, trial.model, server.framework.name, clients)
+        trial.measured.add(subject, **_values(limit, answered, cpu_ms, clients))
     # A run of its own: asked without pause, /health takes CPU that is no cost of a prediction.
     load.order_run(server.address, requests, max(CLIENTS), seconds / 2 + 0.2)
     question = f"GET {server.framework.health} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     health = asking.run(server.address, [question], 1, seconds / 2)
-    load.result()
-    measured.add(
-        Subject(PART, model, server.framework.name, max(CLIENTS)),
+    load.load()
+    trial.measured.add(
+        Subject(PART, trial.model, server.framework.name, max(CLIENTS)),
         health_p99=float(np.percentile(health.latencies, 99)),
         resident=server.resident_mb(),
         resident_worker=max(processes.resident_mb(pid) for pid in server.tree()),

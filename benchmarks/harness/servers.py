@@ -151,6 +151,11 @@ class MLServer(_Peer):
         }
 
 
+def is_worker(pid: int) -> bool:
+    """Whether this process of a demur with several workers answers requests."""
+    return "spawn_main" in processes.command(pid)
+
+
 DEMUR = Demur()
 PEERS: Mapping[str, Framework] = {peer.name: peer for peer in (LitServe(), BentoML(), MLServer())}
 
@@ -208,21 +213,23 @@ class RunningServer:
             time.sleep(_LOOK_EVERY)
         self.start_seconds = time.perf_counter() - began
 
-    def stop(self, patience: float = 60.0) -> Stop:
+    def stop(self, patience: float = 30.0) -> Stop:
         """SIGTERM to its main process, and wait; what is left over is killed."""
         family = [found for pid in self.tree() if (found := processes.identity(pid)) is not None]
         began = time.perf_counter()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        killed = False
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
+            killed = True
             self.process.kill()
             self.process.wait()
         seconds = time.perf_counter() - began
         orphans = processes.wait_for_end(family, 2.0)
         processes.end(orphans)
-        return Stop(seconds, len(orphans), self.process.returncode)
+        return Stop(seconds, len(orphans), killed, self.process.returncode)
 
     def said(self) -> str:
         """The end of its log."""
@@ -237,6 +244,8 @@ class Stop:
     """From SIGTERM to the end of its main process."""
     orphans: int
     """Processes of its own that lived on two seconds later."""
+    killed: bool
+    """It did not end in time."""
     exit_code: int
 
 
