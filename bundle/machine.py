@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bundle.engines.installed import available_engines, runtime_version
+from bundle.engines.installed import runtime_versions
 
 _TELLING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
 """Instruction sets by which the speed of a precision differs between processors."""
@@ -33,8 +33,7 @@ class Machine:
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     name, flags = _processor()
-    runtimes = dict.fromkeys(runtime_version(engine) for engine in available_engines())
-    return Machine(name, tuple(flag for flag in _TELLING if flag in flags), tuple(runtimes))
+    return Machine(name, tuple(flag for flag in _TELLING if flag in flags), runtime_versions())
 
 
 def _processor() -> tuple[str, frozenset[str]]:

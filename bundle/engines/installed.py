@@ -10,7 +10,7 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 
-from bundle.engines.contract import EXTRAS, OPENVINO, PRECISIONS, EngineKey, EngineUnavailable
+from bundle.engines.contract import DEFAULT_ENGINE, EXTRAS, OPENVINO, PRECISIONS, EngineKey, EngineUnavailable
 from bundle.engines.ort import PROVIDERS
 
 _SAME_IMPORT_NAME = (
@@ -22,36 +22,30 @@ _SAME_IMPORT_NAME = (
     "onnxruntime-training",
 )
 """Distributions that all install the module `onnxruntime`."""
+_UNKNOWN = "unknown"
 
 
 def available_engines() -> tuple[str, ...]:
     """The engines that this installation offers, the usually fastest first; empty without any runtime."""
-    found = set()
-    if find_spec("openvino") is not None:
-        found.add(OPENVINO)
-    if find_spec("onnxruntime") is not None:
-        import onnxruntime
-
-        offered = onnxruntime.get_available_providers()
-        found |= {engine for engine, provider in PROVIDERS.items() if provider in offered}
-    return tuple(engine for engine in PRECISIONS if engine in found)
+    return tuple(engine for engine in PRECISIONS if _is_here(engine))
 
 
 def require_engine(engine: str) -> None:
     """Raise EngineUnavailable unless `engine` is known and installed; the message names the extra."""
     if engine not in PRECISIONS:
         raise EngineUnavailable(f"engine is {engine!r}; it must be one of {', '.join(PRECISIONS)}")
+    if _is_here(engine):
+        return
     offered = available_engines()
     if not offered:
         raise EngineUnavailable(
             "no inference engine is installed; install demur with the extra [cpu], [gpu] or [openvino]"
         )
-    if engine not in offered:
-        hint = "".join(f"; {problem}" for problem in installation_problems())
-        raise EngineUnavailable(
-            f"engine {engine!r} is not installed here, only {', '.join(offered)}; "
-            f"install demur with the extra [{EXTRAS[engine]}]{hint}"
-        )
+    hint = "".join(f"; {problem}" for problem in installation_problems())
+    raise EngineUnavailable(
+        f"engine {engine!r} is not installed here, only {', '.join(offered)}; "
+        f"install demur with the extra [{EXTRAS[engine]}]{hint}"
+    )
 
 
 def require_key(key: EngineKey) -> None:
@@ -94,11 +88,30 @@ def installation_problems() -> tuple[str, ...]:
     )
 
 
+def runtime_versions() -> tuple[str, ...]:
+    """Name and version of every installed runtime, without importing one."""
+    found = (runtime_version(engine) for engine in (OPENVINO, DEFAULT_ENGINE))
+    return tuple(version for version in found if version != _UNKNOWN)
+
+
 def runtime_version(engine: str) -> str:
     """Name and version of an engine's runtime, for example `onnxruntime 1.32.0`."""
     names = (OPENVINO,) if engine == OPENVINO else _SAME_IMPORT_NAME
     found = [f"{name} {version}" for name in names if (version := _version(name)) is not None]
-    return " + ".join(found) or "unknown"
+    return " + ".join(found) or _UNKNOWN
+
+
+def _is_here(engine: str) -> bool:
+    """Imports a runtime only where its presence does not say enough: each takes tens of megabytes."""
+    if engine == OPENVINO:
+        return find_spec("openvino") is not None
+    if find_spec("onnxruntime") is None:
+        return False
+    if engine == DEFAULT_ENGINE:
+        return True  # every build of ONNX Runtime computes on the CPU
+    import onnxruntime
+
+    return PROVIDERS[engine] in onnxruntime.get_available_providers()
 
 
 @cache
