@@ -7,49 +7,52 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from harness.figures import FIGURES, Measured, Subject, Target
 from harness.memory import Growth
 from trainer.reports.pictures import BLUE, GREEN, GREY, ORANGE, RED, figure_on
 
 _PANELS = ("efficiency", "tail", "health_p99")
+_LOGARITHMIC = ("health_p99",)
+_COLOURS = (BLUE, ORANGE, GREEN)
 
 
 def draw_servers(path: Path, measured: Measured, part: str, targets: Sequence[Target]) -> None:
-    """A row a model, a column a figure, a bar a server and number of clients."""
+    """A row a model, a column a figure, a bar a server and number of clients; dashed: the target."""
     subjects = measured.subjects(part)
     models = list(dict.fromkeys(subject.model for subject in subjects))
-    with figure_on(path, (12.0, 1.0 + 2.6 * len(models))) as figure:
+    colours = dict(zip(sorted({subject.clients for subject in subjects}), _COLOURS, strict=False))
+    with figure_on(path, (12.0, 0.6 + 2.7 * len(models))) as figure:
         panels = figure.subplots(len(models), len(_PANELS), squeeze=False)
         for row, model in zip(panels, models, strict=True):
             own = [subject for subject in subjects if subject.model == model]
             for axes, name in zip(row, _PANELS, strict=True):
-                _draw_panel(axes, measured, own, name, [t for t in targets if t.subject in own])
+                _draw_panel(axes, measured, own, name, colours)
+                for limit in {t.limit for t in targets if t.figure == name and t.subject in own}:
+                    axes.axhline(limit, color=RED, linewidth=1.2, linestyle="--")
                 title, unit = FIGURES[name]
                 axes.set_title(f"{model}: {title}" + (f" ({unit})" if unit else ""), fontsize=10)
+        bars = [Patch(color=colour, label=f"{clients} clients") for clients, colour in colours.items()]
+        figure.legend(handles=bars, loc="outside lower center", ncols=len(bars))
 
 
 def _draw_panel(
-    axes: Axes, measured: Measured, subjects: Sequence[Subject], name: str, targets: Sequence[Target]
+    axes: Axes, measured: Measured, subjects: Sequence[Subject], name: str, colours: Mapping[int, str]
 ) -> None:
     shown = [(subject, found) for subject in subjects if (found := measured.get(subject, name)) is not None]
     servers = list(dict.fromkeys(subject.server for subject, _ in shown))
     numbers = sorted({subject.clients for subject, _ in shown})
     width = 0.8 / max(1, len(numbers))
     for subject, found in shown:
-        place = (
-            servers.index(subject.server) + (numbers.index(subject.clients) - (len(numbers) - 1) / 2) * width
-        )
-        colour = (BLUE, ORANGE)[numbers.index(subject.clients) % 2]
-        axes.bar(place, found.median, width * 0.9, color=colour)
+        shift = numbers.index(subject.clients) - (len(numbers) - 1) / 2
+        place = servers.index(subject.server) + shift * width
+        axes.bar(place, found.median, width * 0.9, color=colours[subject.clients])
         axes.plot([place, place], [found.low, found.high], color="black", linewidth=1.0)
-    for limit in {target.limit for target in targets if target.figure == name}:
-        axes.axhline(limit, color=RED, linewidth=1.2, linestyle="--")
+    if name in _LOGARITHMIC:
+        axes.set_yscale("log")
     axes.set_xticks(range(len(servers)), servers, fontsize=8.5)
     axes.grid(axis="x", visible=False)
-    for number, colour in zip(numbers, (BLUE, ORANGE), strict=False):
-        axes.bar(0, 0, color=colour, label=f"{number} clients")
-    axes.legend(fontsize=7.5, loc="lower right", labelcolor=GREY)
 
 
 def draw_memory(
