@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, Final
 
 import orjson
@@ -13,6 +13,7 @@ _KINDS: Final[dict[str, type[PredictionEvent] | type[FeedbackEvent]]] = {
     "prediction": PredictionEvent,
     "feedback": FeedbackEvent,
 }
+_OPENINGS: Final = {kind: b'{"event":"%s",' % name.encode() for name, kind in _KINDS.items()}
 _FIELDS: Final = {name: frozenset(field.name for field in fields(kind)) for name, kind in _KINDS.items()}
 
 
@@ -27,7 +28,8 @@ def kind_of(event: Event) -> str:
 
 def line_of(event: Event) -> bytes:
     """The event's line, its end included."""
-    return orjson.dumps({"event": kind_of(event), **asdict(event)}, option=orjson.OPT_APPEND_NEWLINE)
+    # Its kind in front of the object that orjson makes of a dataclass, which is faster than any dict.
+    return _OPENINGS[type(event)] + orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)[1:]
 
 
 def event_of(line: bytes) -> Event:

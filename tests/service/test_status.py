@@ -89,7 +89,9 @@ def test_without_a_store_it_answers_and_says_that_it_is_degraded(
 
 
 def test_a_store_that_is_not_there(make_client: Callable[..., TestClient], make_colour_image: Images) -> None:
-    client = make_client(redis_url="redis://127.0.0.1:1", redis_timeout=0.2, events_kept=2, stop_timeout=0.2)
+    client = make_client(
+        redis_url="redis://127.0.0.1:1", redis_timeout=0.2, events_kept=2, stop_timeout=0.2, event_log=False
+    )
     for _ in range(3):
         assert client.post("/predict", content=make_colour_image(1, 0.9), headers=JPEG).status_code == 200
     health = client.get("/health").json()
@@ -101,6 +103,25 @@ def test_a_store_that_is_not_there(make_client: Callable[..., TestClient], make_
     assert seen["demur_events_dropped_total,kind=prediction"] == 1
     assert seen["demur_events_dropped_total,kind=feedback"] == 1
     assert seen["demur_redis_up"] == 0
+
+
+def test_with_a_log_a_store_that_is_not_there_costs_nothing(
+    make_client: Callable[..., TestClient], make_colour_image: Images
+) -> None:
+    client = make_client(redis_url="redis://127.0.0.1:1", redis_timeout=0.2, events_kept=2, stop_timeout=0.2)
+    eventually(lambda: client.get("/health").json()["event_log"] == "ok")
+    for number in range(1, 4):
+        headers = {**JPEG, "X-Request-Id": f"r{number}"}
+        image = make_colour_image(1, 0.9)
+        assert client.post("/predict", content=image, headers=headers).status_code == 200
+        assert client.post("/feedback", json={"request_id": f"r{number}", "label": 1}).status_code == 202
+        # Far more than there is room for in memory, but the log takes them.
+        eventually(lambda: samples(client)["demur_event_log_up"] == 1)
+        time.sleep(0.1)
+    health = client.get("/health").json()
+    assert (health["status"], health["store"]) == ("degraded", {"state": "down", "events_waiting": 6})
+    assert samples(client)["demur_events_dropped_total,kind=prediction"] == 0
+    assert samples(client)["demur_events_dropped_total,kind=feedback"] == 0
 
 
 def test_health_says_what_serves(monitored: TestClient) -> None:
