@@ -24,7 +24,7 @@ from trainer.batches import (
     to_size,
 )
 from trainer.compute import EXACT, ComputeConfig, computing, placed
-from trainer.micro_batches import MicroBatches
+from trainer.micro_batches import MicroBatches, telling_memory
 from trainer.models import HeadOutputs, StageModel
 from trainer.objective import ObjectiveConfig, class_weights, couples_images, training_loss
 from trainer.optimizer import kernel_optimizer
@@ -126,7 +126,7 @@ def fit(
     OutOfMemory where not even single images fit; NoSuchDevice.
     """
     compute = compute.resolved()
-    with computing(compute) as device, placed(device, model, teacher):
+    with telling_memory("training"), computing(compute) as device, placed(device, model, teacher):
         model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         normalise = Normaliser.from_mean_std(spec_mean_std)
         loss_weights = _loss_weights(train, model.n_classes, config.objective.class_weight_power)
@@ -181,14 +181,16 @@ def fit(
                 if state.finished:
                     break
 
-            metrics = measure(
-                state.average.model,
-                select,
-                normalise,
-                epoch=epoch,
-                learning_rate=rate,
-                train_loss=sum(losses) / len(losses),
-                batch_size=state.micro.measuring,
+            metrics = state.micro.measure(
+                partial(
+                    measure,
+                    state.average.model,
+                    select,
+                    normalise,
+                    epoch=epoch,
+                    learning_rate=rate,
+                    train_loss=sum(losses) / len(losses),
+                )
             )
             state.close_epoch(metrics, config.checkpoint_selection)
             if checkpoint is not None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,8 @@ Forward = Callable[[slice], HeadOutputs]
 """Part of the batch -> the model's outputs on these images"""
 Loss = Callable[[HeadOutputs, slice], Tensor]
 """(outputs, part) -> the mean loss of these images"""
+
+T = TypeVar("T")
 
 MEASURED = 256
 """Images at a time where no gradient is kept."""
@@ -35,7 +40,7 @@ _MEMORY_WORDS = (
 
 
 class OutOfMemory(RuntimeError):
-    """Not even one image at a time fits memory."""
+    """Not even one image at a time fits memory, or what does not depend on their number does not fit."""
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -45,6 +50,55 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _MEMORY_WORDS)
 
 
+@contextmanager
+def telling_memory(doing: str) -> Iterator[None]:
+    """`OutOfMemory` in plain words where memory runs out while `doing`, whatever the micro-batch."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, OutOfMemory) or not ran_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"memory ran out while {doing} ({_first_line(error)}); use a smaller batch_size, image_size or "
+            "model"
+        ) from error
+
+
+@dataclass
+class _Attempt:
+    """Some work on so many images at a time."""
+
+    size: int
+
+    @property
+    def next_size(self) -> int:
+        return math.ceil(self.size / 2)
+
+
+@contextmanager
+def _halving(size: int) -> Iterator[_Attempt]:
+    """Swallows that memory ran out, so that the work can be tried again with half; not at one image."""
+    try:
+        yield _Attempt(size)
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        if size == 1:
+            raise OutOfMemory(
+                f"memory ran out with a single image at a time ({_first_line(error)}); use a smaller "
+                "image_size, a smaller model, or compute.precision bf16"
+            ) from error
+        # The traceback holds on to the tensors that did not fit.
+        error.__traceback__ = None
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
+
+
 class MicroBatches:
     """How many images go through the network at once."""
 
@@ -52,12 +106,8 @@ class MicroBatches:
         self.size = size
         """At most; halved where memory runs out, and never raised again."""
         self._planned = size
+        self._measured = MEASURED
         self._tell = tell
-
-    @property
-    def measuring(self) -> int:
-        """Images at a time where no gradient is kept: as few, once memory ran out."""
-        return self.size if self.size < self._planned else MEASURED
 
     def backward(self, n: int, forward: Forward, loss: Loss, *, couples: bool, model: nn.Module) -> Tensor:
         """Add the gradient of the loss of n images to the parameters of `model`; returns the loss.
@@ -69,28 +119,24 @@ class MicroBatches:
         states = _random_states()
         while True:
             model.zero_grad(set_to_none=True)
-            try:
+            tried = min(self.size, n)
+            with _halving(tried) as attempt:
                 return self._in_parts(n, forward, loss, couples)
-            except (RuntimeError, MemoryError) as error:
-                if not ran_out_of_memory(error):
-                    raise
-                tried, why = min(self.size, n), str(error).strip().split("\n", 1)[0][:200]
-                if tried == 1:
-                    raise OutOfMemory(
-                        f"memory ran out with a single image at a time ({why}); use a smaller image_size, a "
-                        "smaller model, or compute.precision bf16"
-                    ) from error
-            # Past the handler: its traceback held on to the tensors that did not fit.
-            self.size = math.ceil(tried / 2)
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            self.size = attempt.next_size
             _set_random_states(states)
             self._tell(
                 f"Memory ran out with {tried} images at a time; going on with {self.size}, gradients added "
                 f"up to the same batches of {n}"
                 + ("; batch normalisation sees the smaller ones" if _normalises_batches(model) else "")
             )
+
+    def measure(self, work: Callable[[int], T]) -> T:
+        """`work(images at a time)`, where no gradient is kept; as few as in training, once memory ran out."""
+        while True:
+            most = self.size if self.size < self._planned else MEASURED
+            with _halving(min(most, self._measured)) as attempt:
+                return work(attempt.size)
+            self._measured = attempt.next_size
 
     def _in_parts(self, n: int, forward: Forward, loss: Loss, couples: bool) -> Tensor:
         if n <= self.size:

@@ -91,11 +91,11 @@ def measure(
     model: StageModel,
     select: LabelledPixels,
     normalise: Normaliser,
+    batch_size: int,
     *,
     epoch: int,
     learning_rate: float,
     train_loss: float,
-    batch_size: int,
 ) -> EpochMetrics:
     """The model as it is now, on the selection split, `batch_size` images at a time."""
     return measure_outputs(

@@ -15,7 +15,7 @@ from torch import Tensor
 from trainer.augment import level
 from trainer.batches import LabelledPixels
 from trainer.loop import FitResult, LoopConfig, fit
-from trainer.micro_batches import MicroBatches, OutOfMemory, ran_out_of_memory
+from trainer.micro_batches import MicroBatches, OutOfMemory, ran_out_of_memory, telling_memory
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 from trainer.objective import ObjectiveConfig
 from trainer.selection import EpochMetrics
@@ -160,3 +160,28 @@ def test_a_real_limit_of_the_system_is_lived_with() -> None:
     first, *_, last = done.stdout.strip().splitlines()
     assert first.startswith("Memory ran out with 128 images at a time; going on with 64")
     assert int(last.split()[-1]) in (8, 16, 32, 64)
+
+
+def test_measuring_takes_fewer_images_too() -> None:
+    tried: list[int] = []
+
+    def work(images: int) -> str:
+        tried.append(images)
+        if images > 40:
+            raise MemoryError
+        return "done"
+
+    micro = MicroBatches(24)
+    assert micro.measure(work) == "done"
+    assert micro.measure(work) == "done"
+    assert tried == [256, 128, 64, 32, 32]
+    with pytest.raises(ValueError, match="something else"):
+        micro.measure(lambda _: (_ for _ in ()).throw(ValueError("something else")))
+
+
+def test_memory_that_no_smaller_part_would_save_is_told_in_words() -> None:
+    told = pytest.raises(OutOfMemory, match=r"memory ran out while augmenting \(MemoryError\); use a smaller")
+    with told, telling_memory("augmenting"):
+        raise MemoryError
+    with pytest.raises(RuntimeError, match="shapes"), telling_memory("augmenting"):
+        raise RuntimeError("shapes")
