@@ -81,6 +81,7 @@ def draw_memory(
         parts = np.array_split(np.argsort(times), 20)
         minutes = [(times[part].mean() - times.min()) / 60 for part in parts]
         speed.plot(minutes, [np.percentile(milliseconds[part], 99) for part in parts], "o-", color=BLUE, ms=4)
+        speed.margins(y=0.2)
         speed.set_ylim(bottom=0)
         speed.set_ylabel("p99 of /predict, ms")
         speed.set_xlabel("minutes")
