@@ -9,9 +9,11 @@ from typing import Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from trainer.augment import AugmentLevel
 from trainer.compute import ComputeConfig
+from trainer.models.backbones import Adapt
 from trainer.promise import PromiseConfig
-from trainer.recipe import Recipe
+from trainer.recipe import PartialRecipe
 from trainer.run_folder import RunError
 from trainer.scenes import SceneOptions
 from trainer.splits import SplitSizes
@@ -87,11 +89,25 @@ class TrainConfig(BaseModel):
     """Planned minutes of training for both stages together, on two cores."""
     mirror: bool | None = None
     """Train on mirrored images too; None: only where a check finds that left and right do not matter."""
+    augment: AugmentLevel = "degraded"
+    """How far training images are changed, see `trainer.augment`."""
     checkpoint_selection: CheckpointSelection = "augrc"
     compute: ComputeConfig = ComputeConfig()
     """Device, precision and determinism of training."""
-    recipe: Recipe | None = None
-    """Both stages in full; by default chosen from the data and `minutes`."""
+    backbone: str | None = None
+    """Pretrained stage B: efficientnet-lite0 (extra `imagenet`), `folder:PATH` or `hub:OWNER/NAME`."""
+    adapt: Adapt | None = None
+    """What is trained of `backbone`: `lora`, `dora`, `head` or `full`; by default what suits its kind."""
+    recipe: PartialRecipe = PartialRecipe()
+    """The stages in full; what is left out is planned from the data and `minutes`."""
+
+    @model_validator(mode="after")
+    def _names_stage_b_once(self) -> Self:
+        if self.backbone is not None and self.recipe.stage_b is not None:
+            raise ValueError("backbone and recipe.stage_b both say what stage B is; name one of them")
+        if self.adapt is not None and self.backbone is None:
+            raise ValueError(f"adapt is {self.adapt!r} without a backbone; name the pretrained one")
+        return self
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:

@@ -7,7 +7,6 @@ say about the training images is known at the end, for another stage to learn fr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from trainer.batches import LabelledPixels
 from trainer.compute import EXACT, ComputeConfig, computing, placed
-from trainer.features import BATCH, FeatureConfig, Features, cached_features, outputs_from
+from trainer.features import BATCH, FeatureConfig, cached_features, outputs_from
 from trainer.loop import FitResult, LoopConfig
 from trainer.models import StageModel
 from trainer.probe import ProbeConfig, fit_heads
@@ -23,15 +22,6 @@ from trainer.selection import EpochMetrics
 
 FEWEST_EPOCHS = 30
 """Of the heads; they take seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenFit:
-    """A stage with trained heads, and what it says about the images that they were trained on."""
-
-    result: FitResult
-    taught: Tensor
-    """float32 [n, K], logits of the training images, the mean over their views"""
 
 
 def fit_frozen(
@@ -46,7 +36,7 @@ def fit_frozen(
     compute: ComputeConfig = EXACT,
     advance: Callable[[int, int], None] = lambda _done, _all: None,
     on_epoch: Callable[[EpochMetrics], None] = lambda _: None,
-) -> FrozenFit:
+) -> FitResult:
     """Train the heads of `model` in place, on the images as they are and `views` augmented views of each.
 
     Of `loop`, what concerns the backbone alone is not read. Features are kept in the folder `cache` and
@@ -61,10 +51,8 @@ def fit_frozen(
         done += images
         advance(done, total)
 
-    # Of no seed's own, so that runs which differ in the seed alone share what is kept.
-    augmented = FeatureConfig(views=views, augment=loop.augment, bf16=compute.precision == "bf16")
     with computing(compute) as device, placed(device, model):
-        kept = cached_features(model, train, mean_std, augmented, cache, advance=count)
+        kept = cached_features(model, train, mean_std, _views(loop, views, compute), cache, advance=count)
         plain = cached_features(model, select, mean_std, FeatureConfig(views=0), cache, advance=count)
         config = ProbeConfig(
             epochs=max(loop.epochs, FEWEST_EPOCHS),
@@ -76,8 +64,7 @@ def fit_frozen(
             seed=loop.seed,
         )
         result = fit_heads(model, kept, plain, config, on_epoch=on_epoch)
-        taught = _mean_logits(model, kept)
-    fitted = FitResult(
+    return FitResult(
         model=model,
         best_epoch=result.best_epoch,
         history=result.history,
@@ -85,11 +72,38 @@ def fit_frozen(
         shortened=False,
         micro_batch=BATCH,
     )
-    return FrozenFit(fitted, taught)
 
 
-def _mean_logits(model: StageModel, features: Features) -> Tensor:
-    """float32 [n, K]"""
-    views = range(len(features.views))
-    logits = [torch.from_numpy(outputs_from(model, features, view).logits) for view in views]
-    return torch.stack(logits).mean(dim=0).float()
+def lessons(
+    model: StageModel,
+    images: LabelledPixels,
+    mean_std: tuple[Sequence[float], Sequence[float]],
+    loop: LoopConfig,
+    *,
+    views: int,
+    cache: Path,
+    compute: ComputeConfig = EXACT,
+    advance: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Tensor:
+    """What a trained stage says about `images`, float32 [n, K]: its logits, the mean over their views.
+
+    For a student that learns from a teacher too large to be asked at every step. After `fit_frozen` on
+    the same images, with the same views and the same cache, no image is embedded again.
+    """
+    compute = compute.resolved()
+    total, done = len(images) * (1 + views), 0
+
+    def count(n: int) -> None:
+        nonlocal done
+        done += n
+        advance(done, total)
+
+    with computing(compute) as device, placed(device, model):
+        kept = cached_features(model, images, mean_std, _views(loop, views, compute), cache, advance=count)
+        each = [torch.from_numpy(outputs_from(model, kept, view).logits) for view in range(1 + views)]
+    return torch.stack(each).mean(dim=0).float()
+
+
+def _views(loop: LoopConfig, views: int, compute: ComputeConfig) -> FeatureConfig:
+    """Of no seed's own, so that runs which differ in the seed alone share what is kept."""
+    return FeatureConfig(views=views, augment=loop.augment, bf16=compute.precision == "bf16")

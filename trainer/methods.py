@@ -117,7 +117,7 @@ def _probe(
     model: StageModel, task: Task, rate: float, seed: int, advance: Callable[[int, int], None]
 ) -> tuple[EpochMetrics, float]:
     """The heads alone, on features that all seeds and rates share."""
-    fitted = fit_frozen(
+    result = fit_frozen(
         model,
         task.train,
         task.select,
@@ -128,7 +128,6 @@ def _probe(
         compute=task.compute,
         advance=advance,
     )
-    result = fitted.result
     return result.history[result.best_epoch - 1], result.seconds
 
 

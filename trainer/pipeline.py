@@ -13,15 +13,16 @@ from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
 from trainer.data.images import ImageSource, Notice
 from trainer.data.pixels import typical_size
-from trainer.data.source import open_source
-from trainer.models.registry import SMALLEST_IMAGE, require_weights
+from trainer.models.registry import SMALLEST_IMAGE, ModelConfig, require_weights
+from trainer.opening import open_data
+from trainer.pretrained_recipe import choose_model, is_pretrained, pretrained_size
 from trainer.progress import RunConsole
 from trainer.proof import RunResult, prove_and_pack
-from trainer.recipe import Recipe, default_recipe, input_size
+from trainer.recipe import PartialRecipe, Recipe, complete_recipe, input_size
 from trainer.run_folder import RunFolder, write_json, write_yaml
 from trainer.run_record import RunRecord, StageRecord, library_versions
-from trainer.splits import Splits, make_splits
-from trainer.stages import TrainingData, preprocessing, train_stages
+from trainer.splits import ERRORS_AT_START, ERRORS_WHEN_PRETRAINED, Splits, make_splits
+from trainer.stages import TrainingData, train_stages
 from trainer.symmetry import check_mirroring
 
 MAX_PIXEL_BYTES = 2 * 2**30
@@ -33,14 +34,17 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     run = RunFolder(out)
     out.mkdir(parents=True, exist_ok=True)
     config = config.model_copy(update={"compute": config.compute.resolved()})
-    if config.recipe is not None:
-        for stage in (config.recipe.stage_a, config.recipe.stage_b):
+    backbone = None if config.backbone is None else choose_model(config.backbone, config.adapt)
+    for stage in (config.recipe.stage_a, config.recipe.stage_b):
+        if stage is not None:
             require_weights(stage.model)
+    if backbone is not None:
+        require_weights(backbone)
 
     console.heading("Data")
-    source = _open(config, console)
+    source = open_data(config.data, console)
     size = max(min(typical_size(source)), SMALLEST_IMAGE)
-    specs = _preprocessing(config, size)
+    specs = _preprocessing(config.recipe, backbone, size)
     data = _decode(config, source, specs, run, console)
     splits = _split(config, data, run, console)
     alike = near_copies_in(data.source, splits.val_calib, data.pixels.arrays[0])
@@ -55,41 +59,25 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
         val_select=splits.val_select,
         n_classes=len(data.source.class_names),
     )
-    recipe = _recipe(config, training, size, console)
-    config = config.model_copy(update={"recipe": recipe})
+    recipe = _recipe(config, backbone, training, size, console)
+    # The whole recipe says what `backbone` and `adapt` led to.
+    config = config.model_copy(update={"recipe": recipe, "backbone": None, "adapt": None})
     write_yaml(run.config, resolved(config))
     stages = train_stages(training, recipe, config.seed, run, console, compute=config.compute)
     record = _record(config, data, splits, stages, alike)
     return prove_and_pack(record, data.source, splits, run, console)
 
 
-def _open(config: TrainConfig, console: RunConsole) -> ImageSource:
-    data = config.data
-    with console.bar("Opening the images", 1) as bar:
-        source = open_source(
-            data.source,
-            group=data.group,
-            image_column=data.image_column,
-            label_column=data.label_column,
-            class_names=data.class_names,
-            label_map=data.label_map,
-            classes=data.classes,
-            scenes=data.scenes,
-            on_progress=lambda done, total: bar.at(done, total, "Rendering street scenes"),
-        )
-        bar.at(len(source), len(source))
-    for notice in source.notices:
-        (console.warn if notice.level == "warning" else console.note)(notice.message)
-    return source
-
-
-def _preprocessing(config: TrainConfig, size: int) -> tuple[PreprocessSpec, PreprocessSpec]:
+def _preprocessing(
+    given: PartialRecipe, backbone: ModelConfig | None, size: int
+) -> tuple[PreprocessSpec, PreprocessSpec]:
     """Of stages A and B, for images of `size` pixels a side; known before anything is decoded."""
-    if config.recipe is not None:
-        return preprocessing(config.recipe.stage_a), preprocessing(config.recipe.stage_b)
-    side = input_size(size)
-    spec = PreprocessSpec(height=side, width=side)
-    return spec, spec
+    usual = input_size(size)
+    side_a = usual if given.stage_a is None else given.stage_a.image_size
+    side_b = usual if backbone is None else pretrained_size(backbone, size)
+    if given.stage_b is not None:
+        side_b = given.stage_b.image_size
+    return PreprocessSpec(height=side_a, width=side_a), PreprocessSpec(height=side_b, width=side_b)
 
 
 def _distinct(specs: Sequence[PreprocessSpec]) -> list[PreprocessSpec]:
@@ -127,6 +115,7 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
         target=config.promise.target,
         seed=config.seed,
         sizes=config.splits.sizes(),
+        errors=ERRORS_WHEN_PRETRAINED if _is_pretrained(config) else ERRORS_AT_START,
         ids=data.pixels.content,
     )
     write_json(run.splits, splits.to_dict())
@@ -136,17 +125,32 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
     return splits
 
 
-def _recipe(config: TrainConfig, data: TrainingData, size: int, console: RunConsole) -> Recipe:
-    """The configured recipe, or the default for so many training images of `size` pixels a side."""
-    recipe = config.recipe
-    if recipe is None:
-        mirror = config.mirror
-        if mirror is None:
-            train = data.rows(1, data.train)
-            found = check_mirroring(train.pixels, train.labels, seed=config.seed)
-            mirror = found.allowed
-            console.note(f"Training {'mirrors' if mirror else 'does not mirror'} images: {found.reason}")
-        recipe = default_recipe(len(data.train), size, config.minutes, seed=config.seed, mirror=mirror)
+def _is_pretrained(config: TrainConfig) -> bool:
+    """Whether stage B starts from weights that others have trained."""
+    given = config.recipe.stage_b
+    return config.backbone is not None or (given is not None and is_pretrained(given.model))
+
+
+def _recipe(
+    config: TrainConfig, backbone: ModelConfig | None, data: TrainingData, size: int, console: RunConsole
+) -> Recipe:
+    """The configured recipe; what it leaves out is planned for images of `size` pixels a side."""
+    mirror = config.mirror
+    if mirror is None and (config.recipe.stage_a is None or config.recipe.stage_b is None):
+        train = data.rows(1, data.train)
+        found = check_mirroring(train.pixels, train.labels, seed=config.seed)
+        mirror = found.allowed
+        console.note(f"Training {'mirrors' if mirror else 'does not mirror'} images: {found.reason}")
+    recipe = complete_recipe(
+        config.recipe,
+        backbone,
+        len(data.train),
+        size,
+        config.minutes,
+        seed=config.seed,
+        mirror=bool(mirror),
+        augment=config.augment,
+    )
     selection = {"checkpoint_selection": config.checkpoint_selection}
     return Recipe(
         stage_a=recipe.stage_a.model_copy(update={"loop": recipe.stage_a.loop.model_copy(update=selection)}),

@@ -62,6 +62,10 @@ class RunFolder:
         """Folder of a stage's adapter, where one was trained; it is merged in model.onnx."""
         return self.stage(name) / "adapter"
 
+    def features(self, name: str) -> Path:
+        """Folder of what a pretrained stage made of the training images; may be removed after the run."""
+        return self.stage(name) / "features"
+
     @property
     def model_weights(self) -> Path:
         return self.root / "model_best.safetensors"

@@ -34,6 +34,8 @@ class TooFewUnits(SplitError):
 
 ERRORS_AT_START = 1
 """The certificate's first threshold answers as many units as certify this many errors."""
+ERRORS_WHEN_PRETRAINED = 5
+"""As above, where training needs few images, so that calibration may have more of them."""
 CALIBRATION_SHARE = 0.187
 """Share of the units that calibration gets where they are plentiful."""
 CALIBRATION_HEADROOM = 1.25
@@ -61,9 +63,12 @@ class SplitSizes:
         return self.val_select + self.val_calib + self.val_test
 
     @classmethod
-    def planned(cls, units: int, target: RiskTarget) -> Self:
-        """Sizes that leave the certificate of `target` a chance before training gets the rest."""
-        needed = int(fewest_answered(ERRORS_AT_START, target.alpha, target.delta))
+    def planned(cls, units: int, target: RiskTarget, errors: int = ERRORS_AT_START) -> Self:
+        """Sizes that leave the certificate of `target` a chance before training gets the rest.
+
+        errors: so many are to be allowed among the answers that certify it.
+        """
+        needed = int(fewest_answered(errors, target.alpha, target.delta))
         wanted = max(CALIBRATION_HEADROOM * needed, CALIBRATION_SHARE * units)
         calib = round(min(wanted, CALIBRATION_CAP * units))
         if units >= 2 * needed:
@@ -138,6 +143,7 @@ def make_splits(
     target: RiskTarget,
     seed: int,
     sizes: SplitSizes | None = None,
+    errors: int = ERRORS_AT_START,
     ids: Sequence[str] | None = None,
 ) -> Splits:
     """Split rows by group, stratified by the labels that a group holds.
@@ -157,7 +163,7 @@ def make_splits(
         raise TooFewUnits(
             f"there are {count} {what} for {len(SPLIT_NAMES)} splits; at least one each is needed"
         )
-    sizes = sizes or SplitSizes.planned(count, target)
+    sizes = sizes or SplitSizes.planned(count, target, errors)
     if sizes.total >= count:
         raise TooFewUnits(
             f"the evaluation splits ask for {sizes.total} of {count} units and leave none for train"

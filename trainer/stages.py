@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from trainer.adaptation import settle
 from trainer.batches import LabelledPixels
 from trainer.compute import EXACT, ComputeConfig
 from trainer.export import export_onnx
+from trainer.frozen import fit_frozen, lessons
 from trainer.loop import FitResult, StepProgress, fit
 from trainer.models import StageModel, build_model, macs, n_parameters
 from trainer.progress import RunConsole
@@ -59,11 +60,16 @@ def train_stages(
     """Fit B, then A with B as its teacher, and export both; returns their records in the order A, B.
 
     Leaves metrics.csv, the weights as safetensors and both ONNX files. Both see the same augmented
-    views, made at B's input size; A is selected on pixels of its own size, as it will be served.
+    views, made at B's input size; A is selected on pixels of its own size, as it will be served. A
+    pretrained B is too large to be asked about every view: it is asked once, before A is trained.
     """
     train = data.rows(1, data.train)
     fitted_b = _fit_stage("B", 1, recipe.stage_b, train, data, None, seed, run, console, compute)
-    fitted_a = _fit_stage("A", 0, recipe.stage_a, train, data, fitted_b.model, seed, run, console, compute)
+    teacher: StageModel | None = fitted_b.model
+    if fitted_b.model.backbone.is_pretrained:
+        taught = _taught(fitted_b.model, recipe.stage_b, train, run, console, compute)
+        train, teacher = replace(data.rows(0, data.train), taught=taught), None
+    fitted_a = _fit_stage("A", 0, recipe.stage_a, train, data, teacher, seed, run, console, compute)
     _write_metrics({"B": fitted_b, "A": fitted_a}, run)
     _write_weights({"stage_a": fitted_a.model, "stage_b": fitted_b.model}, run)
     with console.bar("Exporting to ONNX", 2, "models") as bar:
@@ -114,19 +120,33 @@ def _fit_stage(
                 f"{newest.images_per_second:,.0f} images/s, {newest.seconds_left:.0f} s left"
             )
 
-        result = fit(
-            model,
-            train,
-            data.rows(stage, data.val_select),
-            (spec.mean, spec.std),
-            recipe.loop,
-            compute=compute,
-            teacher=teacher,
-            on_step=show,
-            on_epoch=tell,
-            on_note=console.warn,
-            out=run.stage(name.lower()),
-        )
+        select, mean_std = data.rows(stage, data.val_select), (spec.mean, spec.std)
+        if model.backbone.is_frozen:
+            result = fit_frozen(
+                model,
+                train,
+                select,
+                mean_std,
+                recipe.loop,
+                views=recipe.views,
+                cache=run.features(name.lower()),
+                compute=compute,
+                advance=lambda done, total: bar.at(done, total, f"{title}, looking at its images"),
+            )
+        else:
+            result = fit(
+                model,
+                train,
+                select,
+                mean_std,
+                recipe.loop,
+                compute=compute,
+                teacher=teacher,
+                on_step=show,
+                on_epoch=tell,
+                on_note=console.warn,
+                out=run.stage(name.lower()),
+            )
         bar.finish(f"{title}, {len(result.history)} epochs")
     adaptation = settle(result.model, run.adapter(name.lower()))
     if adaptation is not None:
@@ -145,6 +165,30 @@ def _fit_stage(
             "another run may differ in the last digits"
         )
     return result
+
+
+def _taught(
+    model: StageModel,
+    recipe: StageRecipe,
+    train: LabelledPixels,
+    run: RunFolder,
+    console: RunConsole,
+    compute: ComputeConfig,
+) -> Tensor:
+    """What a pretrained B says about the training images, float32 [n, K]."""
+    spec = preprocessing(recipe)
+    views = recipe.views if model.backbone.is_frozen else 0
+    with console.bar("Asking stage B about its images", len(train) * (1 + views)) as bar:
+        return lessons(
+            model,
+            train,
+            (spec.mean, spec.std),
+            recipe.loop,
+            views=views,
+            cache=run.features("b"),
+            compute=compute,
+            advance=bar.at,
+        )
 
 
 def _write_metrics(results: dict[str, FitResult], run: RunFolder) -> None:

@@ -92,6 +92,18 @@ def train(
     label_column: Annotated[str | None, typer.Option(help="Column of the labels. [default: label]")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the images. [default: image]")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the bundle.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Pretrained stage B: `efficientnet-lite0` (extra `imagenet`), `folder:PATH` or "
+            "`hub:OWNER/NAME`.",
+        ),
+    ] = None,
+    adapt: Annotated[
+        Literal["lora", "dora", "head", "full"] | None,
+        typer.Option(help="What is trained of it. [default: lora for transformers, head for EfficientNets]"),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Planned minutes of training, both stages together, on two cores.")
     ] = None,
@@ -113,6 +125,12 @@ def train(
     slices: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", help="Promise alpha for each value of this metadata column."),
+    ] = None,
+    augment: Annotated[
+        Literal["none", "geometric", "colour", "degraded", "ladder"] | None,
+        typer.Option(
+            help="How far training images are changed; `ladder`: as in the roadwork task. [default: degraded]"
+        ),
     ] = None,
     checkpoint_selection: Annotated[
         Literal["augrc", "loss", "mcc"] | None, typer.Option(help="Which epoch is kept. [default: augrc]")
@@ -140,6 +158,8 @@ def train(
         "data.image_column": image_column,
         "data.skip_bad": skip_bad,
         "name": name,
+        "backbone": backbone,
+        "adapt": adapt,
         "minutes": minutes,
         "promise.alpha": alpha,
         "promise.delta": delta,
@@ -148,6 +168,7 @@ def train(
         "promise.certificate": certificate,
         "promise.each_answer": each_answer,
         "promise.slices": slices,
+        "augment": augment,
         "checkpoint_selection": checkpoint_selection,
         "compute.device": device,
         "compute.precision": precision,
