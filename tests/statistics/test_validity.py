@@ -324,7 +324,7 @@ def table(draws: Callable[[int, int], int]) -> list[Cell]:
         cells += _grouped(GroupedWorld(gaussian(0.97), copies), 1000, total, 20 + seed)
     cells += _cascade(CascadeWorld(rho=0.5), 2000, total, 30)
     cells += _joint(2000, total, 40)
-    cells += _cascade_answers(4000, total, 50)
+    cells += _cascade_answers(4000, draws(60, 1000), 50)
     return cells
 
 
