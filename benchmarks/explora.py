@@ -37,7 +37,7 @@ from rich.table import Table
 from bundle.preprocess import PreprocessSpec
 from calibration.bootstrap import bootstrap_difference
 from calibration.metrics import balanced_mcc
-from trainer.augment import level
+from trainer.augment import AugmentConfig
 from trainer.batches import LabelledPixels
 from trainer.compare import compare
 from trainer.compare_config import read_config
@@ -58,9 +58,7 @@ from trainer.splits import Splits, SplitSizes, make_splits
 SIZE, PATCH, HIDDEN, LAYERS, HEADS = 48, 8, 96, 12, 2
 RANK = 4
 SEEDS = 5
-IMAGES_SEEN = 80_000
-"""By each pretraining and by ExPLoRA, repeats counted"""
-SELECT_FRAMES, TEST_FRAMES = 2, 5
+SELECT_FRAMES, TEST_FRAMES = 2, 2
 """Of each track of signs; its frames are near-copies"""
 LR = 2e-3
 """Of both kinds of pretraining"""
@@ -76,7 +74,21 @@ class PhotoSet:
     classes: int
     group: str | None
     sizes: SplitSizes
+    kinds: tuple[tuple[int, ...], ...]
+    """Labels of the set that are one class of the task each; those named nowhere are one more class"""
     labelled_per_class: int
+
+    @property
+    def task_classes(self) -> int:
+        return len(self.kinds) + (sum(len(kind) for kind in self.kinds) < self.classes)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """int64 [n], in the task's classes"""
+        task = np.full(self.classes, len(self.kinds), dtype=np.int64)
+        for index, kind in enumerate(self.kinds):
+            task[list(kind)] = index
+        return task[self.data.source.labels]
 
     @property
     def source(self) -> str:
@@ -102,7 +114,7 @@ class PhotoSet:
 
     def pixels(self, rows: np.ndarray) -> LabelledPixels:
         chosen = np.ascontiguousarray(self.data.pixels.arrays[0][rows])
-        return LabelledPixels(torch.from_numpy(chosen), torch.from_numpy(self.data.source.labels[rows]))
+        return LabelledPixels(torch.from_numpy(chosen), torch.from_numpy(self.labels[rows]))
 
     def thinned(self, rows: np.ndarray, frames: int) -> np.ndarray:
         """A few frames a track, evenly spread; all rows of a set without groups."""
@@ -115,18 +127,18 @@ class PhotoSet:
     def labelled(self, seed: int) -> np.ndarray:
         """The labelled rows of one seed: as many of each class, of different tracks as far as they reach."""
         rng = np.random.default_rng(seed)
-        labels, groups = self.data.source.labels, self.data.source.groups
+        groups = self.data.source.groups
         chosen = []
-        for k in range(self.classes):
-            rows = rng.permutation(self.splits.train[labels[self.splits.train] == k])
+        for k in range(self.task_classes):
+            rows = rng.permutation(self.splits.train[self.labels[self.splits.train] == k])
             if groups is not None:
                 first = np.unique(groups[rows], return_index=True)[1]
                 rows = np.concatenate([rows[np.sort(first)], np.delete(rows, first)])
             chosen.append(rows[: self.labelled_per_class])
         return np.sort(np.concatenate(chosen))
 
-    def pretrain_config(self, backbone: Mapping[str, Any]) -> PretrainConfig:
-        epochs = round(IMAGES_SEEN / len(self.splits.train))
+    def pretrain_config(self, backbone: Mapping[str, Any], images: int) -> PretrainConfig:
+        epochs = max(1, round(images / len(self.splits.train)))
         return load_pretrain_config(
             None,
             {
@@ -145,9 +157,26 @@ class PhotoSet:
         )
 
 
+PROHIBITORY, DANGER, MANDATORY = (
+    (0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16),
+    (11, *range(18, 32)),
+    tuple(range(33, 41)),
+)
+"""Kinds of signs, as the German traffic sign detection benchmark sorts them; the rest is a fourth"""
 SETS = {
-    "cats": PhotoSet("cats", "catsdogs_train.parquet", "label", 2, None, SplitSizes(300, 0, 4000), 200),
-    "signs": PhotoSet("signs", "gtsrb_train.parquet", "class_id", 43, "track", SplitSizes(100, 0, 450), 5),
+    "cats": PhotoSet(
+        "cats", "catsdogs_train.parquet", "label", 2, None, SplitSizes(300, 0, 4000), ((0,), (1,)), 200
+    ),
+    "signs": PhotoSet(
+        "signs",
+        "gtsrb_train.parquet",
+        "class_id",
+        43,
+        "track",
+        SplitSizes(100, 0, 450),
+        (PROHIBITORY, DANGER, MANDATORY),
+        50,
+    ),
 }
 FROM_SCRATCH = {
     "backbone": "vit",
@@ -158,7 +187,7 @@ FROM_SCRATCH = {
     "shape.heads": HEADS,
     "lr": LR,
 }
-RATES = (1.5e-3, 5e-3)
+RATES = (5e-3, 1.5e-2)
 LORA = Method("LoRA q/v", "lora", (*RATES, RATES[-1]))
 FULL = Method("full", "full", (3e-4, 1e-3, 3e-3))
 """Of random weights, which learn at higher rates than pretrained ones"""
@@ -183,13 +212,13 @@ def rows_of(source: str, target: str, out: Path) -> tuple[Row, ...]:
     )
 
 
-def pretrainings(directions: list[tuple[str, str]], out: Path, console: RunConsole) -> None:
+def pretrainings(directions: list[tuple[str, str]], images: int, out: Path, console: RunConsole) -> None:
     """Both masked autoencoders and ExPLoRA in each direction, so far as they are not there yet."""
     for name in dict.fromkeys(name for pair in directions for name in pair):
-        _once(SETS[name].pretrain_config(FROM_SCRATCH), out / name, console)
+        _once(SETS[name].pretrain_config(FROM_SCRATCH, images), out / name, console)
     for source, target in directions:
         explora = {"backbone": f"folder:{out / source}", "explora.rank": RANK, "lr": LR}
-        _once(SETS[target].pretrain_config(explora), out / f"{source}-{target}", console)
+        _once(SETS[target].pretrain_config(explora, images), out / f"{source}-{target}", console)
     if not (out / "random" / "config.json").is_file():
         torch.manual_seed(0)
         shape = TransformerConfig(patch_size=PATCH, hidden_size=HIDDEN, layers=LAYERS, heads=HEADS)
@@ -209,15 +238,17 @@ def classify(row: Row, target: PhotoSet, rate: float, seed: int, console: RunCon
         family="vit",
         weights=f"folder:{row.weights}",
         spec=PreprocessSpec(height=SIZE, width=SIZE),
-        n_classes=target.classes,
+        n_classes=target.task_classes,
         train=target.pixels(target.labelled(seed)),
         select=target.pixels(select),
         loop=LoopConfig(
-            epochs=12,
+            epochs=16,
             batch_size=16,
-            ema_decay=0.98,
+            ema_decay=0.9,
             weight_decay=0.01,
-            augment=level("colour").model_copy(update={"horizontal_flip": target.group is None}),
+            augment=AugmentConfig(
+                smallest_crop=0.7, brightness=0.3, contrast=0.3, horizontal_flip=target.group is None
+            ),
             checkpoint_selection="loss",
         ),
         compute=ComputeConfig().resolved(),
@@ -264,7 +295,7 @@ def mcc(labels: np.ndarray, predictions: np.ndarray) -> float:
 def report(source: str, target_name: str, out: Path, console: RunConsole) -> Table:
     target = SETS[target_name]
     test = target.thinned(target.splits.val_test, TEST_FRAMES)
-    labels, groups = target.data.source.labels[test], target.data.source.groups
+    labels, groups = target.labels[test], target.data.source.groups
     tracks = None if groups is None else groups[test]
     budget = len(target.labelled(0))
     table = Table(
@@ -327,16 +358,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/explora"))
     parser.add_argument("--directions", default="cats-signs,signs-cats")
+    parser.add_argument(
+        "--images", type=int, default=80_000, help="seen by each pretraining and by ExPLoRA, with repeats"
+    )
     parser.add_argument("--methods", action="store_true", help="the methods of `demur compare` instead")
     options = parser.parse_args()
     directions = [(pair.split("-")[0], pair.split("-")[1]) for pair in options.directions.split(",")]
     screen = Console(width=150)
     console = RunConsole(screen)
     if options.methods:
-        _once(SETS["cats"].pretrain_config(FROM_SCRATCH), options.out / "cats", console)
+        _once(SETS["cats"].pretrain_config(FROM_SCRATCH, options.images), options.out / "cats", console)
         compare_methods(options.out, console)
         return
-    pretrainings(directions, options.out, console)
+    pretrainings(directions, options.images, options.out, console)
     for source, target in directions:
         screen.print(report(source, target, options.out, console))
 
