@@ -193,6 +193,24 @@ def test_it_fits_a_narrow_screen(visit: Callable[..., Visit], make_colour_image:
         assert box["x"] + box["width"] <= width
 
 
+def test_it_says_what_is_wrong_and_who_stands_beside(
+    browser: Browser, tiny_bundle: Path, make_tiny_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    (folder / "events").write_text("a file where a folder should be")
+    share, shadow = make_tiny_bundle(name="other", stages=1), make_tiny_bundle(name="third", feasible=False)
+    challengers = f"{share}=0.1,{shadow}=shadow"
+    with ServiceProcess(tiny_bundle, folder, challengers=challengers) as service:
+        page = browser.new_page()
+        page.goto(service.url)
+        expect(page.locator("#status")).to_have_text("serving, its event log cannot be written")
+        expect(page.locator("#beside")).to_contain_text("other")
+        expect(page.locator("#beside")).to_contain_text("answers 10 % of the units; third")
+        expect(page.locator("#beside")).to_contain_text("in the shadow, it never answers.")
+        page.close()
+
+
 def test_it_says_so_when_the_service_is_gone(
     browser: Browser, tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
