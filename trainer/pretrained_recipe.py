@@ -16,7 +16,11 @@ from trainer.models.pretrained import BackboneError, open_weights
 RATES: Mapping[Adapt, float] = MappingProxyType(
     {adapt: METHODS[adapt].rates[1] for adapt in ("full", "lora", "dora", "head")}
 )
-"""Peak learning rates, the middle ones that a comparison tries."""
+"""Peak learning rates of transformers and of heads, the middle ones that a comparison tries."""
+RATE_OF_KERNELS = 5e-4
+"""Peak learning rate of an EfficientNet that is trained in full."""
+EMA_DECAY = 0.98
+"""Of the averaged weights: a few epochs are a few hundred steps."""
 DEPTHWISE_PACE = 1 / 8
 """Of the pace that a plan counts on: depthwise convolutions wait for memory, not for arithmetic."""
 USUAL_SIZE, USUAL_PATCH = 224, 16
@@ -26,7 +30,7 @@ USUAL_SIZE, USUAL_PATCH = 224, 16
 def choose_model(backbone: str, adapt: Adapt | None) -> ModelConfig:
     """The architecture that `--backbone` names: an EfficientNet, or the folder or hub name of weights.
 
-    adapt: by default an adapter (LoRA) for transformers, and for EfficientNets the heads alone.
+    adapt: by default an adapter (LoRA) for transformers, and every weight for EfficientNets.
     `BackboneError` where the weights cannot be had, or cannot be trained so.
     """
     if backbone in VARIANTS:
@@ -69,6 +73,12 @@ def pretrained_size(model: ModelConfig, image_size: int) -> int:
         for field, usual in (("image_size", USUAL_SIZE), ("patch_size", USUAL_PATCH))
     )
     return max(4 * patch, min(own // patch * patch, round(4 * image_size / 3 / patch) * patch))
+
+
+def rate_of(model: ModelConfig) -> float:
+    """Peak learning rate."""
+    adapt = adapt_of(model)
+    return RATE_OF_KERNELS if model.name in VARIANTS and adapt == "full" else RATES[adapt]
 
 
 def pace(model: ModelConfig) -> float:

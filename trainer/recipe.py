@@ -14,7 +14,7 @@ from trainer.frozen import FEWEST_EPOCHS
 from trainer.loop import LoopConfig
 from trainer.models import ModelConfig, build_model, macs
 from trainer.objective import ObjectiveConfig
-from trainer.pretrained_recipe import RATES, adapt_of, is_pretrained, pace, pretrained_size
+from trainer.pretrained_recipe import EMA_DECAY, adapt_of, is_pretrained, pace, pretrained_size, rate_of
 
 MACS_PER_SECOND = 5.5e10
 """Forward multiply-accumulates, of training, a second that the plan counts on: two cores, bfloat16."""
@@ -136,7 +136,7 @@ def _pretrained_stage(
     """As many views of each image as the time allows where the backbone is frozen, else as many epochs."""
     size = pretrained_size(model, image_size)
     forward = _macs(model, size) / (3 * MACS_PER_SECOND * pace(model))
-    rate = {"lr": RATES[adapt_of(model)]}
+    rate = {"lr": rate_of(model), "ema_decay": EMA_DECAY}
     if adapt_of(model) == "head":
         views = max(0, min(MOST_VIEWS, int(seconds / (n_train * forward)) - 1))
         heads = loop.model_copy(update=rate | {"epochs": FEWEST_EPOCHS})

@@ -102,7 +102,7 @@ def train(
     ] = None,
     adapt: Annotated[
         Literal["lora", "dora", "head", "full"] | None,
-        typer.Option(help="What is trained of it. [default: lora for transformers, head for EfficientNets]"),
+        typer.Option(help="What is trained of it. [default: lora for transformers, full for EfficientNets]"),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Planned minutes of training, both stages together, on two cores.")

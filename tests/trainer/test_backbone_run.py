@@ -17,7 +17,7 @@ from bundle.store import load_bundle
 from trainer.config import ConfigError, load_config
 from trainer.models.pretrained import BackboneError
 from trainer.pipeline import train
-from trainer.pretrained_recipe import choose_model
+from trainer.pretrained_recipe import adapt_of, choose_model
 from trainer.progress import RunConsole
 from trainer.proof import RunResult
 from trainer.run_folder import read_json
@@ -50,7 +50,7 @@ def stages(result: RunResult) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_imagenet_weights_become_stage_b_and_a_small_net_stage_a(
     images: str, tmp_path: Path, quiet: RunConsole
 ) -> None:
-    result = run(images, tmp_path / "run", quiet, backbone="efficientnet-lite0")
+    result = run(images, tmp_path / "run", quiet, backbone="efficientnet-lite0", adapt="head")
     a, b = stages(result)
     assert b["preprocess"]["height"] == 64
     assert 10 * a["macs"] <= b["macs"]
@@ -86,6 +86,13 @@ def test_stage_b_is_named_once() -> None:
         load_config(None, {"backbone": "efficientnet-lite0", "recipe": {"stage_b": stage_b}})
     with pytest.raises(ConfigError, match="adapt is 'lora' without a backbone"):
         load_config(None, {"adapt": "lora"})
+
+
+def test_what_is_trained_by_default_suits_the_kind(tmp_path: Path) -> None:
+    weights = save_tiny_transformer("dinov2", tmp_path / "dinov2")
+    assert adapt_of(choose_model(f"folder:{weights}", None)) == "lora"
+    assert adapt_of(choose_model("efficientnet-lite0", None)) == "full"
+    assert adapt_of(choose_model("efficientnet-lite0", "head")) == "head"
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ class EfficientNetConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    adapt: Literal["head", "full"] = "head"
-    """`head` trains the heads alone, on features that are computed once; `full` every weight but those of
-    the batch normalisation, which keeps its ImageNet statistics."""
+    adapt: Literal["head", "full"] = "full"
+    """`full` trains every weight but those of the batch normalisation, which keeps its ImageNet
+    statistics; `head` the heads alone, on features that are computed once."""
 
 
 @dataclass(frozen=True, slots=True)
