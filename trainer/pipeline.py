@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bundle.manifest import Provenance
 from bundle.preprocess import PreprocessSpec
+from calibration.scores import IntArray
 from trainer.compute import describe
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
@@ -116,6 +119,7 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
         seed=config.seed,
         sizes=config.splits.sizes(),
         errors=ERRORS_WHEN_PRETRAINED if _is_pretrained(config) else ERRORS_AT_START,
+        smallest_part=_rarest(data.source.labels) if config.promise.each_answer else 1.0,
         ids=data.pixels.content,
     )
     write_json(run.splits, splits.to_dict())
@@ -123,6 +127,12 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
     counts = ", ".join(f"{name} {len(rows):,} ({splits.units[name]:,})" for name, rows in splits)
     console.note(f"Images (and {unit}): {counts}")
     return splits
+
+
+def _rarest(labels: IntArray) -> float:
+    """Share of the rarest label, which is about that of the rarest answer."""
+    counts = np.bincount(labels)
+    return float(counts[counts > 0].min() / len(labels))
 
 
 def _is_pretrained(config: TrainConfig) -> bool:

@@ -7,6 +7,7 @@ given what a certificate needs before training gets the rest.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,12 +64,15 @@ class SplitSizes:
         return self.val_select + self.val_calib + self.val_test
 
     @classmethod
-    def planned(cls, units: int, target: RiskTarget, errors: int = ERRORS_AT_START) -> Self:
+    def planned(
+        cls, units: int, target: RiskTarget, errors: int = ERRORS_AT_START, smallest_part: float = 1.0
+    ) -> Self:
         """Sizes that leave the certificate of `target` a chance before training gets the rest.
 
-        errors: so many are to be allowed among the answers that certify it.
+        errors: so many are to be allowed among the answers that certify it; smallest_part: share of the
+        images in the smallest part in which it is to hold by itself.
         """
-        needed = int(fewest_answered(errors, target.alpha, target.delta))
+        needed = math.ceil(int(fewest_answered(errors, target.alpha, target.delta)) / smallest_part)
         wanted = max(CALIBRATION_HEADROOM * needed, CALIBRATION_SHARE * units)
         calib = round(min(wanted, CALIBRATION_CAP * units))
         if units >= 2 * needed:
@@ -144,13 +148,15 @@ def make_splits(
     seed: int,
     sizes: SplitSizes | None = None,
     errors: int = ERRORS_AT_START,
+    smallest_part: float = 1.0,
     ids: Sequence[str] | None = None,
 ) -> Splits:
     """Split rows by group, stratified by the labels that a group holds.
 
     `labels` int64 [n] in 0..K-1; `groups` [n], or None where every image stands alone; `ids` [n],
     content digests of the images: they enter the split digests, and without groups images of equal
-    content stay together. Deterministic by `seed`; with groups or ids it does not depend on the row
+    content stay together. `errors` and `smallest_part` size the splits where `sizes` does not, see
+    `SplitSizes.planned`. Deterministic by `seed`; with groups or ids it does not depend on the row
     order. Raises `TooFewUnits` below one unit a split, `SplitError` for unlabelled (negative) rows.
     """
     _check(labels, groups, ids)
@@ -163,7 +169,7 @@ def make_splits(
         raise TooFewUnits(
             f"there are {count} {what} for {len(SPLIT_NAMES)} splits; at least one each is needed"
         )
-    sizes = sizes or SplitSizes.planned(count, target, errors)
+    sizes = sizes or SplitSizes.planned(count, target, errors, smallest_part)
     if sizes.total >= count:
         raise TooFewUnits(
             f"the evaluation splits ask for {sizes.total} of {count} units and leave none for train"

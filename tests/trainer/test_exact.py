@@ -121,6 +121,8 @@ def test_a_promise_of_three_in_a_thousand_is_made_or_says_what_it_needs() -> Non
 def test_the_calibration_split_is_as_large_as_the_risk_needs() -> None:
     for alpha, least in ((0.01, 473), (0.003, 1580)):
         assert SplitSizes.planned(8000, RiskTarget(alpha=alpha)).val_calib >= 1.2 * least
+    rarer = SplitSizes.planned(8000, RiskTarget(), smallest_part=0.25)
+    assert rarer.val_calib >= 4 * 473
 
 
 def test_all_frames_are_read_where_errors_of_a_group_are_not_alike() -> None:
