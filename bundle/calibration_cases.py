@@ -26,7 +26,6 @@ from bundle.runner import CascadeRunner, CascadeStage, joined
 from bundle.verify import read_verified
 from calibration.certificate import RiskTarget
 from calibration.parts import Parts
-from calibration.policies import Reading, policy_path, walk, with_thresholds
 
 CASES_FILE = "calibration/cases.json"
 _CHUNK = 256
@@ -98,6 +97,9 @@ def certify_here(
 
     Takes as long as deciding all of them. Raises a BundleError and EngineUnavailable.
     """
+    # Certifying takes SciPy, which serving otherwise never loads: fifty megabytes and half a second.
+    from calibration.policies import Reading, policy_path, walk, with_thresholds
+
     cases = read_cases(folder, manifest)
     cores = os.cpu_count() or 1
     engines = open_stages(folder, manifest, key, calls=cores)
