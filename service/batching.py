@@ -106,7 +106,11 @@ class StageQueue:
         return place.result
 
     def _call_if_due(self) -> None:
-        """Call for a batch, or wait a little for those who are on the way."""
+        """Call for a batch, or wait a little for those who are on the way.
+
+        Whoever waits is called for, or the timer runs: batches that have been called for have room for
+        all the others.
+        """
         not_called_for = self._waiting - self._calls * self._size
         if not_called_for <= 0:
             return
@@ -138,7 +142,6 @@ class StageQueue:
                     places.append(place)
             elif place.result.cancelled():
                 self._waiting -= 1
-        self._call_if_due()
         if not places:
             return None
         self._computing += len(places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -98,8 +98,8 @@ def image(number: int) -> NDArray[np.uint8]:
     return decode(colour_image(number % 2, 0.1 + 0.05 * number, number, size=(20, 24)))
 
 
-def scenario(work: Callable[[], Any]) -> None:
-    asyncio.run(work())
+def scenario(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), 60))
 
 
 def test_who_waits_is_computed_together_and_gets_its_own_outputs() -> None:
@@ -331,7 +331,7 @@ def test_a_deadline_that_passes_between_the_stages_spares_stage_b(tiny_bundle: P
         assert (slow.sizes, second.sizes) == ([1, 1], [1])
         predictor.close()
 
-    asyncio.run(work())
+    scenario(work)
 
 
 def test_stage_b_computes_what_stage_a_leaves_and_nothing_else(tiny_bundle: Path) -> None:
@@ -360,4 +360,4 @@ def test_stage_b_computes_what_stage_a_leaves_and_nothing_else(tiny_bundle: Path
         assert sum(second.sizes) == 2
         predictor.close()
 
-    asyncio.run(work())
+    scenario(work)
