@@ -74,7 +74,8 @@ class Delivery:
         self._rebuilt_at: Position | None = None
         """Where a rebuild under way will be through."""
         self.position = START
-        self.waiting = log.count(START)
+        self.waiting = 0
+        """Events that the store has not got; of those from before, none until it has said where it is."""
 
     @property
     def rebuilding(self) -> bool:

@@ -68,6 +68,9 @@ def obey(orders: Connection, deployments: Deployments) -> None:
         except (EOFError, OSError):
             return
         orders.send(_carry_out(order, deployments))
+        if order.what != "prepare":
+            # Afterwards, since nobody need wait for it.
+            release_memory()
 
 
 def _carry_out(order: Order, deployments: Deployments) -> Report:
@@ -83,7 +86,6 @@ def _carry_out(order: Order, deployments: Deployments) -> Report:
             return Report(order.number, False, deployments.champion.label, f"{type(error).__name__}: {error}")
     if order.what == "commit":
         deployments.commit()
-        release_memory()
         logger.info("lineup_changed", shares=deployments.shares())
     else:
         deployments.abort()
