@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.augment import to_unit_range
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledPixels:
@@ -76,6 +78,11 @@ def to_size(x: Tensor, size: int) -> Tensor:
     if x.shape[-2:] == (size, size):
         return x
     return functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def shrink(pixels: Tensor, size: int) -> Tensor:
+    """uint8 [B, H, H, 3] as they are, or, where they are larger, as float32 [B, 3, size, size] in [0, 1]."""
+    return pixels if size >= pixels.shape[1] else to_size(to_unit_range(pixels), size).clamp(0.0, 1.0)
 
 
 def class_quotas(counts: Tensor, power: float) -> Tensor:

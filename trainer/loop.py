@@ -19,6 +19,7 @@ from trainer.batches import (
     LabelledPixels,
     Normaliser,
     epoch_order,
+    shrink,
     step_rows,
     steps_per_epoch,
     to_size,
@@ -62,6 +63,9 @@ class LoopConfig(BaseModel):
     """0 shows every image once an epoch; 1 shows every class equally often."""
     objective: ObjectiveConfig = ObjectiveConfig()
     augment: AugmentConfig = AugmentConfig()
+    first_views: float = Field(default=1.0, ge=0.25, le=1.0)
+    """Share of the full side that views start with; they grow, see `trainer.schedule`. For convolutional
+    networks."""
     time_budget_s: float | None = Field(default=None, gt=0.0)
     """Fewer steps are trained, on a shorter schedule, where the planned ones would take longer."""
     checkpoint_selection: Literal["augrc", "loss", "mcc"] = "augrc"
@@ -122,9 +126,12 @@ def fit(
     weights it would have reached uninterrupted. Where memory runs out, batches are computed in smaller
     parts and `on_note` hears of it. Both models are back where they were, on the CPU, afterwards.
 
-    Raises NonFiniteLoss, naming the step and the batch; ResumeMismatch where `out` holds another run;
-    OutOfMemory where not even single images fit; NoSuchDevice.
+    Raises ValueError where views are to grow and a backbone takes one size only; NonFiniteLoss, naming
+    the step and the batch; ResumeMismatch where `out` holds another run; OutOfMemory where not even
+    single images fit; NoSuchDevice.
     """
+    if config.first_views < 1.0:
+        _require_any_size(model, teacher)
     compute = compute.resolved()
     with telling_memory("training"), computing(compute) as device, placed(device, model, teacher):
         model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -135,7 +142,13 @@ def fit(
             model,
             WeightAverage(model, config.ema_decay),
             kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay),
-            Schedule(steps, lr=config.lr, warmup=config.warmup, time_budget_s=config.time_budget_s),
+            Schedule(
+                steps,
+                lr=config.lr,
+                warmup=config.warmup,
+                time_budget_s=config.time_budget_s,
+                first_views=config.first_views,
+            ),
             MicroBatches(config.batch_size, tell=on_note),
         )
         checkpoint = None if out is None else out / "training.safetensors"
@@ -155,9 +168,11 @@ def fit(
                 rate = state.schedule.rate(state.step)
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate
-                views = augment(train.pixels[rows].to(device), config.augment, generator)
+                small = partial(state.schedule.side, state.step)
+                pixels = shrink(train.pixels[rows].to(device), small(train.pixels.shape[1]))
                 batch = _Batch(
-                    views,
+                    augment(pixels, config.augment, generator),
+                    small,
                     train.labels[rows].to(device),
                     loss_weights[rows].to(device),
                     None if train.taught is None else train.taught[rows].to(device),
@@ -214,6 +229,8 @@ class _Batch:
     """The images of one step, augmented, on the device."""
 
     views: Tensor
+    side: Callable[[int], int]
+    """Pixels a side of a model's full input -> of its input in this step"""
     labels: Tensor
     weights: Tensor
     taught: Tensor | None
@@ -224,7 +241,8 @@ class _Batch:
     def outputs(self, model: StageModel, part: slice) -> HeadOutputs:
         """Of these images, float32."""
         with self.compute.autocast():
-            outputs = model(_model_input(model, self.normalise, self.views[part]))
+            x = self.normalise(to_size(self.views[part], self.side(model.image_size)))
+            outputs = model(x.contiguous(memory_format=torch.channels_last))
         return HeadOutputs(*(each.float() for each in outputs))
 
     def loss(
@@ -235,6 +253,14 @@ class _Batch:
             with torch.no_grad():
                 taught = self.outputs(teacher.eval(), part).logits
         return training_loss(outputs, self.labels[part], self.weights[part], objective, taught)
+
+
+def _require_any_size(*models: StageModel | None) -> None:
+    for model in models:
+        if model is not None and not model.backbone.any_size:
+            raise ValueError(
+                f"first_views is below 1, but {type(model.backbone).__name__} takes images of one size only"
+            )
 
 
 def _progress(state: TrainingState, epoch: int, loss: float, batch_size: int) -> StepProgress:
@@ -258,11 +284,6 @@ def _loss_weights(train: LabelledPixels, n_classes: int, power: float) -> Tensor
 def _epoch_seed(seed: int, epoch: int) -> int:
     """Different for every epoch of every seed, so a resumed run needs no saved random state."""
     return seed * 1_000_003 + epoch
-
-
-def _model_input(model: StageModel, normalise: Normaliser, views: Tensor) -> Tensor:
-    x = normalise(to_size(views, model.image_size))
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:

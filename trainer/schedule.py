@@ -1,8 +1,14 @@
-"""How far training is, what that means for the learning rate, and how it keeps to a time budget."""
+"""How far training is, what that means for learning rate and views, and how it keeps to a time budget."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+
+FULL_SIZE_AT = 0.7
+"""Share of the steps after which growing views have their full size."""
+SIDE_STEP = 8
+"""Sides of growing views are multiples of this many pixels, which suits the halvings of the networks."""
 
 
 class Schedule:
@@ -12,15 +18,29 @@ class Schedule:
     and lengthens it again, up to the plan, where a slow spell is over; the learning rate comes down to
     zero all the same. While the plan holds, the clock changes nothing, so a run that its budget does not
     bind is repeatable to the bit.
+
+    Views may start small and grow (progressive resizing, as in Howard's fast.ai entry to DAWNBench, 2018,
+    and EfficientNetV2, arXiv 2104.00298, section 4): most of what a network learns early on is as visible
+    in fewer pixels, at a fraction of the work.
     """
 
-    def __init__(self, steps: int, *, lr: float, warmup: float, time_budget_s: float | None) -> None:
+    def __init__(
+        self,
+        steps: int,
+        *,
+        lr: float,
+        warmup: float,
+        time_budget_s: float | None,
+        first_views: float = 1.0,
+    ) -> None:
+        """`first_views`: share of the full side that views start with."""
         self.planned = steps
         self.steps = steps
         """Now planned; at most `planned`."""
         self._lr = lr
         self._warmup = warmup
         self._budget = time_budget_s
+        self._first_views = first_views
         self._last_look = (0, 0.0)
         self.was_shortened = False
         """At any time, so that another run may differ."""
@@ -32,6 +52,10 @@ class Schedule:
             return self._lr * progress / self._warmup
         return self._lr * 0.5 * (1.0 + math.cos(math.pi * (progress - self._warmup) / (1.0 - self._warmup)))
 
+    def side(self, step: int, full: int) -> int:
+        """Pixels a side of the views of step 0, 1, ..., where they are `full` in the end."""
+        return view_side(full, self._first_views, step / self.steps)
+
     def keep_to_budget(self, steps_done: int, elapsed_s: float) -> None:
         """Plan the rest again, from the pace since the last call."""
         if self._budget is None:
@@ -41,9 +65,20 @@ class Schedule:
         if steps <= 0 or seconds <= 0.0:
             return
         self._last_look = (steps_done, elapsed_s)
-        affordable = steps_done + int(max(0.0, self._budget - elapsed_s) * steps / seconds)
-        self.steps = min(self.planned, affordable)
+        done = self._work(steps_before, steps_done, self.steps)
+        affordable = max(0.0, self._budget - elapsed_s) * done / seconds
+        more = range(1, self.planned - steps_done + 1)
+        self.steps = steps_done + bisect_right(
+            more, affordable, key=lambda n: self._work(steps_done, steps_done + n, steps_done + n)
+        )
         self.was_shortened |= self.steps < self.planned
+
+    def _work(self, first: int, last: int, steps: int) -> float:
+        """Of the steps from `first` to before `last`, of `steps` in all; 1 a step of full size."""
+        growing = min(max(int(FULL_SIZE_AT * steps) + 1, first), last) if self._first_views < 1.0 else first
+        return (
+            last - growing + sum(view_share(self._first_views, s / steps) ** 2 for s in range(first, growing))
+        )
 
     def resume(self, steps: int, shortened: bool, steps_done: int, elapsed_s: float) -> None:
         """Take up the plan of an interrupted run."""
@@ -54,3 +89,20 @@ class Schedule:
     def seconds_left(self, steps_done: int, elapsed_s: float) -> float:
         """At the pace so far."""
         return elapsed_s / max(steps_done, 1) * max(self.steps - steps_done, 0)
+
+
+def view_share(first: float, progress: float) -> float:
+    """Share of the full side that views have at `progress`, in [0, 1], having started with `first`."""
+    return first + (1.0 - first) * min(progress / FULL_SIZE_AT, 1.0)
+
+
+def view_side(full: int, first: float, progress: float) -> int:
+    """The same in pixels, of `full`; in steps of `SIDE_STEP`."""
+    share = view_share(first, progress)
+    return full if share >= 1.0 else min(full, SIDE_STEP * max(1, round(full * share / SIDE_STEP)))
+
+
+def mean_work(first: float) -> float:
+    """Work of a whole training whose views grow, as a share of one at full size throughout."""
+    growing = (1.0 - first**3) / (3.0 * (1.0 - first)) if first < 1.0 else 1.0
+    return FULL_SIZE_AT * growing + 1.0 - FULL_SIZE_AT

@@ -12,6 +12,7 @@ from trainer.batches import (
     Normaliser,
     class_quotas,
     epoch_order,
+    shrink,
     step_rows,
     steps_per_epoch,
     to_size,
@@ -83,3 +84,12 @@ def test_the_digest_sees_every_change() -> None:
 def test_wrong_arrays_are_named(pixels: torch.Tensor, labels: torch.Tensor, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         LabelledPixels(pixels, labels)
+
+
+def test_shrink_leaves_small_images_alone_and_averages_large_ones() -> None:
+    pixels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+    pixels[:, ::2] = 255
+    assert shrink(pixels, 32) is pixels
+    small = shrink(pixels, 16)
+    assert small.shape == (2, 3, 16, 16)
+    assert small.mean() == pytest.approx(0.5, abs=0.02)

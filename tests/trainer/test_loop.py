@@ -288,3 +288,12 @@ def test_standard_errors_shrink_with_the_images_and_match_their_definition() -> 
     # sd of MCC = 2 x balanced accuracy - 1 with about equal shares right: 2 sqrt(p q / n)
     p = large.accuracy
     assert large.balanced_mcc_error == pytest.approx(2 * np.sqrt(p * (1 - p) / 4_000), rel=0.15)
+
+
+def test_views_that_grow_train_as_well_and_only_where_any_size_will_do() -> None:
+    config = CONFIG.model_copy(update={"first_views": 0.5, "epochs": 4})
+    assert train(config).history[-1].accuracy > 0.8
+    rigid = build_model(TINY, 16, 2)
+    rigid.backbone.any_size = False
+    with pytest.raises(ValueError, match="one size only"):
+        fit(rigid, squares(64, 0), squares(32, 1), MEAN_STD, config)

@@ -72,3 +72,16 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 def test_impossible_sizes_are_refused(size: int, classes: int, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         build_model(SMALL, size, classes)
+
+
+def test_a_mirror_average_says_the_same_of_an_image_and_its_mirror_image() -> None:
+    config = ModelConfig(name="resnet-small", width=4, mirror_average=True)
+    model = build_model(config, 16, 2, seed=1).eval()
+    plain = build_model(config.model_copy(update={"mirror_average": False}), 16, 2, seed=1).eval()
+    pixels = torch.randn(3, 3, 16, 16)
+    with torch.no_grad():
+        seen, mirrored = model(pixels), model(pixels.flip(-1))
+        torch.testing.assert_close(seen.logits, mirrored.logits)
+        torch.testing.assert_close(seen.gate, (plain(pixels).gate + plain(pixels.flip(-1)).gate) / 2)
+        torch.testing.assert_close(model.train()(pixels).logits, plain.train()(pixels).logits)
+    assert macs(model, 16) == 2 * macs(plain, 16)

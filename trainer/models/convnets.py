@@ -69,6 +69,8 @@ class ResidualBlock(nn.Module):
 class ResNetSmall(Backbone):
     """Four residual levels of 1, 2, 4, 8 x `width` channels, `depth` blocks each, average-pooled."""
 
+    any_size = True
+
     def __init__(self, image_size: int, *, width: int, depth: int) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width]
@@ -91,6 +93,8 @@ class ResNetSmall(Backbone):
 
 class CnnTiny(Backbone):
     """`depth` plain convolutions a level, halving and doubling to 4 x `width`: stage A's fast net."""
+
+    any_size = True
 
     def __init__(self, image_size: int, *, width: int, depth: int) -> None:
         super().__init__()

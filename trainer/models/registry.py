@@ -31,6 +31,8 @@ class ModelConfig(BaseModel):
     """Blocks a level of a convolutional net."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the features that is dropped before the heads, in training only."""
+    mirror_average: bool = False
+    """Judge an image and its mirror image and take the mean: better, at twice the work."""
     transformer: TransformerConfig | None = None
     """Of a vision transformer: its size or its weights, and how they are trained."""
     efficientnet: EfficientNetConfig | None = None
@@ -81,7 +83,13 @@ def build_model(config: ModelConfig, image_size: int, n_classes: int, *, seed: i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _backbone(config, image_size)
-        return StageModel(backbone, image_size=image_size, n_classes=n_classes, dropout=config.dropout)
+        return StageModel(
+            backbone,
+            image_size=image_size,
+            n_classes=n_classes,
+            dropout=config.dropout,
+            mirror_average=config.mirror_average,
+        )
 
 
 def require_weights(config: ModelConfig) -> None:

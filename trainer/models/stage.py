@@ -25,6 +25,8 @@ class Backbone(nn.Module, ABC):
     n_features: int
     weights: str = "random"
     """Name of the pretrained weights, or `random`"""
+    any_size: bool = False
+    """Takes images of other sizes than the one it was built for"""
 
     @property
     def is_pretrained(self) -> bool:
@@ -48,11 +50,22 @@ class StageModel(nn.Module):
     that the gate would rather not answer; it is not exported.
     """
 
-    def __init__(self, backbone: Backbone, *, image_size: int, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        image_size: int,
+        n_classes: int,
+        dropout: float,
+        mirror_average: bool = False,
+    ) -> None:
+        """`mirror_average`: outside of training, the mean of what is said of an image and its mirror
+        image, at twice the work; for tasks in which left and right mean the same."""
         super().__init__()
         d = backbone.n_features
         self.image_size = image_size
         self.n_classes = n_classes
+        self.mirror_average = mirror_average
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(d, n_classes)
@@ -61,7 +74,11 @@ class StageModel(nn.Module):
 
     def forward(self, pixels: Tensor) -> HeadOutputs:
         """Normalised pixels, float32 [B, 3, image_size, image_size] -> outputs of the three heads."""
-        return self.heads(self.backbone(pixels))
+        seen = self.heads(self.backbone(pixels))
+        if self.training or not self.mirror_average:
+            return seen
+        mirrored = self.heads(self.backbone(pixels.flip(-1)))
+        return HeadOutputs(*((one + other) / 2 for one, other in zip(seen, mirrored, strict=True)))
 
     def heads(self, features: Tensor) -> HeadOutputs:
         """The backbone's features, [B, n_features] -> outputs of the three heads."""
