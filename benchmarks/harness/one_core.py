@@ -10,7 +10,7 @@ from demur.profile.load import Load
 from harness import processes
 from harness.apart import LoadGenerator, RawLoop, RawRun
 from harness.figures import Subject, Target
-from harness.servers import Framework, Launch, RunningServer, ServerFailed, running
+from harness.servers import DEMUR, Framework, Launch, RunningServer, ServerFailed, running
 from harness.trial import Trial, usable_cores
 
 PART = "one core"
@@ -57,7 +57,9 @@ def measure_one_core(trial: Trial, frameworks: Sequence[Framework]) -> None:
             first = run % len(frameworks)
             for framework in (*frameworks[first:], *frameworks[:first]):
                 trial.step(f"{trial.model}: {framework.name}")
-                folder = trial.scratch / f"{trial.model}-{framework.name}-{run}"
+                # A data folder outlives its server: only demur's first start times the engines.
+                turn = "" if framework is DEMUR else f"-{run}"
+                folder = trial.scratch / f"{trial.model}-{framework.name}{turn}"
                 launch = Launch(trial.bundle, folder, processes.free_ports(1)[0])
                 with running(framework, launch, [server_core]) as server:
                     _one_run(trial, server, raw, load, asking)
