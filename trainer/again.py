@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.manifest import BundleManifest
+from bundle.manifest import BundleError, BundleManifest
+from bundle.verify import read_manifest
 from trainer.certification import certify_run, read_policy
 from trainer.evaluate import Report
 from trainer.evidence import Evidence, Policy
@@ -56,8 +57,12 @@ def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recertified:
     record = record.model_copy(update={"promise": promise})
     write_record(record, run)
     report = report_on(_scores(run, "val_test"), policy, promise.seed, run)
+    before = _engines_of(run)
     manifest = pack_bundle(record, policy, report, run)
-    return Recertified(policy, report, manifest, closing_lines(record, policy, report, run))
+    summary = closing_lines(record, policy, report, run)
+    if lost := sorted(before - {entry.key for entry in manifest.certificates}):
+        summary += (f"No longer certified on {', '.join(lost)}: `demur bundle` proves them again",)
+    return Recertified(policy, report, manifest, summary)
 
 
 def evaluate_run(folder: Path) -> tuple[Report, Policy]:
@@ -82,6 +87,14 @@ def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
     write_gate(fit, run)
     write_record(record.model_copy(update={"promise": promise}), run)
     return fit
+
+
+def _engines_of(run: RunFolder) -> set[str]:
+    """Engines and precisions that the run's bundle is certified on; empty where there is no bundle."""
+    try:
+        return {entry.key for entry in read_manifest(run.bundle).certificates}
+    except BundleError:
+        return set()
 
 
 def _open(folder: Path) -> tuple[RunFolder, RunRecord]:

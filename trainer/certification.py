@@ -23,7 +23,7 @@ from calibration.policies import with_thresholds
 from trainer.conformal import scrc_inductive, scrc_transductive
 from trainer.evidence import Evidence, Policy, parts_of, plan_path
 from trainer.exact import exact
-from trainer.promise import CertificateName
+from trainer.promise import CertificateName, PromiseConfig
 from trainer.run_folder import RunFolder, read_json, write_json
 
 
@@ -42,7 +42,7 @@ def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
 
 def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
     """The ledger with what `prove` will spend on val_calib; reads no label of it."""
-    if evidence.promise.certificate not in _CHARGED or _empty_split(evidence):
+    if not spends_delta(evidence.promise) or _empty_split(evidence):
         return ledger
     parts_of(evidence)  # a promise about a column that is not there is refused before it costs anything
     return ledger.charge(
@@ -77,6 +77,11 @@ METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyTy
 )
 _CHARGED: frozenset[CertificateName] = frozenset({"exact", "scrc-i"})
 """Methods that promise with confidence 1 - delta, and so spend delta."""
+
+
+def spends_delta(promise: PromiseConfig) -> bool:
+    """Whether the promised method holds with confidence 1 - delta, and not on average only."""
+    return promise.certificate in _CHARGED
 
 
 def _empty_split(evidence: Evidence) -> str | None:

@@ -17,7 +17,7 @@ from bundle.engines.installed import require_key
 from bundle.manifest import BundleManifest
 from trainer.agreement import Agreement, agreement
 from trainer.cases import calibration_files
-from trainer.certification import prove, write_policy
+from trainer.certification import prove, spends_delta, write_policy
 from trainer.collect import open_runner, score_split
 from trainer.evidence import Evidence, Policy
 from trainer.gate import fit_gate, read_rules, write_gate
@@ -122,14 +122,17 @@ def certify_family(
         evidence[key] = Evidence(select, calib, gate.rules, record.costs, promise, record.classes)
 
     console.heading(f"Certificates: {len(evidence)}, on val_calib")
-    shared = {key: _with_share(one, len(evidence)) for key, one in evidence.items()}
+    members_share = spends_delta(promise) and len(evidence) > 1
+    shared = (
+        {key: _with_share(one, len(evidence)) for key, one in evidence.items()} if members_share else evidence
+    )
     notice = spend(run, list(shared.values()), promise.delta, reissue=reissue)
     with console.bar("Certifying", len(shared), "certificates") as bar:
         policies = {}
         for key, one in shared.items():
             policies[key] = prove(one)
             bar.advance(1)
-    alone = prove(evidence[DEFAULT_KEY]).certificate.coverage if len(shared) > 1 else None
+    alone = prove(evidence[DEFAULT_KEY]).certificate.coverage if members_share else None
     members = tuple(_member(key, policy, tests, run) for key, policy in policies.items())
 
     report = report_on(tests[DEFAULT_KEY], policies[DEFAULT_KEY], promise.seed, run)

@@ -12,7 +12,7 @@ from bundle.preprocess import PreprocessSpec
 from trainer.promise import PromiseConfig
 from trainer.run_folder import RunError, RunFolder, read_json, write_json
 
-LIBRARIES = ("demur", "numpy", "onnxruntime", "peft", "pillow", "scipy", "torch", "transformers")
+LIBRARIES = ("demur", "numpy", "onnxruntime", "openvino", "peft", "pillow", "scipy", "torch", "transformers")
 
 
 class StageRecord(BaseModel):

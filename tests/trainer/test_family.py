@@ -23,6 +23,7 @@ from service.deployment import deployment_for
 from service.settings import Settings
 from trainer import family as family_room
 from trainer import reopen as reopen_room
+from trainer.again import recalibrate
 from trainer.agreement import agreement
 from trainer.data.images import ImageSource
 from trainer.family import Family, certify_family
@@ -219,6 +220,17 @@ class TestLedger:
     def test_a_run_without_a_certificate_must_say_which(self, fresh: RunFolder, quiet: RunConsole) -> None:
         with pytest.raises(RunError, match="--certificate exact"):
             certify(fresh, VINO, console=quiet, changes={})
+
+
+class TestInExpectation:
+    def test_without_delta_there_is_nothing_to_share(self, fresh: RunFolder, quiet: RunConsole) -> None:
+        """And `demur calibrate` says which engines it leaves uncertified."""
+        family = certify(fresh, VINO, console=quiet, changes={"certificate": "scrc-t"})
+        assert [one.policy.certificate.kind for one in family.members] == ["expectation"] * 2
+        assert (family.alone, family.price) == (None, None)
+        assert read_json(fresh.ledger)["accounts"] == {}
+        again = recalibrate(fresh.root, {"certificate": "scrc-t"})
+        assert again.summary[-1].startswith("No longer certified on openvino/fp32")
 
 
 class TestAdmission:
