@@ -90,9 +90,9 @@ def _halving(size: int) -> Iterator[_Attempt]:
             ) from error
         # The traceback holds on to the tensors that did not fit.
         error.__traceback__ = None
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _first_line(error: BaseException) -> str:
