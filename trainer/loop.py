@@ -242,7 +242,7 @@ class _Batch:
         """Of these images, float32."""
         with self.compute.autocast():
             x = self.normalise(to_size(self.views[part], self.side(model.image_size)))
-            outputs = model(x.contiguous(memory_format=torch.channels_last))
+            outputs = model.look(x.contiguous(memory_format=torch.channels_last))
         return HeadOutputs(*(each.float() for each in outputs))
 
     def loss(

@@ -15,6 +15,7 @@ from trainer.loop import LoopConfig
 from trainer.models import ModelConfig, build_model, macs
 from trainer.objective import ObjectiveConfig
 from trainer.pretrained_recipe import EMA_DECAY, adapt_of, is_pretrained, pace, pretrained_size, rate_of
+from trainer.schedule import mean_work
 
 MACS_PER_SECOND = 5.5e10
 """Forward multiply-accumulates, of training, a second that the plan counts on: two cores, bfloat16."""
@@ -23,12 +24,15 @@ SECONDS_PER_PIXEL = 8.5e-8
 
 WIDTHS_B = (48, 40, 32, 24, 16)
 """Of stage B, widest first: the widest that can be trained for `ENOUGH_EPOCHS` in the time is taken."""
-ENOUGH_EPOCHS = 24
-MOST_STEPS = 5_000
+ENOUGH_EPOCHS = 32
+MOST_STEPS = 8_000
 """More than this buys little on sets of some ten thousand images."""
+FIRST_VIEWS = 0.5
+"""Share of the side that stage B's views start with, where that leaves `SMALLEST_VIEWS` pixels."""
+SMALLEST_VIEWS = 32
 SHARE_OF_B = 0.7
 """Of the minutes. Stage A, for which the teacher runs too, gets the rest."""
-WIDTH_OF_A = 0.4
+WIDTH_OF_A = 0.43
 """Of stage B's: at most a fifth of its multiply-accumulates."""
 
 STUDENT_WIDTHS = tuple(range(4, 50, 2))
@@ -84,7 +88,11 @@ def default_recipe(
     size = input_size(image_size)
     loop = _loop(n_train, seed, mirror, augment)
     seconds_b, seconds_a = 60 * minutes * SHARE_OF_B, 60 * minutes * (1 - SHARE_OF_B)
-    affordable = {width: _epochs(n_train, _seconds(_residual(width), size), seconds_b) for width in WIDTHS_B}
+    first_views = FIRST_VIEWS if FIRST_VIEWS * size >= SMALLEST_VIEWS else 1.0
+    share = mean_work(first_views)
+    affordable = {
+        width: _epochs(n_train, share * _seconds(_residual(width), size), seconds_b) for width in WIDTHS_B
+    }
     width_b = next((w for w in WIDTHS_B if affordable[w] >= ENOUGH_EPOCHS), WIDTHS_B[-1])
     model_b = _residual(width_b)
     model_a = _residual(max(4, int(width_b * WIDTH_OF_A)))
@@ -96,8 +104,10 @@ def default_recipe(
         planned = {"epochs": min(most, epochs), "time_budget_s": seconds}
         return StageRecipe(image_size=size, model=model, loop=loop.model_copy(update=planned))
 
+    stage_b = stage(model_b.model_copy(update={"mirror_average": mirror}), affordable[width_b], seconds_b)
+    growing = stage_b.loop.model_copy(update={"first_views": first_views})
     return Recipe(
-        stage_b=stage(model_b, affordable[width_b], seconds_b), stage_a=stage(model_a, epochs_a, seconds_a)
+        stage_b=stage_b.model_copy(update={"loop": growing}), stage_a=stage(model_a, epochs_a, seconds_a)
     )
 
 

@@ -74,11 +74,15 @@ class StageModel(nn.Module):
 
     def forward(self, pixels: Tensor) -> HeadOutputs:
         """Normalised pixels, float32 [B, 3, image_size, image_size] -> outputs of the three heads."""
-        seen = self.heads(self.backbone(pixels))
+        seen = self.look(pixels)
         if self.training or not self.mirror_average:
             return seen
-        mirrored = self.heads(self.backbone(pixels.flip(-1)))
+        mirrored = self.look(pixels.flip(-1))
         return HeadOutputs(*((one + other) / 2 for one, other in zip(seen, mirrored, strict=True)))
+
+    def look(self, pixels: Tensor) -> HeadOutputs:
+        """One pass, whatever `mirror_average` says; of images of any size where the backbone takes it."""
+        return self.heads(self.backbone(pixels))
 
     def heads(self, features: Tensor) -> HeadOutputs:
         """The backbone's features, [B, n_features] -> outputs of the three heads."""
