@@ -185,3 +185,13 @@ def test_memory_that_no_smaller_part_would_save_is_told_in_words() -> None:
         raise MemoryError
     with pytest.raises(RuntimeError, match="shapes"), telling_memory("augmenting"):
         raise RuntimeError("shapes")
+
+
+def test_a_step_that_fits_pays_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collecting garbage takes as long as a step."""
+    collected: list[None] = []
+    monkeypatch.setattr("trainer.micro_batches.gc.collect", lambda: collected.append(None))
+    train(CONFIG, 24)
+    assert collected == []
+    train(CONFIG, 12)
+    assert len(collected) == 1
