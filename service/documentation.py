@@ -41,6 +41,11 @@ _GUARANTEE: dict[str, Any] = {
         "alpha": {"type": "number"},
         "delta": _NUMBER_OR_NULL,
         "population": {"type": "string"},
+        "issued": {
+            "type": "string",
+            "description": "Only where this machine issued the certificate itself, from the calibration "
+            "images that the bundle carries.",
+        },
     },
 }
 
@@ -359,6 +364,11 @@ HEALTH: Final[dict[str, Any]] = {
                 "required": ["status", "store", "event_log"],
                 "properties": {
                     "status": {"enum": ["ok", "degraded", "draining"]},
+                    "computes": {
+                        "type": "object",
+                        "description": "What computes the bundle, as it was obtained: engine, precision, "
+                        "runtime, providers, processor; batch_sizes by stage; why it and no other.",
+                    },
                     "store": {
                         "type": "object",
                         "properties": {
