@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from trainer.augment import level
 from trainer.models import build_model, macs
 from trainer.recipe import ENOUGH_EPOCHS, MACS_PER_SECOND, Recipe, StageRecipe, default_recipe, input_size
 
@@ -58,6 +59,11 @@ def test_mirroring_is_off_unless_it_is_allowed() -> None:
     allowed = default_recipe(*CATS_AND_DOGS, mirror=True)
     assert allowed.stage_a.loop.augment.horizontal_flip
     assert allowed.stage_b.loop.augment.horizontal_flip
+
+
+def test_the_named_augmentation_is_planned_for_both_stages() -> None:
+    recipe = default_recipe(*STREETS, augment="ladder")
+    assert recipe.stage_a.loop.augment == recipe.stage_b.loop.augment == level("ladder")
 
 
 def test_even_one_image_and_one_second_give_a_plan() -> None:
