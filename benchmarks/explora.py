@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -300,8 +300,11 @@ def mcc(labels: np.ndarray, predictions: np.ndarray) -> float:
     return float(np.mean([balanced_mcc(labels, one) for one in predictions.T]))
 
 
-def report(source: str, target_name: str, out: Path, console: RunConsole) -> Table:
+def report(source: str, target_name: str, labelled: int | None, out: Path, console: RunConsole) -> Table:
     target = SETS[target_name]
+    if labelled is not None:
+        target = replace(target, labelled_per_class=labelled)
+    cells = out / "cells" / f"{target_name}-{target.labelled_per_class}"
     test = target.thinned(target.splits.val_test, TEST_FRAMES)
     labels, groups = target.labels[test], target.data.source.groups
     tracks = None if groups is None else groups[test]
@@ -313,10 +316,10 @@ def report(source: str, target_name: str, out: Path, console: RunConsole) -> Tab
         table.add_column(column)
     reference: np.ndarray | None = None
     for row in rows_of(source, target_name, out):
-        predictions = np.stack(all_seeds(row, target, out / "cells" / target_name, console), axis=1)
+        predictions = np.stack(all_seeds(row, target, cells, console), axis=1)
         each = [np.mean(labels == one) for one in predictions.T]
         each_mcc = [balanced_mcc(labels, one) for one in predictions.T]
-        cells = [
+        columns = [
             row.title,
             f"{100 * np.mean(each):.1f} ± {100 * np.std(each, ddof=1):.1f}",
             f"{np.mean(each_mcc):.3f} ± {np.std(each_mcc, ddof=1):.3f}",
@@ -328,8 +331,8 @@ def report(source: str, target_name: str, out: Path, console: RunConsole) -> Tab
                 found = bootstrap_difference(
                     metric, (labels, predictions), (labels, reference), groups=tracks, resamples=1000
                 )
-                cells.append(f"{100 * float(found):+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]")
-        table.add_row(*cells)
+                columns.append(f"{100 * float(found):+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]")
+        table.add_row(*columns)
     return table
 
 
@@ -369,6 +372,7 @@ def main() -> None:
     parser.add_argument(
         "--images", type=int, default=80_000, help="seen by each pretraining and by ExPLoRA, with repeats"
     )
+    parser.add_argument("--labelled", type=int, help="labelled images of each class")
     parser.add_argument("--methods", action="store_true", help="the methods of `demur compare` instead")
     options = parser.parse_args()
     directions = [(pair.split("-")[0], pair.split("-")[1]) for pair in options.directions.split(",")]
@@ -380,7 +384,7 @@ def main() -> None:
         return
     pretrainings(directions, options.images, options.out, console)
     for source, target in directions:
-        screen.print(report(source, target, options.out, console))
+        screen.print(report(source, target, options.labelled, options.out, console))
 
 
 if __name__ == "__main__":
