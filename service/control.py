@@ -16,8 +16,10 @@ from typing import Literal
 
 import structlog
 
+from bundle.calibration_cases import carries_cases
 from bundle.engine import EngineError
 from bundle.manifest import BundleError
+from bundle.verify import read_manifest
 from service.lineup import Deployments, LineupPlan
 from service.memory import release_memory
 from service.settings import MOST_CHALLENGERS, ChallengerSettings
@@ -26,7 +28,11 @@ logger = structlog.get_logger("demur.control")
 
 PREPARE_TIMEOUT = 120.0
 """Seconds for a worker to verify, open and try bundles."""
+CERTIFY_TIMEOUT = 1800.0
+"""The same where a bundle carries its calibration images, all of which may have to be scored first."""
 COMMIT_TIMEOUT = 10.0
+_LOOK_UP_EVERY = 1.0
+"""Seconds after which whoever waits for a worker looks whether the service is to stop."""
 
 
 What = Literal["prepare", "commit", "abort"]
@@ -103,6 +109,8 @@ class Fleet:
         self.changing = threading.Lock()
         """Held while the line-up changes; no worker is started or forgotten meanwhile."""
         self.workers: dict[int, Connection] = {}
+        self.stopping = False
+        """Nothing is waited for any more."""
         self._numbers = count(1)
 
     def activate(self, folder: Path) -> str:
@@ -113,7 +121,9 @@ class Fleet:
         with self.changing:
             before = self.plan.champion
             label = self._change(LineupPlan(folder, self.plan.challengers), anew=True)
-            self.previous = before
+            if folder != before:
+                # The same again, in answer to a lost reply for instance, leaves the way back as it was.
+                self.previous = before
             return label
 
     def challenge(self, challenger: ChallengerSettings) -> None:
@@ -141,7 +151,7 @@ class Fleet:
     def _change(self, plan: LineupPlan, *, anew: bool = False) -> str:
         """Let `plan` serve, everywhere or nowhere; the champion's label. With `changing` held."""
         workers = list(self.workers.values())
-        reports = self._order(workers, "prepare", PREPARE_TIMEOUT, plan, anew=anew)
+        reports = self._order(workers, "prepare", _longest_preparation(plan), plan, anew=anew)
         refusal = next((report.why for report in reports if not report.done), None)
         if refusal is not None or not reports:
             self._order(workers, "abort", COMMIT_TIMEOUT)
@@ -163,8 +173,22 @@ class Fleet:
         order = Order(next(self._numbers), what, plan, anew)
         sent = [worker for worker in workers if _send(worker, order)]
         give_up = time.monotonic() + timeout
-        reports = (_report(worker, order.number, give_up) for worker in sent)
+        reports = (self._report(worker, order.number, give_up) for worker in sent)
         return [report for report in reports if report is not None]
+
+    def _report(self, worker: Connection, number: int, give_up: float) -> Report | None:
+        try:
+            while not self.stopping and (left := give_up - time.monotonic()) > 0:
+                if not worker.poll(min(left, _LOOK_UP_EVERY)):
+                    continue
+                report: Report = worker.recv()
+                # An earlier one came too late to be waited for.
+                if report.number == number:
+                    return report
+        except (EOFError, OSError):
+            return None
+        why = "the service is stopping" if self.stopping else "a worker did not answer in time"
+        return Report(number, False, "", why)
 
 
 def _send(worker: Connection, order: Order) -> bool:
@@ -176,13 +200,14 @@ def _send(worker: Connection, order: Order) -> bool:
     return True
 
 
-def _report(worker: Connection, number: int, give_up: float) -> Report | None:
+def _longest_preparation(plan: LineupPlan) -> float:
+    """Seconds that a worker may take to prepare `plan`."""
+    folders = (plan.champion, *(one.folder for one in plan.challengers))
+    return CERTIFY_TIMEOUT if any(map(_may_be_certified_here, folders)) else PREPARE_TIMEOUT
+
+
+def _may_be_certified_here(folder: Path) -> bool:
     try:
-        while worker.poll(max(0.0, give_up - time.monotonic())):
-            report: Report = worker.recv()
-            # An earlier one came too late to be waited for.
-            if report.number == number:
-                return report
-    except (EOFError, OSError):
-        return None
-    return Report(number, False, "", "a worker did not answer in time")
+        return carries_cases(read_manifest(folder))
+    except (BundleError, OSError):
+        return False  # The workers say what is wrong with it.

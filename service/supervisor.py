@@ -26,6 +26,7 @@ from typing import Final
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from bundle.verify import read_manifest
 from service.admin import admin_port
 from service.control import Fleet, obey
 from service.lineup import Deployments, LineupPlan
@@ -49,7 +50,8 @@ class WorkersFailed(RuntimeError):
 def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Run `settings.workers` workers until SIGTERM or SIGINT; `on_ready` once all of them answer.
 
-    Raises WorkersFailed where one of them ends before it answers; its log says why.
+    Raises BundleError where the bundle cannot be read, and WorkersFailed where a worker ends before it
+    answers; its log says why.
     """
     with tempfile.TemporaryDirectory(prefix="demur-metrics-") as metrics:
         # Read by prometheus_client when a worker imports it.
@@ -72,7 +74,9 @@ class _Worker:
 
 class _Supervisor:
     def __init__(self, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-        self._settings = settings
+        # A worker that is started later must count in the same windows, whichever bundle it opens.
+        name = settings.model or read_manifest(settings.bundle).name
+        self._settings = settings.model_copy(update={"model": name})
         self._listener = listener
         self._on_ready: Callable[[], None] | None = on_ready
         self._workers: dict[int, _Worker] = {}
@@ -187,7 +191,7 @@ class _Supervisor:
         woken, wake = socket.socketpair()
 
         def stop(number: int, frame: FrameType | None) -> None:
-            self._stopping = True
+            self._stopping = self._fleet.stopping = True
             wake.send(b"x")
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -128,6 +128,8 @@ def test_all_workers_change_as_one_and_back(service: ServiceProcess, admin: http
     changed = admin.post("/bundles/two/activate").json()
     assert (changed["active"], changed["previous"]) == ("two", "one")
     assert serving(service) == {"other"}
+    again = admin.post("/bundles/two/activate").json()
+    assert (again["active"], again["previous"]) == ("two", "one")
     assert admin.post("/rollback").json()["active"] == "one"
     assert serving(service) == {"tiny"}
 
@@ -275,6 +277,29 @@ def test_a_worker_that_is_started_again_has_the_same_lineup(
     eventually(lambda: changed() and len(set(service.descendants()) - set(before)) >= 2, timeout=30)
     assert serving(service) == {"other"}
     assert challengers(service) == {("tiny", 0.125)}
+
+
+def test_a_worker_that_is_started_later_counts_in_the_same_windows(
+    bundles: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    """The champion has another name by then, and windows and event log are named after the first one."""
+    with (
+        ServiceProcess(bundles / "one", tmp_path, cores=1, admin_port=0, admin_token=TOKEN) as service,
+        service.client() as client,
+    ):
+        (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"http://127.0.0.1:{port}/bundles/two/activate"
+        assert httpx.post(url, headers=headers, trust_env=False, timeout=60).status_code == 200
+        (worker,) = [
+            pid for pid in service.descendants() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: worker not in service.descendants())
+        answer = client.post("/predict", content=make_colour_image(1, 0.9), headers=JPEG)
+        assert answer.json()["bundle"]["name"] == "other"
+        eventually(lambda: client.get("/rolling").json()["predictions"] == 1)
+    assert [folder.name for folder in (tmp_path / "events").iterdir()] == ["tiny"]
 
 
 def test_no_request_is_lost_while_bundles_change(
