@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from calibration.certificate import Certificate, RiskTarget
@@ -33,21 +35,31 @@ def exact(evidence: Evidence) -> Policy:
 
 
 def _several_risks(evidence: Evidence) -> Policy:
-    """Each risk along the path that is planned for it; the first one's policy is served."""
+    """Each risk along the path that is planned for it; the first one's policy is served.
+
+    A path is planned for the risk's own share of delta: how much is handed on to it is known only from
+    labels of val_calib, and those must not choose between paths.
+    """
     whole = Parts.whole(len(evidence.calib))
+    promise = evidence.promise
+    share = evidence.target.delta / len(promise.alphas)
+    paths = {
+        alpha: plan_path(evidence, replace(evidence.target, alpha=alpha, delta=share))
+        for alpha in promise.alphas
+    }
 
     def walk_to(target: RiskTarget) -> Walked:
-        path = plan_path(evidence, target)
+        path = paths[target.alpha]
         certificate = _prove(evidence, path, target, whole)
         loosest = tuple(path[-1].tolist())
         return Walked(certificate, certificate.threshold in (loosest, loosest[0]))
 
-    ladder = climb(walk_to, evidence.promise.alphas, evidence.target)
+    ladder = climb(walk_to, promise.alphas, evidence.target)
     first, *others = ladder.certificates
     return Policy(
         with_thresholds(evidence.rules, first),
         first,
-        plan_path(evidence),
+        paths[promise.alpha],
         told=risk_lines(ladder, evidence.target.delta),
         also=tuple(others),
     )

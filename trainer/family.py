@@ -24,12 +24,13 @@ from trainer.gate import fit_gate, read_rules, write_gate
 from trainer.outcome import apply_policy
 from trainer.packing import Further, pack_bundle
 from trainer.progress import RunConsole
+from trainer.promise import PromiseConfig
 from trainer.proof import report_on
 from trainer.quantise import quantise
 from trainer.reissue import spend
 from trainer.reopen import reopen
 from trainer.run_folder import RunError, RunFolder
-from trainer.run_record import RunRecord, read_record
+from trainer.run_record import RunRecord, read_record, write_record
 from trainer.score_table import SplitScores, load_scores
 
 LEAST_AGREEMENT = 0.98
@@ -126,7 +127,11 @@ def certify_family(
     shared = (
         {key: _with_share(one, len(evidence)) for key, one in evidence.items()} if members_share else evidence
     )
+    # A promise that images cannot carry is refused before it costs anything.
+    carried = calibration_files(source, splits, _by_precision(shared)) if carry_calibration else {}
     notice = spend(run, list(shared.values()), promise.delta, reissue=reissue)
+    record = _renewed(record, promise, notice)
+    write_record(record, run)
     with console.bar("Certifying", len(shared), "certificates") as bar:
         policies = {}
         for key, one in shared.items():
@@ -136,15 +141,9 @@ def certify_family(
     members = tuple(_member(key, policy, tests, run) for key, policy in policies.items())
 
     report = report_on(tests[DEFAULT_KEY], policies[DEFAULT_KEY], promise.seed, run)
-    if notice is not None:
-        notices = (*record.provenance.notices, notice)
-        record = record.model_copy(
-            update={"provenance": record.provenance.model_copy(update={"notices": notices})}
-        )
     further = [
         Further(member.key, member.policy, _figures(member, tests[member.key])) for member in members[1:]
     ]
-    carried = calibration_files(source, splits, _by_precision(shared)) if carry_calibration else {}
     manifest = pack_bundle(record, policies[DEFAULT_KEY], report, run, further, carried)
     return Family(members, tuple(left_out), alone, manifest)
 
@@ -172,6 +171,13 @@ def _quantise(run: RunFolder, record: RunRecord, keys: Sequence[EngineKey], cons
             console.note(
                 f"Stage {name.upper()} at {precision}: {scales} scales, a file {smaller:.1f} times smaller"
             )
+
+
+def _renewed(record: RunRecord, promise: PromiseConfig, notice: str | None) -> RunRecord:
+    """The record with what is promised now; a withdrawal stays with the run, whatever is proven later."""
+    told = () if notice is None else (notice,)
+    provenance = record.provenance.model_copy(update={"notices": (*record.provenance.notices, *told)})
+    return record.model_copy(update={"promise": promise, "provenance": provenance})
 
 
 def _by_precision(family: Mapping[EngineKey, Evidence]) -> dict[str, Evidence]:

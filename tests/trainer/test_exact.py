@@ -100,6 +100,8 @@ def test_several_risks_share_delta_and_the_first_is_served(tmp_path: Path) -> No
     stated = tuple(rule.threshold for rule in policy.point.stages)
     assert stated == tuple(None if np.isinf(t) else t for t in policy.certificate.threshold)
     assert policy.told[0] == "All together with 95 % confidence:"
+    assert policy.path is not None
+    assert policy.certificate.threshold in [tuple(pair) for pair in policy.path.tolist()]
     run = RunFolder(tmp_path)
     write_policy(policy, run)
     again = read_policy(run)

@@ -32,6 +32,7 @@ from trainer.promise import PromiseConfig
 from trainer.reissue import NeedsReissue
 from trainer.reopen import SourceChanged
 from trainer.run_folder import RunError, RunFolder, read_json
+from trainer.run_record import read_record
 from trainer.score_table import load_scores
 from trainer.wrap import ModelInput, wrap
 
@@ -216,6 +217,26 @@ class TestLedger:
         assert "delta 0.0166667" in notice
         (entries,) = read_json(run.ledger)["accounts"].values()
         assert sum(entry["delta"] for entry in entries) == pytest.approx(0.05)
+        again = certify(run, VINO, console=quiet)
+        assert notice in again.manifest.provenance.notices
+
+    def test_what_cannot_be_carried_is_refused_before_it_costs_anything(
+        self, proven: RunFolder, quiet: RunConsole
+    ) -> None:
+        before = proven.ledger.read_bytes()
+        with pytest.raises(RunError, match="exact certificate over all answers only"):
+            certify(
+                proven,
+                console=quiet,
+                changes={"certificate": "exact", "each_answer": True},
+                carry_calibration=True,
+                reissue=True,
+            )
+        assert proven.ledger.read_bytes() == before
+        assert not proven.withdrawn.exists()
+
+    def test_the_run_remembers_what_it_promises_now(self, made: tuple[RunFolder, Family]) -> None:
+        assert read_record(made[0]).promise.certificate == "exact"
 
     def test_a_run_without_a_certificate_must_say_which(self, fresh: RunFolder, quiet: RunConsole) -> None:
         with pytest.raises(RunError, match="--certificate exact"):
