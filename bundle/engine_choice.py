@@ -16,6 +16,7 @@ from typing import Final
 from bundle.calibration_cases import carries_cases, certify_here
 from bundle.engine import DEFAULT_ENGINE, DEFAULT_KEY, PRECISIONS, EngineKey, EngineUnavailable
 from bundle.engine_memory import EngineMemory, EngineRecord, IssuedHere
+from bundle.engines.contract import ALONE
 from bundle.engines.installed import require_engine, require_key, usable, usable_keys
 from bundle.machine import this_machine
 from bundle.manifest import BundleManifest
@@ -70,6 +71,8 @@ def candidates(
         for entry in (*manifest.certificates, *issued_here)
         if wish.takes(key_of(entry)) and usable(key_of(entry))
     ]
+    if wish.batch is not None and wish.batch > 1:
+        entries = _computed_together(entries, wish.batch)
     for good_enough in (
         [entry for entry in entries if entry.certificate.feasible and entry.certificate.meets_coverage],
         [entry for entry in entries if entry.certificate.feasible],
@@ -126,6 +129,16 @@ def first_choice(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
     return candidates(manifest, wish)[0]
 
 
+def _computed_together(entries: Sequence[CertificateEntry], batch: int) -> list[CertificateEntry]:
+    together = [entry for entry in entries if entry.precision not in ALONE]
+    if entries and not together:
+        raise EngineUnavailable(
+            f"batch is {batch}, but on {', '.join(entry.key for entry in entries)} images are computed one "
+            "by one, since their scores would depend on their company; leave the batch out, or 1"
+        )
+    return together
+
+
 def _uncertified(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
     """What was asked for by name, or the plainest that can be had."""
     if AUTO not in (wish.engine, wish.precision):
@@ -172,7 +185,9 @@ def _chosen(
         batch_sizes: tuple[int, ...] = (wish.batch,) * len(manifest.stages)
     else:
         batch_sizes = tuple(map(best_batch, seconds[key]))
-    return EngineChoice(key, batch_sizes, _why(manifest, wish, key, seconds), seconds, issued.get(key))
+    certified = key in issued or manifest.entry(str(key)) is not None
+    why = _why(manifest, wish, key, seconds, certified=certified)
+    return EngineChoice(key, batch_sizes, why, seconds, issued.get(key))
 
 
 def seconds_an_image(manifest: BundleManifest, key: EngineKey, stages: Sequence[StageSeconds]) -> float:
@@ -192,9 +207,13 @@ def _why(
     wish: EngineWish,
     key: EngineKey,
     seconds: Mapping[EngineKey, tuple[StageSeconds, ...]],
+    *,
+    certified: bool,
 ) -> str:
     if AUTO not in (wish.engine, wish.precision):
         return "asked for"
+    if not certified:
+        return "nothing that the bundle is certified on can be had here"
     if len(seconds) < 2:
         return "the only one that the bundle is certified on and that can be had here"
     others = ", ".join(

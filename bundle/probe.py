@@ -26,6 +26,8 @@ PROBE_SECONDS = 3.0
 """For all engines, precisions, stages and batch sizes together; opening the models comes on top."""
 SAME_SCORES = 1e-4
 """Largest difference of a probability between an image in company and the same image alone."""
+_TRIED_TOGETHER = 16
+"""Images at most on which it is tried whether company changes scores"""
 _WORTH_IT = 1.2
 """A larger batch must be faster by this factor: on a CPU core the true gain is a twentieth, less than the
 noise of a short probe, and a lone request waits for nobody."""
@@ -82,6 +84,26 @@ def time_stage(engine: OnnxEngine, images: NDArray[np.float32], seconds: float) 
         if found[size] > _HOPELESS * best:
             break
     return found
+
+
+def require_same_in_company(
+    folder: Path, manifest: BundleManifest, engines: Sequence[OnnxEngine], size: int
+) -> None:
+    """Raise EngineUnavailable where images that are computed `size` at a time are not certified: where a
+    stage gives them other scores than alone, or computes them one by one whatever is asked."""
+    for engine, stage in zip(engines, manifest.stages, strict=True):
+        if engine.alone:
+            raise EngineUnavailable(
+                f"batch is {size}, but stage {stage.name} on {engine.name} computes one image at a time; "
+                "leave the batch out, or 1"
+            )
+        images = _images(folder, manifest, stage.preprocess)[: min(size, _TRIED_TOGETHER)]
+        alone = [engine.run(images[row : row + 1]) for row in range(len(images))]
+        if not _same_scores(engine.run(images), alone):
+            raise EngineUnavailable(
+                f"batch is {size}, but stage {stage.name} on {engine.name} gives {len(images)} images other "
+                "scores together than one by one, as they were certified; leave the batch out, or 1"
+            )
 
 
 def best_batch(timed: StageSeconds) -> int:

@@ -14,6 +14,7 @@ from bundle.engine_choice import EngineChoice, choose_engine
 from bundle.engine_memory import EngineMemory
 from bundle.engines.installed import installation_problems, runtime_version
 from bundle.machine import this_machine
+from bundle.probe import require_same_in_company
 from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
 from calibration.certificate import Certificate
@@ -108,6 +109,8 @@ def deployment_for(settings: Settings) -> Deployment:
         limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
         issued_here=choice.issued_here,
     )
+    if settings.batch is not None and settings.batch > 1:
+        require_same_in_company(loaded.folder, loaded.manifest, loaded.engines, settings.batch)
     deployment = Deployment.of(loaded, choice)
     for problem in deployment.facts.problems:
         logger.warning("engine_installation", problem=problem)

@@ -167,9 +167,38 @@ class TestChoice:
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(engine_choice, "probe", never)
-        wish = EngineWish("openvino", "int8", batch=4)
+        wish = EngineWish("openvino", "fp32", batch=4)
         choice = choose_engine(family, wish, EngineMemory(tmp_path))
-        assert (choice.key, choice.batch_sizes, choice.why) == (VINO8, (4, 4), "asked for")
+        assert (choice.key, choice.batch_sizes, choice.why) == (VINO, (4, 4), "asked for")
+
+    def test_a_batch_rules_out_what_is_computed_one_by_one(self, family: Path) -> None:
+        assert {key.precision for key in candidates(verify_bundle(family), EngineWish(batch=4))} <= {
+            "fp32",
+            "bf16",
+        }
+        assert ORT8 in candidates(verify_bundle(family), EngineWish(batch=1))
+        with pytest.raises(
+            EngineUnavailable, match=r"batch is 4, but on .*int8 images are computed one by one"
+        ):
+            candidates(verify_bundle(family), EngineWish(precision="int8", batch=4))
+
+    def test_what_nothing_certifies_is_told_so(self, make_tiny_bundle: MakeBundle) -> None:
+        folder = make_tiny_bundle(certified=("openvino/fp32",))
+        choice = choose_engine(folder, EngineWish("onnxruntime-cpu"), EngineMemory(None), seconds=0.1)
+        assert (choice.key, choice.issued_here) == (ORT, None)
+        assert choice.why == "nothing that the bundle is certified on can be had here"
+
+    def test_a_batch_that_changes_scores_is_refused(
+        self, family: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = verify_bundle(family)
+        engines = probe.open_stages(family, manifest, ORT)
+        probe.require_same_in_company(family, manifest, engines, 64)
+        with pytest.raises(EngineUnavailable, match=r"batch is 4, .* one image at a time"):
+            probe.require_same_in_company(family, manifest, probe.open_stages(family, manifest, ORT8), 4)
+        monkeypatch.setattr(probe, "SAME_SCORES", -1.0)
+        with pytest.raises(EngineUnavailable, match=r"batch is 4, .* other scores together"):
+            probe.require_same_in_company(family, manifest, engines, 4)
 
     def test_another_machine_or_version_is_timed_anew(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
