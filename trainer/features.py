@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,7 +24,8 @@ from torch import Tensor, nn
 from calibration.scores import StageOutputs
 from trainer.augment import AugmentConfig, augment, to_unit_range
 from trainer.batches import LabelledPixels, Normaliser, to_size
-from trainer.models import StageModel
+from trainer.micro_batches import MicroBatches
+from trainer.models import Backbone, StageModel
 
 CACHE_FORMAT = 1
 BATCH = 256
@@ -73,12 +75,14 @@ def embed(
 ) -> Features:
     """The backbone's features of every view, into `out` where given; `advance` hears of images done.
 
-    The same seed gives the same views. The backbone computes as it does when it serves.
+    The same seed gives the same views. The backbone computes as it does when it serves, on fewer images
+    at a time where memory runs out; raises `OutOfMemory` where not even one fits.
     """
     normalise = Normaliser.from_mean_std(mean_std)
     device = next(model.parameters()).device
     n, views = len(data), 1 + config.views
     found = np.empty((views, n, model.backbone.n_features), dtype=np.float32) if out is None else out
+    micro = MicroBatches(BATCH)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
@@ -88,10 +92,15 @@ def embed(
                 pixels = data.pixels[rows].to(device)
                 x = to_unit_range(pixels) if view == 0 else augment(pixels, config.augment, generator)
                 x = normalise(to_size(x, model.image_size)).contiguous(memory_format=torch.channels_last)
-                found[view, rows.numpy()] = model.backbone(x).float().cpu().numpy()
+                found[view, rows.numpy()] = micro.measure(partial(_in_parts, model.backbone, x)).numpy()
                 advance(len(rows))
     model.train(was_training)
     return Features(found, data.labels)
+
+
+def _in_parts(backbone: Backbone, x: Tensor, size: int) -> Tensor:
+    """Features of normalised pixels, float32 on the CPU, `size` images at a time."""
+    return torch.cat([backbone(part).float().cpu() for part in torch.split(x, size)])
 
 
 def cached_features(

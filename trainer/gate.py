@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calibration.bootstrap import bootstrap_difference
-from calibration.bounds import most_errors
 from calibration.decision import StageRule
 from calibration.metrics import augrc
+from calibration.planning import planned_coverage
 from calibration.probability import fit_platt, fit_temperature
 from calibration.scores import BoolArray, FloatArray, IntArray, ScoreTable
 from trainer.promise import PromiseConfig, ScoreChoice
@@ -119,7 +119,7 @@ def compare_scores(
             resamples=500,
             seed=promise.seed,
         )
-        planned = planned_coverage(errors, confidence[name], promise, n_calibration)
+        planned = _planned_coverage(errors, confidence[name], promise, n_calibration)
         rows.append(
             ScoreRow(
                 stage=stage,
@@ -158,22 +158,12 @@ def choose_score(rows: Sequence[ScoreRow], wanted: ScoreChoice) -> str:
     return min(better, key=lambda row: row.augrc).score if better else "margin"
 
 
-def planned_coverage(
+def _planned_coverage(
     errors: BoolArray, confidence: FloatArray, promise: PromiseConfig, n_calibration: int
 ) -> float:
-    """Share that a certificate on `n_calibration` units is expected to answer; a plan, no promise.
-
-    The largest share at which the errors seen here, scaled to the calibration split, are no more than
-    the exact test allows.
-    """
-    if n_calibration == 0:
-        return 0.0
-    n = len(errors)
-    seen = np.concatenate([[0.0], np.cumsum(errors[np.argsort(-confidence, kind="stable")])]) / n
-    answered = np.arange(1, n_calibration + 1)
-    expected = n_calibration * np.interp(answered / n_calibration, np.arange(n + 1) / n, seen)
-    passing = np.flatnonzero(expected <= most_errors(answered, promise.alpha, promise.delta))
-    return float((passing[-1] + 1) / n_calibration) if len(passing) else 0.0
+    """Of lowering one threshold over these rows, see `calibration.planning.planned_coverage`."""
+    seen = np.cumsum(errors[np.argsort(-confidence, kind="stable")], dtype=np.int64)
+    return planned_coverage(np.arange(1, len(seen) + 1), seen, len(seen), n_calibration, promise.target)
 
 
 def _folds(table: ScoreTable) -> Iterator[tuple[IntArray, IntArray]]:

@@ -49,7 +49,7 @@ class PromiseConfig(BaseModel):
     """Several risks at once, in this order, sharing delta; the first is `alpha`, and is what is served."""
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Self:
+    def _goes_together(self) -> Self:
         kinds = {"each_answer": self.each_answer, "slices": bool(self.slices), "alphas": bool(self.alphas)}
         asked = [name for name, is_asked in kinds.items() if is_asked]
         if len(asked) > 1:
@@ -57,6 +57,11 @@ class PromiseConfig(BaseModel):
         if asked and self.certificate not in ("exact", "none"):
             raise ValueError(
                 f"{asked[0]} is promised by the exact certificate only, not by {self.certificate}"
+            )
+        if self.frames == "all" and self.unit == "image":
+            raise ValueError(
+                "frames is 'all', which proves the risk of a random frame of a random group, but unit is "
+                "'image'; choose unit group, or frames best"
             )
         if self.alphas and (self.alphas[0] != self.alpha or len(set(self.alphas)) < len(self.alphas)):
             raise ValueError(

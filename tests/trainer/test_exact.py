@@ -132,7 +132,7 @@ def test_all_frames_are_read_where_errors_of_a_group_are_not_alike() -> None:
     assert not reads_all_frames(evidence(PromiseConfig(), frames=4, alike=True))
     assert not reads_all_frames(evidence(PromiseConfig(frames="one"), frames=4))
     assert reads_all_frames(evidence(PromiseConfig(frames="all"), frames=4, alike=True))
-    assert not reads_all_frames(evidence(PromiseConfig(frames="all", unit="image"), frames=4))
+    assert not reads_all_frames(evidence(PromiseConfig(unit="image"), frames=4))
     assert not reads_all_frames(evidence(PromiseConfig(frames="all")))
 
 
@@ -168,6 +168,7 @@ def test_what_is_promised_of_each_is_written_into_the_ledger() -> None:
         ({"alphas": (0.02, 0.01)}, "must begin with alpha = 0.01"),
         ({"alphas": (0.01, 0.01)}, "name each risk once"),
         ({"alphas": (0.01, 1.5)}, "alphas is 1.5"),
+        ({"frames": "all", "unit": "image"}, "choose unit group, or frames best"),
     ],
 )
 def test_promises_that_make_no_sense_are_refused(changes: dict[str, object], message: str) -> None:

@@ -155,3 +155,20 @@ def test_heads_learn_from_features_alone(model: StageModel, kind: str) -> None:
     assert result.seconds < 30
     assert not own.training
     assert all(torch.equal(backbone[name], tensor) for name, tensor in own.backbone.state_dict().items())
+
+
+def test_where_memory_runs_out_fewer_images_are_embedded_at_a_time(model: StageModel) -> None:
+    whole = embed(model, SELECT, MEAN_STD, CONFIG)
+    seen: list[int] = []
+
+    def refuse(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        if len(inputs[0]) > 40:
+            raise torch.OutOfMemoryError("no room")
+        seen.append(len(inputs[0]))
+
+    hook = model.backbone.register_forward_pre_hook(refuse)
+    try:
+        np.testing.assert_allclose(embed(model, SELECT, MEAN_STD, CONFIG).views, whole.views, atol=1e-5)
+    finally:
+        hook.remove()
+    assert max(seen) == 32

@@ -11,7 +11,6 @@ from trainer.gate import (
     compare_scores,
     fit_gate,
     fit_rule,
-    planned_coverage,
     read_rules,
     write_gate,
 )
@@ -98,9 +97,7 @@ def test_a_gate_that_points_the_wrong_way_is_not_turned_round() -> None:
 
 def test_planned_coverage_grows_with_labels_and_is_zero_without() -> None:
     table = _table(2000, gate=None)
-    errors = table.outputs.logits.argmax(axis=1) != table.labels
-    confidence = fit_rule(table, "margin").confidence(table.outputs)
-    plans = [planned_coverage(errors, confidence, PROMISE, n) for n in (0, 200, 600, 1500, 5000)]
+    plans = [compare_scores(table, "B", PROMISE, n)[0].planned_coverage for n in (0, 200, 600, 1500, 5000)]
     assert plans[:2] == [0.0, 0.0]
     assert plans == sorted(plans)
     assert 0.6 < plans[-1] < 0.9

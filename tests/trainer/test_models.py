@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from trainer.models import BACKBONES, ModelConfig, build_model, macs, n_parameters
+from trainer.models import BACKBONES, EfficientNetConfig, ModelConfig, build_model, macs, n_parameters
 from trainer.models.convnets import stem_halvings
 
 SMALL = ModelConfig(name="resnet-small", width=4)
@@ -72,6 +72,13 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 def test_impossible_sizes_are_refused(size: int, classes: int, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         build_model(SMALL, size, classes)
+
+
+def test_a_mirror_average_of_kept_features_is_refused() -> None:
+    with pytest.raises(ValueError, match="features of the image alone"):
+        ModelConfig(
+            name="efficientnet-lite0", mirror_average=True, efficientnet=EfficientNetConfig(adapt="head")
+        )
 
 
 def test_a_mirror_average_says_the_same_of_an_image_and_its_mirror_image() -> None:

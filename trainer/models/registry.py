@@ -54,6 +54,16 @@ class ModelConfig(BaseModel):
             raise ValueError(f"{self.name} is no EfficientNet; `efficientnet` is for {', '.join(VARIANTS)}")
         return self
 
+    @model_validator(mode="after")
+    def _mirrors_what_it_trains(self) -> Self:
+        options = self.transformer or self.efficientnet
+        if self.mirror_average and options is not None and options.adapt == "head":
+            raise ValueError(
+                "mirror_average looks at each image twice, but adapt 'head' trains on features of the image "
+                "alone; leave mirror_average out, or train with another adapt"
+            )
+        return self
+
 
 def _resnet_small(config: ModelConfig, image_size: int) -> Backbone:
     return ResNetSmall(image_size, width=config.width, depth=config.depth)

@@ -88,7 +88,9 @@ def markdown(summaries: Sequence[MethodSummary], subtitle: str) -> str:
         "",
         "± is the standard deviation over the seeds. Coverage is what a certificate on val_calib answers; "
         "every method was certified on the same val_calib, so these are figures to compare by and no "
-        "promise. MiB a step: weights, gradients, optimizer state and kept activations of a batch. "
+        "promise. Choose by the coverage planned, which val_select gives: a method chosen by what val_calib "
+        "or val_test shows here needs a certificate on images that were in neither. MiB a step: weights, "
+        "gradients, optimizer state and kept activations of a batch. "
         "Seconds are of training; of the linear probe, of its heads on features that were computed once.",
     ]
     compared = [s for s in summaries if s.against_full]
