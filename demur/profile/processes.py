@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bundle.engine import EngineKey
+from bundle.engine_choice import EngineChoice
+from bundle.policy import CertificateEntry
 from bundle.store import load_bundle
 from service.settings import Settings
 
@@ -47,14 +49,18 @@ class RawLoops:
 
 @contextmanager
 def raw_loops(
-    settings: Settings, key: EngineKey, images: Sequence[bytes], processes: int
+    settings: Settings, choice: EngineChoice, images: Sequence[bytes], processes: int
 ) -> Iterator[RawLoops]:
-    """Loops over `images` with the bundle of `settings` on the engine and precision `key`, ready to run."""
+    """Loops over `images` with the bundle of `settings`, computed and certified as `choice` says."""
     with ExitStack() as stack:
         ends = []
         for _ in range(processes):
             ours, theirs = _SPAWN.Pipe()
-            child = _SPAWN.Process(target=_loop, args=(settings.bundle, key, images, theirs), daemon=True)
+            child = _SPAWN.Process(
+                target=_loop,
+                args=(settings.bundle, choice.key, choice.issued_here, images, theirs),
+                daemon=True,
+            )
             child.start()
             theirs.close()
             stack.callback(child.join, _STOP_TIMEOUT)
@@ -65,8 +71,14 @@ def raw_loops(
         yield RawLoops(ends)
 
 
-def _loop(bundle: Path, key: EngineKey, images: Sequence[bytes], orders: Connection) -> None:
-    runner = load_bundle(bundle, key=key, threads=1).runner
+def _loop(
+    bundle: Path,
+    key: EngineKey,
+    issued_here: CertificateEntry | None,
+    images: Sequence[bytes],
+    orders: Connection,
+) -> None:
+    runner = load_bundle(bundle, key=key, threads=1, issued_here=issued_here).runner
     for image in images[:8]:
         runner.decide([image])
     orders.send("ready")

@@ -55,12 +55,10 @@ def summary(profile: Profile) -> list[str]:
     if profile.cascade is not None:
         cascade = profile.cascade
         basis = f"on these {cascade.images} images" if cascade.images else "by the bundle's own report"
-        macs = (
-            "" if cascade.macs_saved is None else f" and {100 * cascade.macs_saved:.0f} % of the arithmetic"
-        )
+        macs = "" if cascade.macs_saved is None else f" and {_saved(cascade.macs_saved)} arithmetic"
         found.append(
-            f"Stage A answers {100 * cascade.answered_by_a:.0f} % ({basis}), which saves "
-            f"{100 * cascade.time_saved:.0f} % of the time{macs} against stage B alone."
+            f"Stage A answers {100 * cascade.answered_by_a:.0f} % ({basis}): "
+            f"{_saved(cascade.time_saved)} time{macs} than stage B alone."
         )
     return found
 

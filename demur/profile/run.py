@@ -62,11 +62,26 @@ def profile_bundle(
     for one a core. `wish`: the engine; None for what the service would choose. Raises BundleError,
     EngineUnavailable or ProfileFailed.
     """
-    console = console or RunConsole()
+    with tempfile.TemporaryDirectory(prefix="demur-profile-") as scratch:
+        return _profile(
+            folder, source, wish or EngineWish(), console or RunConsole(), Path(scratch), seconds, processes
+        )
+
+
+def _profile(
+    folder: Path,
+    source: ImageSource | None,
+    wish: EngineWish,
+    console: RunConsole,
+    scratch: Path,
+    seconds: float,
+    processes: int | None,
+) -> Profile:
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    choice = choose_engine(folder, wish or EngineWish(), EngineMemory(None), say=console.note)
+    # The service finds there what was found out here.
+    choice = choose_engine(folder, wish, EngineMemory(scratch), say=console.note)
     key = choice.key
-    loaded = load_bundle(folder, key=key, threads=1)
+    loaded = load_bundle(folder, key=key, threads=1, issued_here=choice.issued_here)
     images = _from_source(source, loaded) if source is not None else _golden(loaded)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = processes or cores
@@ -80,10 +95,7 @@ def profile_bundle(
     refused = 0
     clients = CLIENTS_A_CORE * processes
     requests = requests_for(images.encoded)
-    with (
-        tempfile.TemporaryDirectory(prefix="demur-profile-") as scratch,
-        console.bar("Starting", len(_PARTS) * RUNS, unit="runs") as bar,
-    ):
+    with console.bar("Starting", len(_PARTS) * RUNS, unit="runs") as bar:
         settings = Settings.read(
             {},
             bundle=folder,
@@ -92,12 +104,12 @@ def profile_bundle(
             engine=key.engine,
             precision=key.precision,
             batch=choice.batch_sizes[0] if len(set(choice.batch_sizes)) == 1 else None,
-            data_dir=Path(scratch),
+            data_dir=scratch,
             drain=0.0,
         )
         with (
-            raw_loops(settings, key, images.encoded, processes) as loops,
-            running_service(settings, Path(scratch) / "service.log") as service,
+            raw_loops(settings, choice, images.encoded, processes) as loops,
+            running_service(settings, scratch / "service.log") as service,
         ):
             turn = _Turns(seconds, bar)
             run_load(service.address, requests, clients=clients, seconds=0.5)
@@ -243,7 +255,11 @@ def _cascade(
     if len(loaded.manifest.stages) < 2:
         return None
     macs = [stage.macs for stage in loaded.manifest.stages]
-    if measured:
+    # A stage that can answer nothing is not computed.
+    asked = loaded.operating_point.stages[0].threshold is not None
+    if not asked:
+        by_a = 0.0
+    elif measured:
         by_a = float(np.mean([decision.stage == "A" for decision in _decide(loaded.runner, images)]))
     else:
         share, coverage = loaded.manifest.stage_a_share, loaded.manifest.evaluation.get("coverage")
@@ -256,10 +272,9 @@ def _cascade(
     return Cascade(
         images=len(images) if measured else 0,
         answered_by_a=by_a,
-        macs_saved=1.0 - (macs[0] + passed_on * macs[1]) / macs[1] if macs[1] else None,
+        macs_saved=1.0 - (asked * macs[0] + passed_on * macs[1]) / macs[1] if macs[1] else None,
         mean_ms=mean["decode"]
-        + mean["stage A"]
-        + mean["decide"]
+        + asked * (mean["stage A"] + mean["decide"])
         + passed_on * (mean["stage B"] + mean["decide"]),
         mean_ms_without=without,
     )

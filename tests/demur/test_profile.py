@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from fakes.tiny_bundle import ANSWERED_BY_A, colour_image
 from rich.console import Console
 from typer.testing import CliRunner
 
+from bundle.store import load_bundle
 from demur.cli import app
 from demur.profile.figures import Latency, Memory, Profile, Repeated, Throughput
 from demur.profile.load import requests_for, run_load
 from demur.profile.report import profile_tables, summary
+from demur.profile.run import _cascade
 
 
 def profile_of(raw: tuple[float, ...], load_before: float = 0.0, refused: int = 0) -> Profile:
@@ -120,6 +123,14 @@ def test_the_verb_measures_prints_and_writes(tiny_bundle: Path, tmp_path: Path) 
         rows = {row["figure"]: row for row in csv.DictReader(stream)}
     assert float(rows["decode_p50"]["value"]) == pytest.approx(steps["decode"]["p50"]["median"])
     assert (out / "profile.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_stage_that_answers_nothing_costs_nothing(make_tiny_bundle: Callable[..., Path]) -> None:
+    loaded = load_bundle(make_tiny_bundle(feasible=False))
+    steps = {step: [[2.0, 2.0]] for step in ("read", "decode", "stage A", "stage B", "decide")}
+    cascade = _cascade(loaded, [colour_image(0, ANSWERED_BY_A)], steps, measured=True)
+    assert cascade is not None
+    assert (cascade.answered_by_a, cascade.macs_saved, cascade.time_saved) == (0.0, 0.0, 0.0)
 
 
 def test_a_source_says_how_much_stage_a_answers(tiny_bundle: Path, tmp_path: Path) -> None:
