@@ -85,4 +85,6 @@ def read_alphas(text: str) -> list[float]:
         raise RunError(f"--alphas is {text!r}; give numbers separated by commas, like 0.01,0.02") from None
     if faulty := [alpha for alpha in alphas if not 0.0 < alpha < 1.0]:
         raise RunError(f"--alphas holds {faulty[0]:g}; each must lie strictly between 0 and 1")
+    if len(set(alphas)) < len(alphas):
+        raise RunError(f"--alphas is {text!r}; name each risk once")
     return alphas

@@ -18,6 +18,8 @@ from trainer.run_folder import RunError
 from trainer.scenes import SceneOptions
 from trainer.splits import SplitSizes
 
+PLANNING = ("minutes", "mirror", "augment")
+"""Fields that plan the stages which `recipe` leaves out."""
 CheckpointSelection = Literal["augrc", "loss", "mcc"]
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -111,8 +113,18 @@ class TrainConfig(BaseModel):
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a training run, see `read_as`."""
-    return read_as(TrainConfig, path, overrides)
+    """The configuration of a training run, see `read_as`.
+
+    `ConfigError` also for an override that plans stages where the file gives both in full.
+    """
+    config = read_as(TrainConfig, path, overrides)
+    idle = [name for name in PLANNING if overrides.get(name) is not None]
+    if idle and path is not None and config.recipe.stage_a is not None and config.recipe.stage_b is not None:
+        raise ConfigError(
+            f"{', '.join(idle)} would change nothing: {path} gives both stages in full. Take `recipe` out of "
+            "it to have them planned anew, or change them there"
+        )
+    return config
 
 
 def read_as(kind: type[Config], path: Path | None, overrides: Mapping[str, Any]) -> Config:

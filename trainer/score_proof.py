@@ -45,7 +45,8 @@ def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns
     rows must be images that the scored model, and whoever chose it, never saw. The charge is entered
     in a ledger beside the file, named after it, by the digest of the file's content.
     """
-    scored, ledger = _charged(path, promise, columns, "all answers together")
+    scored = _scored(path, promise, columns)
+    ledger = _charge(path, scored, promise, columns, "all answers together")
     certificate = certify(
         scored.confidence, scored.errors, None, promise.target, scored.groups, **_how(promise, scored)
     )
@@ -58,9 +59,11 @@ def certify_each(
     """As `certify_scores`, the promise holding for each value of the column `slices`, or, where that is
     None, for each of the answers by itself."""
     what = "each answer" if slices is None else f"each value of {slices}"
-    scored, ledger = _charged(path, promise, columns, what)
+    scored = _scored(path, promise, columns)
+    members = None if slices is None else texts(column_of(scored.table, slices, path))
+    ledger = _charge(path, scored, promise, columns, what)
     ranks = np.unique(scored.confidence)[::-1]
-    if slices is None:
+    if slices is None or members is None:
         joint = certify_answers(
             scored.confidence,
             scored.errors,
@@ -72,7 +75,6 @@ def certify_each(
             **_how(promise, scored),
         )
     else:
-        members = texts(column_of(scored.table, slices, path))
         joint = certify_slices(
             scored.confidence,
             scored.errors,
@@ -90,7 +92,8 @@ def certify_risks(
     path: Path, promise: PromiseConfig, columns: ScoreFileColumns, alphas: Sequence[float]
 ) -> FileProof[RiskLadder]:
     """As `certify_scores`, for several risks in the order given, all together at the promise's delta."""
-    scored, ledger = _charged(path, promise, columns, f"alphas {', '.join(f'{a:g}' for a in alphas)}")
+    scored = _scored(path, promise, columns)
+    ledger = _charge(path, scored, promise, columns, f"alphas {', '.join(f'{a:g}' for a in alphas)}")
     ladder = certify_several(
         scored.confidence,
         scored.errors,
@@ -103,21 +106,24 @@ def certify_risks(
     return FileProof(ladder, scored.warnings, ledger)
 
 
-def _charged(
-    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, what: str
-) -> tuple[ScoredTable, Path]:
-    """The table, and the ledger that now holds this charge; `DeltaExhausted` where none is left."""
+def _scored(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> ScoredTable:
     if promise.certificate != "exact":
         raise ScoreFileError(
             f"certificate is {promise.certificate!r}; a table of scores is certified by 'exact' only"
         )
-    scored = read_scored(path, columns)
+    return read_scored(path, columns)
+
+
+def _charge(
+    path: Path, scored: ScoredTable, promise: PromiseConfig, columns: ScoreFileColumns, what: str
+) -> Path:
+    """The ledger that now holds this charge; `DeltaExhausted` where none is left."""
     ledger = path.with_name(f"{path.name}.ledger.json")
     known = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
     fingerprint = hashlib.sha256(f"{promise.model_dump_json()}{columns}{what}".encode()).hexdigest()
     entry = f"exact: scores of {path.name}, {what}, alpha {promise.alpha:g}"
     write_json(ledger, known.charge(scored.digest, entry, promise.delta, fingerprint).to_dict())
-    return scored, ledger
+    return ledger
 
 
 def _how(promise: PromiseConfig, scored: ScoredTable) -> dict[str, Any]:

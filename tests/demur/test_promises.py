@@ -11,7 +11,7 @@ from calibration.ledger import DeltaExhausted
 from demur.promises import Wanted, tell_promise
 from trainer.promise import PromiseConfig
 from trainer.run_folder import RunError
-from trainer.score_file import ScoreFileColumns
+from trainer.score_file import ScoreFileColumns, ScoreFileError
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_second_kind_of_promise_on_the_same_labels_is_refused(scores: Path) ->
         list(tell_promise(scores, PromiseConfig(), ScoreFileColumns(), Wanted(slices="light")))
 
 
-@pytest.mark.parametrize("alphas", ["0", "1.5", "a", "0.01,"])
+@pytest.mark.parametrize("alphas", ["0", "1.5", "a", "0.01,", "0.01,0.01"])
 def test_impossible_risks_are_refused_before_anything_is_charged(scores: Path, alphas: str) -> None:
     with pytest.raises(RunError, match="--alphas"):
         _told(scores, Wanted(alphas=alphas))
@@ -76,3 +76,9 @@ def test_impossible_risks_are_refused_before_anything_is_charged(scores: Path, a
 def test_two_kinds_of_promise_at_once_are_refused() -> None:
     with pytest.raises(RunError, match="choose one"):
         Wanted(each_answer=True, alphas="0.01")
+
+
+def test_a_mistyped_column_costs_nothing(scores: Path) -> None:
+    with pytest.raises(ScoreFileError, match="no column 'lihgt'"):
+        _told(scores, Wanted(slices="lihgt"))
+    assert not scores.with_name(f"{scores.name}.ledger.json").exists()

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from trainer.config import ConfigError, TrainConfig, load_config, resolved
+from trainer.recipe import default_recipe
 
 
 def test_the_command_line_wins_over_the_file_and_none_changes_nothing(tmp_path: Path) -> None:
@@ -61,3 +62,13 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, message: str
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml cannot be read"):
         load_config(tmp_path / "absent.yaml", {})
+
+
+@pytest.mark.parametrize("override", [{"minutes": 3.0}, {"augment": "none"}])
+def test_what_a_full_recipe_makes_idle_is_refused(tmp_path: Path, override: dict[str, object]) -> None:
+    recipe = default_recipe(1000, 32, 1.0)
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(resolved(TrainConfig(recipe=recipe))))
+    assert load_config(path, {"seed": 3}).recipe.stage_b == recipe.stage_b
+    with pytest.raises(ConfigError, match="would change nothing"):
+        load_config(path, override)
