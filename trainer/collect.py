@@ -15,7 +15,7 @@ from calibration.scores import IntArray, StageOutputs
 from trainer.data.images import Column, ImageSource
 from trainer.data.labels import as_text
 from trainer.progress import RunConsole
-from trainer.run_folder import RunFolder
+from trainer.run_folder import RunError, RunFolder
 from trainer.run_record import RunRecord
 from trainer.score_table import SplitScores, save_scores
 from trainer.splits import Splits
@@ -58,16 +58,30 @@ def open_runner(record: RunRecord, run: RunFolder, key: EngineKey = DEFAULT_KEY)
     return CascadeRunner(stages, threads=cores)
 
 
+def slice_columns(source: ImageSource) -> dict[str, Column]:
+    """Metadata columns whose values can be told apart in reports and promises."""
+    return {
+        name: values
+        for name, values in source.metadata.items()
+        if values.dtype.kind in "US" and 2 <= len(np.unique(values)) <= MAX_SLICE_VALUES
+    }
+
+
+def require_slices(source: ImageSource, column: str) -> None:
+    """`RunError` where nothing can be promised for each value of `column`; empty: nothing is asked for."""
+    if column and column not in (known := slice_columns(source)):
+        raise RunError(
+            f"slices is {column!r}; {source.name} can be told apart by "
+            f"{', '.join(sorted(known)) or 'no metadata column'} (columns of text with 2 to "
+            f"{MAX_SLICE_VALUES} values)"
+        )
+
+
 def score_split(
     source: ImageSource, splits: Splits, name: str, runner: CascadeRunner, run: RunFolder, console: RunConsole
 ) -> SplitScores:
     """Score one split with a progress bar and keep the scores in `run`."""
-    indices = getattr(splits, name)
-    slices = {
-        column: values
-        for column, values in source.metadata.items()
-        if values.dtype.kind in "US" and 2 <= len(np.unique(values)) <= MAX_SLICE_VALUES
-    }
+    indices, slices = getattr(splits, name), slice_columns(source)
     with console.bar(f"Scoring {name}", len(indices)) as bar:
         scores = collect_scores(
             source, Rows(name, indices, splits.digests[name], slices), runner, advance=bar.advance

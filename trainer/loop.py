@@ -126,7 +126,7 @@ def fit(
     weights it would have reached uninterrupted. Where memory runs out, batches are computed in smaller
     parts and `on_note` hears of it. Both models are back where they were, on the CPU, afterwards.
 
-    Raises ValueError where views are to grow and a backbone takes one size only; NonFiniteLoss, naming
+    Raises TrainingError where views are to grow and a backbone takes one size only; NonFiniteLoss, naming
     the step and the batch; ResumeMismatch where `out` holds another run; OutOfMemory where not even
     single images fit; NoSuchDevice.
     """
@@ -258,8 +258,9 @@ class _Batch:
 def _require_any_size(*models: StageModel | None) -> None:
     for model in models:
         if model is not None and not model.backbone.any_size:
-            raise ValueError(
-                f"first_views is below 1, but {type(model.backbone).__name__} takes images of one size only"
+            raise TrainingError(
+                f"first_views is below 1, but {type(model.backbone).__name__} takes images of one size only; "
+                "leave it out, or 1"
             )
 
 

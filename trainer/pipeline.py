@@ -10,6 +10,7 @@ import numpy as np
 from bundle.manifest import Provenance
 from bundle.preprocess import PreprocessSpec
 from calibration.scores import IntArray
+from trainer.collect import require_slices
 from trainer.compute import describe
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
@@ -48,6 +49,7 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     source = open_data(config.data, console)
     size = max(min(typical_size(source)), SMALLEST_IMAGE)
     specs = _preprocessing(config.recipe, backbone, size)
+    require_slices(source, config.promise.slices)
     data = _decode(config, source, specs, run, console)
     splits = _split(config, data, run, console)
     alike = near_copies_in(data.source, splits.val_calib, data.pixels.arrays[0])

@@ -19,6 +19,7 @@ from bundle.manifest import Provenance
 from bundle.outputs import OutputKind, OutputUnfit
 from bundle.preprocess import PreprocessSpec, preprocess
 from calibration.certificate import RiskTarget
+from trainer.collect import require_slices
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
 from trainer.data.images import DataError, ImageSource
@@ -86,6 +87,7 @@ def wrap(
     console.heading("Models and images")
     for notice in source.notices:
         (console.warn if notice.level == "warning" else console.note)(notice.message)
+    require_slices(source, promise.slices)
     models = (strong,) if fast is None else (fast, strong)
     stages = []
     for letter, model in zip("ab", models, strict=False):

@@ -15,7 +15,7 @@ from trainer.averaging import WeightAverage
 from trainer.batches import LabelledPixels
 from trainer.checkpoint import ResumeMismatch, load_checkpoint
 from trainer.compute import EXACT, ComputeConfig, Precision
-from trainer.loop import FitResult, LoopConfig, NonFiniteLoss, StepProgress, fit
+from trainer.loop import FitResult, LoopConfig, NonFiniteLoss, StepProgress, TrainingError, fit
 from trainer.micro_batches import MicroBatches
 from trainer.models import ModelConfig, StageModel, build_model
 from trainer.objective import ObjectiveConfig
@@ -295,5 +295,5 @@ def test_views_that_grow_train_as_well_and_only_where_any_size_will_do() -> None
     assert train(config).history[-1].accuracy > 0.8
     rigid = build_model(TINY, 16, 2)
     rigid.backbone.any_size = False
-    with pytest.raises(ValueError, match="one size only"):
+    with pytest.raises(TrainingError, match="one size only"):
         fit(rigid, squares(64, 0), squares(32, 1), MEAN_STD, config)

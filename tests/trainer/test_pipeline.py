@@ -19,7 +19,7 @@ from trainer.data.faults import FaultyData
 from trainer.pipeline import train
 from trainer.progress import RunConsole
 from trainer.proof import RunResult
-from trainer.run_folder import read_json
+from trainer.run_folder import RunError, RunFolder, read_json
 
 STAGE: dict[str, Any] = {
     "image_size": 16,
@@ -108,7 +108,6 @@ def test_labels_of_the_other_splits_do_not_reach_training(
     trained: tuple[TrainConfig, RunResult], tmp_path: Path, quiet: RunConsole
 ) -> None:
     from trainer.recipe import Recipe
-    from trainer.run_folder import RunFolder
     from trainer.splits import Splits
     from trainer.stages import TrainingData, train_stages
 
@@ -137,6 +136,13 @@ def test_forty_images_from_end_to_end(tmp_path: Path, quiet: RunConsole) -> None
     assert not result.policy.certificate.feasible
     assert "more labelled images" in (result.policy.certificate.needed or "")
     assert not load_bundle(result.run.bundle).certified
+
+
+def test_a_mistyped_slice_is_told_before_anything_is_decoded(tmp_path: Path, quiet: RunConsole) -> None:
+    config = _config(_write(tmp_path / "images.parquet", 60), **{"promise.slices": "wether"})
+    with pytest.raises(RunError, match=r"slices is 'wether'.*weather"):
+        train(config, tmp_path / "run", quiet)
+    assert not RunFolder(tmp_path / "run").faults.exists()
 
 
 def test_every_fault_is_told_before_training(tmp_path: Path, quiet: RunConsole) -> None:
