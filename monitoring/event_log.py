@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ logger = structlog.get_logger("demur.events")
 _FOLDER, _SEGMENT, _LOCK, _NAME = "writer-", ".jsonl", "lock", "name"
 _CHUNK: Final = 256 * 2**10
 """Bytes read at a time; a line is far shorter."""
+_DRAWN: Final = re.compile("[0-9a-f]{32}")
 _MOST_WRITERS: Final = 1024
 
 
@@ -97,13 +99,15 @@ class EventLog:
         self._unsynced = False
 
     @classmethod
-    def claim(cls, parent: Path, bounds: LogBounds) -> Self:
-        """The first log in `parent` that nobody writes, or a new one.
+    def claim(cls, parent: Path, bounds: LogBounds, *, besides: Path | None = None) -> Self:
+        """The first log in `parent` that nobody writes, or a new one; not the one in `besides`.
 
         So a worker that is started in a dead one's place goes on with its log.
         """
         for number in range(_MOST_WRITERS):
             folder = parent / f"{_FOLDER}{number}"
+            if folder == besides:
+                continue
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder)
             if lock is not None:
@@ -125,6 +129,10 @@ class EventLog:
     @property
     def end(self) -> Position:
         return self._end
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
 
     def append(self, events: Sequence[Event]) -> None:
         """Write events behind the others; where it raises, none of them counts as written."""
@@ -287,7 +295,7 @@ def _locked(folder: Path) -> IO[bytes] | None:
 def _name_of(folder: Path) -> str:
     """Drawn once, and kept beside the segments."""
     file = folder / _NAME
-    if file.exists() and (name := file.read_text("utf-8").strip()):
+    if file.exists() and _DRAWN.fullmatch(name := file.read_text("utf-8", "replace").strip()):
         return name
     name = uuid.uuid4().hex
     fresh = folder / f"{_NAME}.new"

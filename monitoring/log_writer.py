@@ -50,6 +50,8 @@ class LogWriter:
         self._pause = pause
         self._clock = clock
         self._log: EventLog | None = None
+        self._unreadable: Path | None = None
+        """The log that was given up last; whoever looks after abandoned ones tries it again."""
         self._synced = self._pruned = clock()
 
     def write(self, buffer: deque[Event]) -> None:
@@ -58,7 +60,7 @@ class LogWriter:
             return
         try:
             if self._log is None:
-                log = EventLog.claim(self.parent, self.bounds)
+                log = EventLog.claim(self.parent, self.bounds, besides=self._unreadable)
                 self.delivery = Delivery(log, self._sink)
                 self._log = log
             self._move(buffer, self._log)
@@ -66,6 +68,11 @@ class LogWriter:
         except OSError as error:
             self._pause.failed(self._clock())
             self._note(False, str(error))
+        except Exception as error:
+            # A fault of ours, brought about by one event: what is in the buffer goes to the store directly.
+            logger.exception("event_log_failed")
+            self._pause.failed(self._clock())
+            self._note(False, f"{type(error).__name__}: {error}")
         else:
             self._pause.reset()
             self._note(True, None)
@@ -75,6 +82,7 @@ class LogWriter:
         if self.delivery is not None and self.delivery.waiting:
             logger.error("events_unreadable", count=self.delivery.waiting)
         self._note(False, why)
+        self._unreadable = None if self._log is None else self._log.folder
         self.close()
 
     def try_again(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError
 
 from monitoring.backoff import Backoff
 from monitoring.delivery import Delivery, EventSink, LogUnreadable, apply_one_by_one
@@ -214,8 +214,10 @@ class Recorder:
                 return
             try:
                 outcomes = self._sink.apply(batch)
-            except (RedisError, OSError):
-                raise
+            except (RedisError, OSError) as error:
+                if not isinstance(error, DataError):
+                    raise
+                outcomes = apply_one_by_one(self._sink, batch)
             except Exception:
                 outcomes = apply_one_by_one(self._sink, batch)
             for event in batch:
@@ -229,17 +231,23 @@ class Recorder:
         """Deliver what workers that are no more have left in their logs."""
         try:
             for log in EventLog.unclaimed(own.parent, own.bounds):
-                delivery = Delivery(log, self._sink)
-                delivery.ask()
-                while not self._stopping.is_set() and (settled := delivery.step(self._batch)):
-                    self._settle(settled)
-                    # What comes in meanwhile need not wait for all of it.
-                    self._write()
-                    if own.delivery is not None:
-                        self._drain(own.delivery)
-                log.prune(delivery.position, self._observer.dropped)
-        except (LogUnreadable, OSError) as error:
-            logger.warning("abandoned_log_unreadable", error=str(error))
+                try:
+                    self._deliver_abandoned(log, own)
+                except LogUnreadable as error:
+                    logger.warning("abandoned_log_unreadable", log=str(log.folder), error=str(error))
+        except OSError as error:
+            logger.warning("abandoned_logs_unreadable", folder=str(own.parent), error=str(error))
+
+    def _deliver_abandoned(self, log: EventLog, own: LogWriter) -> None:
+        delivery = Delivery(log, self._sink)
+        delivery.ask()
+        while not self._stopping.is_set() and (settled := delivery.step(self._batch)):
+            self._settle(settled)
+            # What comes in meanwhile need not wait for all of it.
+            self._write()
+            if own.delivery is not None:
+                self._drain(own.delivery)
+        log.prune(delivery.position, self._observer.dropped)
 
     def _settle(self, settled: Iterable[tuple[Event, Outcome | EventRefused]]) -> None:
         for event, outcome in settled:

@@ -304,3 +304,33 @@ def test_an_event_that_cannot_be_sent_does_not_hold_up_the_log(
     eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
     assert fates.lost == [bad]
     assert running.close() == 0
+
+
+def test_an_event_that_cannot_be_written_does_not_end_the_recorder(
+    windows: RollingWindows, tmp_path: Path
+) -> None:
+    fates = Fates()
+    running = recorder(windows, fates, tmp_path)
+    good = history(30)
+    bad = FeedbackEvent("s0-r3", {1}, 1e9)  # type: ignore[arg-type]
+    for event in [*good[:20], bad, *good[20:]]:
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
+    assert fates.lost == [bad]
+    eventually(lambda: running.log_works is True)
+    assert running.close() == 0
+
+
+def test_a_log_that_cannot_be_read_is_left_for_another_one(windows: RollingWindows, tmp_path: Path) -> None:
+    fates = Fates()
+    first = recorder(windows, fates, tmp_path)
+    assert first.close() == 0
+    (tmp_path / "writer-0" / "000000000007.jsonl").mkdir()
+    running = recorder(windows, fates, tmp_path)
+    eventually(lambda: (tmp_path / "writer-1").is_dir() and running.log_works is True)
+    for event in history(30):
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
+    assert (tmp_path / "writer-1" / "000000000001.jsonl").is_file()
+    assert running.close() == 0
+    assert fates.lost == []

@@ -159,6 +159,16 @@ def test_a_process_killed_while_it_writes_leaves_whole_events(tmp_path: Path) ->
     log.close()
 
 
+@pytest.mark.parametrize("content", [b"", b"\x00" * 33, b"\xff\xfe", b"torn\n"])
+def test_a_damaged_name_is_drawn_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "writer-0").mkdir()
+    (tmp_path / "writer-0" / "name").write_bytes(content)
+    log = EventLog.claim(tmp_path, BOUNDS)
+    assert len(log.name) == 32
+    assert (tmp_path / "writer-0" / "name").read_text().strip() == log.name
+    log.close()
+
+
 def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     bounds = LogBounds(most_bytes=80_000)
     log = EventLog.claim(tmp_path, bounds)
