@@ -186,7 +186,7 @@ def fit(
                     couples=couples_images(config.objective),
                     model=model,
                 )
-                losses.append(_finite(loss, state.step, epoch, rows))
+                losses.append(finite(loss, state.step, epoch, rows))
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
                 state.optimizer.step()
                 state.average.update()
@@ -287,8 +287,9 @@ def _epoch_seed(seed: int, epoch: int) -> int:
     return seed * 1_000_003 + epoch
 
 
-def _finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
-    value = float(loss)
+def finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
+    """The loss of a step; `NonFiniteLoss` names the step and the images of its batch."""
+    value = float(loss.detach())
     if not math.isfinite(value):
         first = ", ".join(str(int(r)) for r in rows[:8])
         raise NonFiniteLoss(

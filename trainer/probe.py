@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainer.batches import epoch_order, step_rows, steps_per_epoch
 from trainer.features import Features, head_modules, outputs_from
+from trainer.loop import finite
 from trainer.models import StageModel
 from trainer.objective import ObjectiveConfig, class_weights, training_loss
 from trainer.schedule import Schedule
@@ -59,7 +60,7 @@ def fit_heads(
 ) -> ProbeResult:
     """Train the heads of `model` in place and keep those of the best epoch on `select`.
 
-    One seed gives the same heads, wherever the features come from.
+    One seed gives the same heads, wherever the features come from. Raises `NonFiniteLoss`.
     """
     started = time.monotonic()
     heads = head_modules(model)
@@ -92,10 +93,10 @@ def fit_heads(
                     weights[rows].to(device),
                     config.objective,
                 )
+                losses.append(finite(loss, step, epoch, rows))
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-                losses.append(float(loss.detach()))
                 step += 1
             metrics = measure_outputs(
                 outputs_from(model, select),

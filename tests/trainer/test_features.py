@@ -12,7 +12,8 @@ from fakes.tiny_vit import save_tiny_transformer
 
 from trainer.augment import level
 from trainer.batches import LabelledPixels, Normaliser
-from trainer.features import FeatureConfig, cached_features, embed, feature_key, outputs_from
+from trainer.features import FeatureConfig, Features, cached_features, embed, feature_key, outputs_from
+from trainer.loop import NonFiniteLoss
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 from trainer.objective import ObjectiveConfig
 from trainer.probe import ProbeConfig, fit_heads
@@ -172,3 +173,10 @@ def test_where_memory_runs_out_fewer_images_are_embedded_at_a_time(model: StageM
     finally:
         hook.remove()
     assert max(seen) == 32
+
+
+def test_a_loss_that_is_not_finite_stops_naming_the_step(model: StageModel) -> None:
+    kept = embed(model, TRAIN, MEAN_STD, FeatureConfig(views=0))
+    broken = Features(np.full_like(kept.views, np.nan), kept.labels)
+    with pytest.raises(NonFiniteLoss, match=r"loss is nan at step 0 \(epoch 1\), on the batch of 128"):
+        fit_heads(copy.deepcopy(model), broken, kept, ProbeConfig(epochs=1))

@@ -27,7 +27,7 @@ from trainer.checkpoint import (
     save_checkpoint,
     unprefixed,
 )
-from trainer.loop import NonFiniteLoss
+from trainer.loop import finite
 from trainer.optimizer import KernelOptimizer
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import PretrainConfig
@@ -112,7 +112,7 @@ def fit_autoencoder(
             masking = draw_masking(len(rows), patches, config.hidden_share, generator).to(device)
             with config.compute.autocast():
                 loss = model(normalise(to_size(views, side)), masking)
-            losses.append(_finite(loss, state.step, epoch, rows))
+            losses.append(finite(loss, state.step, epoch, rows))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
@@ -218,14 +218,3 @@ class _State:
         restore_optimizer(self._optimizer, unprefixed("optimizer", tensors))
         self.step, self._elapsed_before = facts["step"], facts["elapsed_s"]
         self.history = [PretrainEpoch(**row) for row in facts["history"]]
-
-
-def _finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
-    value = float(loss.detach())
-    if not torch.isfinite(loss.detach()):
-        first = ", ".join(str(int(r)) for r in rows[:8])
-        raise NonFiniteLoss(
-            f"loss is {value} at step {step} (epoch {epoch}), on the batch of {len(rows)} images {first}, "
-            "...; a lower lr (or compute.precision fp32) may help"
-        )
-    return value

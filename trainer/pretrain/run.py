@@ -15,6 +15,7 @@ from trainer.batches import Normaliser
 from trainer.compute import computing, placed
 from trainer.data.images import ImageSource
 from trainer.data.pixels import typical_size
+from trainer.micro_batches import telling_memory
 from trainer.models.backbones import (
     FAMILIES,
     TransformerBackbone,
@@ -182,6 +183,7 @@ def _train(
     same = config.model_dump(mode="json", exclude={"data", "rows", "backbone", "splits", "promise"})
     fingerprint = {"configuration": same, "weights": start.digest, "images": images.digest()}
     with (
+        telling_memory("pretraining"),
         computing(config.compute) as device,
         placed(device, start.model),
         console.bar("Pretraining", config.epochs * len(images.train)) as bar,

@@ -207,7 +207,9 @@ def test_a_loss_that_is_not_finite_stops_naming_the_step(
     weights["embeddings.patch_embeddings.projection.weight"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     config = config_of(photos, backbone=f"folder:{broken}", **{"explora.rank": 1})
-    with pytest.raises(NonFiniteLoss, match=r"loss is nan at step 0 \(epoch 1\), on the batch of 32 images"):
+    with pytest.raises(
+        NonFiniteLoss, match=r"loss is nan at step 0 \(epoch 1\), on the batch of 32 training images"
+    ):
         pretrain(config, tmp_path / "out", console)
 
 
