@@ -71,7 +71,10 @@ class EngineMemory:
             yield
             return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as fault:  # some network file systems lock nothing
+                self._say(f"{self._folder} cannot be locked: {fault.strerror}")
             yield
         finally:
             os.close(lock)

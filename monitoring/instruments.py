@@ -37,7 +37,8 @@ class Instruments:
         self.http_duration = self._histogram(names.HTTP_DURATION)
         self.inference_duration = self._histogram(names.INFERENCE_DURATION)
         self.decisions = self._counter(names.DECISIONS)
-        self.engine_info = self._gauge(names.ENGINE_INFO)
+        self._engine_info = self._gauge(names.ENGINE_INFO)
+        self._engines: set[tuple[str, ...]] = set()
         self.shadows = self._counter(names.SHADOWS)
         self._bundle_share = self._gauge(names.BUNDLE_SHARE)
         self._sharing: set[str] = set()
@@ -67,6 +68,15 @@ class Instruments:
         self._sharing.update(shares)
         for bundle in tuple(self._sharing):
             self._bundle_share.labels(bundle).set(shares.get(bundle, 0.0))
+
+    def show_engines(self, engines: set[tuple[str, ...]]) -> None:
+        """Set the gauge of what computes: (bundle, engine, precision, provider, runtime) of each bundle;
+        whoever is gone has 0 from then on."""
+        for gone in self._engines - engines:
+            self._engine_info.labels(*gone).set(0)
+        for here in engines:
+            self._engine_info.labels(*here).set(1)
+        self._engines = engines
 
     def show_rolling(self, snapshot: RollingSnapshot) -> None:
         """Set the gauges of the rolling windows; what an empty window does not know is left unset."""

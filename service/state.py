@@ -53,14 +53,19 @@ class Service:
     def show_load(self) -> None:
         """Bring the gauges of this worker's load and line-up up to date."""
         self.instruments.show_shares(self.deployments.shares())
-        for deployment in (
-            self.deployments.champion,
-            *(one.deployment for one in self.deployments.challengers),
-        ):
-            facts = deployment.facts
-            self.instruments.engine_info.labels(
-                deployment.label, facts.engine, facts.precision, ",".join(facts.providers), facts.runtime
-            ).set(1)
+        challengers = (one.deployment for one in self.deployments.challengers)
+        self.instruments.show_engines(
+            {
+                (
+                    one.label,
+                    one.facts.engine,
+                    one.facts.precision,
+                    ",".join(one.facts.providers),
+                    one.facts.runtime,
+                )
+                for one in (self.deployments.champion, *challengers)
+            }
+        )
         self.instruments.queue_depth.set(self.predictor.admission.waiting)
         self.instruments.in_flight.set(self.predictor.admission.running)
         for stage, waiting in zip(STAGE_NAMES, self.predictor.waiting_by_stage(), strict=True):

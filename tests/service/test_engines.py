@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from bundle.engine import EngineUnavailable
 from bundle.engines.installed import usable_keys
+from monitoring.instruments import Instruments
 from service.settings import Settings, SettingsError
 
 EVERYWHERE = tuple(str(key) for key in usable_keys())
@@ -35,6 +36,19 @@ def test_the_metrics_name_it(client: TestClient) -> None:
     assert line.endswith(" 1.0")
     for part in ('engine="onnxruntime-cpu"', 'precision="fp32"', 'provider="CPUExecutionProvider"'):
         assert part in line
+
+
+def test_the_metric_of_a_bundle_that_is_gone_is_0() -> None:
+    instruments = Instruments()
+    old, new = (
+        ("tiny:1", "openvino", "fp32", "CPU", "openvino 1"),
+        ("tiny:2", "openvino", "fp32", "CPU", "v"),
+    )
+    for engines in ({old}, {old, new}, {new}):
+        instruments.show_engines(engines)
+    lines = [line for line in instruments.render().decode().splitlines() if line.startswith("demur_engine")]
+    assert sorted(line.rpartition(" ")[2] for line in lines) == ["0.0", "1.0"]
+    assert next(line for line in lines if "tiny:1" in line).endswith(" 0.0")
 
 
 @pytest.mark.parametrize("key", EVERYWHERE)
