@@ -20,7 +20,7 @@ from trainer.methods import METHODS, Task
 from trainer.models.backbones import family_of
 from trainer.models.pretrained import BackboneError, open_weights
 from trainer.opening import open_data
-from trainer.pretrain.weights import images_seen
+from trainer.pretrain.weights import seen_by
 from trainer.progress import RunConsole
 from trainer.reports.comparison import write_comparison
 from trainer.run_folder import write_yaml
@@ -62,7 +62,8 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
         f"{len(task.train):,} training images of {size} px, {len(splits.val_select):,} to select, "
         f"{len(splits.val_calib):,} to certify, {len(splits.val_test):,} to test"
     )
-    _warn_of_seen(config, data, splits, console)
+    for notice in seen_by(config.backbone, data.pixels.content, splits):
+        console.warn(notice.message)
     judged = Judge(config, data, splits, spec)
     test = judged.split("val_test", splits.val_test)
     cells = Cells(out / "cells", _fingerprint(config, splits))
@@ -157,18 +158,6 @@ def _fingerprint(config: CompareConfig, splits: Splits) -> dict[str, Any]:
         "splits": dict(splits.digests),
         "weights": weights_digest(config.backbone),
     }
-
-
-def _warn_of_seen(config: CompareConfig, data: PreparedData, splits: Splits, console: RunConsole) -> None:
-    """Say so where the backbone was pretrained on images that are to judge it."""
-    for name in ("val_calib", "val_test"):
-        content = [data.pixels.content[row] for row in getattr(splits, name).tolist()]
-        seen = images_seen(config.backbone, content)
-        if seen:
-            console.warn(
-                f"the backbone was pretrained on {seen:,} of the {len(content):,} images of {name}: what is "
-                "measured on them may be better than on images that nobody has seen"
-            )
 
 
 def _sentence(figures: SeedFigures) -> str:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from bundle.manifest import Provenance
 from bundle.preprocess import PreprocessSpec
-from calibration.scores import IntArray
 from trainer.collect import require_slices
 from trainer.compute import describe
 from trainer.config import TrainConfig, resolved
@@ -17,15 +14,17 @@ from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
 from trainer.data.images import ImageSource, Notice
 from trainer.data.pixels import typical_size
+from trainer.models import VARIANTS
 from trainer.models.registry import SMALLEST_IMAGE, ModelConfig, require_weights
 from trainer.opening import open_data
+from trainer.pretrain.weights import seen_by
 from trainer.pretrained_recipe import choose_model, is_pretrained, pretrained_size
 from trainer.progress import RunConsole
 from trainer.proof import RunResult, prove_and_pack
 from trainer.recipe import PartialRecipe, Recipe, complete_recipe, input_size
 from trainer.run_folder import RunFolder, write_json, write_yaml
 from trainer.run_record import RunRecord, StageRecord, library_versions
-from trainer.splits import ERRORS_AT_START, ERRORS_WHEN_PRETRAINED, Splits, make_splits
+from trainer.splits import ERRORS_AT_START, ERRORS_WHEN_PRETRAINED, Splits, make_splits, rarest_share
 from trainer.stages import TrainingData, train_stages
 from trainer.symmetry import check_mirroring
 
@@ -53,8 +52,9 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     data = _decode(config, source, specs, run, console)
     splits = _split(config, data, run, console)
     alike = near_copies_in(data.source, splits.val_calib, data.pixels.arrays[0])
-    if alike is not None:
-        (console.warn if alike.level == "warning" else console.note)(alike.message)
+    told = [*([] if alike is None else [alike]), *_seen_before(config, data, splits)]
+    for notice in told:
+        (console.warn if notice.level == "warning" else console.note)(notice.message)
 
     console.heading("Training")
     training = TrainingData(
@@ -69,7 +69,7 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     config = config.model_copy(update={"recipe": recipe, "backbone": None, "adapt": None})
     write_yaml(run.config, resolved(config))
     stages = train_stages(training, recipe, config.seed, run, console, compute=config.compute)
-    record = _record(config, data, splits, stages, alike)
+    record = _record(config, data, splits, stages, told)
     return prove_and_pack(record, data.source, splits, run, console)
 
 
@@ -121,7 +121,7 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
         seed=config.seed,
         sizes=config.splits.sizes(),
         errors=ERRORS_WHEN_PRETRAINED if _is_pretrained(config) else ERRORS_AT_START,
-        smallest_part=_rarest(data.source.labels) if config.promise.each_answer else 1.0,
+        smallest_part=rarest_share(data.source.labels) if config.promise.each_answer else 1.0,
         ids=data.pixels.content,
     )
     write_json(run.splits, splits.to_dict())
@@ -131,16 +131,20 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
     return splits
 
 
-def _rarest(labels: IntArray) -> float:
-    """Share of the rarest label, which is about that of the rarest answer."""
-    counts = np.bincount(labels)
-    return float(counts[counts > 0].min() / len(labels))
-
-
 def _is_pretrained(config: TrainConfig) -> bool:
     """Whether stage B starts from weights that others have trained."""
     given = config.recipe.stage_b
     return config.backbone is not None or (given is not None and is_pretrained(given.model))
+
+
+def _seen_before(config: TrainConfig, data: PreparedData, splits: Splits) -> list[Notice]:
+    """What is to be told of pretrained weights that know images which are to prove or to judge."""
+    stages = (config.recipe.stage_a, config.recipe.stage_b)
+    given = [stage.model.transformer for stage in stages if stage is not None]
+    names = {one.weights for one in given if one is not None and one.is_pretrained}
+    if config.backbone is not None and config.backbone not in VARIANTS:
+        names.add(config.backbone)
+    return [notice for name in sorted(names) for notice in seen_by(name, data.pixels.content, splits)]
 
 
 def _recipe(
@@ -175,7 +179,7 @@ def _record(
     data: PreparedData,
     splits: Splits,
     stages: tuple[StageRecord, ...],
-    alike: Notice | None,
+    told: Sequence[Notice],
 ) -> RunRecord:
     source = data.source
     return RunRecord(
@@ -193,6 +197,6 @@ def _record(
             seed=config.seed,
             notices=tuple(notice.message for notice in source.notices)
             + ((f"{len(data.dropped)} images were left out, see faults.json",) if data.dropped else ())
-            + ((alike.message,) if alike is not None else ()),
+            + tuple(notice.message for notice in told),
         ),
     )

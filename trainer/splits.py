@@ -195,6 +195,12 @@ def make_splits(
     )
 
 
+def rarest_share(labels: IntArray) -> float:
+    """Share of the rarest label, which is about that of the rarest answer."""
+    counts = np.bincount(labels)
+    return float(counts[counts > 0].min() / len(labels))
+
+
 def _check(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None) -> None:
     n = len(labels)
     for name, other in (("groups", groups), ("ids", ids)):

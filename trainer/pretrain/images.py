@@ -20,7 +20,7 @@ from trainer.data.images import DataError, ImageSource, row_units
 from trainer.data.pixels import Pixels, load_pixels
 from trainer.pretrain.config import PretrainConfig, Rows
 from trainer.progress import RunConsole
-from trainer.splits import make_splits
+from trainer.splits import ERRORS_WHEN_PRETRAINED, make_splits, rarest_share
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.02, 512
 MAX_PIXEL_BYTES = 2 * 2**30
@@ -76,6 +76,9 @@ def unlabelled_images(
             target=config.promise.target,
             seed=config.seed,
             sizes=config.splits.sizes(),
+            # As `demur train` splits for a pretrained backbone, so that it certifies on no image of these.
+            errors=ERRORS_WHEN_PRETRAINED,
+            smallest_part=rarest_share(data.source.labels) if config.promise.each_answer else 1.0,
             ids=pixels.content,
         )
         train, held_out = splits.train, splits.val_select

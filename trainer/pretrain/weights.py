@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from torch import nn
 
+from trainer.data.images import Notice
 from trainer.models.normalisation import MeanStd
 from trainer.models.pretrained import open_weights, quiet
 from trainer.pretrain.decoder import DecoderConfig, save_decoder
 from trainer.run_folder import read_json, write_json
+from trainer.splits import Splits
 
 SEEN_FILE = "pretrained_on.json"
 DIGEST_LENGTH = 16
@@ -57,3 +59,19 @@ def images_seen(weights: str, content: Collection[str]) -> int:
         return 0
     seen = frozenset(read_json(file)["images"])
     return sum(digest[:DIGEST_LENGTH] in seen for digest in content)
+
+
+def seen_by(weights: str, content: Sequence[str], splits: Splits) -> Iterator[Notice]:
+    """Warnings where the weights were pretrained on images of val_calib or val_test.
+
+    `content`: sha256 of every image's bytes, in the order of the rows that `splits` names.
+    """
+    for name in ("val_calib", "val_test"):
+        rows = getattr(splits, name).tolist()
+        seen = images_seen(weights, [content[row] for row in rows])
+        if seen:
+            yield Notice(
+                "pretrained-on",
+                f"the backbone was pretrained on {seen:,} of the {len(rows):,} images of {name}: what is "
+                "measured on them may be better than on images that nobody has seen",
+            )

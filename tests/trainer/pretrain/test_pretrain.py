@@ -25,7 +25,7 @@ from trainer.models.pretrained import WeightsNotFound
 from trainer.pretrain.config import load_pretrain_config
 from trainer.pretrain.images import UnusableImages
 from trainer.pretrain.run import PretrainResult, pretrain
-from trainer.pretrain.weights import images_seen
+from trainer.pretrain.weights import images_seen, seen_by
 from trainer.progress import RunConsole
 
 
@@ -194,6 +194,35 @@ def test_what_a_later_run_keeps_apart_is_not_seen(console: RunConsole, tmp_path:
         for name, rows in splits
     }
     assert seen == {"train": 56, "val_select": 12, "val_calib": 0, "val_test": 0}
+
+
+def test_what_a_later_training_certifies_on_stays_unseen_without_named_sizes(
+    console: RunConsole, tmp_path: Path
+) -> None:
+    """`demur train` gives calibration more images where the backbone is pretrained."""
+    from bundle.preprocess import PreprocessSpec
+    from trainer.data.faults import prepare
+    from trainer.splits import ERRORS_WHEN_PRETRAINED, make_splits
+
+    photos = write_stripes(tmp_path / "photos", 96, seed=0, labels=np.repeat([0, 1], 48).tolist())
+    config = config_of(photos, **{**SHALLOW, "epochs": 1, "promise.alpha": 0.3})
+    result = pretrain(config, tmp_path / "out", console)
+    source = open_source(f"folder:{photos}", group="track")
+    content = prepare(source, [PreprocessSpec(height=32, width=32)]).pixels.content
+    later, other = (
+        make_splits(
+            source.labels,
+            source.groups,
+            target=config.promise.target,
+            seed=seed,
+            errors=ERRORS_WHEN_PRETRAINED,
+            ids=content,
+        )
+        for seed in (config.seed, config.seed + 1)
+    )
+    weights = f"folder:{result.folder}"
+    assert list(seen_by(weights, content, later)) == []
+    assert "of val_calib: what is measured" in next(iter(seen_by(weights, content, other))).message
 
 
 def test_a_loss_that_is_not_finite_stops_naming_the_step(
