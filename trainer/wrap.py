@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from bundle.decode import ImageError, decode
 from bundle.engine import ModelUnfit, OnnxEngine, open_engine
@@ -73,14 +74,17 @@ def wrap(
     fast: ModelInput | None = None,
     promise: PromiseConfig | None = None,
     name: str = "wrapped",
+    data: Mapping[str, JsonValue] | None = None,
     skip_bad: bool = False,
     seed: int = 0,
 ) -> RunResult:
     """Certify a classifier, or a cascade of a fast and a strong one, and write a bundle that serves.
 
     `source`: labelled images that neither model saw in training. The models tell the classes apart in
-    the order of the source's labels. Raises `EngineError` for a model that no bundle can hold, and
-    `RunError` where model and labels do not go together.
+    the order of the source's labels. `data`: how the source was opened, as `trainer.config.DataConfig`
+    writes itself, so that further engines can be certified later without naming it again. Raises
+    `EngineError` for a model that no bundle can hold, and `RunError` where model and labels do not go
+    together.
     """
     run, promise = RunFolder(out), promise or PromiseConfig(seed=seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -100,9 +104,9 @@ def wrap(
             f"Stage {letter.upper()}: {model.model.name}, {height} x {width} pixels, its output read as "
             f"{stage.output}, {1000 * stage.cost:.1f} ms an image"
         )
-    data = _usable(source, skip_bad, run, console)
-    splits = _split(data, promise.target, seed)
-    alike = near_copies_in(data.source, splits.val_calib, data.pixels.arrays[0])
+    usable = _usable(source, skip_bad, run, console)
+    splits = _split(usable, promise.target, seed)
+    alike = near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0])
     notices = tuple(notice.message for notice in (*source.notices, alike) if notice is not None)
     if alike is not None:
         (console.warn if alike.level == "warning" else console.note)(alike.message)
@@ -115,15 +119,18 @@ def wrap(
         promise=promise,
         provenance=Provenance(
             source=source.name,
-            config={letter: model.model.name for letter, model in zip("ab", models, strict=False)},
-            data_digests={"source": data.source.digest()},
+            config={
+                **{letter: model.model.name for letter, model in zip("ab", models, strict=False)},
+                **({} if data is None else {"data": dict(data)}),
+            },
+            data_digests={"source": usable.source.digest()},
             split_digests=dict(splits.digests),
             versions=library_versions(),
             seed=seed,
             notices=notices,
         ),
     )
-    return prove_and_pack(record, data.source, splits, run, console)
+    return prove_and_pack(record, usable.source, splits, run, console)
 
 
 def _stage(model: ModelInput, source: ImageSource) -> tuple[StageRecord, OnnxEngine]:

@@ -179,18 +179,30 @@ def wrap(
     The images must be ones that the model never saw. Example:
     `demur wrap --model strong.onnx --fast small.onnx --data folder:labelled --out runs/wrapped`.
     """
+    from trainer.config import DataConfig
     from trainer.data.source import open_source
     from trainer.progress import RunConsole
     from trainer.promise import PromiseConfig
+    from trainer.scenes import SceneOptions
     from trainer.wrap import ModelInput
     from trainer.wrap import wrap as certify_model
 
-    images = open_source(
-        source,
+    data = DataConfig(
+        source=source,
         group=group,
         label_column=label_column,
         image_column=image_column,
         class_names=tuple(part.strip() for part in class_names.split(",")) if class_names else (),
+        skip_bad=skip_bad,
+        scenes=SceneOptions(),
+    )
+    images = open_source(
+        data.source,
+        group=data.group,
+        label_column=data.label_column,
+        image_column=data.image_column,
+        class_names=data.class_names,
+        scenes=data.scenes,
     )
     size = None if image_size is None else (image_size, image_size)
     models = [ModelInput(path, size, output, normalisation, resize) for path in (model, fast) if path]
@@ -212,6 +224,7 @@ def wrap(
         fast=models[1] if fast else None,
         promise=promise,
         name=name,
+        data=data.model_dump(mode="json"),
         skip_bad=skip_bad,
         seed=seed,
     )

@@ -1,0 +1,32 @@
+"""`demur wrap` on files, and what its run remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fakes.channel_world import RED, channel_images, channel_model
+from typer.testing import CliRunner
+
+from demur.cli import app
+from trainer.progress import RunConsole
+from trainer.reopen import reopen
+from trainer.run_folder import RunFolder
+from trainer.run_record import read_record
+
+
+def test_a_run_of_wrapped_models_finds_its_images_again(tmp_path: Path) -> None:
+    images = channel_images(60)
+    for row in range(len(images)):
+        folder = tmp_path / "images" / images.class_names[images.labels[row]]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{row}.png").write_bytes(images.read(row))
+    model = channel_model(tmp_path / "red.onnx", RED)
+    spec, out = f"folder:{tmp_path / 'images'}", tmp_path / "run"
+    named = ["--class-names=calm,busy", "--normalisation=zero-one"]
+    result = CliRunner().invoke(app, ["wrap", f"--model={model}", f"--data={spec}", f"--out={out}", *named])
+    assert result.exit_code == 0, result.output
+    record = read_record(RunFolder(out))
+    assert record.provenance.config["data"]["source"] == spec  # type: ignore[index, call-overload]
+    source, splits = reopen(RunFolder(out), record, {}, RunConsole())
+    assert source.class_names == ("calm", "busy")
+    assert sum(map(len, splits.to_dict()["rows"].values())) == 60
