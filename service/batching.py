@@ -22,6 +22,9 @@ from bundle.runner import CascadeStage, compute_stage
 from calibration.scores import StageOutputs
 from service.admission import Admission, Lane, Lanes, Waiter, deadline_passed
 
+_Outcome = StageOutputs | Exception
+"""Of one image; outputs of n = 1"""
+
 LONGEST_GATHERING: Final = 0.002
 """Seconds that an image waits for others at most, while a core would be free for it."""
 
@@ -128,7 +131,7 @@ class StageQueue:
         self._calls += 1
         self._admission.run_begun(self._gather)
 
-    def _gather(self) -> tuple[Callable[[], StageOutputs], Callable[..., None]] | None:
+    def _gather(self) -> tuple[Callable[[], list[_Outcome]], Callable[..., None]] | None:
         """The next batch, now that a core is free; None where nobody is left."""
         self._calls -= 1
         places: list[_Place] = []
@@ -146,22 +149,37 @@ class StageQueue:
             return None
         self._computing += len(places)
         self._observe(len(places))
-        work = partial(compute_stage, self._stage, [place.pixels for place in places])
+        work = partial(_compute_each, self._stage, [place.pixels for place in places])
         return work, partial(self._scatter, places, now)
 
     def _scatter(
-        self, places: Sequence[_Place], began: float, outputs: StageOutputs, error: BaseException | None
+        self,
+        places: Sequence[_Place],
+        began: float,
+        outcomes: Sequence[_Outcome] | None,
+        error: BaseException | None,
     ) -> None:
-        """`outputs` hold nothing where there is an `error`."""
+        """`outcomes` is None where there is an `error`: the thread was told to stop."""
         self._computing -= len(places)
-        for row, place in enumerate(places):
-            if error is None:
-                one = outputs.take(slice(row, row + 1))
-                place.settle(StageResult(one, began - place.since))
-            else:
-                place.fail(error)
+        for place, outcome in zip(places, outcomes or [error] * len(places), strict=True):
+            if isinstance(outcome, StageOutputs):
+                place.settle(StageResult(outcome, began - place.since))
+            elif outcome is not None:
+                place.fail(outcome)
 
     def _expire(self, place: _Place) -> None:
         if not place.result.done():
             self._waiting -= 1
             place.fail(deadline_passed())
+
+
+def _compute_each(stage: CascadeStage, images: Sequence[PixelArray]) -> list[_Outcome]:
+    """Each image's outputs, or its error. Where they cannot be computed together, each is tried alone, so
+    that the one that is at fault fails, and its company does not."""
+    try:
+        outputs = compute_stage(stage, images)
+    except Exception as error:
+        if len(images) == 1:
+            return [error]
+        return [outcome for image in images for outcome in _compute_each(stage, [image])]
+    return [outputs.take(slice(row, row + 1)) for row in range(len(images))]

@@ -8,7 +8,7 @@ decoding is a job of its own, and the stages have queues (`service.batching`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -62,7 +62,8 @@ class Prediction:
     """A decided image."""
 
     decision: Decision
-    watch: Stopwatch
+    timing_ms: Mapping[str, float]
+    """Milliseconds by step, and in `total` until it was decided"""
 
 
 class Predictor:
@@ -99,7 +100,7 @@ class Predictor:
             decision = await self._decide_in_batches(deployment, read, deadline, lane, watch, field, bounded)
         for step, spent in watch.seconds.items():
             self._observe[step](spent)
-        return Prediction(decision, watch)
+        return Prediction(decision, watch.milliseconds())
 
     def read(self, read: Callable[[], _Result], deadline: float) -> asyncio.Future[_Result]:
         """Take a batch's body apart on a worker thread, in the batches' lane. Raises RequestError."""

@@ -34,7 +34,7 @@ def prediction_body(
         "guarantee": deployment.guarantee,
         "guarantee_reason": deployment.guarantee_reason,
         "audit": audit,
-        "timing_ms": prediction.watch.milliseconds(),
+        "timing_ms": prediction.timing_ms,
     }
     if len(decision.probabilities) > 2:
         body["probabilities"] = decision.probabilities

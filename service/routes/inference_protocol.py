@@ -6,7 +6,6 @@ A model is a bundle, by its name; its version is the bundle's. A request takes t
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -16,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import protocol_documentation as documentation
-from service.admission import Lane
 from service.deployment import Deployment
 from service.identity import image_id, request_id_of
 from service.predictor import Prediction
@@ -24,6 +22,7 @@ from service.problems import refused
 from service.reading import ImageReader, refuse_encoded
 from service.responses import json_response
 from service.routes.predict import deadline_of, settle, unit_of
+from service.several import Several
 from service.shadow import ShadowImage
 from service.state import Service, request_id, service_of
 from service.tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
@@ -155,19 +154,4 @@ async def _decide_all(
     if len(readers) == 1:
         return [await predictor.predict(deployment, readers[0], deadline)]
     predictor.admission.refuse_if_full(predictor.admission.slots)
-    places = asyncio.Semaphore(predictor.abreast(deployment))
-
-    async def one(index: int, read: ImageReader) -> Prediction:
-        async with places:
-            return await predictor.predict(
-                deployment, read, deadline, Lane.BATCH, field=f"inputs[0].data[{index}]", bounded=False
-            )
-
-    jobs = [asyncio.create_task(one(index, read)) for index, read in enumerate(readers)]
-    try:
-        return list(await asyncio.gather(*jobs))
-    except BaseException:
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
-        raise
+    return await Several(predictor, deployment, readers, deadline, "inputs[0].data").decide_all()

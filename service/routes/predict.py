@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from time import perf_counter
@@ -14,13 +13,13 @@ from starlette.responses import Response
 
 from monitoring.events import prediction_event
 from service import documentation
-from service.admission import Lane
 from service.deployment import Deployment
 from service.identity import image_id, well_formed
 from service.predictor import Prediction
 from service.problems import RequestError, refused
-from service.reading import ImageReader, batch_reader, image_reader
+from service.reading import batch_reader, image_reader
 from service.responses import json_response, prediction_body
+from service.several import Several
 from service.shadow import ShadowImage
 from service.state import Service, request_id, service_of
 
@@ -52,23 +51,16 @@ async def predict_batch(request: Request) -> Response:
     service.admit(request)
     readers = await predictor.read(read_all, deadline)
     service.charge(request, len(readers) - 1)
-    # Of one batch only so many images wait or run at a time, whatever its size.
-    places = asyncio.Semaphore(predictor.abreast(deployment))
-
-    async def one(index: int, read: ImageReader) -> dict[str, Any]:
+    outcomes = await Several(predictor, deployment, readers, deadline, "images").decide_each()
+    results = []
+    for index, (read, outcome) in enumerate(zip(readers, outcomes, strict=True)):
         own_id = image_id(request_id(request), index)
-        try:
-            async with places:
-                prediction = await predictor.predict(
-                    deployment, read, deadline, Lane.BATCH, field=f"images[{index}]", bounded=False
-                )
-        except RequestError as error:
-            service.instruments.refusals.labels(error.problem.kind).inc()
-            return {"request_id": own_id, "problem": error.problem.to_dict(own_id)}
-        image = ShadowImage(read, len(body) // len(readers), own_id, unit_of(request))
-        return settle(service, deployment, prediction, image)
-
-    results = await asyncio.gather(*(one(index, read) for index, read in enumerate(readers)))
+        if isinstance(outcome, RequestError):
+            service.instruments.refusals.labels(outcome.problem.kind).inc()
+            results.append({"request_id": own_id, "problem": outcome.problem.to_dict(own_id)})
+        else:
+            image = ShadowImage(read, len(body) // len(readers), own_id, unit_of(request))
+            results.append(settle(service, deployment, outcome, image))
     return json_response({"request_id": request_id(request), "results": results})
 
 

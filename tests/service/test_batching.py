@@ -223,16 +223,31 @@ def test_a_full_queue_refuses_at_once() -> None:
     scenario(work)
 
 
-def test_an_engine_that_fails_fails_its_batch_and_no_other() -> None:
+def test_an_image_that_cannot_be_computed_does_not_fail_its_company() -> None:
     async def work() -> None:
         stage = Stage(size=2)
         stage.add(0)
         await stage.begun(1)
         stage.results.append(stage.queue.score(np.zeros((4, 4), np.uint8), perf_counter() + FAR))
         stage.add(1, 2)
-        failed = [isinstance(result, Exception) for result in await stage.finish()]
-        assert failed == [False, True, True, False]
+        results = await stage.finish()
+        assert [isinstance(result, Exception) for result in results] == [False, True, False, False]
+        alone = compute_stage(stage.stage, [image(1)])
+        np.testing.assert_allclose(results[2].outputs.logits, alone.logits, atol=1e-6)
         assert stage.admission.running == 0
+
+
+def test_images_that_all_fail_have_an_error_each() -> None:
+    async def work() -> None:
+        stage = Stage(size=2)
+        stage.add(0)
+        await stage.begun(1)
+        no_image = np.zeros((4, 4), np.uint8)
+        stage.results += [stage.queue.score(no_image, perf_counter() + FAR) for _ in range(2)]
+        _, first, second = await stage.finish()
+        assert isinstance(first, Exception)
+        assert isinstance(second, Exception)
+        assert first is not second
 
     scenario(work)
 

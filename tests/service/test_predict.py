@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B
 from starlette.testclient import TestClient
+
+from service import predictor
+from service.app import create_app
+from service.predictor import decide_image
+from service.settings import Settings
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
@@ -164,6 +170,37 @@ def test_a_batch_answers_in_order_and_each_image_for_itself(
         "urn:demur:problem:empty-image",
     ]
     assert results[1]["problem"]["field"] == "images[1]"
+
+
+@pytest.mark.parametrize("path", ["/predict/batch", "/v2/models/tiny/infer"])
+def test_a_fault_of_ours_ends_the_whole_request(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    make_colour_image: Images,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+) -> None:
+    computed: list[int] = []
+
+    def fails_at_the_third(*args: object) -> object:
+        computed.append(1)
+        if len(computed) == 3:
+            raise RuntimeError("a fault of ours")
+        return decide_image(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predictor, "decide_image", fails_at_the_third)
+    images = [base64.b64encode(make_colour_image(1, ANSWERED_BY_A)).decode()] * 12
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [12], "data": images}
+    app = create_app(
+        Settings.read({}, bundle=tiny_bundle, redis_url="off", data_dir=tmp_path, cores=1, batch=1)
+    )
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.post(path, json={"images": images, "inputs": [tensor]})
+        assert answer.status_code == 500
+        # On one core the next image may have begun when the third failed, and no other.
+        time.sleep(0.2)
+        assert len(computed) <= 4
+        assert "demur_decisions_total{" not in client.get("/metrics").text
 
 
 def test_bad_base64_in_a_batch_is_that_image_s_problem(client: TestClient, make_colour_image: Images) -> None:
