@@ -2,8 +2,8 @@
 
 `calibration/cases.json` names the images with their labels and groups, and says for each precision which
 policies are to be tested in which order. Both were fixed on val_select, so the certificate that another
-engine gets from its own scores of these images is as valid as one of the bundle's. It holds by itself:
-its delta is not shared with those of the bundle.
+engine gets from its own scores of these images is as valid as one of the bundle's. A share of the run's
+delta was kept for one such certificate, so it holds together with those of the bundle.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class CalibrationCases(_Record):
     """The whole of `calibration/cases.json`."""
 
     alpha: Annotated[float, Field(gt=0, lt=1)]
-    delta: Annotated[float, Field(gt=0, lt=1)]
+    reserved_delta: Annotated[float, Field(gt=0, lt=1)]
+    """Kept, and charged, for one certificate on an engine that the bundle does not know"""
     min_coverage: Annotated[float, Field(ge=0, le=1)]
     unit: Literal["group", "image"]
     seed: Count
@@ -71,7 +72,13 @@ class CalibrationCases(_Record):
 
 def carries_cases(manifest: BundleManifest) -> bool:
     """Whether the bundle can be certified where it is served."""
-    return CASES_FILE in manifest.files
+    return reserve_of(manifest) is not None
+
+
+def reserve_of(manifest: BundleManifest) -> str | None:
+    """What names the delta that is kept for one further certificate; None where the bundle keeps none."""
+    record = manifest.files.get(CASES_FILE)
+    return None if record is None else record.sha256
 
 
 def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
@@ -91,10 +98,16 @@ def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
 
 
 def certify_here(
-    folder: Path, manifest: BundleManifest, key: EngineKey, say: Callable[[str], None] = lambda _: None
+    folder: Path,
+    manifest: BundleManifest,
+    key: EngineKey,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    before_labels: Callable[[], None] = lambda: None,
 ) -> CertificateEntry:
     """Score the bundle's calibration images on `key` and certify the bundle for it.
 
+    `before_labels` is called once all is scored; what it raises comes before any label was looked at.
     Takes as long as deciding all of them. Raises a BundleError and EngineUnavailable.
     """
     # Certifying takes SciPy, which serving otherwise never loads: fifty megabytes and half a second.
@@ -119,13 +132,14 @@ def certify_here(
         except ImageError as fault:
             raise BundleTampered(CASES_FILE, f"an image cannot be decoded: {fault}") from fault
     scores = [joined(list(stage)) for stage in zip(*parts, strict=True)]
+    before_labels()
     plan = cases.plans.get(key.precision, cases.plans[DEFAULT_PRECISION])
     path = np.array([[math.inf if t is None else t for t in step] for step in plan.path], dtype=np.float64)
     labels = np.array([case.label for case in cases.cases], dtype=np.int64)
     groups = [case.group for case in cases.cases]
     certificate = walk(
         policy_path(scores, labels, plan.rules.stages, path),
-        RiskTarget(cases.alpha, cases.delta, cases.min_coverage),
+        RiskTarget(cases.alpha, cases.reserved_delta, cases.min_coverage),
         Parts.whole(len(labels)),
         None if None in groups else np.array(groups, dtype=np.str_),
         Reading(cases.unit, cases.seed, cases.all_frames),

@@ -1,23 +1,23 @@
 """Which engine, precision and batch sizes serve a bundle here: the fastest of those it is certified on.
 
 What no certificate covers is only taken where it was asked for by name, or where nothing else can be
-had. A bundle that carries its calibration images is then certified here; with any other the service
-answers nothing, and says that it is not certified here.
+had. A bundle that carries its calibration images is then certified here, for one engine and no other;
+else the service answers nothing, and says that it is not certified here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bundle.calibration_cases import carries_cases, certify_here
+from bundle.calibration_cases import certify_here, reserve_of
 from bundle.engine import DEFAULT_ENGINE, DEFAULT_KEY, PRECISIONS, EngineKey, EngineUnavailable
-from bundle.engine_memory import EngineMemory, EngineRecord, IssuedHere
+from bundle.engine_memory import EngineMemory, EngineRecord
 from bundle.engines.contract import ALONE
 from bundle.engines.installed import require_engine, require_key, usable, usable_keys
+from bundle.issued_here import IssuedCertificates, NotIssued
 from bundle.machine import this_machine
 from bundle.manifest import BundleManifest
 from bundle.policy import CertificateEntry
@@ -54,6 +54,8 @@ class EngineChoice:
     """What was timed: for each stage, batch size -> seconds an image"""
     issued_here: CertificateEntry | None = None
     """The certificate that holds, where it is not one of the bundle's"""
+    not_issued: str | None = None
+    """Why a bundle that could be certified here was not, for this engine"""
 
 
 def candidates(
@@ -91,6 +93,7 @@ def choose_engine(
     folder: Path,
     wish: EngineWish,
     memory: EngineMemory,
+    issued: IssuedCertificates,
     *,
     seconds: float = PROBE_SECONDS,
     say: Callable[[str], None] = lambda _: None,
@@ -98,13 +101,16 @@ def choose_engine(
     """Choose for the bundle in `folder`, from what is remembered or, once, from a probe of `seconds`.
 
     Where nothing certifies the choice and the bundle carries its calibration images, it is certified here,
-    once, which takes as long as deciding all of them. Of several processes that share `memory` one finds
-    out and the others wait. Raises a BundleError for what cannot be read, and EngineUnavailable.
+    once and for one engine, which `issued` remembers; that takes as long as deciding all of them. The
+    engine is chosen from the wish, what is installed and what the bundle says, never from what is issued
+    here. Of several processes that share `memory` one finds out and the others wait. Raises a BundleError
+    for what cannot be read, and EngineUnavailable.
     """
     manifest, machine = read_manifest(folder), this_machine()
     with memory.one_at_a_time():
         record = memory.load(manifest.version, machine)
-        keys = candidates(manifest, wish, [one.entry for one in record.certificates])
+        own = _issued_here(manifest, issued, say)
+        keys = candidates(manifest, wish, own)
         decided = len(keys) == 1 and wish.batch is not None
         missing = [] if decided else [key for key in keys if str(key) not in record.seconds]
         if missing:
@@ -115,13 +121,48 @@ def choose_engine(
             timed = probe(folder, manifest, missing, seconds=seconds, say=say)
             record = _with_timings(record, timed)
             memory.save(record)
-        choice = _chosen(manifest, wish, keys, record)
-        if choice.issued_here is None and carries_cases(manifest) and manifest.entry(str(choice.key)) is None:
-            entry = certify_here(folder, manifest, choice.key, say)
-            issued = IssuedHere(issued_at=datetime.now(UTC), entry=entry)
-            memory.save(record.model_copy(update={"certificates": (*record.certificates, issued)}))
-            choice = replace(choice, issued_here=entry)
+        choice = _chosen(manifest, wish, keys, record, own)
+        if choice.issued_here is None and manifest.entry(str(choice.key)) is None:
+            choice = _certified_here(folder, manifest, choice, issued, say)
     return choice
+
+
+def _issued_here(
+    manifest: BundleManifest, issued: IssuedCertificates, say: Callable[[str], None]
+) -> tuple[CertificateEntry, ...]:
+    """The certificate that was issued here for the bundle, if there is one."""
+    reserve = reserve_of(manifest)
+    if reserve is None:
+        return ()
+    try:
+        claim = issued.read(reserve)
+    except NotIssued as fault:
+        say(str(fault))
+        return ()
+    return () if claim is None or claim.entry is None else (claim.entry,)
+
+
+def _certified_here(
+    folder: Path,
+    manifest: BundleManifest,
+    choice: EngineChoice,
+    issued: IssuedCertificates,
+    say: Callable[[str], None],
+) -> EngineChoice:
+    """The choice with a certificate of its own where the bundle keeps delta for it, or why not."""
+    reserve = reserve_of(manifest)
+    if reserve is None:
+        return choice
+    try:
+        issued.require_free(reserve, choice.key)  # before minutes of scoring
+        entry = certify_here(
+            folder, manifest, choice.key, say, before_labels=lambda: issued.claim(reserve, choice.key)
+        )
+        issued.keep(reserve, entry)
+    except NotIssued as fault:
+        say(f"{choice.key} is not certified here: {fault}")
+        return replace(choice, not_issued=str(fault))
+    return replace(choice, issued_here=entry)
 
 
 def first_choice(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
@@ -172,10 +213,14 @@ def _with_timings(record: EngineRecord, timed: Mapping[EngineKey, tuple[StageSec
 
 
 def _chosen(
-    manifest: BundleManifest, wish: EngineWish, keys: Sequence[EngineKey], record: EngineRecord
+    manifest: BundleManifest,
+    wish: EngineWish,
+    keys: Sequence[EngineKey],
+    record: EngineRecord,
+    own: Sequence[CertificateEntry],
 ) -> EngineChoice:
     seconds = {key: record.seconds[str(key)] for key in keys if str(key) in record.seconds}
-    issued = {key_of(one.entry): one.entry for one in record.certificates}
+    issued = {key_of(entry): entry for entry in own}
     if not seconds and wish.batch is None:
         # Each was tried and none could be had; opening the first says why.
         require_key(keys[0])

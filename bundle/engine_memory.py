@@ -15,25 +15,15 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bundle.machine import Machine
-from bundle.policy import CertificateEntry
 
 Say = Callable[[str], None]
 
 _FOLDER = "engines"
 _KEPT = 50
 """Files; the oldest go first."""
-
-
-class IssuedHere(BaseModel):
-    """A certificate that this machine computed from the calibration images that a bundle carries."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    issued_at: AwareDatetime
-    entry: CertificateEntry
 
 
 class EngineRecord(BaseModel):
@@ -47,7 +37,6 @@ class EngineRecord(BaseModel):
     """`Machine.digest`"""
     seconds: dict[str, tuple[dict[int, Annotated[float, Field(gt=0, allow_inf_nan=False)]], ...]] = {}
     """Engine and precision -> for each stage, batch size -> seconds an image"""
-    certificates: tuple[IssuedHere, ...] = ()
 
 
 class EngineMemory:

@@ -38,7 +38,7 @@ def tell_family(family: Family, folder: Path) -> Iterator[str]:
     first = family.members[0]
     if family.price is not None and family.alone is not None:
         yield (
-            f"The price of sharing delta among {len(family.members)}: {first.key} answers "
+            f"The price of sharing delta among {family.shares}: {first.key} answers "
             f"{100 * first.policy.certificate.coverage:.1f} % of the calibration units instead of "
             f"{100 * family.alone:.1f} %."
         )

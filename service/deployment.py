@@ -13,6 +13,7 @@ from bundle.decode import DecodeLimits
 from bundle.engine_choice import EngineChoice, choose_engine
 from bundle.engine_memory import EngineMemory
 from bundle.engines.installed import installation_problems, runtime_version
+from bundle.issued_here import IssuedCertificates
 from bundle.machine import this_machine
 from bundle.probe import require_same_in_company
 from bundle.runner import CascadeRunner
@@ -74,7 +75,7 @@ class Deployment:
 
     @classmethod
     def of(cls, loaded: LoadedBundle, choice: EngineChoice) -> Deployment:
-        guarantee, reason = _guarantee(loaded)
+        guarantee, reason = _guarantee(loaded, choice)
         certificate = loaded.certificate
         return cls(
             folder=loaded.folder,
@@ -99,7 +100,8 @@ def deployment_for(settings: Settings) -> Deployment:
     bundle.engine.EngineUnavailable.
     """
     memory = EngineMemory(settings.data_dir, say=_say)
-    choice = choose_engine(settings.bundle, settings.engine_wish(), memory, say=_say)
+    issued = IssuedCertificates(settings.data_dir)
+    choice = choose_engine(settings.bundle, settings.engine_wish(), memory, issued, say=_say)
     # One thread a call: several calls at a time on one thread each do more than one call on several.
     loaded = load_bundle(
         settings.bundle,
@@ -139,15 +141,16 @@ def _sentence(certificate: Certificate, loaded: LoadedBundle) -> str:
         return certificate.sentence()
     return (
         f"{certificate.sentence()} This certificate was issued here, on {loaded.key}, from the calibration "
-        "images that the bundle carries; it holds by itself, not together with those of the bundle."
+        "images that the bundle carries, with the part of its delta that was kept for one such certificate."
     )
 
 
-def _guarantee(loaded: LoadedBundle) -> tuple[dict[str, Any] | None, str | None]:
+def _guarantee(loaded: LoadedBundle, choice: EngineChoice) -> tuple[dict[str, Any] | None, str | None]:
     certificate = loaded.certificate
     if certificate is None:
         certified = ", ".join(entry.key for entry in loaded.manifest.certificates) or "no engine"
-        return None, f"not certified here: this is {loaded.key}, the certificates hold on {certified}"
+        reason = f"not certified here: this is {loaded.key}, the certificates hold on {certified}"
+        return None, reason if choice.not_issued is None else f"{reason}, and {choice.not_issued}"
     if not certificate.feasible:
         return None, f"no certificate: {certificate.needed or 'it was not feasible'}"
     return {

@@ -23,8 +23,8 @@ def calibration_files(
 ) -> dict[str, FileSource]:
     """Files by their path in the bundle: the images of val_calib, and what to test on them.
 
-    `by_precision`: what the certificate at each precision looked at, fp32 first. `RunError` for a promise
-    that cannot be proven from images alone.
+    `by_precision`: what the certificate at each precision looked at, fp32 first, at its share of delta; as
+    much is reserved for the machine. `RunError` for a promise that cannot be proven from images alone.
     """
     first = next(iter(by_precision.values()))
     promise = first.promise
@@ -44,7 +44,7 @@ def calibration_files(
         cases.append(CalibrationCase(file=file, label=int(source.labels[row]), group=group))
     whole = CalibrationCases(
         alpha=promise.alpha,
-        delta=promise.delta,
+        reserved_delta=promise.delta,
         min_coverage=promise.min_coverage,
         unit=promise.unit,
         seed=promise.seed,

@@ -46,7 +46,7 @@ def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
         return ledger
     parts_of(evidence)  # a promise about a column that is not there is refused before it costs anything
     return ledger.charge(
-        evidence.calib.digest, _what(evidence), evidence.promise.delta, _fingerprint(evidence)
+        evidence.calib.digest, _what(evidence), evidence.promise.delta, fingerprint(evidence)
     )
 
 
@@ -120,7 +120,7 @@ def _what(evidence: Evidence) -> str:
     return f"{promise.certificate}: {stages} on {evidence.calib.engine}{each}, alpha {alphas}"
 
 
-def _fingerprint(evidence: Evidence) -> str:
+def fingerprint(evidence: Evidence) -> str:
     """Identifies the computation, so that repeating it exactly costs nothing; no labels of val_calib."""
     whole = hashlib.sha256(evidence.promise.model_dump_json().encode())
     whole.update(evidence.calib.digest.encode())

@@ -2,7 +2,8 @@
 
 Each has scores of its own, from the bytes to the logits, and a certificate of its own at delta / m, so
 that with confidence 1 - delta all m of them hold (Bonferroni). Whatever decides too differently from
-full precision is left out on val_select, before a label of val_calib is read or any delta is spent.
+full precision is left out on val_select, before a label of val_calib is read or any delta is spent. Where
+the bundle carries its calibration images, one share more is kept for an engine that is not here.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Family:
     alone: float | None
     """Coverage that the first would be certified at with the whole delta; None where it is the whole"""
     manifest: BundleManifest
+    shares: int
+    """Parts that delta was divided into: one a member, one more where the calibration images are carried"""
 
     @property
     def price(self) -> float | None:
@@ -81,7 +84,8 @@ def certify_family(
     `data`: where the images are, as `trainer.reopen.reopen` takes it; `changes`: fields of the promise.
     A promise that was proven before on this calibration split has spent its delta; `reissue` withdraws
     it. With `carry_calibration` the bundle carries the images of val_calib, so that it can be certified
-    on engines that are not here. Raises NeedsReissue, EngineUnavailable, SourceChanged, NotQuantised.
+    on an engine that is not here; delta is then divided among one more.
+    Raises NeedsReissue, EngineUnavailable, SourceChanged, NotQuantised.
     """
     record = read_record(run)
     promise = record.promise.changed(changes or {})
@@ -123,15 +127,16 @@ def certify_family(
         evidence[key] = Evidence(select, calib, gate.rules, record.costs, promise, record.classes)
 
     console.heading(f"Certificates: {len(evidence)}, on val_calib")
-    members_share = spends_delta(promise) and len(evidence) > 1
-    shared = (
-        {key: _with_share(one, len(evidence)) for key, one in evidence.items()} if members_share else evidence
-    )
+    shares = len(evidence) + carry_calibration
+    members_share = spends_delta(promise) and shares > 1
+    shared = {key: _with_share(one, shares) for key, one in evidence.items()} if members_share else evidence
     # A promise that images cannot carry is refused before it costs anything.
     carried = calibration_files(source, splits, _by_precision(shared)) if carry_calibration else {}
-    notice = spend(run, list(shared.values()), promise.delta, reissue=reissue)
+    notice = spend(run, list(shared.values()), promise.delta, reissue=reissue, reserve=carry_calibration)
     record = _renewed(record, promise, notice)
     write_record(record, run)
+    if carry_calibration:
+        record = _noting_reserve(record, shared[DEFAULT_KEY].promise.delta)
     with console.bar("Certifying", len(shared), "certificates") as bar:
         policies = {}
         for key, one in shared.items():
@@ -145,7 +150,7 @@ def certify_family(
         Further(member.key, member.policy, _figures(member, tests[member.key])) for member in members[1:]
     ]
     manifest = pack_bundle(record, policies[DEFAULT_KEY], report, run, further, carried)
-    return Family(members, tuple(left_out), alone, manifest)
+    return Family(members, tuple(left_out), alone, manifest, shares)
 
 
 def _full(run: RunFolder) -> dict[str, SplitScores]:
@@ -180,6 +185,15 @@ def _renewed(record: RunRecord, promise: PromiseConfig, notice: str | None) -> R
     return record.model_copy(update={"promise": promise, "provenance": provenance})
 
 
+def _noting_reserve(record: RunRecord, delta: float) -> RunRecord:
+    """The record as this bundle states it; the next one may keep nothing."""
+    told = (
+        f"Delta {delta:g} is kept for one certificate on an engine that is not here, issued where it serves"
+    )
+    provenance = record.provenance.model_copy(update={"notices": (*record.provenance.notices, told)})
+    return record.model_copy(update={"provenance": provenance})
+
+
 def _by_precision(family: Mapping[EngineKey, Evidence]) -> dict[str, Evidence]:
     """The first member at each precision."""
     found: dict[str, Evidence] = {}
@@ -188,8 +202,8 @@ def _by_precision(family: Mapping[EngineKey, Evidence]) -> dict[str, Evidence]:
     return found
 
 
-def _with_share(evidence: Evidence, members: int) -> Evidence:
-    share = evidence.promise.model_copy(update={"delta": evidence.promise.delta / members})
+def _with_share(evidence: Evidence, shares: int) -> Evidence:
+    share = evidence.promise.model_copy(update={"delta": evidence.promise.delta / shares})
     return replace(evidence, promise=share)
 
 

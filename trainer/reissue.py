@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from calibration.ledger import DeltaExhausted, Ledger
-from trainer.certification import charge, read_ledger
+from trainer.certification import charge, fingerprint, read_ledger
 from trainer.evidence import Evidence
 from trainer.run_folder import RunError, RunFolder, read_json, write_json
 
@@ -15,16 +16,19 @@ class NeedsReissue(RunError):
     """The certificates that the run has would have to be withdrawn first."""
 
 
-def spend(run: RunFolder, family: Sequence[Evidence], budget: float, *, reissue: bool) -> str | None:
+def spend(
+    run: RunFolder, family: Sequence[Evidence], budget: float, *, reissue: bool, reserve: bool = False
+) -> str | None:
     """Charge the run's ledger for every member of `family`, before a label of val_calib is read.
 
-    All are charged or none. `budget` is the delta of a calibration split that nothing was proven on.
+    All are charged or none. `budget` is the delta of a calibration split that nothing was proven on;
+    with `reserve` as much as for each member is charged for one engine that is not here.
     Where too little of it is left: `NeedsReissue`, or with `reissue` the earlier certificates of the
     split are withdrawn, which withdrawn.json records; the text says so to whoever reads the bundle.
     """
     ledger = read_ledger(run, budget)
     try:
-        write_json(run.ledger, _charged(ledger, family).to_dict())
+        write_json(run.ledger, _charged(ledger, family, reserve).to_dict())
         return None
     except DeltaExhausted as error:
         if not reissue:
@@ -35,7 +39,7 @@ def spend(run: RunFolder, family: Sequence[Evidence], budget: float, *, reissue:
             ) from None
     digest = family[0].calib.digest
     others = {split: entries for split, entries in ledger.accounts.items() if split != digest}
-    renewed = _charged(Ledger(ledger.budget, others), family)
+    renewed = _charged(Ledger(ledger.budget, others), family, reserve)
     _note_withdrawn(run, ledger, digest)
     write_json(run.ledger, renewed.to_dict())
     told = "; ".join(f"{entry.what}, delta {entry.delta:g}" for entry in ledger.entries(digest))
@@ -45,10 +49,16 @@ def spend(run: RunFolder, family: Sequence[Evidence], budget: float, *, reissue:
     )
 
 
-def _charged(ledger: Ledger, family: Sequence[Evidence]) -> Ledger:
+def _charged(ledger: Ledger, family: Sequence[Evidence], reserve: bool) -> Ledger:
     for evidence in family:
         ledger = charge(evidence, ledger)
-    return ledger
+    if not reserve:
+        return ledger
+    # Kept for the same family again; any other would be another certificate elsewhere.
+    whole = hashlib.sha256("\n".join(map(fingerprint, family)).encode()).hexdigest()
+    return ledger.charge(
+        family[0].calib.digest, "one engine that is not here", family[0].promise.delta, whole
+    )
 
 
 def _note_withdrawn(run: RunFolder, ledger: Ledger, digest: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from bundle.decode import ImageError
 from bundle.engine_choice import EngineChoice, EngineWish, choose_engine
 from bundle.engine_memory import EngineMemory
+from bundle.issued_here import IssuedCertificates
 from bundle.runner import CascadeRunner
 from bundle.store import LoadedBundle, load_bundle
 from calibration.decision import STAGE_NAMES, Decision, decide_stage, to_decision
@@ -79,7 +80,8 @@ def _profile(
 ) -> Profile:
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     # The service finds there what was found out here.
-    choice = choose_engine(folder, wish, EngineMemory(scratch), say=console.note)
+    found_out, issued = EngineMemory(scratch), IssuedCertificates(scratch)
+    choice = choose_engine(folder, wish, found_out, issued, say=console.note)
     key = choice.key
     loaded = load_bundle(folder, key=key, threads=1, issued_here=choice.issued_here)
     images = _from_source(source, loaded) if source is not None else _golden(loaded)

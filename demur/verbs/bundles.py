@@ -49,7 +49,7 @@ def bundle(
         typer.Option(
             "--with-calibration-images",
             help="Put the calibration images into the bundle, so that a machine with another engine can "
-            "certify it for itself.",
+            "certify it for itself, once; delta is divided among one more.",
         ),
     ] = False,
     least_agreement: Annotated[

@@ -19,6 +19,7 @@ from bundle.engine import EngineKey, EngineUnavailable, open_engine
 from bundle.engine_choice import EngineWish, candidates, choose_engine, first_choice, seconds_an_image
 from bundle.engine_memory import EngineMemory
 from bundle.engines.installed import usable_keys
+from bundle.issued_here import IssuedCertificates, NotIssued
 from bundle.machine import Machine, this_machine
 from bundle.manifest import BundleManifest, BundleTampered
 from bundle.policy import CertificateEntry
@@ -118,7 +119,9 @@ class TestCandidates:
 
 class TestChoice:
     def test_the_fastest_is_taken_and_the_others_are_told(self, family: Path, tmp_path: Path) -> None:
-        choice = choose_engine(family, EngineWish(), EngineMemory(tmp_path), seconds=0.5)
+        choice = choose_engine(
+            family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.5
+        )
         manifest = verify_bundle(family)
         cost = {key: seconds_an_image(manifest, key, stages) for key, stages in choice.seconds.items()}
         assert set(map(str, cost)) == set(EVERYWHERE)
@@ -128,11 +131,23 @@ class TestChoice:
 
     def test_it_is_timed_once(self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         said: list[str] = []
-        first = choose_engine(family, EngineWish(), EngineMemory(tmp_path), seconds=0.2, say=said.append)
+        first = choose_engine(
+            family,
+            EngineWish(),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.2,
+            say=said.append,
+        )
         assert len(said) == 1
         assert "up to 0.2 s" in said[0]
         monkeypatch.setattr(engine_choice, "probe", never)
-        assert choose_engine(family, EngineWish(), EngineMemory(tmp_path), say=said.append) == first
+        assert (
+            choose_engine(
+                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), say=said.append
+            )
+            == first
+        )
         assert len(said) == 1
 
     def test_of_several_workers_one_probes(
@@ -147,7 +162,9 @@ class TestChoice:
         monkeypatch.setattr(engine_choice, "probe", counted)
 
         def start(_: int) -> engine_choice.EngineChoice:
-            return choose_engine(family, EngineWish(), EngineMemory(tmp_path), seconds=0.2)
+            return choose_engine(
+                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.2
+            )
 
         with ThreadPoolExecutor(4) as pool:
             choices = list(pool.map(start, range(4)))
@@ -157,9 +174,16 @@ class TestChoice:
     def test_another_wish_times_only_what_is_missing(self, family: Path, tmp_path: Path) -> None:
         said: list[str] = []
         one = EngineWish("onnxruntime-cpu", "fp32")
-        choose_engine(family, one, EngineMemory(tmp_path), seconds=0.1, say=said.append)
         choose_engine(
-            family, EngineWish("onnxruntime-cpu"), EngineMemory(tmp_path), seconds=0.1, say=said.append
+            family, one, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+        )
+        choose_engine(
+            family,
+            EngineWish("onnxruntime-cpu"),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.1,
+            say=said.append,
         )
         assert [text.split(" for ")[0] for text in said] == [f"timing {ORT}", f"timing {ORT8}"]
 
@@ -168,7 +192,7 @@ class TestChoice:
     ) -> None:
         monkeypatch.setattr(engine_choice, "probe", never)
         wish = EngineWish("openvino", "fp32", batch=4)
-        choice = choose_engine(family, wish, EngineMemory(tmp_path))
+        choice = choose_engine(family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path))
         assert (choice.key, choice.batch_sizes, choice.why) == (VINO, (4, 4), "asked for")
 
     def test_a_batch_rules_out_what_is_computed_one_by_one(self, family: Path) -> None:
@@ -184,7 +208,9 @@ class TestChoice:
 
     def test_what_nothing_certifies_is_told_so(self, make_tiny_bundle: MakeBundle) -> None:
         folder = make_tiny_bundle(certified=("openvino/fp32",))
-        choice = choose_engine(folder, EngineWish("onnxruntime-cpu"), EngineMemory(None), seconds=0.1)
+        choice = choose_engine(
+            folder, EngineWish("onnxruntime-cpu"), EngineMemory(None), IssuedCertificates(None), seconds=0.1
+        )
         assert (choice.key, choice.issued_here) == (ORT, None)
         assert choice.why == "nothing that the bundle is certified on can be had here"
 
@@ -205,10 +231,14 @@ class TestChoice:
     ) -> None:
         said: list[str] = []
         wish = EngineWish("onnxruntime-cpu", "fp32")
-        choose_engine(family, wish, EngineMemory(tmp_path), seconds=0.1, say=said.append)
+        choose_engine(
+            family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+        )
         other = replace(this_machine(), runtimes=("onnxruntime 99.0",))
         monkeypatch.setattr(engine_choice, "this_machine", lambda: other)
-        choose_engine(family, wish, EngineMemory(tmp_path), seconds=0.1, say=said.append)
+        choose_engine(
+            family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+        )
         assert len(said) == 2
 
     def test_one_that_cannot_be_had_after_all_is_passed_over(
@@ -223,11 +253,24 @@ class TestChoice:
 
         monkeypatch.setattr(probe, "open_stages", open_all_but_openvino)
         said: list[str] = []
-        choice = choose_engine(family, EngineWish(), EngineMemory(tmp_path), seconds=0.2, say=said.append)
+        choice = choose_engine(
+            family,
+            EngineWish(),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.2,
+            say=said.append,
+        )
         assert choice.key.engine == "onnxruntime-cpu"
         assert any("openvino/fp32 cannot be had: its driver is gone" in text for text in said)
         with pytest.raises(EngineUnavailable, match="none of openvino"):
-            choose_engine(family, EngineWish("openvino"), EngineMemory(tmp_path), seconds=0.1)
+            choose_engine(
+                family,
+                EngineWish("openvino"),
+                EngineMemory(tmp_path),
+                IssuedCertificates(tmp_path),
+                seconds=0.1,
+            )
 
 
 def never(*args: object, **named: object) -> object:
@@ -244,14 +287,23 @@ class TestMemory:
         self, family: Path, tmp_path: Path, content: bytes
     ) -> None:
         wish = EngineWish("onnxruntime-cpu", "fp32")
-        choose_engine(family, wish, EngineMemory(tmp_path), seconds=0.1)
+        choose_engine(family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1)
         (file,) = (tmp_path / "engines").glob("*.json")
         file.write_bytes(content)
         said: list[str] = []
-        choose_engine(family, wish, EngineMemory(tmp_path, said.append), seconds=0.1, say=said.append)
+        choose_engine(
+            family,
+            wish,
+            EngineMemory(tmp_path, said.append),
+            IssuedCertificates(tmp_path),
+            seconds=0.1,
+            say=said.append,
+        )
         assert len(said) == 2
         assert "written anew" in said[0]
-        choose_engine(family, wish, EngineMemory(tmp_path, said.append), say=said.append)
+        choose_engine(
+            family, wish, EngineMemory(tmp_path, said.append), IssuedCertificates(tmp_path), say=said.append
+        )
         assert len(said) == 2
 
     def test_a_place_that_cannot_be_written_costs_a_line(self, family: Path, tmp_path: Path) -> None:
@@ -259,13 +311,25 @@ class TestMemory:
         said: list[str] = []
         wish = EngineWish("onnxruntime-cpu", "fp32")
         memory = EngineMemory(tmp_path / "file", said.append)
-        assert choose_engine(family, wish, memory, seconds=0.1, say=said.append).key == ORT
+        assert (
+            choose_engine(
+                family, wish, memory, IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            ).key
+            == ORT
+        )
         assert any("nothing can be remembered" in text for text in said)
         assert any("cannot be written" in text for text in said)
 
     def test_nothing_is_left_of_a_memory_without_a_place(self, family: Path) -> None:
         assert (
-            choose_engine(family, EngineWish("openvino", "fp32"), EngineMemory(None), seconds=0.1).key == VINO
+            choose_engine(
+                family,
+                EngineWish("openvino", "fp32"),
+                EngineMemory(None),
+                IssuedCertificates(None),
+                seconds=0.1,
+            ).key
+            == VINO
         )
 
     def test_the_oldest_files_go(self, tmp_path: Path) -> None:
@@ -281,6 +345,70 @@ class TestMemory:
         )
         memory.save(record)
         assert memory.load("ab" * 8, self.MACHINE) == record
+
+
+class TestIssued:
+    """One certificate a bundle and data folder, whatever becomes of it."""
+
+    RESERVE = "ab" * 32
+
+    @pytest.fixture
+    def entry(self, family: Path) -> CertificateEntry:
+        found = verify_bundle(family).entry(str(ORT))
+        assert found is not None
+        return found
+
+    def test_one_engine_takes_it_and_keeps_it(self, tmp_path: Path, entry: CertificateEntry) -> None:
+        IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
+        IssuedCertificates(tmp_path).keep(self.RESERVE, entry)
+        claim = IssuedCertificates(tmp_path).read(self.RESERVE)
+        assert claim is not None
+        assert (claim.key, claim.entry) == (str(ORT), entry)
+        with pytest.raises(
+            NotIssued, match=r"one engine that it does not know, and here onnxruntime-cpu/fp32"
+        ):
+            IssuedCertificates(tmp_path).claim(self.RESERVE, VINO)
+
+    def test_an_interrupted_proof_may_be_finished_and_no_other_begun(
+        self, tmp_path: Path, entry: CertificateEntry
+    ) -> None:
+        issued = IssuedCertificates(tmp_path)
+        issued.claim(self.RESERVE, ORT)
+        issued.claim(self.RESERVE, ORT)
+        with pytest.raises(NotIssued):
+            issued.claim(self.RESERVE, VINO)
+        issued.keep(self.RESERVE, entry)
+
+    def test_of_several_at_once_one_engine_gets_it(self, tmp_path: Path) -> None:
+        def claim(key: EngineKey) -> bool:
+            try:
+                IssuedCertificates(tmp_path).claim(self.RESERVE, key)
+            except NotIssued:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(claim, (ORT, ORT8, VINO, VINO8))) <= 1
+        assert list((tmp_path / "issued").iterdir())
+
+    def test_another_bundle_has_its_own(self, tmp_path: Path) -> None:
+        IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
+        IssuedCertificates(tmp_path).claim("cd" * 32, VINO)
+
+    def test_where_nothing_can_be_remembered_nothing_is_issued(self, tmp_path: Path) -> None:
+        with pytest.raises(NotIssued, match="no data folder"):
+            IssuedCertificates(None).claim(self.RESERVE, ORT)
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(NotIssued):
+            IssuedCertificates(tmp_path / "file").claim(self.RESERVE, ORT)
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+    def test_a_damaged_record_is_no_second_chance(self, tmp_path: Path, content: bytes) -> None:
+        IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
+        (file,) = (tmp_path / "issued").iterdir()
+        file.write_bytes(content)
+        with pytest.raises(NotIssued, match="cannot be read"):
+            IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
 
 
 class _Machine:

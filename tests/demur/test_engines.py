@@ -55,7 +55,7 @@ def test_the_price_and_who_was_left_out_are_told(tiny_bundle: Path) -> None:
         Member(EngineKey("onnxruntime-cpu", "fp32"), policy, None),
         Member(EngineKey("openvino", "fp32"), policy, good),
     )
-    lines = "\n".join(tell_family(Family(members, (bad,), 0.76, manifest), tiny_bundle))
+    lines = "\n".join(tell_family(Family(members, (bad,), 0.76, manifest, len(members)), tiny_bundle))
     assert "on val_test, 100.00 % of 500 images get the same label, MCC 0.970" in lines
     assert "Left out, decides too differently: x/int8: 90.00 %" in lines
     assert "answers 75.0 % of the calibration units instead of 76.0 %" in lines

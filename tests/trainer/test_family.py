@@ -13,11 +13,13 @@ import pytest
 from fakes.channel_world import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
-from bundle.calibration_cases import certify_here
+from bundle.calibration_cases import certify_here, read_cases, reserve_of
 from bundle.engine import EngineKey, EngineUnavailable
 from bundle.engine_choice import EngineWish, choose_engine
 from bundle.engine_memory import EngineMemory
 from bundle.inspect import inspect_bundle
+from bundle.issued_here import IssuedCertificates
+from bundle.policy import CertificateEntry
 from bundle.store import load_bundle, verify_bundle
 from service.deployment import deployment_for
 from service.settings import Settings
@@ -142,52 +144,122 @@ class TestFamily:
 
 
 @pytest.fixture(scope="module")
-def carrying(made: tuple[RunFolder, Family], quiet: RunConsole) -> Path:
-    run, _ = made
-    certify(run, ORT8, VINO, console=quiet, carry_calibration=True)
-    return run.bundle
+def carried(
+    unproven: RunFolder, tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole
+) -> tuple[RunFolder, Family]:
+    run = RunFolder(Path(shutil.copytree(unproven.root, tmp_path_factory.mktemp("carried") / "run")))
+    return run, certify(run, console=quiet, carry_calibration=True)
+
+
+@pytest.fixture(scope="module")
+def carrying(carried: tuple[RunFolder, Family]) -> Path:
+    return carried[0].bundle
 
 
 class TestCarried:
-    """A bundle with its calibration images is certified on an engine that none of its certificates names."""
+    """A bundle with its calibration images is certified on one engine that none of its certificates names."""
 
     def test_the_certificate_is_the_one_that_the_trainer_would_have_given(
-        self, made: tuple[RunFolder, Family], carrying: Path
+        self, carried: tuple[RunFolder, Family], carrying: Path
     ) -> None:
         """Full precision on ONNX Runtime again, from the images alone."""
         said: list[str] = []
         entry = certify_here(carrying, verify_bundle(carrying), ORT, said.append)
-        own = made[1].members[0].policy
+        own = carried[1].members[0].policy
         assert entry.certificate == own.certificate
         assert entry.operating_point == own.point
         assert "scoring" in said[0]
 
+    def test_a_share_of_delta_is_kept_and_charged(self, carried: tuple[RunFolder, Family]) -> None:
+        run, family = carried
+        (entries,) = read_json(run.ledger)["accounts"].values()
+        assert [entry["delta"] for entry in entries] == [0.025, 0.025]
+        assert entries[1]["what"] == "one engine that is not here"
+        assert family.shares == 2
+        assert family.price is not None
+        manifest = verify_bundle(run.bundle)
+        assert read_cases(run.bundle, manifest).reserved_delta == 0.025
+        assert any("Delta 0.025 is kept" in notice for notice in manifest.provenance.notices)
+        assert not any("is kept" in notice for notice in read_record(run).provenance.notices)
+
+    def test_packed_again_it_keeps_the_same_share(
+        self, carried: tuple[RunFolder, Family], quiet: RunConsole, tmp_path: Path
+    ) -> None:
+        run = RunFolder(Path(shutil.copytree(carried[0].root, tmp_path / "run")))
+        before = run.ledger.read_bytes()
+        again = certify(run, console=quiet, carry_calibration=True)
+        assert run.ledger.read_bytes() == before
+        assert reserve_of(again.manifest) == reserve_of(verify_bundle(carried[0].bundle))
+
     def test_another_engine_gets_one_of_its_own_and_remembers_it(
         self, carrying: Path, tmp_path: Path
     ) -> None:
-        wish, said = EngineWish("openvino", "int8"), []
-        choice = choose_engine(carrying, wish, EngineMemory(tmp_path), seconds=0.1, say=said.append)
+        wish, said = EngineWish("openvino", "fp32"), []
+        memory, issued = EngineMemory(tmp_path), IssuedCertificates(tmp_path)
+        choice = choose_engine(carrying, wish, memory, issued, seconds=0.1, say=said.append)
         assert choice.issued_here is not None
-        assert choice.issued_here.certificate.engine == "openvino/int8"
+        assert choice.issued_here.certificate.engine == str(VINO)
+        assert choice.issued_here.certificate.delta == 0.025
         loaded = load_bundle(carrying, key=choice.key, issued_here=choice.issued_here)
         assert (loaded.certified, loaded.issued_here) == (True, True)
         assert not load_bundle(carrying, key=choice.key).certified
         heard = len(said)
-        again = choose_engine(carrying, wish, EngineMemory(tmp_path), seconds=0.1, say=said.append)
+        again = choose_engine(carrying, wish, memory, issued, seconds=0.1, say=said.append)
         assert again.issued_here == choice.issued_here
         assert len(said) == heard
 
+    @pytest.mark.parametrize("feasible", [True, False])
+    def test_a_second_engine_is_told_why_it_gets_none(
+        self, carrying: Path, tmp_path: Path, feasible: bool
+    ) -> None:
+        manifest = verify_bundle(carrying)
+        reserve, first = reserve_of(manifest), EngineKey("onnxruntime-cpu", "int8")
+        assert reserve is not None
+        own = manifest.certificates[0]
+        proven = replace(own.certificate, engine=str(first))
+        if not feasible:
+            proven = replace(proven, feasible=False, threshold=None, coverage=0.0, needed="more images")
+        entry = CertificateEntry(
+            engine=first.engine,
+            precision=first.precision,
+            certificate=proven,
+            operating_point=own.operating_point if feasible else manifest.abstaining_point(),
+        )
+        issued = IssuedCertificates(tmp_path)
+        issued.claim(reserve, first)
+        issued.keep(reserve, entry)
+        settings = Settings.read({}, bundle=carrying, data_dir=tmp_path, engine="openvino", precision="fp32")
+        deployment = deployment_for(settings)
+        assert deployment.guarantee is None
+        assert "not certified here" in (deployment.guarantee_reason or "")
+        assert "here onnxruntime-cpu/int8 has it" in (deployment.guarantee_reason or "")
+
+    def test_a_run_that_was_proven_without_the_reserve_must_withdraw(
+        self, made: tuple[RunFolder, Family], quiet: RunConsole, tmp_path: Path
+    ) -> None:
+        run = RunFolder(Path(shutil.copytree(made[0].root, tmp_path / "run")))
+        before = run.ledger.read_bytes()
+        with pytest.raises(NeedsReissue):
+            certify(run, ORT8, VINO, console=quiet, carry_calibration=True)
+        assert run.ledger.read_bytes() == before
+        family = certify(run, ORT8, VINO, console=quiet, carry_calibration=True, reissue=True)
+        assert [one.policy.certificate.delta for one in family.members] == [0.0125] * 3
+        (entries,) = read_json(run.ledger)["accounts"].values()
+        assert sum(entry["delta"] for entry in entries) == pytest.approx(0.05)
+
     def test_what_the_bundle_certifies_is_never_issued_anew(self, carrying: Path, tmp_path: Path) -> None:
-        choice = choose_engine(carrying, EngineWish(), EngineMemory(tmp_path), seconds=0.1)
+        choice = choose_engine(
+            carrying, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1
+        )
         assert choice.issued_here is None
         assert load_bundle(carrying, key=choice.key, issued_here=None).certified
 
     def test_the_service_says_that_it_was_issued_here(self, carrying: Path, tmp_path: Path) -> None:
-        settings = Settings.read({}, bundle=carrying, data_dir=tmp_path, engine="openvino", precision="int8")
+        settings = Settings.read({}, bundle=carrying, data_dir=tmp_path, engine="openvino", precision="fp32")
         deployment = deployment_for(settings)
         assert deployment.guarantee is not None
         assert deployment.guarantee["issued"] == "here, not by the bundle"
-        assert "issued here, on openvino/int8" in deployment.promise
+        assert "issued here, on openvino/fp32" in deployment.promise
 
     def test_only_a_promise_over_all_answers_can_be_carried(
         self, fresh: RunFolder, quiet: RunConsole
