@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +49,8 @@ class ScoredTable:
     groups: NDArray[np.str_] | None
     classes: int
     digest: str
+    """sha256 of what is read of the rows, whatever their order and whatever else the file holds"""
+    file_digest: str
     """sha256 of the file"""
     table: pa.Table
     warnings: tuple[str, ...]
@@ -54,19 +58,36 @@ class ScoredTable:
 
 
 def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
-    """Read and check a .parquet or .csv file; `ScoreFileError` names the column at fault."""
+    """Read and check a .parquet or .csv file; `ScoreFileError` names the column at fault.
+
+    The rows come in an order of their own, so that the one frame which is drawn of a group is the same
+    however the file is sorted.
+    """
     table = _read(path)
-    confidence, errors, answer, classes = _read_scores(table, columns, path)
+    confidence, errors, answer, classes, read = _read_scores(table, columns, path)
+    groups = None if columns.group is None else texts(column_of(table, columns.group, path))
+    # Adding 0 makes one zero of the two that compare equal.
+    keys = [*(read + 0.0).T, *(() if groups is None else (groups,))]
+    order = np.lexsort(keys)
     return ScoredTable(
-        confidence=confidence,
-        errors=errors,
-        answer=answer,
-        groups=None if columns.group is None else texts(column_of(table, columns.group, path)),
+        confidence=confidence[order],
+        errors=errors[order],
+        answer=answer[order],
+        groups=None if groups is None else groups[order],
         classes=classes,
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-        table=table,
+        digest=_digest([key[order] for key in keys]),
+        file_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        table=table.take(order),
         warnings=_warnings(table, columns),
     )
+
+
+def _digest(columns: Sequence[NDArray[Any]]) -> str:
+    whole = hashlib.sha256()
+    for column in columns:
+        whole.update(f"{column.dtype.kind} {column.shape} ".encode())
+        whole.update("\0".join(column).encode() if column.dtype.kind == "U" else column.tobytes())
+    return whole.hexdigest()
 
 
 def _read(path: Path) -> pa.Table:
@@ -84,8 +105,8 @@ def _read(path: Path) -> pa.Table:
 
 def _read_scores(
     table: pa.Table, columns: ScoreFileColumns, path: Path
-) -> tuple[FloatArray, BoolArray, IntArray, int]:
-    """(confidence [n], errors [n], answer [n], number of classes)."""
+) -> tuple[FloatArray, BoolArray, IntArray, int, FloatArray]:
+    """(confidence [n], errors [n], answer [n], number of classes, all numbers that were read [n, C])."""
     labels = _numbers(column_of(table, columns.label, path), columns.label)
     names = columns.scores or _usual_scores(table, columns, path)
     scores = np.stack([_numbers(column_of(table, name, path), name) for name in names], axis=1)
@@ -108,7 +129,8 @@ def _read_scores(
         raise ScoreFileError(f"column {columns.label!r} holds {odd[0]:g}; labels must be 0..{k - 1}")
     if columns.confidence is not None:
         own = _numbers(column_of(table, columns.confidence, path), columns.confidence)
-    return own, np.asarray(predicted != labels, dtype=np.bool_), predicted.astype(np.int64), k
+    errors = np.asarray(predicted != labels, dtype=np.bool_)
+    return own, errors, predicted.astype(np.int64), k, np.column_stack([own, scores, labels])
 
 
 def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[str, ...]:

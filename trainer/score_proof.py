@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.certificate import Certificate
 from calibration.fixed_sequence import certify
@@ -43,7 +44,8 @@ def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns
 
     The thresholds are the ranks of the confidences themselves, so all labels go into the proof; the
     rows must be images that the scored model, and whoever chose it, never saw. The charge is entered
-    in a ledger beside the file, named after it, by the digest of the file's content.
+    in a ledger beside the file, named after it, both by what is read of the rows in any order and by the
+    file's content: neither other rows' order nor another column gives fresh delta.
     """
     scored = _scored(path, promise, columns)
     ledger = _charge(path, scored, promise, columns, "all answers together")
@@ -61,7 +63,7 @@ def certify_each(
     what = "each answer" if slices is None else f"each value of {slices}"
     scored = _scored(path, promise, columns)
     members = None if slices is None else texts(column_of(scored.table, slices, path))
-    ledger = _charge(path, scored, promise, columns, what)
+    ledger = _charge(path, scored, promise, columns, what, members)
     ranks = np.unique(scored.confidence)[::-1]
     if slices is None or members is None:
         joint = certify_answers(
@@ -115,14 +117,23 @@ def _scored(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> Sc
 
 
 def _charge(
-    path: Path, scored: ScoredTable, promise: PromiseConfig, columns: ScoreFileColumns, what: str
+    path: Path,
+    scored: ScoredTable,
+    promise: PromiseConfig,
+    columns: ScoreFileColumns,
+    what: str,
+    members: NDArray[np.str_] | None = None,
 ) -> Path:
     """The ledger that now holds this charge; `DeltaExhausted` where none is left."""
     ledger = path.with_name(f"{path.name}.ledger.json")
     known = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
-    fingerprint = hashlib.sha256(f"{promise.model_dump_json()}{columns}{what}".encode()).hexdigest()
+    sliced = "" if members is None else "\0".join(members)
+    computation = f"{promise.model_dump_json()}{columns}{what}{sliced}"
+    fingerprint = hashlib.sha256(computation.encode()).hexdigest()
     entry = f"exact: scores of {path.name}, {what}, alpha {promise.alpha:g}"
-    write_json(ledger, known.charge(scored.digest, entry, promise.delta, fingerprint).to_dict())
+    for digest in (scored.digest, scored.file_digest):
+        known = known.charge(digest, entry, promise.delta, fingerprint)
+    write_json(ledger, known.to_dict())
     return ledger
 
 

@@ -12,7 +12,7 @@ from calibration.fixed_sequence import certify
 from calibration.ledger import DeltaExhausted
 from trainer.promise import PromiseConfig
 from trainer.score_file import ScoreFileColumns, ScoreFileError
-from trainer.score_proof import certify_scores
+from trainer.score_proof import certify_each, certify_scores
 
 COLUMNS = ScoreFileColumns()
 
@@ -66,6 +66,37 @@ def test_another_promise_on_the_same_file_is_refused(tmp_path: Path) -> None:
     assert certify_scores(path, PromiseConfig(), COLUMNS).proven == first.proven
     with pytest.raises(DeltaExhausted):
         certify_scores(path, PromiseConfig(alpha=0.02), COLUMNS)
+
+
+@pytest.mark.parametrize("group", [None, "track"])
+def test_other_rows_order_or_columns_give_no_fresh_delta(tmp_path: Path, group: str | None) -> None:
+    """And of each group the same frame is drawn."""
+    columns = _table() | {"track": np.repeat(np.arange(1000), 2)}
+    path, named = tmp_path / "s.csv", ScoreFileColumns(group=group)
+    first = certify_scores(_write(path, columns), PromiseConfig(), named)
+    order = np.random.default_rng(3).permutation(2000)
+    other = {name: column[order] for name, column in columns.items()} | {"note": np.arange(2000)}
+    _write(path, other)
+    assert certify_scores(path, PromiseConfig(), named).proven == first.proven
+    with pytest.raises(DeltaExhausted):
+        certify_scores(path, PromiseConfig(alpha=0.02), named)
+
+
+def test_another_confidence_in_the_same_file_gives_no_fresh_delta(tmp_path: Path) -> None:
+    columns = _table() | {"sure": np.random.default_rng(4).random(2000)}
+    path = _write(tmp_path / "s.parquet", columns)
+    certify_scores(path, PromiseConfig(), COLUMNS)
+    with pytest.raises(DeltaExhausted):
+        certify_scores(path, PromiseConfig(), ScoreFileColumns(confidence="sure"))
+
+
+def test_slices_that_were_named_anew_are_another_proof(tmp_path: Path) -> None:
+    columns = _table() | {"place": np.repeat(["a", "b"], 1000)}
+    path = _write(tmp_path / "s.parquet", columns)
+    certify_each(path, PromiseConfig(), COLUMNS, "place")
+    _write(path, columns | {"place": np.tile(["a", "b"], 1000)})
+    with pytest.raises(DeltaExhausted):
+        certify_each(path, PromiseConfig(), COLUMNS, "place")
 
 
 def test_a_column_that_looks_like_a_group_cannot_be_overlooked(tmp_path: Path) -> None:
