@@ -10,8 +10,9 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,13 +62,15 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
 
     @app.post("/bundles/{name}/activate")
     async def activate(request: Request, name: str) -> Response:
-        return await _activate(fleet, await asyncio.to_thread(_folder, bundles, name))
+        folder = await asyncio.to_thread(_folder, bundles, name)
+        return await _changed(fleet, folder.name, partial(fleet.activate, folder))
 
     @app.post("/rollback")
     async def rollback(request: Request) -> Response:
-        if fleet.previous is None:
+        champion, previous = fleet.plan.champion, fleet.previous
+        if previous is None:
             raise refused("nothing-to-roll-back", 409, "no other bundle has answered since the start")
-        return await _activate(fleet, fleet.previous)
+        return await _changed(fleet, previous.name, partial(fleet.roll_back, champion, previous))
 
     @app.get("/challengers")
     async def list_challengers(request: Request) -> Response:
@@ -170,11 +173,12 @@ def _share(content: dict[str, Any]) -> float | None:
     )
 
 
-async def _activate(fleet: Fleet, folder: Path) -> Response:
+async def _changed(fleet: Fleet, name: str, change: Callable[[], str]) -> Response:
+    """The answer to a change of the champion to the bundle `name`."""
     before = fleet.plan.champion.name
-    with _refusals(folder.name):
-        label = await asyncio.to_thread(fleet.activate, folder)
-    logger.info("activated", name=folder.name, bundle=label, before=before)
+    with _refusals(name):
+        label = await asyncio.to_thread(change)
+    logger.info("activated", name=name, bundle=label, before=before)
     return json_response({"bundle": label, **_lineup(fleet)})
 
 

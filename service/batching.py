@@ -161,7 +161,8 @@ class StageQueue:
     ) -> None:
         """`outcomes` is None where there is an `error`: the thread was told to stop."""
         self._computing -= len(places)
-        for place, outcome in zip(places, outcomes or [error] * len(places), strict=True):
+        for row, place in enumerate(places):
+            outcome = error if outcomes is None else outcomes[row]
             if isinstance(outcome, StageOutputs):
                 place.settle(StageResult(outcome, began - place.since))
             elif outcome is not None:

@@ -103,14 +103,17 @@ class Fleet:
 
     def __init__(self, plan: LineupPlan) -> None:
         self.plan = plan
-        """What serves now; a worker that is started later opens it."""
+        """What serves now; a worker that is started later opens it. Set with `staffing` held."""
         self.previous: Path | None = None
         """Folder of the champion before."""
-        self.changing = threading.Lock()
-        """Held while the line-up changes; no worker is started or forgotten meanwhile."""
+        self.staffing = threading.Lock()
+        """Held for a moment, while a worker is started or forgotten and while a change is committed: a
+        worker that is started before is told of the change, and one after opens what came of it."""
         self.workers: dict[int, Connection] = {}
         self.stopping = False
         """Nothing is waited for any more."""
+        self._changing = threading.Lock()
+        """Held while the line-up changes, which may take minutes"""
         self._numbers = count(1)
 
     def activate(self, folder: Path) -> str:
@@ -118,17 +121,26 @@ class Fleet:
 
         Raises ChangeRefused, with the old one still answering.
         """
-        with self.changing:
-            before = self.plan.champion
-            label = self._change(LineupPlan(folder, self.plan.challengers), anew=True)
-            if folder != before:
-                # The same again, in answer to a lost reply for instance, leaves the way back as it was.
-                self.previous = before
-            return label
+        with self._changing:
+            return self._activate(folder)
+
+    def roll_back(self, champion: Path, previous: Path) -> str:
+        """Let `previous` answer again instead of `champion`; its label.
+
+        Both as whoever asks has seen them: of two who ask at the same time one rolls back, and the other
+        is refused instead of undoing it. Raises ChangeRefused.
+        """
+        with self._changing:
+            if (self.plan.champion, self.previous) != (champion, previous):
+                raise ChangeRefused(
+                    f"another change came first, and {self.plan.champion.name} answers since; ask again to "
+                    "roll that back"
+                )
+            return self._activate(previous)
 
     def challenge(self, challenger: ChallengerSettings) -> None:
         """Put a challenger beside the champion, or give it another share; raises ChangeRefused."""
-        with self.changing:
+        with self._changing:
             places = {one.folder: one for one in self.plan.challengers}
             places[challenger.folder] = challenger
             if challenger.folder == self.plan.champion:
@@ -142,23 +154,39 @@ class Fleet:
 
     def withdraw(self, folder: Path) -> None:
         """Take a challenger away; raises KeyError where it is none, or ChangeRefused."""
-        with self.changing:
+        with self._changing:
             rest = tuple(one for one in self.plan.challengers if one.folder != folder)
             if len(rest) == len(self.plan.challengers):
                 raise KeyError(folder)
             self._change(LineupPlan(self.plan.champion, rest))
 
+    def _activate(self, folder: Path) -> str:
+        before = self.plan.champion
+        label = self._change(LineupPlan(folder, self.plan.challengers), anew=True)
+        if folder != before:
+            # The same again, in answer to a lost reply for instance, leaves the way back as it was.
+            self.previous = before
+        return label
+
     def _change(self, plan: LineupPlan, *, anew: bool = False) -> str:
-        """Let `plan` serve, everywhere or nowhere; the champion's label. With `changing` held."""
-        workers = list(self.workers.values())
-        reports = self._order(workers, "prepare", _longest_preparation(plan), plan, anew=anew)
-        refusal = next((report.why for report in reports if not report.done), None)
-        if refusal is not None or not reports:
-            self._order(workers, "abort", COMMIT_TIMEOUT)
-            raise ChangeRefused(refusal or "no worker is running")
-        self._order(workers, "commit", COMMIT_TIMEOUT)
-        self.plan = plan
-        return reports[0].label
+        """Let `plan` serve, everywhere or nowhere; the champion's label. With `_changing` held."""
+        give_up = time.monotonic() + _longest_preparation(plan)
+        told: list[Connection] = []
+        reports: list[Report] = []
+        while True:
+            with self.staffing:
+                untold = [worker for worker in self.workers.values() if worker not in told]
+                if reports and not untold:
+                    self._order(told, "commit", COMMIT_TIMEOUT)
+                    self.plan = plan
+                    return reports[0].label
+            # All of them, or those that have replaced one that died meanwhile.
+            reports += self._order(untold, "prepare", give_up - time.monotonic(), plan, anew=anew)
+            told += untold
+            refusal = next((report.why for report in reports if not report.done), None)
+            if refusal is not None or not reports:
+                self._order(told, "abort", COMMIT_TIMEOUT)
+                raise ChangeRefused(refusal or "no worker is running")
 
     def _order(
         self,

@@ -103,7 +103,7 @@ class _Supervisor:
                 self._stop()
 
     def _start(self, number: int) -> None:
-        with self._fleet.changing:
+        with self._fleet.staffing:
             plan = self._fleet.plan
             settings = self._settings.model_copy(
                 update={"bundle": plan.champion, "challengers": plan.challengers}
@@ -163,10 +163,10 @@ class _Supervisor:
     def _forget(self, worker: _Worker) -> None:
         pid = worker.process.pid
         assert pid is not None  # noqa: S101 - it was started
-        with self._fleet.changing:
+        with self._fleet.staffing:
             del self._workers[worker.number]
+            # Its end of the orders closes by itself: a change may be waiting for its report.
             del self._fleet.workers[worker.number]
-            worker.orders.close()
         worker.reports.close()
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
