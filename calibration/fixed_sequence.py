@@ -34,6 +34,7 @@ def certify(
     groups: ArrayLike | None = None,
     *,
     method: Method = "rank start",
+    planned: RiskTarget | None = None,
     unit: Unit = "group",
     seed: int = 0,
     max_group_size: int | None = None,
@@ -51,6 +52,7 @@ def certify(
     1 % and 95 %) and refines the grid by ranks: exact where the thresholds of too high a risk are the
     loose ones. "grid" tests the given grid alone: no assumption. "randomised" is "grid" with
     randomised p-values, one uniform for the certificate, drawn from `seed`: no assumption, more power.
+    `planned` chooses the steps of "rank start" where the delta of `target` is known from labels only.
 
     Never fails on a hard problem: the certificate is then infeasible and says what would be needed.
     ValueError for malformed input only. `coverage_lower_bound` holds with confidence 1 - delta of its
@@ -70,6 +72,7 @@ def certify(
         groups=groups,
         method=f"exact fixed sequence, {method}",
         start=STARTS[method],
+        planned=planned,
         uniform=float(np.random.default_rng([seed, 1]).random()) if method == "randomised" else None,
         unit=unit,
         seed=seed,

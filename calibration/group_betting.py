@@ -43,6 +43,7 @@ def certify_path_by_betting(
     parts: Parts | None = None,
     *,
     method: str = BETTING_METHOD,
+    planned: RiskTarget | None = None,
     bet: float = DEFAULT_BET,
     split_digest: str | None = None,
     engine: str | None = None,
@@ -51,8 +52,9 @@ def certify_path_by_betting(
 
     A fixed sequence along the path as it was planned, from the first step at which in each part as many
     groups are answered (in sum of shares) as one error among independent units needs; a step passes where
-    the bet on each part does. In the certificate `n` counts groups; `answered`, `errors`, `images` and the
-    parts count frames; `coverage` is the mean share answered in a group.
+    the bet on each part does. `planned` chooses that first step, as in `certify_path`.
+    In the certificate `n` counts groups; `answered`, `errors`, `images` and the parts count frames;
+    `coverage` is the mean share answered in a group.
     """
     if not 0.0 < bet < 1.0:
         raise ValueError(f"bet is {bet!r}; it must lie strictly between 0 and 1")
@@ -62,7 +64,8 @@ def certify_path_by_betting(
     issuer = Issuer(
         method + parts.title, target, all_frames(len(table), path.n), split_digest, engine, parts.each
     )
-    starts = table.starts(path, parts, target, stake)
+    planned = planned or target
+    starts = table.starts(path, parts, planned, stake)
     last, proven, failed = -1, None, None
     for step in range(path.steps if path.n else 0):
         shares = table.shares(path.outcome(step), parts)
@@ -73,7 +76,7 @@ def certify_path_by_betting(
             break
         last, proven = step, shares
     if proven is None:
-        needed = _shortfall(failed, parts, len(table), target, stake)
+        needed = _shortfall(failed, parts, len(table), planned if failed is None else target, stake)
         return issuer.infeasible(needed, nothing_promised(path, parts))
     outcome = path.outcome(last)
     coverage = float(table.means(outcome.answered).mean())

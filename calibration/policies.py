@@ -84,9 +84,13 @@ def walk(
     *,
     split_digest: str | None,
     engine: str | None,
+    planned: RiskTarget | None = None,
 ) -> Certificate:
-    """The exact certificate of the last policy of the path that keeps the promise in every part."""
-    how: dict[str, Any] = {"split_digest": split_digest, "engine": engine}
+    """The exact certificate of the last policy of the path that keeps the promise in every part.
+
+    `planned` chooses the steps that are tested, as in `certify_path`.
+    """
+    how: dict[str, Any] = {"split_digest": split_digest, "engine": engine, "planned": planned}
     if reading.all_frames and groups is not None:
         return certify_path_by_betting(policies, target, groups, parts, **how)
     method = CASCADE_METHOD if isinstance(policies, CascadePath) else STAGE_METHOD

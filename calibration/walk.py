@@ -36,6 +36,7 @@ def certify_path(
     *,
     method: str,
     start: Start = "rank",
+    planned: RiskTarget | None = None,
     uniform: float | None = None,
     unit: Unit = "group",
     seed: int = 0,
@@ -47,23 +48,27 @@ def certify_path(
 
     `parts` [P] say of which answers the promise speaks (default: of all together); each needs 299
     answers without an error at 1 % and 95 %. `method` names the test in the certificate; `uniform` in
-    (0, 1), drawn beforehand, randomises it. Groups as in `certify`. The certificate is infeasible,
-    and says what is missing, where the first step fails or a part has too few answers.
+    (0, 1), drawn beforehand, randomises it. `planned` chooses the steps of a rank start (default: `target`);
+    where the delta of `target` comes from calibration labels it must not. Groups as in `certify`.
+    The certificate is infeasible, and says what is missing, where the first step fails or a part has too
+    few answers.
     """
     units = independent_units(path.n, groups, unit, seed, max_group_size)
     if uniform is not None:
         units = replace(units, seed=seed)
+    planned = planned or target
     path, parts = path.take(units.rows), (parts or Parts.whole(path.n)).take(units.rows)
     if start == "rank":
-        path = path.refined(parts, target)
+        path = path.refined(parts, planned)
     counts = path.count(parts)
     tested = (
-        np.flatnonzero(steps_to_test(counts.answered, target)) if start == "rank" else np.arange(path.steps)
+        np.flatnonzero(steps_to_test(counts.answered, planned)) if start == "rank" else np.arange(path.steps)
     )
     last = last_before_failure(passes(counts.take(tested), target, uniform))
     issuer = Issuer(method + parts.title, target, units, split_digest, engine, parts.each)
     if last < 0:
-        needed = _shortfall(path, parts, counts, tested, target, units.name)
+        # Where no step could be tested, it is the plan that asks for more.
+        needed = _shortfall(path, parts, counts, tested, target if len(tested) else planned, units.name)
         return issuer.infeasible(needed, nothing_promised(path, parts))
     chosen = int(tested[last])
     # Counted again by the rule that decides online: the certificate is about that rule.

@@ -37,8 +37,8 @@ def exact(evidence: Evidence) -> Policy:
 def _several_risks(evidence: Evidence) -> Policy:
     """Each risk along the path that is planned for it; the first one's policy is served.
 
-    A path is planned for the risk's own share of delta: how much is handed on to it is known only from
-    labels of val_calib, and those must not choose between paths.
+    A path and its steps are planned for the risk's own share of delta: how much is handed on to it is
+    known only from labels of val_calib, and those must not choose between paths or steps.
     """
     whole = Parts.whole(len(evidence.calib))
     promise = evidence.promise
@@ -48,9 +48,9 @@ def _several_risks(evidence: Evidence) -> Policy:
         for alpha in promise.alphas
     }
 
-    def walk_to(target: RiskTarget) -> Walked:
+    def walk_to(target: RiskTarget, planned: RiskTarget) -> Walked:
         path = paths[target.alpha]
-        certificate = _prove(evidence, path, target, whole)
+        certificate = _prove(evidence, path, target, whole, planned)
         loosest = tuple(path[-1].tolist())
         return Walked(certificate, certificate.threshold in (loosest, loosest[0]))
 
@@ -65,7 +65,9 @@ def _several_risks(evidence: Evidence) -> Policy:
     )
 
 
-def _prove(evidence: Evidence, path: FloatArray, target: RiskTarget, parts: Parts) -> Certificate:
+def _prove(
+    evidence: Evidence, path: FloatArray, target: RiskTarget, parts: Parts, planned: RiskTarget | None = None
+) -> Certificate:
     calib = evidence.calib
     return walk(
         policy_path(calib.stages, calib.labels, evidence.rules, path),
@@ -75,6 +77,7 @@ def _prove(evidence: Evidence, path: FloatArray, target: RiskTarget, parts: Part
         reading_of(evidence),
         split_digest=calib.digest,
         engine=calib.engine,
+        planned=planned,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from calibration import RiskTarget, certify, certify_answers, certify_several, certify_slices
+from calibration.several_risks import Walked, climb
 
 TARGET = RiskTarget()
 GRID = np.linspace(1, 0, 201)
@@ -113,6 +114,36 @@ def test_a_risk_proven_everywhere_hands_its_delta_on() -> None:
     backwards = certify_several(confidence, errors, GRID, (0.01, 0.1), TARGET, shares=(0.2, 0.8))
     assert backwards.certificates[0].coverage < 1.0
     assert [c.delta for c in backwards.certificates] == pytest.approx([0.01, 0.04])
+
+
+def test_what_is_handed_on_does_not_choose_the_steps() -> None:
+    """Of a risk's certificate with delta from before it, every step is one that its own share had planned."""
+    tested: list[tuple[RiskTarget, RiskTarget]] = []
+
+    def walk(at: RiskTarget, planned: RiskTarget) -> Walked:
+        tested.append((at, planned))
+        return Walked(certify(confidence, errors, GRID, at, planned=planned), at.alpha == 0.1)
+
+    confidence, errors = draw(6000, 0.12)
+    climb(walk, (0.1, 0.01), TARGET, (0.2, 0.8))
+    assert [(at.delta, planned.delta) for at, planned in tested[:2]] == [
+        (pytest.approx(0.01), pytest.approx(0.01)),
+        (pytest.approx(0.05), pytest.approx(0.04)),
+    ]
+
+
+def test_the_steps_are_those_of_the_plan() -> None:
+    """Whatever delta they are then tested at."""
+    confidence = np.linspace(1.0, 0.0, 350)
+    errors = np.zeros(350)
+    at = RiskTarget(alpha=0.01, delta=0.05)
+    assert certify(confidence, errors, None, at).feasible
+    # At .025 at least 368 are needed, so the plan for it has no step among 350.
+    stricter = certify(confidence, errors, None, at, planned=RiskTarget(alpha=0.01, delta=0.025))
+    assert not stricter.feasible
+    assert "at least 368" in (stricter.needed or "")
+    # At .1 they are 230, so a walk that is planned for it begins where .05 cannot pass yet.
+    assert not certify(confidence, errors, None, at, planned=RiskTarget(alpha=0.01, delta=0.1)).feasible
 
 
 def test_an_impossible_risk_costs_the_others_nothing_more() -> None:
