@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bundle.apart import WorkLost, apart
 from bundle.calibration_cases import certify_here, reserve_of
 from bundle.engine import DEFAULT_ENGINE, DEFAULT_KEY, PRECISIONS, EngineKey, EngineUnavailable
 from bundle.engine_memory import EngineMemory, EngineRecord
@@ -27,6 +29,8 @@ from bundle.verify import read_manifest
 AUTO: Final = "auto"
 _LEFT_FOR_B = 0.5
 """Share of the images that stage A is taken to leave, where the bundle does not say."""
+_OPENING = 60.0
+"""Seconds for opening a bundle's models on one engine and precision, at most, before it is timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +116,36 @@ def choose_engine(
         own = _issued_here(manifest, issued, say)
         keys = candidates(manifest, wish, own)
         decided = len(keys) == 1 and wish.batch is not None
+        untimed = keys[0] if decided else None
         missing = [] if decided else [key for key in keys if str(key) not in record.seconds]
         if missing:
             say(
                 f"timing {', '.join(map(str, missing))} for {manifest.name} {manifest.version}, up to "
                 f"{seconds:g} s; this is done once for a bundle on a machine"
             )
-            timed = probe(folder, manifest, missing, seconds=seconds, say=say)
-            record = _with_timings(record, timed)
-            memory.save(record)
-        choice = _chosen(manifest, wish, keys, record, own)
+            try:
+                record = _with_timings(record, _timed(folder, manifest, missing, seconds, say))
+            except WorkLost as fault:
+                say(f"the timing was not completed: {fault}; the next start tries again")
+                untimed = keys[0]
+            else:
+                memory.save(record)
+        choice = _chosen(manifest, wish, keys, record, own, untimed)
         if choice.issued_here is None and manifest.entry(str(choice.key)) is None:
             choice = _certified_here(folder, manifest, choice, issued, say)
     return choice
+
+
+def _timed(
+    folder: Path,
+    manifest: BundleManifest,
+    keys: Sequence[EngineKey],
+    seconds: float,
+    say: Callable[[str], None],
+) -> Mapping[EngineKey, tuple[StageSeconds, ...]]:
+    """The probe, in a process that takes the memory of all engines that lose along when it ends."""
+    work = partial(probe, folder, manifest, keys, seconds=seconds)
+    return apart(work, limit=seconds + _OPENING * len(keys), say=say)
 
 
 def _issued_here(
@@ -218,20 +239,27 @@ def _chosen(
     keys: Sequence[EngineKey],
     record: EngineRecord,
     own: Sequence[CertificateEntry],
+    untimed: EngineKey | None,
 ) -> EngineChoice:
+    """`untimed`: what serves where nothing could be timed, or nothing had to be."""
     seconds = {key: record.seconds[str(key)] for key in keys if str(key) in record.seconds}
     issued = {key_of(entry): entry for entry in own}
-    if not seconds and wish.batch is None:
+    if not seconds and untimed is None:
         # Each was tried and none could be had; opening the first says why.
         require_key(keys[0])
         raise EngineUnavailable(f"none of {', '.join(map(str, keys))} can be had here; the log says why")
     key = min(seconds, key=lambda one: seconds_an_image(manifest, one, seconds[one])) if seconds else keys[0]
     if wish.batch is not None:
         batch_sizes: tuple[int, ...] = (wish.batch,) * len(manifest.stages)
-    else:
+    elif key in seconds:
         batch_sizes = tuple(map(best_batch, seconds[key]))
+    else:
+        batch_sizes = (1,) * len(manifest.stages)
     certified = key in issued or manifest.entry(str(key)) is not None
-    why = _why(manifest, wish, key, seconds, certified=certified)
+    if key in seconds or len(keys) == 1:
+        why = _why(manifest, wish, key, seconds, certified=certified)
+    else:
+        why = f"the first of {len(keys)} certified ones, since their timing was not completed"
     return EngineChoice(key, batch_sizes, why, seconds, issued.get(key))
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.apart_work import die
 from fakes.tiny_bundle import tiny_draft
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bundle import engine_choice, probe
+from bundle.apart import apart
 from bundle.engine import EngineKey, EngineUnavailable, open_engine
 from bundle.engine_choice import EngineWish, candidates, choose_engine, first_choice, seconds_an_image
 from bundle.engine_memory import EngineMemory
@@ -157,9 +159,9 @@ class TestChoice:
 
         def counted(*args: object, **named: object) -> object:
             probed.append(1)
-            return probe.probe(*args, **named)  # type: ignore[arg-type]
+            return apart(*args, **named)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(engine_choice, "probe", counted)
+        monkeypatch.setattr(engine_choice, "apart", counted)
 
         def start(_: int) -> engine_choice.EngineChoice:
             return choose_engine(
@@ -252,6 +254,7 @@ class TestChoice:
             return real(folder, manifest, key)
 
         monkeypatch.setattr(probe, "open_stages", open_all_but_openvino)
+        monkeypatch.setattr(engine_choice, "apart", here)
         said: list[str] = []
         choice = choose_engine(
             family,
@@ -271,6 +274,33 @@ class TestChoice:
                 IssuedCertificates(tmp_path),
                 seconds=0.1,
             )
+
+    def test_a_probe_that_dies_costs_a_line_and_the_first_certificate_serves(
+        self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: list[str] = []
+        with monkeypatch.context() as crashing:
+            crashing.setattr(engine_choice, "probe", die)
+            choice = choose_engine(
+                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), say=said.append
+            )
+        assert str(choice.key) == verify_bundle(family).certificates[0].key
+        assert (choice.batch_sizes, choice.seconds) == ((1, 1), {})
+        assert f"the first of {len(EVERYWHERE)} certified ones" in choice.why
+        assert "its process ended with 3; the next start tries again" in said[-1]
+        again = choose_engine(
+            family,
+            EngineWish(),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.2,
+            say=said.append,
+        )
+        assert len(again.seconds) == len(EVERYWHERE)
+
+
+def here(work: Callable[..., object], *, limit: float, say: Callable[[str], None]) -> object:
+    return work(say=say)
 
 
 def never(*args: object, **named: object) -> object:
