@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.metrics.classification import mcc
+from trainer.run_folder import RunError
 from trainer.score_table import SplitScores
 
 
@@ -30,9 +31,14 @@ class Agreement:
 
 
 def agreement(scores: SplitScores, full: SplitScores) -> Agreement:
-    """Compare two sets of scores of the same split."""
-    if scores.digest != full.digest or len(scores) == 0:
-        raise ValueError(f"{scores.split} and {full.split} are not the scores of one split with images")
+    """Compare two sets of scores of the same split; `RunError` where it has no images."""
+    if scores.digest != full.digest:
+        raise ValueError(f"{scores.split} and {full.split} are not the scores of one split")
+    if len(scores) == 0:
+        raise RunError(
+            f"{scores.split} is empty, so nothing tells whether {scores.engine} decides as {full.engine}; "
+            "train with more images, or certify the run's own engine and precision only"
+        )
     ours, theirs = (table.stages[-1].logits.argmax(axis=-1) for table in (scores, full))
     return Agreement(
         key=scores.engine,

@@ -34,6 +34,8 @@ def calibration_files(
             f"this run promises {promise.certificate}"
             + ("" if promise.certificate != "exact" else " in parts or at several risks")
         )
+    if len(splits.val_calib) == 0:
+        raise RunError("val_calib is empty: there are no calibration images to carry")
     files: dict[str, FileSource] = {}
     cases = []
     for place, row in enumerate(splits.val_calib.tolist()):

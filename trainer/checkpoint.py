@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         states.setdefault(int(index), {})[key] = laid_out
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of the values, by name: two networks of one shape are told apart."""
+    hasher = hashlib.sha256()
+    for name, tensor in tensors.items():
+        hasher.update(name.encode())
+        hasher.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return hasher.hexdigest()

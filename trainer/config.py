@@ -115,9 +115,12 @@ class TrainConfig(BaseModel):
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     """The configuration of a training run, see `read_as`.
 
-    `ConfigError` also for an override that plans stages where the file gives both in full.
+    `ConfigError` also for an override that plans stages where the file gives both in full. A seed in
+    `overrides` is that of the stages too, whatever the file says of them.
     """
     config = read_as(TrainConfig, path, overrides)
+    if overrides.get("seed") is not None:
+        config = config.model_copy(update={"recipe": config.recipe.seeded(config.seed)})
     idle = [name for name in PLANNING if overrides.get(name) is not None]
     if idle and path is not None and config.recipe.stage_a is not None and config.recipe.stage_b is not None:
         raise ConfigError(

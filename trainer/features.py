@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from calibration.scores import StageOutputs
 from trainer.augment import AugmentConfig, augment, to_unit_range
 from trainer.batches import LabelledPixels, Normaliser, to_size
+from trainer.checkpoint import weights_digest
 from trainer.micro_batches import MicroBatches
 from trainer.models import Backbone, StageModel
 
@@ -141,7 +142,6 @@ def feature_key(
     config: FeatureConfig,
 ) -> str:
     """Digest of the backbone's weights, the pixels, and how they are turned into views."""
-    hasher = hashlib.sha256()
     facts = {
         "format": CACHE_FORMAT,
         "batch": BATCH,
@@ -150,12 +150,9 @@ def feature_key(
         "image size": model.image_size,
         "data": data.digest(),
         "backbone": type(model.backbone).__name__,
+        "weights": weights_digest(model.backbone.state_dict()),
     }
-    hasher.update(json.dumps(facts, sort_keys=True).encode())
-    for name, tensor in model.backbone.state_dict().items():
-        hasher.update(name.encode())
-        hasher.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return hasher.hexdigest()[:40]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]
 
 
 def outputs_from(model: StageModel, features: Features, view: int = 0) -> StageOutputs:

@@ -24,6 +24,7 @@ from trainer.batches import (
     steps_per_epoch,
     to_size,
 )
+from trainer.checkpoint import weights_digest
 from trainer.compute import EXACT, ComputeConfig, computing, placed
 from trainer.micro_batches import MicroBatches, telling_memory
 from trainer.models import HeadOutputs, StageModel
@@ -314,5 +315,5 @@ def _fingerprint(
         "model shapes": {name: list(t.shape) for name, t in model.state_dict().items()},
         "training data": train.digest(),
         "selection data": select.digest(),
-        "teacher": None if teacher is None else [list(p.shape) for p in teacher.parameters()],
+        "teacher": None if teacher is None else weights_digest(teacher.state_dict()),
     }

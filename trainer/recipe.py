@@ -7,6 +7,8 @@ budget only shortens the plan where the machine is slower than that.
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.augment import AugmentLevel, level
@@ -62,6 +64,17 @@ class PartialRecipe(BaseModel):
 
     stage_b: StageRecipe | None = None
     stage_a: StageRecipe | None = None
+
+    def seeded(self, seed: int) -> Self:
+        """The same with `seed` in the stages that it gives."""
+        stages = {"stage_b": self.stage_b, "stage_a": self.stage_a}
+        return self.model_copy(
+            update={
+                name: stage.model_copy(update={"loop": stage.loop.model_copy(update={"seed": seed})})
+                for name, stage in stages.items()
+                if stage is not None
+            }
+        )
 
 
 class Recipe(PartialRecipe):

@@ -76,9 +76,8 @@ class Schedule:
     def _work(self, first: int, last: int, steps: int) -> float:
         """Of the steps from `first` to before `last`, of `steps` in all; 1 a step of full size."""
         growing = min(max(int(FULL_SIZE_AT * steps) + 1, first), last) if self._first_views < 1.0 else first
-        return (
-            last - growing + sum(view_share(self._first_views, s / steps) ** 2 for s in range(first, growing))
-        )
+        rise = (1.0 - self._first_views) / (FULL_SIZE_AT * steps)
+        return last - growing + _sum_of_squares(self._first_views, rise, first, growing)
 
     def resume(self, steps: int, shortened: bool, steps_done: int, elapsed_s: float) -> None:
         """Take up the plan of an interrupted run."""
@@ -87,8 +86,19 @@ class Schedule:
         self._last_look = (steps_done, elapsed_s)
 
     def seconds_left(self, steps_done: int, elapsed_s: float) -> float:
-        """At the pace so far."""
-        return elapsed_s / max(steps_done, 1) * max(self.steps - steps_done, 0)
+        """At the pace so far, in work: where views grow, later steps cost more."""
+        done = self._work(0, max(steps_done, 1), self.steps)
+        return elapsed_s / done * self._work(steps_done, max(self.steps, steps_done), self.steps)
+
+
+def _sum_of_squares(start: float, rise: float, first: int, last: int) -> float:
+    """Of start + rise * s, for s from `first` to before `last`."""
+
+    def up_to(n: int) -> float:
+        ones, s, squares = n, n * (n - 1) / 2, (n - 1) * n * (2 * n - 1) / 6
+        return start**2 * ones + 2 * start * rise * s + rise**2 * squares
+
+    return up_to(last) - up_to(first)
 
 
 def view_share(first: float, progress: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from trainer.checkpoint import (
     restore_optimizer,
     save_checkpoint,
     unprefixed,
+    weights_digest,
 )
 from trainer.micro_batches import MicroBatches
 from trainer.models import StageModel
@@ -113,12 +113,8 @@ class TrainingState:
 
     def _digest_of_frozen(self) -> str:
         """sha256 of the weights that are not kept, so that a run resumes on the same ones."""
-        hasher = hashlib.sha256()
-        for name, tensor in self.model.state_dict().items():
-            if name not in self._changing:
-                hasher.update(name.encode())
-                hasher.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-        return hasher.hexdigest()
+        frozen = {n: tensor for n, tensor in self.model.state_dict().items() if n not in self._changing}
+        return weights_digest(frozen)
 
 
 def changing(model: StageModel) -> frozenset[str]:

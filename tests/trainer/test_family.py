@@ -366,3 +366,8 @@ class TestAdmission:
         assert agreement(calib, calib).labels == 1.0
         with pytest.raises(ValueError, match="one split"):
             agreement(calib, load_scores(unproven.scores("val_test")))
+
+    def test_an_empty_split_tells_nothing_of_agreement(self, unproven: RunFolder) -> None:
+        empty = load_scores(unproven.scores("val_select")).take(np.arange(0))
+        with pytest.raises(RunError, match="val_select is empty"):
+            agreement(empty, empty)

@@ -127,6 +127,20 @@ def test_a_checkpoint_of_another_run_is_refused_by_field(tmp_path: Path) -> None
         train(CONFIG.model_copy(update={"lr": 1e-3}), out=tmp_path)
 
 
+def test_another_teacher_of_the_same_shape_makes_another_run(tmp_path: Path) -> None:
+    teachers = [build_model(TINY, 16, 2, seed=seed) for seed in (1, 2)]
+    config = CONFIG.model_copy(update={"epochs": 1, "objective": ObjectiveConfig(teacher_weight=0.5)})
+
+    def taught_by(teacher: StageModel) -> FitResult:
+        student = build_model(TINY, 16, 2)
+        return fit(student, TRAIN, SELECT, MEAN_STD, config, teacher=teacher, out=tmp_path)
+
+    taught_by(teachers[0])
+    taught_by(teachers[0])
+    with pytest.raises(ResumeMismatch, match="belongs to another run: its teacher"):
+        taught_by(teachers[1])
+
+
 def test_the_checkpoint_is_one_safetensors_file_and_no_half_remains(tmp_path: Path) -> None:
     train(out=tmp_path, stop_after=2)
     assert [path.name for path in tmp_path.iterdir()] == ["training.safetensors"]

@@ -22,6 +22,16 @@ def test_sides_of_a_network_of_64_pixels() -> None:
     assert [view_side(64, 0.5, at) for at in (0.0, 0.175, 0.35, 0.525, 0.7, 1.0)] == [32, 40, 48, 56, 64, 64]
 
 
+@pytest.mark.parametrize("first", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize("done", [1, 50, 300, 700, 999, 1000])
+def test_what_is_left_counts_that_later_steps_cost_more(first: float, done: int) -> None:
+    """A machine that does one full-size step a second."""
+    schedule = Schedule(1000, lr=1.0, warmup=0.1, time_budget_s=None, first_views=first)
+    cost = [view_share(first, step / 1000) ** 2 for step in range(1000)]
+    assert schedule.seconds_left(done, sum(cost[:done])) == pytest.approx(sum(cost[done:]))
+    assert schedule.seconds_left(0, 0.0) == 0.0
+
+
 @pytest.mark.parametrize("first", [0.25, 0.5, 0.75, 1.0])
 def test_mean_work_is_the_mean_of_the_squares(first: float) -> None:
     squares = [view_share(first, (i + 0.5) / 10_000) ** 2 for i in range(10_000)]
