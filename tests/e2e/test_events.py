@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 import redis
-from fakes.service_process import ServiceProcess, eventually
+from fakes.service_process import ServiceProcess
+from fakes.waiting import eventually
 
 from monitoring.connection import connect
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.service_process import ServiceProcess, eventually
+from fakes.service_process import ServiceProcess
 from fakes.tiny_bundle import write_tiny_bundle
+from fakes.waiting import eventually
 
 from service.experiment import arm_of
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from fakes.service_process import ServiceProcess, alive, eventually
+from fakes.service_process import ServiceProcess, alive
+from fakes.waiting import eventually
 from river import metrics, utils
 
 Images = Callable[..., bytes]

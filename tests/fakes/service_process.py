@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -99,14 +98,6 @@ class ServiceProcess:
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and waits to be collected does not."""
     return any(pid == living for living, _ in _living())
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 15.0) -> None:
-    """Wait until `condition` holds; AssertionError where it does not in time."""
-    give_up = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def _living() -> list[tuple[int, int]]:

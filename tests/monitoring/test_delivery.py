@@ -13,40 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes.fates import Fates
+from fakes.waiting import eventually
 from redis import Redis
 
 from monitoring.connection import connect
 from monitoring.embedded import EmbeddedValkey
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 from monitoring.recorder import Recorder
-from monitoring.windows import Outcome, RollingWindows
+from monitoring.windows import RollingWindows
 
 BUNDLE = "b:1"
-
-
-class Fates:
-    """What became of the events."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-        self.lost: list[Event] = []
-        self.unwritten: list[Event] = []
-
-    def delivered(self, event: Event, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def dropped(self, event: Event) -> None:
-        self.lost.append(event)
-
-    def unlogged(self, event: Event) -> None:
-        self.unwritten.append(event)
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 15.0) -> None:
-    give_up = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def history(count: int, seed: int = 0) -> list[Event]:

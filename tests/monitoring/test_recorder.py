@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import redis
+from fakes.fates import Fates
+from fakes.waiting import eventually
 
 from monitoring.connection import connect
 from monitoring.embedded import EmbeddedValkey
@@ -16,33 +18,8 @@ from monitoring.recorder import Recorder
 from monitoring.windows import EventRefused, Outcome, RollingWindows
 
 
-class Fates:
-    """What became of the events."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-        self.lost: list[Event] = []
-        self.unwritten: list[Event] = []
-
-    def delivered(self, event: Event, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def dropped(self, event: Event) -> None:
-        self.lost.append(event)
-
-    def unlogged(self, event: Event) -> None:
-        self.unwritten.append(event)
-
-
 def event(number: int) -> PredictionEvent:
     return PredictionEvent(f"r{number}", "b:1", 1, 1, "A", 1.0, 1.0, float(number))
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> None:
-    give_up = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def test_events_arrive_in_their_order(windows: RollingWindows) -> None:
@@ -163,19 +140,23 @@ def test_a_store_that_is_away_is_asked_less_and_less_often() -> None:
 
 
 def test_recording_does_not_wait_for_the_store() -> None:
-    class Slow(Gone):
+    hangs, go_on = threading.Event(), threading.Event()
+
+    class Hanging(Stubborn):
         def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
-            time.sleep(0.5)
+            hangs.set()
+            go_on.wait(5)
             return super().apply(events)
 
-    recorder = Recorder(Slow(), Fates(), interval=0.001)
+    recorder = Recorder(Hanging(), Fates(), interval=0.001)
     recorder.start()
     recorder.record(event(0))
-    time.sleep(0.05)
+    assert hangs.wait(10)
     started = time.perf_counter()
     for number in range(1000):
         recorder.record(event(number))
-    assert time.perf_counter() - started < 0.25
+    assert time.perf_counter() - started < 2
+    go_on.set()
     recorder.close(timeout=0.01)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fakes.tiny_bundle import ANSWERED_BY_A, ANSWERED_BY_B
+from fakes.waiting import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -31,13 +32,6 @@ Images = Callable[..., bytes]
 Clients = Callable[..., TestClient]
 Bundles = Callable[..., Path]
 JPEG = {"Content-Type": "image/jpeg"}
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 15.0) -> None:
-    give_up = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_units_are_dealt_by_share() -> None:

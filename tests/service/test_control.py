@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from fakes.service_process import eventually
+from fakes.waiting import eventually
 
 from service.control import ChangeRefused, Fleet, Order, Report
 from service.lineup import LineupPlan

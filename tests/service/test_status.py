@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A
+from fakes.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -16,13 +17,6 @@ from monitoring import metric_names
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> None:
-    give_up = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def samples(client: TestClient) -> dict[str, float]:
