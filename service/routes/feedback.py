@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.events import FeedbackEvent
-from service import documentation
+from service.documentation import feedback as documentation
 from service.identity import checked_id
 from service.problems import refused
 from service.reading import read_json

@@ -14,8 +14,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import protocol_documentation as documentation
 from service.deployment import Deployment
+from service.documentation import protocol as documentation
 from service.identity import image_id, request_id_of
 from service.predictor import Prediction
 from service.problems import refused

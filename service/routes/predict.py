@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.events import prediction_event
-from service import documentation
 from service.deployment import Deployment
+from service.documentation import predict as documentation
 from service.identity import image_id, well_formed
 from service.predictor import Prediction
 from service.problems import RequestError, refused

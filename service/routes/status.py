@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.instruments import CONTENT_TYPE
-from service import documentation
+from service.documentation import status as documentation
 from service.problems import refused
 from service.responses import json_response
 from service.state import service_of

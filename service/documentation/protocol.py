@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from service.documentation import HEADERS, READING, READYZ, answer, body, problems
+from service.documentation.parts import HEADERS, READING, answer, body, problems
+from service.documentation.status import READYZ
 
 _NO_MODEL = problems(_404="No model of this name, or no such version of it.")
 _PARAMETERS = {"type": "object", "description": "Extensions."}
