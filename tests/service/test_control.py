@@ -24,29 +24,34 @@ class Worker:
     def __init__(self, fleet: Fleet, number: int, *, at_once: bool = True) -> None:
         self.heard: list[str] = []
         self.may_prepare = threading.Event()
+        self._dead = threading.Event()
         if at_once:
             self.may_prepare.set()
-        ours, self._theirs = Pipe()
+        ours, theirs = Pipe()
         with fleet.staffing:
             fleet.workers[number] = ours
-        threading.Thread(target=self._obey, args=(self._theirs,), daemon=True).start()
+        threading.Thread(target=self._obey, args=(theirs,), daemon=True).start()
 
     def _obey(self, orders: Connection) -> None:
-        try:
+        with orders:
             while True:
-                order: Order = orders.recv()
+                try:
+                    order: Order = orders.recv()
+                except (EOFError, OSError):
+                    return
                 self.heard.append(order.what)
                 if order.what == "prepare":
                     self.may_prepare.wait(10)
+                if self._dead.is_set():
+                    return
                 orders.send(Report(order.number, True, "label"))
-        except (EOFError, OSError):
-            return
 
     def die(self, fleet: Fleet, number: int) -> None:
+        """While it prepares: its end of the pipe closes with its thread, as a process's would."""
         with fleet.staffing:
             del fleet.workers[number]
+        self._dead.set()
         self.may_prepare.set()
-        self._theirs.close()
 
 
 @pytest.fixture
