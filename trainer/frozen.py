@@ -44,13 +44,7 @@ def fit_frozen(
     embedded, out of all.
     """
     compute = compute.resolved()
-    total, done = len(train) * (1 + views) + len(select), 0
-
-    def count(images: int) -> None:
-        nonlocal done
-        done += images
-        advance(done, total)
-
+    count = _counted(len(train) * (1 + views) + len(select), advance)
     with computing(compute) as device, placed(device, model):
         kept = cached_features(model, train, mean_std, _views(loop, views, compute), cache, advance=count)
         plain = cached_features(model, select, mean_std, FeatureConfig(views=0), cache, advance=count)
@@ -91,17 +85,23 @@ def lessons(
     the same images, with the same views and the same cache, no image is embedded again.
     """
     compute = compute.resolved()
-    total, done = len(images) * (1 + views), 0
-
-    def count(n: int) -> None:
-        nonlocal done
-        done += n
-        advance(done, total)
-
+    count = _counted(len(images) * (1 + views), advance)
     with computing(compute) as device, placed(device, model):
         kept = cached_features(model, images, mean_std, _views(loop, views, compute), cache, advance=count)
         each = [torch.from_numpy(outputs_from(model, kept, view).logits) for view in range(1 + views)]
     return torch.stack(each).mean(dim=0).float()
+
+
+def _counted(total: int, advance: Callable[[int, int], None]) -> Callable[[int], None]:
+    """Adds up what it is called with and tells `advance` the sum, out of `total`."""
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        advance(done, total)
+
+    return count
 
 
 def _views(loop: LoopConfig, views: int, compute: ComputeConfig) -> FeatureConfig:
