@@ -1,11 +1,14 @@
-"""Open the images that a configuration names, with everything that a person must see told."""
+"""Open the images that a configuration names, with everything that a person must see told, and split them."""
 
 from __future__ import annotations
 
-from trainer.config import DataConfig
+from trainer.config import DataConfig, SplitConfig
+from trainer.data.faults import PreparedData
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.progress import RunConsole
+from trainer.promise import PromiseConfig
+from trainer.splits import ERRORS_AT_START, ERRORS_WHEN_PRETRAINED, Splits, make_splits, rarest_share
 
 
 def open_data(data: DataConfig, console: RunConsole) -> ImageSource:
@@ -26,3 +29,23 @@ def open_data(data: DataConfig, console: RunConsole) -> ImageSource:
     for notice in source.notices:
         (console.warn if notice.level == "warning" else console.note)(notice.message)
     return source
+
+
+def split_data(
+    data: PreparedData, sizes: SplitConfig, promise: PromiseConfig, *, seed: int, pretrained: bool
+) -> Splits:
+    """The splits of a training run; `pretrained`: of one whose stage B starts from pretrained weights.
+
+    Pretraining draws them here too, so that no image it learns from is certified on afterwards.
+    """
+    labels = data.source.labels
+    return make_splits(
+        labels,
+        data.source.groups,
+        target=promise.target,
+        seed=seed,
+        sizes=sizes.sizes(),
+        errors=ERRORS_WHEN_PRETRAINED if pretrained else ERRORS_AT_START,
+        smallest_part=rarest_share(labels) if promise.each_answer else 1.0,
+        ids=data.pixels.content,
+    )

@@ -16,7 +16,7 @@ from trainer.data.images import ImageSource, Notice
 from trainer.data.pixels import typical_size
 from trainer.models import VARIANTS
 from trainer.models.registry import SMALLEST_IMAGE, ModelConfig, require_weights
-from trainer.opening import open_data
+from trainer.opening import open_data, split_data
 from trainer.pretrain.weights import seen_by
 from trainer.pretrained_recipe import choose_model, is_pretrained, pretrained_size
 from trainer.progress import RunConsole
@@ -24,7 +24,7 @@ from trainer.proof import RunResult, prove_and_pack
 from trainer.recipe import PartialRecipe, Recipe, complete_recipe, input_size
 from trainer.run_folder import RunFolder, write_json, write_yaml
 from trainer.run_record import RunRecord, StageRecord, library_versions
-from trainer.splits import ERRORS_AT_START, ERRORS_WHEN_PRETRAINED, Splits, make_splits, rarest_share
+from trainer.splits import Splits
 from trainer.stages import TrainingData, train_stages
 from trainer.symmetry import check_mirroring
 
@@ -114,15 +114,8 @@ def _decode(
 
 
 def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: RunConsole) -> Splits:
-    splits = make_splits(
-        data.source.labels,
-        data.source.groups,
-        target=config.promise.target,
-        seed=config.seed,
-        sizes=config.splits.sizes(),
-        errors=ERRORS_WHEN_PRETRAINED if _is_pretrained(config) else ERRORS_AT_START,
-        smallest_part=rarest_share(data.source.labels) if config.promise.each_answer else 1.0,
-        ids=data.pixels.content,
+    splits = split_data(
+        data, config.splits, config.promise, seed=config.seed, pretrained=_is_pretrained(config)
     )
     write_json(run.splits, splits.to_dict())
     unit = "images" if data.source.groups is None else f"groups by {data.source.group_column!r}"

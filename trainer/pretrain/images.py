@@ -18,9 +18,9 @@ from calibration.scores import IntArray
 from trainer.data.faults import prepare
 from trainer.data.images import DataError, ImageSource, row_units
 from trainer.data.pixels import Pixels, load_pixels
+from trainer.opening import split_data
 from trainer.pretrain.config import PretrainConfig, Rows
 from trainer.progress import RunConsole
-from trainer.splits import ERRORS_WHEN_PRETRAINED, make_splits, rarest_share
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.02, 512
 MAX_PIXEL_BYTES = 2 * 2**30
@@ -70,17 +70,7 @@ def unlabelled_images(
         else:
             pixels = load_pixels(source, [spec], cache=kept, advance=bar.advance)
     if rows == "train":
-        splits = make_splits(
-            data.source.labels,
-            data.source.groups,
-            target=config.promise.target,
-            seed=config.seed,
-            sizes=config.splits.sizes(),
-            # As `demur train` splits for a pretrained backbone, so that it certifies on no image of these.
-            errors=ERRORS_WHEN_PRETRAINED,
-            smallest_part=rarest_share(data.source.labels) if config.promise.each_answer else 1.0,
-            ids=pixels.content,
-        )
+        splits = split_data(data, config.splits, config.promise, seed=config.seed, pretrained=True)
         train, held_out = splits.train, splits.val_select
     else:
         train, held_out = _hold_out(
