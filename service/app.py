@@ -39,13 +39,16 @@ logger = structlog.get_logger("demur.service")
 
 
 def create_app(
-    settings: Settings | None = None, phase: Phase | None = None, deployments: Deployments | None = None
+    settings: Settings | None = None,
+    phase: Phase | None = None,
+    deployments: Deployments | None = None,
+    quotas: Quotas | None = None,
 ) -> FastAPI:
     """The service over one bundle; `settings` default to the environment's.
 
-    `phase` is shared with whoever stops the service, `deployments` with whoever changes the bundle.
-    Without them the settings' bundle is opened when the application starts; one that cannot be used ends
-    the start with its BundleError.
+    `phase` is shared with whoever stops the service, `deployments` with whoever changes the bundle,
+    `quotas` with the other workers. Without deployments the settings' bundle is opened when the
+    application starts; one that cannot be used ends the start with its BundleError.
     """
     settings = settings or Settings.read()
     phase = phase or Phase()
@@ -55,7 +58,7 @@ def create_app(
         title="demur",
         summary="An image classifier that knows when not to answer.",
         version="1",
-        lifespan=_lifespan(settings, phase, instruments, deployments),
+        lifespan=_lifespan(settings, phase, instruments, deployments, quotas or Quotas.of(settings)),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -106,7 +109,11 @@ class _Application(FastAPI):
 
 
 def _lifespan(
-    settings: Settings, phase: Phase, instruments: Instruments, given: Deployments | None
+    settings: Settings,
+    phase: Phase,
+    instruments: Instruments,
+    given: Deployments | None,
+    quotas: Quotas | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
@@ -124,7 +131,6 @@ def _lifespan(
             most_images=settings.shadow_images,
             most_bytes=settings.shadow_bytes,
         )
-        quotas = _quotas(settings)
         service = Service(settings, deployments, predictor, shadows, monitor, instruments, phase, quotas)
         _announce(deployments, predictor, monitor)
         gauges = asyncio.create_task(_show_load(service))
@@ -139,12 +145,6 @@ def _lifespan(
             logger.info("service_stopped")
 
     return lifespan
-
-
-def _quotas(settings: Settings) -> Quotas | None:
-    if settings.quota_rate is None:
-        return None
-    return Quotas(settings.quota_rate, settings.quota_burst, settings.quota_clients)
 
 
 async def _show_load(service: Service) -> None:

@@ -101,11 +101,11 @@ class Settings(BaseModel):
     """Seconds for a request without an X-Deadline-Ms header."""
 
     quota_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Images and labels a second that one client may send, a worker; None: any number."""
+    """Images and labels a second that one client may send, to all workers together; None: any number."""
     quota_burst: Count = 20
     """What a client may send at once after a rest."""
     quota_clients: Count = 10_000
-    """Clients told apart; with more at a time, the latest ones share one quota."""
+    """Clients at a time that are told apart; with more, some share a quota."""
 
     challengers: Annotated[tuple[ChallengerSettings, ...], Field(max_length=MOST_CHALLENGERS)] = ()
     """Bundles beside `bundle`, as FOLDER=SHARE or FOLDER=shadow, with commas between them."""

@@ -31,6 +31,7 @@ from service.admin import admin_port
 from service.control import Fleet, obey
 from service.lineup import Deployments, LineupPlan
 from service.logs import configure_logging
+from service.quotas import Quotas
 from service.settings import Settings
 from service.worker import run_worker
 
@@ -78,6 +79,7 @@ class _Supervisor:
         name = settings.model or read_manifest(settings.bundle).name
         self._settings = settings.model_copy(update={"model": name})
         self._listener = listener
+        self._quotas = Quotas.of(settings)
         self._on_ready: Callable[[], None] | None = on_ready
         self._workers: dict[int, _Worker] = {}
         self._restart_at: dict[int, float] = {}
@@ -112,7 +114,7 @@ class _Supervisor:
             orders, their_orders = _spawn.Pipe()
             process = _spawn.Process(
                 target=_work,
-                args=(os.getpid(), settings, self._listener, their_reports, their_orders),
+                args=(os.getpid(), settings, self._listener, self._quotas, their_reports, their_orders),
                 name=f"worker-{number}",
             )
             process.start()
@@ -204,7 +206,12 @@ class _Supervisor:
 
 
 def _work(
-    parent: int, settings: Settings, listener: socket.socket, reports: Connection, orders: Connection
+    parent: int,
+    settings: Settings,
+    listener: socket.socket,
+    quotas: Quotas | None,
+    reports: Connection,
+    orders: Connection,
 ) -> None:
     """The main function of a worker."""
     if sys.platform == "linux":
@@ -215,7 +222,7 @@ def _work(
     try:
         deployments = Deployments.open(settings)
         threading.Thread(target=obey, args=(orders, deployments), name="control", daemon=True).start()
-        run_worker(settings, deployments, listener, lambda: reports.send(_READY))
+        run_worker(settings, deployments, listener, quotas, lambda: reports.send(_READY))
     except Exception:
         logger.exception("worker_failed")
         sys.exit(1)

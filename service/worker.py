@@ -17,6 +17,7 @@ from service.app import create_app
 from service.lineup import Deployments
 from service.memory import release_memory
 from service.protocol import guarded_protocol
+from service.quotas import Quotas
 from service.settings import Settings
 from service.state import Phase
 
@@ -24,12 +25,18 @@ BACKLOG = 2048
 _SWITCH_INTERVAL = 0.001
 _SETTLE = 0.1
 """Seconds for requests that are already on the wire."""
+_PAUSE = 0.5
+"""Seconds without new connections after one could not be taken."""
 
 logger = structlog.get_logger("demur.server")
 
 
 def run_worker(
-    settings: Settings, deployments: Deployments, listener: socket.socket, on_ready: Callable[[], None]
+    settings: Settings,
+    deployments: Deployments,
+    listener: socket.socket,
+    quotas: Quotas | None,
+    on_ready: Callable[[], None],
 ) -> None:
     """One server process on an open port, until it is told to stop; it closes `listener` then."""
     # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.
@@ -38,7 +45,7 @@ def run_worker(
     sys.setswitchinterval(_SWITCH_INTERVAL)
     phase = Phase()
     config = uvicorn.Config(
-        create_app(settings, phase, deployments),
+        create_app(settings, phase, deployments, quotas),
         loop="uvloop",
         http=guarded_protocol(settings.max_header_bytes, settings.header_timeout),
         ws="none",
@@ -68,9 +75,12 @@ class DrainingServer(uvicorn.Server):
         self._phase = phase
         self._drain = drain
         self._on_ready = on_ready
+        self._attaching: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or []:
+            self._listen(listener)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -82,21 +92,46 @@ class DrainingServer(uvicorn.Server):
         await asyncio.sleep(_SETTLE)
         await super().shutdown(sockets)
 
+    def _listen(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take one connection, at most, a turn of the event loop.
+
+        uvloop's own server takes all that wait, so that of several workers at one port the first to wake
+        would get every client of a burst, and keep them.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            connection = next(_accepted(listener), None)
+        except OSError as error:
+            # No file descriptor is left, say: the port stays readable, so asking at once would not end.
+            logger.error("accept_failed", error=str(error), retry_in=_PAUSE)
+            loop.remove_reader(listener)
+            loop.call_later(_PAUSE, self._listen_again, listener)
+            return
+        if connection is not None:
+            attaching = loop.create_task(self._attach(connection))
+            self._attaching.add(attaching)
+            attaching.add_done_callback(self._attaching.discard)
+
+    def _listen_again(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self._listen(listener)
+
+    async def _attach(self, connection: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
     async def _close_ports(self, sockets: list[socket.socket]) -> None:
         # Whoever is connected but not accepted yet would be cut off with the port.
-        spares = [sock.dup() for sock in sockets]
-        for server in self.servers:
-            server.close()
-        for sock in sockets:
-            sock.close()
-        await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
-        for spare in spares:
-            with spare:
-                spare.setblocking(False)
-                waiting = list(_accept_all(spare))
+        for listener in sockets:
+            loop.remove_reader(listener)
+            with listener:
+                waiting = list(_accepted(listener))
             for connection in waiting:
-                await loop.connect_accepted_socket(self._protocol, connection)
+                await self._attach(connection)
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -120,10 +155,13 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait at a port, until none is left."""
     while True:
         try:
             connection, _ = listener.accept()
+        except ConnectionAbortedError:
+            continue
         except BlockingIOError:
             return
         connection.setblocking(False)

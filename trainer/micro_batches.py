@@ -116,12 +116,25 @@ class MicroBatches:
         gradient is; where the batch is computed in parts, each then goes through the network twice.
         The gradients that `model` holds are thrown away first. Raises `OutOfMemory`.
         """
+
+        def gradient() -> Tensor:
+            if couples and n > self.size:
+                return _coupled(n, self._parts(n), forward, loss)
+            return self._summed(n, lambda part: loss(forward(part), part))
+
+        return self._halved_until_it_fits(n, gradient, model)
+
+    def backward_mean(self, n: int, loss: Callable[[slice], Tensor], *, model: nn.Module) -> Tensor:
+        """As `backward`, of a loss that is a mean over single images: part of the batch -> its mean loss."""
+        return self._halved_until_it_fits(n, lambda: self._summed(n, loss), model)
+
+    def _halved_until_it_fits(self, n: int, gradient: Callable[[], Tensor], model: nn.Module) -> Tensor:
         states = _random_states()
         while True:
             model.zero_grad(set_to_none=True)
             tried = min(self.size, n)
             with _halving(tried) as attempt:
-                return self._in_parts(n, forward, loss, couples)
+                return gradient()
             self.size = attempt.next_size
             _set_random_states(states)
             self._tell(
@@ -138,20 +151,17 @@ class MicroBatches:
                 return work(attempt.size)
             self._measured = attempt.next_size
 
-    def _in_parts(self, n: int, forward: Forward, loss: Loss, couples: bool) -> Tensor:
-        if n <= self.size:
-            whole = loss(forward(slice(0, n)), slice(0, n))
-            whole.backward()  # type: ignore[no-untyped-call]
-            return whole.detach()
+    def _parts(self, n: int) -> list[slice]:
         count = math.ceil(n / self.size)
         ends = [round(n * (index + 1) / count) for index in range(count)]
-        parts = [slice(start, end) for start, end in pairwise([0, *ends])]
-        if couples:
-            return _coupled(n, parts, forward, loss)
+        return [slice(start, end) for start, end in pairwise([0, *ends])]
+
+    def _summed(self, n: int, loss: Callable[[slice], Tensor]) -> Tensor:
+        """The gradient of the mean loss of n images, part by part; returns the loss."""
         total = torch.zeros(())
-        for part in parts:
-            share = loss(forward(part), part) * ((part.stop - part.start) / n)
-            share.backward()  # type: ignore[no-untyped-call]
+        for part in self._parts(n):
+            share = loss(part) * ((part.stop - part.start) / n)
+            share.backward()
             total = total.to(share.device) + share.detach()
         return total
 

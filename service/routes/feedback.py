@@ -24,6 +24,7 @@ router = APIRouter(tags=["labels"])
 @router.post("/feedback", summary="Send the true label", openapi_extra=documentation.FEEDBACK)
 async def feedback(request: Request) -> Response:
     service = service_of(request)
+    service.admit(request)
     classes = len(service.deployments.champion.classes)
     content = read_json(request.headers, await request.body())
     for name in ("request_id", "label"):
@@ -40,7 +41,6 @@ async def feedback(request: Request) -> Response:
             value=label if isinstance(label, str | int | float | bool) else None,
             limit=[0, classes - 1],
         )
-    service.admit(request)
     at = time.time()
     service.monitor.record_feedback(FeedbackEvent(own_id, label, at))
     for deployment in service.deployments.shadows:

@@ -114,8 +114,8 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
     service = service_of(request)
     deadline = deadline_of(request, service)
     refuse_encoded(request.headers)
-    body = await request.body()
     service.admit(request)
+    body = await request.body()
     read = partial(
         infer_request,
         body,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import math
+import multiprocessing
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import pytest
 from fakes.tiny_bundle import ANSWERED_BY_A
@@ -72,16 +75,41 @@ def test_a_batch_is_paid_for_afterwards() -> None:
     assert admitted(quotas, b"a")
 
 
-def test_new_names_gain_nothing_once_the_table_is_full() -> None:
+def test_made_up_names_run_out() -> None:
     clock = Clock()
     quotas = Quotas(1.0, 3, 50, clock)
-    passed = sum(admitted(quotas, str(number).encode()) for number in range(10_000))
-    assert passed == 50 + 3
-    assert len(quotas) == 50
-    # Full buckets are forgotten, so that there is room again.
+    let_in = [admitted(quotas, str(number).encode()) for number in range(10_000)]
+    # Most of as many names as are told apart get in once, and none when all cells are taken.
+    assert all(let_in[:50])
+    assert not any(let_in[-1000:])
     clock.now = 10.0
     assert admitted(quotas, b"new")
-    assert len(quotas) == 1
+
+
+def test_few_clients_wait_for_others() -> None:
+    clock = Clock()
+    quotas = Quotas(1.0, 1, 2_000, clock)
+    refused = sum(not admitted(quotas, str(number).encode()) for number in range(2_000))
+    # Both cells are taken for the n-th client with (n / 16,000)^2: 10.4 on average; six standard deviations.
+    assert refused <= 10.4 + 6 * math.sqrt(10.4)
+
+
+def _ask(quotas: Quotas, times: int, found: Connection) -> None:
+    found.send(sum(admitted(quotas, b"a") for _ in range(times)))
+
+
+def test_workers_share_a_quota() -> None:
+    spawn = multiprocessing.get_context("spawn")
+    quotas = Quotas(0.001, 30, 100)
+    ours, theirs = spawn.Pipe()
+    workers = [spawn.Process(target=_ask, args=(quotas, 20, theirs)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    passed = [ours.recv() for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert 20 < sum(passed) <= 34
+    assert not admitted(quotas, b"a")
 
 
 def test_over_http(make_client: Callable[..., TestClient], make_colour_image: Images) -> None:

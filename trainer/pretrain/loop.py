@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from trainer.checkpoint import (
     save_checkpoint,
     unprefixed,
 )
+from trainer.compute import ComputeConfig
 from trainer.loop import finite
+from trainer.micro_batches import MicroBatches
 from trainer.optimizer import KernelOptimizer
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import PretrainConfig
@@ -37,8 +40,6 @@ from trainer.schedule import Schedule
 
 HELD_OUT_SEED = 20_240_610
 """Of the masks of the held-out images, the same in every epoch and every run"""
-MEASURED = 256
-"""Images a pass without gradients"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +80,21 @@ def fit_autoencoder(
     fingerprint: dict[str, Any],
     on_step: Callable[[Pace], None] = lambda _: None,
     on_epoch: Callable[[PretrainEpoch], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> tuple[tuple[PretrainEpoch, ...], float]:
     """Train what is not frozen of `model`, in place; returns (every epoch, seconds).
 
     `checkpoint` keeps the state after every epoch; a run that finds it goes on from there to the weights
     it would have reached uninterrupted. Raises `NonFiniteLoss`, naming the step, and `ResumeMismatch`
-    where the checkpoint is of another run.
+    where the checkpoint is of another run. Where memory runs out, fewer images go through the network at
+    a time, for the same batches; `on_note` is told, and `OutOfMemory` raised where not even one fits.
     """
     normalise = Normaliser.from_mean_std(mean_std)
     side, patches = images.train.shape[1], (images.train.shape[1] // model.patch_size) ** 2
     per_epoch = steps_per_epoch(len(images.train), config.batch_size)
     schedule = Schedule(config.epochs * per_epoch, lr=config.lr, warmup=config.warmup, time_budget_s=None)
     optimizer = pretraining_optimizer(model, lr=config.lr, weight_decay=config.weight_decay)
-    state = _State(model, optimizer)
+    state = _State(model, optimizer, MicroBatches(config.batch_size, tell=on_note))
     if checkpoint.exists():
         state.resume(checkpoint, fingerprint)
 
@@ -110,21 +113,32 @@ def fit_autoencoder(
                 group["lr"] = rate
             views = augment(images.train[rows].to(device), config.augment, generator)
             masking = draw_masking(len(rows), patches, config.hidden_share, generator).to(device)
-            with config.compute.autocast():
-                loss = model(normalise(to_size(views, side)), masking)
+            x = normalise(to_size(views, side))
+            loss = state.micro.backward_mean(
+                len(rows), partial(_mean_loss, model, x, masking, config.compute), model=model
+            )
             losses.append(finite(loss, state.step, epoch, rows))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
             optimizer.step()
             state.step += 1
             on_step(Pace(epoch, state.step, schedule.steps, losses[-1]))
-        held_out = held_out_loss(model, images.held_out, normalise, config, device)
+        held_out = state.micro.measure(
+            partial(held_out_loss, model, images.held_out, normalise, config, device)
+        )
         state.history.append(PretrainEpoch(epoch, rate, sum(losses) / len(losses), held_out))
         state.save(checkpoint, fingerprint)
         on_epoch(state.history[-1])
     model.eval()
     return tuple(state.history), state.elapsed
+
+
+def _mean_loss(
+    model: MaskedAutoencoder, x: Tensor, masking: Masking, compute: ComputeConfig, part: slice
+) -> Tensor:
+    """Of some images of a batch, float32 [B, 3, S, S]."""
+    with compute.autocast():
+        loss: Tensor = model(x[part], masking[part])
+    return loss
 
 
 def pretraining_optimizer(model: MaskedAutoencoder, *, lr: float, weight_decay: float) -> KernelOptimizer:
@@ -169,25 +183,30 @@ def held_out_loss(
     normalise: Normaliser,
     config: PretrainConfig,
     device: torch.device,
+    batch: int,
 ) -> float:
-    """Mean loss on images as they are, uint8 [m, S, S, 3]; leaves `model` in evaluation mode."""
+    """Mean loss on images as they are, uint8 [m, S, S, 3], `batch` at a time.
+
+    Leaves `model` in evaluation mode.
+    """
     model.eval()
     patches = (pixels.shape[1] // model.patch_size) ** 2
     masking = held_out_masking(len(pixels), patches, config.hidden_share)
     total = 0.0
     with torch.inference_mode(), config.compute.autocast():
-        for rows in torch.split(torch.arange(len(pixels)), MEASURED):
-            part = Masking(masking.visible[rows], masking.restore[rows]).to(device)
-            x = normalise(to_unit_range(pixels[rows].to(device)))
-            total += float(model(x, part)) * len(rows)
+        for start in range(0, len(pixels), batch):
+            part = slice(start, start + batch)
+            x = normalise(to_unit_range(pixels[part].to(device)))
+            total += float(model(x, masking[part].to(device))) * len(x)
     return total / len(pixels)
 
 
 class _State:
     """What goes from one epoch to the next; frozen weights are not kept, they come from their folder."""
 
-    def __init__(self, model: nn.Module, optimizer: KernelOptimizer) -> None:
+    def __init__(self, model: nn.Module, optimizer: KernelOptimizer, micro: MicroBatches) -> None:
         self.step = 0
+        self.micro = micro
         self.history: list[PretrainEpoch] = []
         self._learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizer = optimizer
@@ -205,7 +224,13 @@ class _State:
             **prefixed("optimizer", optimizer_tensors(self._optimizer)),
         }
         history = [epoch.row() for epoch in self.history]
-        facts = {"fingerprint": fingerprint, "step": self.step, "elapsed_s": self.elapsed, "history": history}
+        facts = {
+            "fingerprint": fingerprint,
+            "step": self.step,
+            "micro_batch": self.micro.size,
+            "elapsed_s": self.elapsed,
+            "history": history,
+        }
         save_checkpoint(path, tensors, facts)
 
     def resume(self, path: Path, fingerprint: dict[str, Any]) -> None:
@@ -216,5 +241,6 @@ class _State:
             for name, parameter in self._learning.items():
                 parameter.copy_(weights[name])
         restore_optimizer(self._optimizer, unprefixed("optimizer", tensors))
+        self.micro.size = facts["micro_batch"]
         self.step, self._elapsed_before = facts["step"], facts["elapsed_s"]
         self.history = [PretrainEpoch(**row) for row in facts["history"]]

@@ -27,6 +27,9 @@ class Masking:
         """bool [B, N]"""
         return self.restore >= self.visible.shape[1]
 
+    def __getitem__(self, images: slice) -> Masking:
+        return Masking(self.visible[images], self.restore[images])
+
     def to(self, device: torch.device) -> Masking:
         return Masking(self.visible.to(device), self.restore.to(device))
 

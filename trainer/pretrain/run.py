@@ -209,6 +209,7 @@ def _train(
             fingerprint=fingerprint,
             on_step=show,
             on_epoch=tell,
+            on_note=console.warn,
         )
         bar.finish()
     return result

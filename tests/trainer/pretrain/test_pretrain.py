@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from trainer.loop import NonFiniteLoss
 from trainer.models import ModelConfig, TransformerConfig, build_model
 from trainer.models.backbones import build_transformer, family_of
 from trainer.models.pretrained import WeightsNotFound
+from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import load_pretrain_config
 from trainer.pretrain.images import UnusableImages
+from trainer.pretrain.masking import Masking
 from trainer.pretrain.run import PretrainResult, pretrain
 from trainer.pretrain.weights import images_seen, seen_by
 from trainer.progress import RunConsole
@@ -56,6 +59,27 @@ def test_it_learns_to_tell_hidden_patches(scratch: PretrainResult) -> None:
     assert last.train_loss < first.train_loss
     assert last.held_out_loss < first.held_out_loss
     assert scratch.share.share > 0.99
+
+
+def test_where_memory_runs_out_fewer_images_at_a_time_give_the_same(
+    shallow: PretrainResult, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = MaskedAutoencoder.forward
+    fits = 5
+
+    def limited(self: MaskedAutoencoder, pixels: torch.Tensor, masking: Masking) -> torch.Tensor:
+        if len(pixels) > fits:
+            raise torch.OutOfMemoryError("no room")
+        return whole(self, pixels, masking)
+
+    monkeypatch.setattr(MaskedAutoencoder, "forward", limited)
+    screen = StringIO()
+    parts = pretrain(config_of(photos, **SHALLOW), tmp_path, RunConsole(Console(file=screen, width=200)))
+    assert "Memory ran out with" in screen.getvalue()
+    assert "gradients added up to the same batches of" in screen.getvalue()
+    for one, other in zip(shallow.history, parts.history, strict=True):
+        assert other.train_loss == pytest.approx(one.train_loss, rel=1e-3)
+        assert other.held_out_loss == pytest.approx(one.held_out_loss, rel=1e-3)
 
 
 def test_everything_is_written(scratch: PretrainResult) -> None:
