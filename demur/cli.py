@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory
 from demur.verbs import bundles, certificates, pretraining, serving, training
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ EXPECTED_FAULT, INTERRUPTED = 2, 130
 
 def main() -> None:
     """Entry point: what a user can mend is told in one message, without a traceback."""
+    keep_freed_memory(OF_AN_IMAGE)
     try:
         app()
     except KeyboardInterrupt:

@@ -56,6 +56,7 @@ class Recorder:
         capacity: int = 50_000,
         batch: int = 256,
         interval: float = 0.05,
+        deliver_every: float = 0.25,
         longest_pause: float = 2.0,
         ping_every: float = 1.0,
         adopt_every: float = 10.0,
@@ -63,9 +64,10 @@ class Recorder:
     ) -> None:
         """`logs`: folder of the event logs, shared with other workers; None: there is no log.
 
-        `interval`: seconds between two rounds of the thread; after a failed delivery (or log) the next
-        try comes later and later, up to `longest_pause`. `adopt_every`: seconds between two looks for
-        logs that a worker which is no more has left undelivered.
+        `interval`: seconds between two rounds of the thread, which write to the log; `deliver_every`:
+        between two deliveries to the store, unless `batch` events wait for one; after a failed delivery
+        (or log) the next try comes later and later, up to `longest_pause`. `adopt_every`: seconds between
+        two looks for logs that a worker which is no more has left undelivered.
         """
         if capacity < 1 or batch < 1:
             raise ValueError(f"capacity is {capacity} and batch is {batch}; both must be at least 1")
@@ -84,7 +86,8 @@ class Recorder:
             self._writer = LogWriter(
                 logs, bounds or LogBounds(), sink, observer.dropped, pause=pause, clock=clock
             )
-        self._last_contact = float("-inf")
+        self._deliver_every = deliver_every
+        self._deliver_at = self._last_contact = float("-inf")
         # Not at once: a worker that is just being started takes its own log.
         self._adopted = clock()
         self._pause = Backoff(interval, longest_pause)
@@ -170,7 +173,10 @@ class Recorder:
 
     def _round(self) -> None:
         self._write()
-        if self._pause.over(self._clock()):
+        now = self._clock()
+        due = now >= self._deliver_at or self.waiting >= self._batch or self._stopping.is_set()
+        if due and self._pause.over(now):
+            self._deliver_at = now + self._deliver_every
             self._note_connected(*self._outcome_of_delivery())
 
     def _write(self) -> None:

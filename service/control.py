@@ -19,9 +19,9 @@ import structlog
 from bundle.calibration_cases import carries_cases
 from bundle.engine import EngineError
 from bundle.manifest import BundleError
+from bundle.process_memory import release_memory
 from bundle.verify import read_manifest
 from service.lineup import Deployments, LineupPlan
-from service.memory import release_memory
 from service.settings import MOST_CHALLENGERS, ChallengerSettings
 
 logger = structlog.get_logger("demur.control")

@@ -5,13 +5,16 @@ body that nobody wants. Here a head has a size and a time limit (431, 408), and 
 request was answered before its body was complete is closed.
 
 uvicorn also wakes the app for each piece of a body as it comes off the wire, and stops reading until the
-app has taken it. Here the app is woken once, when the body is complete or `GATHERED` bytes are there. And
-an answer's head, which uvicorn sends on its own, waits for the body, so that both are one packet.
+app has taken it. Here the process is woken, and the app, once the body is complete or `GATHERED` bytes
+are there. And an answer's head, which uvicorn sends on its own, waits for the body, so that both are one
+packet.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -58,6 +61,25 @@ class HeadWithBody:
         return getattr(self._transport, name)
 
 
+class _Alarm:
+    """Lets the system wake this process for so many bytes, instead of for each packet of a body.
+
+    It still does so for fewer where they fill its memory, or where the client has gone.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._socket: socket.socket = transport.get_extra_info("socket")
+        self._bytes = 1
+
+    def set(self, size: int) -> None:
+        """Wake for `size` bytes, or for any number where that is 0."""
+        size = max(1, size)
+        if size != self._bytes:
+            with suppress(OSError):  # The client has gone.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            self._bytes = size
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """Subclassed once a server by `guarded_protocol`, which sets the limits."""
 
@@ -69,6 +91,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answers = HeadWithBody(transport)
         self.transport = self._answers  # type: ignore[assignment]
         self._head_bytes = 0
+        self._body_left = 0
+        self._alarm = _Alarm(transport)
         self._head_timer: asyncio.TimerHandle | None = None
         self._await_head()
 
@@ -80,6 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_timer is None and self._request_is_complete():
             self._await_head()
         super().data_received(data)
+        self._alarm.set(min(self._body_left, GATHERED))
         if self._head_timer is not None:
             self._head_bytes += len(data)
             if self._head_bytes > self.max_head_bytes:
@@ -91,9 +116,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if size > self.max_head_bytes:
             self._refuse(self._head_too_large(size))
             raise HeadTooLarge
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        self._body_left = int(length) if length.isdigit() else 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._body_left = max(0, self._body_left - len(body))
         cycle: RequestResponseCycle = self.cycle
         if cycle.response_complete:
             return

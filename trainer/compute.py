@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from bundle.process_memory import OF_A_TENSOR, keep_freed_memory
 from trainer.run_folder import RunError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -78,6 +79,7 @@ def computing(config: ComputeConfig) -> Iterator[torch.device]:
     Raises RuntimeError (torch's own, naming the operation) where `deterministic` is asked for and an
     operation has no such algorithm.
     """
+    keep_freed_memory(OF_A_TENSOR)
     on_gpu = config.device == "cuda"
     if on_gpu and config.deterministic:
         # Read by cuBLAS when it starts; without it torch refuses to be deterministic.

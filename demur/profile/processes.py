@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from bundle.engine import EngineKey
 from bundle.engine_choice import EngineChoice
 from bundle.policy import CertificateEntry
+from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory
 from bundle.store import load_bundle
 from service.settings import Settings
 
@@ -78,6 +79,7 @@ def _loop(
     images: Sequence[bytes],
     orders: Connection,
 ) -> None:
+    keep_freed_memory(OF_AN_IMAGE)
     runner = load_bundle(bundle, key=key, threads=1, issued_here=issued_here).runner
     for image in images[:8]:
         runner.decide([image])
