@@ -19,12 +19,12 @@ from trainer.loop import LoopConfig
 from trainer.methods import METHODS, Task
 from trainer.models.backbones import family_of
 from trainer.models.pretrained import BackboneError, open_weights
-from trainer.opening import open_data
+from trainer.opening import open_data, split_data
 from trainer.pretrain.weights import seen_by
 from trainer.progress import RunConsole
 from trainer.reports.comparison import write_comparison
 from trainer.run_folder import write_yaml
-from trainer.splits import Splits, make_splits
+from trainer.splits import Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,7 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
     console.heading("Data")
     spec = PreprocessSpec(height=size, width=size)
     data = _decode(config, spec, out, console)
-    splits = make_splits(
-        data.source.labels,
-        data.source.groups,
-        target=config.promise.target,
-        seed=config.seed,
-        sizes=config.splits.sizes(),
-        ids=data.pixels.content,
-    )
+    splits = split_data(data, config.splits, config.promise, seed=config.seed, pretrained=True)
     task = _task(config, family, spec, data, splits, out)
     console.note(
         f"{len(task.train):,} training images of {size} px, {len(splits.val_select):,} to select, "

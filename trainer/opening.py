@@ -36,7 +36,8 @@ def split_data(
 ) -> Splits:
     """The splits of a training run; `pretrained`: of one whose stage B starts from pretrained weights.
 
-    Pretraining draws them here too, so that no image it learns from is certified on afterwards.
+    Pretraining and comparisons draw them here too, so that no image that a backbone learns from is tested
+    or certified on afterwards.
     """
     labels = data.source.labels
     return make_splits(

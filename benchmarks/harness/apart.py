@@ -12,7 +12,6 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, Self
 
-from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory
 from demur.profile.load import Load, run_load
 from harness.arrivals import run_arrivals
 from harness.plain import PlainCascade
@@ -142,7 +141,6 @@ class RawLoop(_Apart):
 
 def _loop(orders: Connection, cores: tuple[int, ...], bundle: Path, images: Sequence[bytes]) -> None:
     os.sched_setaffinity(0, cores)
-    keep_freed_memory(OF_AN_IMAGE)
     cascade = PlainCascade.of(bundle)
     for image in images:
         cascade.answer(image)

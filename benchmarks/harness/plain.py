@@ -16,6 +16,7 @@ from bundle.decode import decode
 from bundle.engine import Engine, open_engine
 from bundle.loader import load_bundle
 from bundle.preprocess import PreprocessSpec, decode_target, preprocess
+from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class PlainCascade:
     @classmethod
     def of(cls, bundle: Path) -> Self:
         """The stages of a bundle whose rules are margins."""
+        # As the service does: otherwise a page fault is a lottery that a peer may lose.
+        keep_freed_memory(OF_AN_IMAGE)
         loaded = load_bundle(bundle)
         stages = zip(loaded.manifest.stages, loaded.engines, loaded.operating_point.stages, strict=True)
         return cls(
