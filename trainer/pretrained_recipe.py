@@ -21,7 +21,7 @@ RATE_OF_KERNELS = 5e-4
 """Peak learning rate of an EfficientNet that is trained in full."""
 EMA_DECAY = 0.98
 """Of the averaged weights: a few epochs are a few hundred steps."""
-DEPTHWISE_PACE = 1 / 8
+DEPTHWISE_PACE = 1 / 7
 """Of the pace that a plan counts on: depthwise convolutions wait for memory, not for arithmetic."""
 USUAL_SIZE, USUAL_PATCH = 224, 16
 """Of a transformer whose weights do not say theirs"""

@@ -147,14 +147,14 @@ def complete_recipe(
     loop = _loop(n_train, seed, mirror, augment)
     stage_b = given.stage_b
     if stage_b is None and backbone is not None:
-        stage_b = _pretrained_stage(backbone, n_train, image_size, 60 * minutes * SHARE_OF_B, loop)
+        stage_b = _pretrained_stage(backbone, n_train, image_size, 60 * minutes * SHARE_OF_B, loop, mirror)
     assert stage_b is not None  # noqa: S101 - one of the two is given
     stage_a = given.stage_a or _student(stage_b, n_train, image_size, minutes, loop)
     return Recipe(stage_b=stage_b, stage_a=stage_a)
 
 
 def _pretrained_stage(
-    model: ModelConfig, n_train: int, image_size: int, seconds: float, loop: LoopConfig
+    model: ModelConfig, n_train: int, image_size: int, seconds: float, loop: LoopConfig, mirror: bool
 ) -> StageRecipe:
     """As many views of each image as the time allows where the backbone is frozen, else as many epochs."""
     size = pretrained_size(model, image_size)
@@ -166,7 +166,8 @@ def _pretrained_stage(
         return StageRecipe(image_size=size, model=model, loop=heads, views=views)
     epochs = min(_most_epochs(n_train, loop), _epochs(n_train, 3 * forward, seconds))
     trained = loop.model_copy(update=rate | {"epochs": epochs, "time_budget_s": seconds})
-    return StageRecipe(image_size=size, model=model, loop=trained, views=0)
+    averaged = model.model_copy(update={"mirror_average": mirror})
+    return StageRecipe(image_size=size, model=averaged, loop=trained, views=0)
 
 
 def _student(

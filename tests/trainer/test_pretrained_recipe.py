@@ -33,7 +33,8 @@ def full() -> Recipe:
 @with_imagenet
 def test_a_few_epochs_of_every_weight_within_the_minutes(full: Recipe) -> None:
     loop = full.stage_b.loop
-    assert full.stage_b.image_size == 128
+    assert full.stage_b.image_size == 160
+    assert full.stage_b.model.mirror_average
     assert 2 <= loop.epochs <= 5
     assert loop.time_budget_s is not None
     assert loop.time_budget_s < 60 * CATS_AND_DOGS[2]

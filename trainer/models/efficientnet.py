@@ -136,8 +136,8 @@ def weight_file(name: str) -> Path:
 def working_size(name: str, image_size: int) -> int:
     """Pixels a side at which to look at images of `image_size` pixels, a multiple of `STRIDE`.
 
-    A third larger than the images, since the weights know larger things than small photographs show,
+    Two thirds larger than the images, since the weights know larger things than small photographs show,
     but at most what they were trained with.
     """
     native = VARIANTS[name].image_size // STRIDE * STRIDE
-    return max(2 * STRIDE, min(native, round(4 * image_size / 3 / STRIDE) * STRIDE))
+    return max(2 * STRIDE, min(native, round(5 * image_size / 3 / STRIDE) * STRIDE))
