@@ -136,17 +136,23 @@ class DrainingServer(uvicorn.Server):
             self._listen(listener)
 
     async def _attach(self, connection: socket.socket) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        except OSError:
+            # The client has gone meanwhile.
+            connection.close()
 
     async def _close_ports(self, sockets: list[socket.socket]) -> None:
         # Whoever is connected but not accepted yet would be cut off with the port.
         loop = asyncio.get_running_loop()
         for listener in sockets:
             loop.remove_reader(listener)
-            with listener:
-                waiting = list(_accepted(listener))
-            for connection in waiting:
-                await self._attach(connection)
+            try:
+                with listener:
+                    for connection in _accepted(listener):
+                        await self._attach(connection)
+            except OSError as error:
+                logger.error("accept_failed", error=str(error))
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]

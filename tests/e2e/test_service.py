@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -267,6 +270,26 @@ def test_two_workers_are_one_service(tiny_bundle: Path, tmp_path: Path, make_col
             predict(client, image, "after")
 
 
+def test_the_workers_share_a_burst_of_clients(tiny_bundle: Path, tmp_path: Path) -> None:
+    with ServiceProcess(tiny_bundle, tmp_path / "service", workers=2) as service, ExitStack() as stack:
+        address = urlsplit(service.url)
+        workers = [pid for pid in service.descendants() if b"spawn_main" in _command(pid)]
+        before = [_sockets(pid) for pid in workers]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(400):
+            client = socket.create_connection((str(address.hostname), int(address.port or 0)))
+            stack.enter_context(client)
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+
+        def taken() -> list[int]:
+            return [_sockets(pid) - held for pid, held in zip(workers, before, strict=True)]
+
+        eventually(lambda: sum(taken()) >= 395)  # other sockets come and go
+        assert min(taken()) >= 20
+
+
 def test_workers_do_not_outlive_a_parent_that_is_killed(tiny_bundle: Path, tmp_path: Path) -> None:
     with ServiceProcess(tiny_bundle, tmp_path / "service", workers=2) as service:
         below = service.descendants()
@@ -284,6 +307,14 @@ def test_a_bundle_that_was_changed_is_not_served(
     with pytest.raises(AssertionError, match=r"README\.md"), service:
         pass
     assert service.process.returncode != 0
+
+
+def _sockets(pid: int) -> int:
+    found = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found += os.readlink(file).startswith("socket:")
+    return found
 
 
 def _command(pid: int) -> bytes:
