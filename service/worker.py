@@ -28,6 +28,8 @@ _SETTLE = 0.1
 """Seconds for requests that are already on the wire."""
 _PAUSE = 0.5
 """Seconds without new connections after one could not be taken."""
+_COURTESY, _MOST_COURTESY = 0.0005, 0.004
+"""Seconds that one of several workers leaves a connection to the others: for each that it holds, and at most."""
 
 logger = structlog.get_logger("demur.server")
 
@@ -60,7 +62,8 @@ def run_worker(
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
     )
-    DrainingServer(config, phase, settings.drain, on_ready).run(sockets=[listener])
+    server = DrainingServer(config, phase, settings.drain, on_ready, alone=settings.workers == 1)
+    server.run(sockets=[listener])
 
 
 def _compute_undisturbed() -> None:
@@ -84,9 +87,17 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, phase: Phase, drain: float, on_ready: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        phase: Phase,
+        drain: float,
+        on_ready: Callable[[], None],
+        *,
+        alone: bool,
     ) -> None:
+        """`alone`: no other process accepts at the same port."""
         super().__init__(config)
+        self._alone = alone
         self._phase = phase
         self._drain = drain
         self._on_ready = on_ready
@@ -108,11 +119,27 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _listen(self, listener: socket.socket) -> None:
-        listener.setblocking(False)
-        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+        if listener.fileno() >= 0:
+            listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(listener, self._someone_waits, listener)
+
+    def _someone_waits(self, listener: socket.socket) -> None:
+        """Leave a connection to workers that hold fewer for as long as they need to notice it."""
+        held = len(self.server_state.connections)
+        if self._alone or not held:
+            self._accept(listener)
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        loop.call_later(min(held * _COURTESY, _MOST_COURTESY), self._accept_after_all, listener)
+
+    def _accept_after_all(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self._listen(listener)
+            self._accept(listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        """Take one connection, at most, a turn of the event loop.
+        """Take one connection, at most.
 
         uvloop's own server takes all that wait, so that of several workers at one port the first to wake
         would get every client of a burst, and keep them.
@@ -124,16 +151,12 @@ class DrainingServer(uvicorn.Server):
             # No file descriptor is left, say: the port stays readable, so asking at once would not end.
             logger.error("accept_failed", error=str(error), retry_in=_PAUSE)
             loop.remove_reader(listener)
-            loop.call_later(_PAUSE, self._listen_again, listener)
+            loop.call_later(_PAUSE, self._listen, listener)
             return
         if connection is not None:
             attaching = loop.create_task(self._attach(connection))
             self._attaching.add(attaching)
             attaching.add_done_callback(self._attaching.discard)
-
-    def _listen_again(self, listener: socket.socket) -> None:
-        if listener.fileno() >= 0:
-            self._listen(listener)
 
     async def _attach(self, connection: socket.socket) -> None:
         try:
