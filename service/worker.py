@@ -29,7 +29,7 @@ _SETTLE = 0.1
 _PAUSE = 0.5
 """Seconds without new connections after one could not be taken."""
 _COURTESY, _MOST_COURTESY = 0.0005, 0.004
-"""Seconds that one of several workers leaves a connection to the others: for each that it holds, and at most."""
+"""Seconds that one of several workers leaves a connection to the others: for each it holds, and at most."""
 
 logger = structlog.get_logger("demur.server")
 
