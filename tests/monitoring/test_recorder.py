@@ -22,6 +22,20 @@ def event(number: int) -> PredictionEvent:
     return PredictionEvent(f"r{number}", "b:1", 1, 1, "A", 1.0, 1.0, float(number))
 
 
+def test_events_wait_for_the_next_delivery_or_for_a_batch_of_them(windows: RollingWindows) -> None:
+    fates = Fates()
+    recorder = Recorder(windows, fates, interval=0.001, deliver_every=60.0, batch=4)
+    recorder.start()
+    eventually(lambda: recorder.connected is True)
+    for number in range(3):
+        recorder.record(event(number))
+    time.sleep(0.1)
+    assert (recorder.waiting, fates.outcomes) == (3, [])
+    recorder.record(event(3))
+    eventually(lambda: fates.outcomes == ["recorded"] * 4)
+    assert recorder.close() == 0
+
+
 def test_events_arrive_in_their_order(windows: RollingWindows) -> None:
     fates = Fates()
     recorder = Recorder(windows, fates, interval=0.001, batch=16)
