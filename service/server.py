@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from monitoring.embedded import EmbeddedValkey
 from service.lineup import Deployments
 from service.logs import configure_logging
-from service.quotas import Quotas
 from service.settings import Settings
 from service.supervisor import supervise
 from service.worker import BACKLOG, run_worker
@@ -27,13 +26,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
     with listener, _store(settings) as settings:
         if settings.workers == 1 and settings.admin_port is None:
             deployments = Deployments.open(settings)
-            run_worker(
-                settings,
-                deployments,
-                listener,
-                Quotas.of(settings),
-                lambda: _call(on_ready, _url(listener)),
-            )
+            run_worker(settings, deployments, listener, lambda: _call(on_ready, _url(listener)))
         else:
             supervise(settings, listener, lambda: _call(on_ready, _url(listener)))
 

@@ -222,7 +222,7 @@ def _work(
     try:
         deployments = Deployments.open(settings)
         threading.Thread(target=obey, args=(orders, deployments), name="control", daemon=True).start()
-        run_worker(settings, deployments, listener, quotas, lambda: reports.send(_READY))
+        run_worker(settings, deployments, listener, lambda: reports.send(_READY), quotas)
     except Exception:
         logger.exception("worker_failed")
         sys.exit(1)

@@ -38,10 +38,13 @@ def run_worker(
     settings: Settings,
     deployments: Deployments,
     listener: socket.socket,
-    quotas: Quotas | None,
     on_ready: Callable[[], None],
+    quotas: Quotas | None = None,
 ) -> None:
-    """One server process on an open port, until it is told to stop; it closes `listener` then."""
+    """One server process on an open port, until it is told to stop; it closes `listener` then.
+
+    `quotas`: those that it shares with other workers.
+    """
     keep_freed_memory(OF_AN_IMAGE)
     _compute_undisturbed()
     # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.

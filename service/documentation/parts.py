@@ -46,13 +46,16 @@ def problems(**by_status: str) -> dict[str, Any]:
     }
 
 
+QUOTA_USED_UP = "This client's quota is used up; Retry-After says when to come back."
+TOO_SLOW = "The body did not arrive in time."
+
 READING = problems(
     _400="Not an image, a truncated or an empty one, a broken form or broken JSON.",
-    _408="The body did not arrive in time.",
+    _408=TOO_SLOW,
     _413="Too many bytes or images.",
     _415="A media type or an image format that is not read here.",
     _422="Too many pixels, or a field that is missing or makes no sense.",
-    _429="This client's quota is used up; Retry-After says when to come back.",
+    _429=QUOTA_USED_UP,
     _503="Too many images are waiting; Retry-After says when to come back.",
     _504="The deadline passed before the image was decided.",
 )
