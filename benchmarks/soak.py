@@ -112,6 +112,8 @@ def _tell_soak(found: Soak, faults: list[str], out: Path) -> str:
         )
     if not events.all_there:
         faults.append(f"full load: not every event was counted: {events}")
+    if (found.stored.predictions, found.stored.labelled) != (tally.answered, tally.labelled):
+        faults.append(f"full load: {tally.answered} answered, {tally.labelled} labelled, but {found.stored}")
     rows = []
     growths: dict[str, Growth] = {}
     for name, series in found.memory.items():
@@ -137,7 +139,8 @@ def _tell_soak(found: Soak, faults: list[str], out: Path) -> str:
         f"{tally.answered:,} predictions ({tally.answered / found.seconds:.0f} a second, p99 {p99:.0f} ms) "
         f"and {tally.labelled:,} labels; {sum(tally.refused.values())} refused, {tally.lost} dropped. "
         f"Events counted: {events.predictions_counted:,} predictions, {events.labels_counted:,} labels; "
-        f"{events.dropped} given up.\n\n"
+        f"{events.dropped} given up. In the windows: {found.stored.predictions:,} predictions, "
+        f"{found.stored.labelled:,} with their label.\n\n"
         + markdown(["process", "MB at first", "MB at last", "MB an hour (95 % interval)", ""], rows)
         + f"\n{_STORE_NOTE}\n"
     )

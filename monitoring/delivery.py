@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 from redis.exceptions import DataError, RedisError
 
-from monitoring.event_log import START, EventLog, Position
+from monitoring.event_log import START, EventLog, Excerpt, Position
 from monitoring.events import Event
 from monitoring.windows import EventRefused, Outcome, PositionLost
 
@@ -71,6 +71,8 @@ class Delivery:
         """Nothing was ever written to it, so a store that does not know it has forgotten nothing."""
         self._noted: str | None = None
         """What the store has noted; None: nothing."""
+        self._unanswered: Excerpt | None = None
+        """Sent, and whether the store took it is not known: it is sent again, as it was."""
         self._rebuilt_at: Position | None = None
         """Where a rebuild under way will be through."""
         self.position = START
@@ -91,7 +93,10 @@ class Delivery:
         noted = self._sink.position(self._log.name)
         if self._known and noted == self._noted:
             return
-        self._noted = noted
+        if self._unanswered is not None and noted == str(self._unanswered.after):
+            # It did take them; what became of each is learned by sending them again.
+            return
+        self._noted, self._unanswered = noted, None
         position = START if noted is None else Position.read(noted)
         if position > self._log.end:
             # It has seen events that this log has lost with the machine's power.
@@ -114,21 +119,25 @@ class Delivery:
         if self.position >= self._log.end:
             self._finish_rebuild()
             return []
-        try:
-            excerpt = self._log.read(self.position, most)
-        except OSError as error:
-            raise LogUnreadable(str(error)) from error
+        excerpt = self._unanswered or self._read(most)
         after = str(excerpt.after)
+        self._unanswered = excerpt
         try:
             outcomes = self._apply(excerpt.events, after)
         except PositionLost:
-            self._known = False
+            self._known, self._unanswered = False, None
             self.ask()
             return []
-        self._noted, self.position = after, excerpt.after
+        self._noted, self.position, self._unanswered = after, excerpt.after, None
         self.waiting = max(0, self.waiting - len(excerpt.events))
         self._finish_rebuild()
         return list(zip(excerpt.events, outcomes, strict=True))
+
+    def _read(self, most: int) -> Excerpt:
+        try:
+            return self._log.read(self.position, most)
+        except OSError as error:
+            raise LogUnreadable(str(error)) from error
 
     def _apply(self, events: Sequence[Event], after: str) -> list[Outcome | EventRefused]:
         try:

@@ -90,8 +90,8 @@ class RollingWindows:
     ) -> list[Outcome | EventRefused]:
         """The same for events that take the reader of a log from `before` (None: its start) to `after`.
 
-        Raises PositionLost where the store does not know the log to be at `before`; the events have been
-        entered all the same.
+        It may be said again where the answer did not arrive. Raises PositionLost where the store knows the
+        log to be neither at `before` nor at `after`; the events have been entered all the same.
         """
         advance: _Call = (self._advance.digest, [self._logs, log, before or "", after])
         calls = [self._call(event) for event in events]

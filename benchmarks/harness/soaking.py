@@ -41,6 +41,14 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Predictions of the bundle that answers, and those with a label, that the store knows."""
+
+    predictions: int
+    labelled: int
+
+
+@dataclass(frozen=True, slots=True)
 class Soak:
     """A long full load."""
 
@@ -49,6 +57,8 @@ class Soak:
     memory: dict[str, np.ndarray]
     """Process -> float64 [n, 2] of seconds and megabytes"""
     events: Events
+    stored: Stored
+    """What the windows hold"""
 
 
 @dataclass(slots=True)
@@ -94,7 +104,8 @@ def soak(
                 time.sleep(seconds / max(1, round(seconds)))
                 step("full load")
         events = _events(server, crowd.tally)
-    return Soak(crowd.tally, seconds, memory.series(), events)
+        stored = _stored(server, Stored(crowd.tally.answered, crowd.tally.labelled))
+    return Soak(crowd.tally, seconds, memory.series(), events, stored)
 
 
 def reload_under_load(
@@ -164,7 +175,8 @@ def stop_under_load(
                 step(f"{framework.name}: stops")
             time.sleep(pause)
         if framework is DEMUR:
-            found.counted = _counted_by_store(server, found.tally.answered)
+            # Nothing is labelled here.
+            found.counted = _stored(server, Stored(found.tally.answered, 0)).predictions
     finally:
         server.stop()
     return found
@@ -199,13 +211,15 @@ def _events(server: RunningServer, tally: Tally) -> Events:
         time.sleep(0.1)
 
 
-def _counted_by_store(server: RunningServer, expected: int) -> int:
+def _stored(server: RunningServer, expected: Stored) -> Stored:
+    """Wait until the store knows as many as expected, or for some seconds."""
     give_up = time.monotonic() + _SETTLE
     while True:
         status, body = server.get("/rolling")
-        counted = int(json.loads(body)["predictions"]) if status == 200 else 0
-        if counted == expected or time.monotonic() > give_up:
-            return counted
+        told = json.loads(body) if status == 200 else {"predictions": 0, "labelled": 0}
+        stored = Stored(told["predictions"], told["labelled"])
+        if stored == expected or time.monotonic() > give_up:
+            return stored
         time.sleep(0.1)
 
 

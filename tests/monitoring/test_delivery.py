@@ -87,6 +87,61 @@ def test_a_store_that_forgets_everything_is_told_again(
     assert fates.lost == fates.unwritten == []
 
 
+class LateStore(RollingWindows):
+    """Does what it is told, but the answer to some deliveries does not arrive in time."""
+
+    late = 0
+    deliveries = 0
+
+    def apply_from_log(self, *told: Any) -> Any:
+        outcomes = super().apply_from_log(*told)
+        self.deliveries += 1
+        if self.deliveries % 3 == 0:
+            self.late += 1
+            raise TimeoutError("no answer in time")
+        return outcomes
+
+
+@pytest.mark.parametrize("batch", [4, 1000])
+def test_a_store_that_answers_too_late_is_told_again_and_counts_once(
+    store: Redis, model: str, tmp_path: Path, batch: int
+) -> None:
+    windows, fates = LateStore(store, model), Fates()
+    running = recorder(windows, fates, tmp_path, batch=batch, deliver_every=0.0)
+    events = history(100)
+    for event in events:
+        running.record(event)
+        time.sleep(0.001)
+    eventually(lambda: running.waiting == 0)
+    assert running.close() == 0
+    assert windows.late >= 2
+    assert (windows.snapshot(BUNDLE).predictions, windows.snapshot(BUNDLE).labelled) == (100, 100)
+    # Each has become of something once, and nothing else has.
+    assert (len(fates.outcomes), fates.lost, fates.unwritten) == (len(events), [], [])
+
+
+def test_a_store_that_forgets_what_it_did_not_confirm_is_told_all(
+    store: Redis, model: str, tmp_path: Path
+) -> None:
+    class Forgetful(LateStore):
+        def apply_from_log(self, *told: Any) -> Any:
+            try:
+                return super().apply_from_log(*told)
+            except TimeoutError:
+                forget(store, model)
+                raise
+
+    windows, fates = Forgetful(store, model), Fates()
+    running = recorder(windows, fates, tmp_path, deliver_every=0.0, batch=1000)
+    for event in history(100):
+        running.record(event)
+        time.sleep(0.001)
+    eventually(lambda: running.waiting == 0 and windows.snapshot(BUNDLE).labelled == 100)
+    assert windows.late >= 2
+    assert running.close() == 0
+    assert fates.lost == fates.unwritten == []
+
+
 def test_two_workers_and_a_store_that_forgets(
     store: Redis, windows: RollingWindows, model: str, tmp_path: Path
 ) -> None:

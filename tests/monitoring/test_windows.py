@@ -186,6 +186,8 @@ def test_the_store_knows_how_far_a_log_has_come(valkey: EmbeddedValkey, model: s
     assert windows.position("log") is None
     assert windows.apply_from_log("log", [predicted("a", 1)], None, "1:10") == ["recorded"]
     assert windows.apply_from_log("log", [labelled("a", 1)], "1:10", "1:20") == ["ok"]
+    # Said again, because the answer did not arrive.
+    assert windows.apply_from_log("log", [labelled("a", 1)], "1:10", "1:20") == ["duplicate"]
     assert windows.position("log") == "1:20"
     assert windows.position("other") is None
     with pytest.raises(PositionLost):
