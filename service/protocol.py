@@ -2,7 +2,8 @@
 
 uvicorn lets a client take any time, and any number of bytes, for a request's head, and keeps reading a
 body that nobody wants. Here a head has a size and a time limit (431, 408), and a connection whose
-request was answered before its body was complete is closed.
+request was answered before its body was complete is closed; not at once, since the client would then be
+told that the connection was reset, and might lose the answer with it.
 
 uvicorn also wakes the app for each piece of a body as it comes off the wire, and stops reading until the
 app has taken it. Here the process is woken, and the app, once the body is complete or `GATHERED` bytes
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,18 +27,29 @@ from service.problems import MEDIA_TYPE, Problem
 
 GATHERED: Final = 512 * 2**10
 """Bytes of a body that are read before the app is asked to take them."""
+LINGER: Final = 2.0
+LINGER_BYTES: Final = 16 * 2**20
 
 
 class HeadTooLarge(Exception):
     """Ends the parsing of a request that has been refused."""
 
 
-class HeadWithBody:
-    """A transport that keeps an answer's head back until what follows it."""
+class Answers:
+    """A transport that keeps an answer's head back until what follows it, and closes in two steps.
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    A socket that is closed while bytes in it are unread tells its client "connection reset", and what the
+    client has not read yet is lost. So where the client is still sending, only our side is closed, and what
+    comes is read and dropped until the client is done, for `LINGER` seconds and `LINGER_BYTES` at most.
+    """
+
+    def __init__(self, transport: asyncio.Transport, still_sending: Callable[[], bool]) -> None:
         self._transport = transport
+        self._still_sending = still_sending
         self._head = b""
+        self._dropped = 0
+        self.leaving = False
+        """Our side is closed; what comes is for `drop`."""
 
     def write(self, data: bytes) -> None:
         if self._head:
@@ -55,7 +68,24 @@ class HeadWithBody:
 
     def close(self) -> None:
         self.flush()
-        self._transport.close()
+        if self.leaving:
+            return
+        if self._transport.is_closing() or not self._still_sending():
+            self._transport.close()
+            return
+        self.leaving = True
+        self._transport.resume_reading()
+        self._transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER, self._transport.close)
+
+    def drop(self, data: bytes) -> None:
+        """Read what the client sends in vain."""
+        self._dropped += len(data)
+        if self._dropped > LINGER_BYTES:
+            self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self.leaving or self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -88,7 +118,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._answers = HeadWithBody(transport)
+        self._refused = False
+        self._answers = Answers(transport, lambda: self._refused or not self._request_is_complete())
         self.transport = self._answers  # type: ignore[assignment]
         self._head_bytes = 0
         self._body_left = 0
@@ -101,6 +132,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._answers.leaving:
+            self._answers.drop(data)
+            return
         if self._head_timer is None and self._request_is_complete():
             self._await_head()
         super().data_received(data)
@@ -189,6 +223,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if self.transport.is_closing():
             return
+        self._refused = True
         body = orjson.dumps(problem.to_dict())
         status = HTTPStatus(problem.status)
         head = (

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from fakes.service_process import ServiceProcess
 
+from service.protocol import LINGER
+
 Images = Callable[..., bytes]
 
 HEAD_TIMEOUT, BODY_TIMEOUT = 0.6, 0.8
@@ -97,6 +99,45 @@ def post(path: str = "/predict", **headers: Any) -> bytes:
     return "\r\n".join(
         [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: image/jpeg", *lines, "", ""]
     ).encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (post("/nowhere", Content_Length=300_000), 404),
+        (post("/predict", Content_Length=300_000, Content_Encoding="gzip"), 415),
+        (post("/predict", Content_Length=300_000, Connection="close", Content_Encoding="gzip"), 415),
+        (post("/predict", Content_Length=300_000, X_Long="x" * 200_000), 431),
+    ],
+)
+def test_an_answer_before_the_body_is_not_lost_with_the_connection(
+    wire: Wire, head: bytes, status: int
+) -> None:
+    """A connection that is closed with bytes unread is reset, and the answer may go with it."""
+    assert wire.send(head)
+    for _ in range(3):
+        time.sleep(0.1)
+        assert wire.send(b"x" * 100_000)
+    answer = b""
+    while chunk := wire.socket.recv(65536):  # ConnectionResetError fails the test
+        answer += chunk
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_who_goes_on_sending_after_the_answer_is_cut_off(wire: Wire) -> None:
+    began = time.monotonic()
+    wire.send(post("/nowhere", Content_Length=10**9))
+    while wire.send(b"x") and time.monotonic() - began < 20:
+        time.sleep(0.05)
+    assert LINGER <= time.monotonic() - began < LINGER + 3
+
+
+def test_who_goes_on_sending_much_after_the_answer_is_cut_off(wire: Wire) -> None:
+    sent = 0
+    wire.send(post("/nowhere", Content_Length=10**9))
+    while sent < 10**9 and wire.send(b"x" * 2**20):
+        sent += 2**20
+    assert sent < 10**9
 
 
 def test_a_head_that_comes_byte_by_byte(wire: Wire) -> None:
