@@ -134,8 +134,8 @@ class Predictor:
         queues = self._queues_of(deployment)
         self._decoding += 1
         try:
-            work = partial(decode_image, deployment.runner, read, deadline, watch, field)
-            pixels = await self.admission.run(lane, deadline, work, bounded=bounded)
+            work = partial(decode_image, deployment.runner, read, watch, field)
+            pixels = await self.admission.run(lane, deadline, work, bounded=bounded, alone=True)
         finally:
             self._decoding -= 1
         walk = walk_cascade(deployment.point, 1)
@@ -176,10 +176,11 @@ def decide_image(
 ) -> Decision:
     """Decide one image on this thread; raises RequestError as `Predictor.predict` does."""
     runner = deployment.runner
-    pixels = decode_image(runner, read, deadline, watch, field)
+    pixels = decode_image(runner, read, watch, field)
 
     def compute(call: StageCall) -> StageOutputs:
-        _in_time(deadline)
+        if perf_counter() > deadline:
+            raise deadline_passed()
         outputs = compute_stage(runner.stages[call.stage], [pixels])
         watch.lap(_STAGE_STEPS[call.stage])
         return outputs
@@ -189,11 +190,10 @@ def decide_image(
 
 
 def decode_image(
-    runner: CascadeRunner, read: Callable[[], bytes], deadline: float, watch: Stopwatch, field: str
+    runner: CascadeRunner, read: Callable[[], bytes], watch: Stopwatch, field: str
 ) -> PixelArray:
     """The pixels of one image as all stages need them; raises RequestError."""
     watch.lap("queue")
-    _in_time(deadline)
     encoded = read()
     watch.lap("read")
     try:
@@ -202,8 +202,3 @@ def decode_image(
         raise RequestError(problem_of_image(error, field)) from error
     watch.lap("decode")
     return pixels
-
-
-def _in_time(deadline: float) -> None:
-    if perf_counter() > deadline:
-        raise deadline_passed()
