@@ -114,8 +114,7 @@ def decide_stage(raw: StageOutputs, rule: StageRule) -> StageDecisions:
     labels = np.asarray(outputs.logits.argmax(axis=-1), dtype=np.int64)
     selected = answers(confidence, rule.threshold)
     if rule.set_threshold is None:
-        sets = np.zeros(probabilities.shape, dtype=np.bool_)
-        sets[np.arange(len(labels)), labels] = True
+        sets = np.arange(probabilities.shape[-1]) == labels[:, None]
         answered = selected
     else:
         cut = np.full(len(labels), rule.set_threshold)
@@ -123,7 +122,7 @@ def decide_stage(raw: StageOutputs, rule: StageRule) -> StageDecisions:
             cut[confidence == rule.threshold] = rule.set_threshold_at_boundary
         sets = probabilities >= cut[:, None]
         answered = selected & (sets.sum(axis=-1) == 1)
-    sets[~selected] = True
+    sets |= ~selected[:, None]
     return StageDecisions(answered, labels, probabilities, confidence, sets)
 
 

@@ -47,8 +47,6 @@ def run_worker(
     """
     keep_freed_memory(OF_AN_IMAGE)
     _compute_undisturbed()
-    # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.
-    release_memory()
     # A thread that only computes in Python, such as a scrape, then holds up the event loop a fifth as long.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     phase = Phase()
@@ -65,7 +63,13 @@ def run_worker(
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
     )
-    server = DrainingServer(config, phase, settings.drain, on_ready, alone=settings.workers == 1)
+
+    def ready() -> None:
+        # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.
+        release_memory()
+        on_ready()
+
+    server = DrainingServer(config, phase, settings.drain, ready, alone=settings.workers == 1)
     server.run(sockets=[listener])
 
 
