@@ -5,8 +5,8 @@ of its own. Segments are only ever appended to, rotated by size and age, and rem
 old or too many. What a crash tore is passed over by the reader.
 
 Durability: `append` hands the events to the system, so they survive the death of this process; `sync`
-puts them on the disk, so that they survive the machine's. The recorder does the first every 50 ms, the
-second every second, at each rotation and at the end.
+puts them on the disk, so that they survive the machine's. The recorder does the first ten times a
+second, the second every second, at each rotation and at the end.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class Recorder:
         bounds: LogBounds | None = None,
         capacity: int = 50_000,
         batch: int = 256,
-        interval: float = 0.05,
-        deliver_every: float = 0.25,
+        interval: float = 0.1,
+        deliver_every: float = 1.0,
         longest_pause: float = 2.0,
         ping_every: float = 1.0,
         adopt_every: float = 10.0,
@@ -153,6 +153,8 @@ class Recorder:
         return lost
 
     def _run(self) -> None:
+        # The first one at once: until the store has answered, the service calls itself degraded.
+        self._round()
         while not self._stopping.wait(self._interval):
             self._round()
         # What waits longer before it is tried again is tried once more now.
