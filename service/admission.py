@@ -28,7 +28,7 @@ from service.problems import RequestError, refused
 MOST_TOGETHER: Final = 4
 SUSTAINED: Final = 0.25
 """Seconds without a free core before answers are held back."""
-LONGEST_HELD: Final = 0.05
+LONGEST_HELD: Final = 0.035
 """Seconds that an answer waits for those that leave with it, at most."""
 
 _Item = TypeVar("_Item")

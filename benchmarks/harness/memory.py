@@ -49,10 +49,12 @@ def growth(seconds: np.ndarray, megabytes: np.ndarray) -> Growth:
         raise ValueError(f"{len(seconds)} samples; at least {2 * _BLOCKS} are needed")
     hours = np.array([part.mean() for part in np.array_split(seconds / 3600.0, _BLOCKS)])
     level = np.array([np.median(part) for part in np.array_split(megabytes, _BLOCKS)])
+    span = float(seconds[-1] - seconds[0]) / 3600.0
+    if np.ptp(level) == 0.0:
+        return Growth(0.0, 0.0, 0.0, float(level[0]), float(level[-1]), span)
     line = stats.linregress(hours, level)
     half = float(stats.t.ppf(0.975, _BLOCKS - 2)) * float(line.stderr)
     slope = float(line.slope)
-    span = float(seconds[-1] - seconds[0]) / 3600.0
     return Growth(slope, slope - half, slope + half, float(level[0]), float(level[-1]), span)
 
 
