@@ -125,7 +125,7 @@ class Admission:
         self._free = slots
         self._busy_since = 0.0
         """When the last free core was taken."""
-        self._crew = Crew(slots, "predict")
+        self._crew = Crew(slots, "predict", longest_held=LONGEST_HELD)
         self._lanes: Lanes[_Job] = Lanes()
         self._begun: deque[Gather] = deque()
         self._waiting = 0

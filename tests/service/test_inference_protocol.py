@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B
+from fakes.waiting import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -89,10 +90,7 @@ def test_an_image_is_counted_and_recorded_under_the_given_id(
     version = monitored.get("/health").json()["bundle"]["version"]
     counted = f'demur_decisions_total{{bundle="tiny:{version}",decision="answer",stage="A"}} 3.0'
     assert counted in monitored.get("/metrics").text
-    for _ in range(500):
-        if monitored.get("/rolling").json()["labelled"] == 2:
-            break
-    assert monitored.get("/rolling").json()["labelled"] == 2
+    eventually(lambda: monitored.get("/rolling").json()["labelled"] == 2)
 
 
 def test_only_the_outputs_asked_for(client: TestClient, make_colour_image: Images) -> None:
