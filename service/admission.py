@@ -26,6 +26,7 @@ from service.crew import Crew, Done, Task
 from service.problems import RequestError, refused
 
 MOST_TOGETHER: Final = 4
+"""Images that a core is given at once, at most."""
 SUSTAINED: Final = 0.25
 """Seconds without a free core before answers are held back."""
 LONGEST_HELD: Final = 0.035
