@@ -116,6 +116,11 @@ class GuardedProtocol(HttpToolsProtocol):
     max_head_bytes: int
     head_timeout: float
 
+    @property
+    def unasked(self) -> bool:
+        """Whether no request has come over this connection yet."""
+        return self.cycle is None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._refused = False

@@ -17,15 +17,19 @@ import uvicorn
 from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory, release_memory
 from service.app import create_app
 from service.lineup import Deployments
-from service.protocol import guarded_protocol
+from service.listening import admit_everybody, admit_nobody_new
+from service.protocol import GuardedProtocol, guarded_protocol
 from service.quotas import Quotas
 from service.settings import Settings
 from service.state import Phase
 
 BACKLOG = 2048
 _SWITCH_INTERVAL = 0.001
-_SETTLE = 0.1
-"""Seconds for requests that are already on the wire."""
+_HANDSHAKE = 0.05
+"""Seconds for those who are about to be connected when the port closes."""
+_SETTLE, _LONGEST_SETTLE = 0.1, 1.0
+"""Seconds for requests that are already on the wire; at most so many for clients that have connected and
+asked nothing yet: a busy machine may keep them waiting."""
 _PAUSE = 0.5
 """Seconds without new connections after one could not be taken."""
 _COURTESY, _MOST_COURTESY = 0.0005, 0.004
@@ -109,10 +113,12 @@ class DrainingServer(uvicorn.Server):
         self._drain = drain
         self._on_ready = on_ready
         self._attaching: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
         for listener in sockets or []:
+            admit_everybody(listener)
             self._listen(listener)
         self._on_ready()
 
@@ -122,11 +128,11 @@ class DrainingServer(uvicorn.Server):
         self.server_state.default_headers.append((b"connection", b"close"))
         await asyncio.sleep(self._drain)
         await self._close_ports(sockets or [])
-        await asyncio.sleep(_SETTLE)
+        await self._settle()
         await super().shutdown(sockets)
 
     def _listen(self, listener: socket.socket) -> None:
-        if listener.fileno() >= 0:
+        if not self._closing:
             listener.setblocking(False)
             asyncio.get_running_loop().add_reader(listener, self._someone_waits, listener)
 
@@ -141,7 +147,7 @@ class DrainingServer(uvicorn.Server):
         loop.call_later(min(held * _COURTESY, _MOST_COURTESY), self._accept_after_all, listener)
 
     def _accept_after_all(self, listener: socket.socket) -> None:
-        if listener.fileno() >= 0:
+        if not self._closing:
             self._listen(listener)
             self._accept(listener)
 
@@ -176,6 +182,10 @@ class DrainingServer(uvicorn.Server):
         # Whoever is connected but not accepted yet would be cut off with the port.
         loop = asyncio.get_running_loop()
         for listener in sockets:
+            admit_nobody_new(listener)
+        await asyncio.sleep(_HANDSHAKE)
+        self._closing = True
+        for listener in sockets:
             loop.remove_reader(listener)
             try:
                 with listener:
@@ -183,6 +193,16 @@ class DrainingServer(uvicorn.Server):
                         await self._attach(connection)
             except OSError as error:
                 logger.error("accept_failed", error=str(error))
+
+    async def _settle(self) -> None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _LONGEST_SETTLE
+        await asyncio.sleep(_SETTLE)
+        while loop.time() < give_up and any(
+            isinstance(connection, GuardedProtocol) and connection.unasked
+            for connection in self.server_state.connections
+        ):
+            await asyncio.sleep(_SETTLE)
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -154,6 +155,24 @@ def test_an_embedded_store_that_is_killed_is_started_again(
         for number in range(20):
             predict(client, image, f"r{number}")
         eventually(lambda: delivered(client) and client.get("/rolling").json()["predictions"] == 20)
+
+
+def test_who_has_connected_before_the_port_closes_has_time_to_ask(tiny_bundle: Path, tmp_path: Path) -> None:
+    """On a busy machine a client may be kept from sending for longer than the drain lasts."""
+    with ServiceProcess(tiny_bundle, tmp_path / "service", drain=0.2) as service:
+        stopped: list[int] = []
+        stop = threading.Thread(target=lambda: stopped.append(service.stop()))
+        with socket.create_connection(service.address, timeout=10) as late:
+            stop.start()
+            time.sleep(0.7)
+            late.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while chunk := late.recv(65536):
+                answer += chunk
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer
+        stop.join()
+        assert stopped == [0]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
