@@ -28,7 +28,7 @@ from harness.options import names_among
 from harness.photographs import photographs
 from harness.pictures import draw_memory
 from harness.servers import DEMUR, PEERS
-from harness.soaking import Reloads, Soak, Stops, reload_under_load, soak, stop_under_load
+from harness.soaking import Reloads, Soak, Stops, Stored, reload_under_load, soak, stop_under_load
 from harness.trial import usable_cores
 from harness.venvs import CACHE
 
@@ -112,7 +112,7 @@ def _tell_soak(found: Soak, faults: list[str], out: Path) -> str:
         )
     if not events.all_there:
         faults.append(f"full load: not every event was counted: {events}")
-    if (found.stored.predictions, found.stored.labelled) != (tally.answered, tally.labelled):
+    if found.stored != Stored(tally.answered, tally.labelled):
         faults.append(f"full load: {tally.answered} answered, {tally.labelled} labelled, but {found.stored}")
     rows = []
     growths: dict[str, Growth] = {}

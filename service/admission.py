@@ -228,14 +228,12 @@ class Admission:
         most = self._together()
         group: list[_Job] = []
         while len(group) < most and (job := self._lanes.first()) is not None:
-            if job.alone and group and not job.result.done():
+            if group and (job.alone or group[-1].alone):
                 break
             self._lanes.take()
             if job.begin():
                 self._waiting -= 1
                 group.append(job)
-                if job.alone:
-                    break
             elif job.result.cancelled():
                 self._waiting -= 1
         return group

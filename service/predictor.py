@@ -104,7 +104,7 @@ class Predictor:
 
     def read(self, read: Callable[[], _Result], deadline: float) -> asyncio.Future[_Result]:
         """Take a batch's body apart on a worker thread, in the batches' lane. Raises RequestError."""
-        return self.admission.run(Lane.BATCH, deadline, read)
+        return self.admission.run(Lane.BATCH, deadline, read, alone=True)
 
     def abreast(self, deployment: Deployment) -> int:
         """Images of one request that keep all cores busy, and the stages' batches full."""

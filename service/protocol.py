@@ -28,7 +28,9 @@ from service.problems import MEDIA_TYPE, Problem
 GATHERED: Final = 512 * 2**10
 """Bytes of a body that are read before the app is asked to take them."""
 LINGER: Final = 2.0
+"""Seconds that a client which has its answer may go on sending."""
 LINGER_BYTES: Final = 16 * 2**20
+"""What it may send meanwhile."""
 
 
 class HeadTooLarge(Exception):

@@ -13,7 +13,7 @@ import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B, write_tiny_bundle
 from harness.memory import growth
 from harness.servers import DEMUR
-from harness.soaking import reload_under_load, soak, stop_under_load
+from harness.soaking import Stored, reload_under_load, soak, stop_under_load
 
 SLOW = os.environ.get("DEMUR_SLOW") == "1"
 CORES = sorted(os.sched_getaffinity(0))
@@ -42,6 +42,7 @@ def test_full_load_loses_no_event_and_no_request(
     assert found.tally.labelled == found.tally.answered
     assert (found.tally.lost, found.tally.refused, found.tally.unreachable) == (0, {}, 0)
     assert found.events.all_there, found.events
+    assert found.stored == Stored(found.tally.answered, found.tally.labelled)
     workers = [series for name, series in found.memory.items() if name.startswith("worker")]
     assert len(workers) == 2
     if SLOW:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from bundle.process_memory import release_memory
 
 _PROGRAM = """
 import resource
@@ -44,3 +48,24 @@ def test_the_memory_of_an_image_is_used_for_the_next() -> None:
     assert kept < by_default / 10
     # Given back, the first image has to fetch it again, and only the first.
     assert kept < after_a_release < by_default / 2
+
+
+class _Loop:
+    """Keeps itself alive, so that only a collection frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_a_release_leaves_is_passed_over_until_the_next() -> None:
+    loaded = _Loop()
+    alive = weakref.ref(loaded)
+    try:
+        release_memory()
+        del loaded
+        gc.collect()
+        assert alive() is not None
+        release_memory()
+        assert alive() is None
+    finally:
+        gc.unfreeze()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fakes.service_process import ServiceProcess
 
-from service.protocol import LINGER
+from service.protocol import LINGER, LINGER_BYTES
 
 Images = Callable[..., bytes]
 
@@ -137,7 +137,8 @@ def test_who_goes_on_sending_much_after_the_answer_is_cut_off(wire: Wire) -> Non
     wire.send(post("/nowhere", Content_Length=10**9))
     while sent < 10**9 and wire.send(b"x" * 2**20):
         sent += 2**20
-    assert sent < 10**9
+    # What it may send, and what the sockets hold.
+    assert LINGER_BYTES / 2 < sent < 4 * LINGER_BYTES
 
 
 def test_a_head_that_comes_byte_by_byte(wire: Wire) -> None:
