@@ -23,8 +23,8 @@ from harness.photographs import photograph
 from harness.venvs import CACHE
 from PIL import Image
 
-from bundle.decode import decode
-from bundle.preprocess import decode_target, normalise, preprocess
+from bundle.images.decode import decode
+from bundle.images.preprocess import decode_target, normalise, preprocess
 from demur.profile.figures import Repeated
 
 PICTURES = {

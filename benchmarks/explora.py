@@ -34,26 +34,26 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bundle.preprocess import PreprocessSpec
-from calibration.bootstrap import bootstrap_difference
+from bundle.images.preprocess import PreprocessSpec
 from calibration.metrics import balanced_mcc
-from trainer.augment import AugmentConfig
-from trainer.batches import LabelledPixels
-from trainer.compare import compare
-from trainer.compare_config import read_config
-from trainer.compute import ComputeConfig
+from calibration.resampling import bootstrap_difference
+from trainer.compare.config import read_config
+from trainer.compare.run import compare
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.source import open_source
-from trainer.loop import LoopConfig
-from trainer.methods import METHODS, Method, Task, outputs_on, train_with
+from trainer.data.splits import Splits, SplitSizes, make_splits
+from trainer.fit.augment import AugmentConfig
+from trainer.fit.batches import LabelledPixels
+from trainer.fit.checkpoint_selection import CRITERIA
+from trainer.fit.device import ComputeConfig
+from trainer.fit.loop import LoopConfig
 from trainer.models.backbones import TransformerConfig, build_transformer
 from trainer.pretrain.config import PretrainConfig, load_pretrain_config
 from trainer.pretrain.run import pretrain
-from trainer.progress import RunConsole
-from trainer.promise import PromiseConfig
-from trainer.run_folder import read_json, write_json
-from trainer.selection import CRITERIA
-from trainer.splits import Splits, SplitSizes, make_splits
+from trainer.run.console import RunConsole
+from trainer.run.folder import read_json, write_json
+from trainer.run.promise import PromiseConfig
+from trainer.transfer.methods import METHODS, Method, Task, outputs_on, train_with
 
 SIZE, PATCH, HIDDEN, LAYERS, HEADS = 48, 8, 96, 12, 2
 RANK = 4

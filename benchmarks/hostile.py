@@ -32,7 +32,7 @@ from harness.venvs import CACHE
 
 from demur.profile.figures import Repeated
 from demur.profile.load import requests_for
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 ATTACKERS = 8
 LIMIT = 2.0

@@ -31,7 +31,7 @@ from harness.servers import DEMUR, PEERS
 from harness.trial import Trial, usable_cores
 from harness.venvs import CACHE, prepare_peer
 
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 IMAGES, HEIGHT, WIDTH, MOST_BYTES = 16, 720, 1280, 181_000
 WITH_PEERS = ("tiny", "small")

@@ -33,7 +33,7 @@ from harness.trial import usable_cores
 from harness.venvs import CACHE
 
 from demur.profile.figures import Repeated
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 CLIENTS = 16
 PAUSE = 2.0

@@ -27,13 +27,13 @@ import torch
 from scipy.stats import t as student_t
 from torch import Tensor, nn
 
-from trainer.augment import level, to_unit_range
-from trainer.batches import LabelledPixels, Normaliser
-from trainer.compute import ComputeConfig, has_bf16
-from trainer.features import FeatureConfig, embed
-from trainer.loop import LoopConfig, StepProgress, fit
+from trainer.fit.augment import level, to_unit_range
+from trainer.fit.batches import LabelledPixels, Normaliser
+from trainer.fit.device import ComputeConfig, has_bf16
+from trainer.fit.loop import LoopConfig, StepProgress, fit
+from trainer.fit.loss import ObjectiveConfig, training_loss
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
-from trainer.objective import ObjectiveConfig, training_loss
+from trainer.transfer.features import FeatureConfig, embed
 
 MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LOOP = LoopConfig(epochs=1, batch_size=32, lr=1e-3, ema_decay=0.0, gradient_clip=5.0, augment=level("none"))
@@ -55,7 +55,7 @@ class Task:
 
 
 def ours(task: Task) -> float:
-    """Images a second of `trainer.loop.fit`."""
+    """Images a second of `trainer.fit.loop.fit`."""
     ends: list[float] = []
 
     def note(_: StepProgress) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from bundle.engine import DEFAULT_PRECISION
+from bundle.engines.model import DEFAULT_PRECISION
+from bundle.engines.outputs import OutputKind
 from bundle.golden import GoldenCandidate
+from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
-from bundle.outputs import OutputKind
 from bundle.policy import CertificateEntry
-from bundle.preprocess import PreprocessSpec
 
 FileSource = Path | bytes
 """A file to copy, or its content."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.engine import ModelUnfit
+from bundle.engines.model import ModelUnfit
 from bundle.manifest import (
     MANIFEST_FILE,
     BundleError,

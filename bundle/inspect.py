@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bundle.engine_choice import key_of
 from bundle.engines.installed import installation_problems, usable
 from bundle.manifest import BundleManifest
+from bundle.selection.choice import key_of
 from bundle.verify import verify_bundle
 from calibration.decision import StageRule
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
-from bundle.engine import DEFAULT_KEY, EngineKey, EngineUnavailable, ModelUnfit, OnnxEngine, open_engine
+from bundle.engines.model import (
+    DEFAULT_KEY,
+    EngineKey,
+    EngineUnavailable,
+    ModelUnfit,
+    OnnxEngine,
+    open_engine,
+)
+from bundle.engines.onnx_scan import ModelRefused
 from bundle.golden import GoldenMismatch, check_golden
+from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
 from bundle.manifest import MANIFEST_FILE, BundleManifest, BundleTampered, StageSpec
-from bundle.onnx_scan import ModelRefused
 from bundle.policy import CertificateEntry
 from bundle.runner import CascadeRunner, CascadeStage
 from bundle.verify import read_verified, verify_bundle

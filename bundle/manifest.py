@@ -22,9 +22,9 @@ from pydantic import (
 )
 
 from bundle.engines.contract import DEFAULT_PRECISION, file_precision
-from bundle.outputs import OutputKind
+from bundle.engines.outputs import OutputKind
+from bundle.images.preprocess import PreprocessSpec, decode_target
 from bundle.policy import CertificateEntry, KeyPart
-from bundle.preprocess import PreprocessSpec, decode_target
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageName, StageRule
 
 SCHEMA_VERSION: Final = 1

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from bundle.decode import DEFAULT_LIMITS, DecodeLimits, PixelArray, decode
-from bundle.engine import Engine
-from bundle.preprocess import PreprocessSpec, decode_target, preprocess
+from bundle.engines.model import Engine
+from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits, PixelArray, decode
+from bundle.images.preprocess import PreprocessSpec, decode_target, preprocess
 from calibration.decision import Decision, OperatingPoint, StageCall, walk_cascade, walk_to_its_end
 from calibration.scores import StageOutputs
 

@@ -15,12 +15,11 @@ from secrets import token_hex
 
 from pydantic import TypeAdapter, ValidationError
 
-from bundle.cards import model_card, model_config, preprocessor_config
-from bundle.container import open_container
 from bundle.draft import BundleDraft, FileSource
-from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, open_engine
 from bundle.engines.contract import file_precision
+from bundle.engines.model import DEFAULT_ENGINE, DEFAULT_PRECISION, open_engine
 from bundle.golden import FOREIGN_TOLERANCE, TOLERANCES, choose, expectations
+from bundle.images.headers import open_container
 from bundle.manifest import (
     MANIFEST_FILE,
     BundleError,
@@ -33,6 +32,7 @@ from bundle.manifest import (
     canonical_bytes,
     sealed,
 )
+from bundle.model_card import model_card, model_config, preprocessor_config
 from bundle.runner import CascadeRunner, CascadeStage
 from bundle.verify import verify_bundle
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageRule

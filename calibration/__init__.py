@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 # The function has its module's name: bound here at once, or the module would take its place.
-from calibration.bootstrap import bootstrap
+from calibration.resampling import bootstrap
 
 if TYPE_CHECKING:
     from calibration.bounds import (
@@ -26,19 +26,6 @@ if TYPE_CHECKING:
         randomised_clopper_pearson_upper,
         wsr_betting_upper,
     )
-    from calibration.cascade import (
-        CascadePath,
-        CascadeScores,
-        CascadeUsage,
-        cascade_usage,
-        certify_cascade,
-    )
-    from calibration.cascade_by_stage import (
-        certify_each_stage,
-    )
-    from calibration.cascade_planning import (
-        plan_cascade,
-    )
     from calibration.certificate import (
         Certificate,
         PromisedPart,
@@ -51,20 +38,43 @@ if TYPE_CHECKING:
         answers,
         decide,
     )
-    from calibration.fixed_sequence import (
+    from calibration.exact.cascade import (
+        CascadePath,
+        CascadeScores,
+        CascadeUsage,
+        cascade_usage,
+        certify_cascade,
+    )
+    from calibration.exact.cascade_by_stage import (
+        certify_each_stage,
+    )
+    from calibration.exact.fallback import (
+        RiskLadder,
+        certify_several,
+    )
+    from calibration.exact.fixed_sequence import (
         certify,
     )
-    from calibration.group_betting import (
+    from calibration.exact.group_betting import (
         certify_group_means,
         certify_path_by_betting,
     )
-    from calibration.groups import (
-        intra_group_correlation,
-    )
-    from calibration.joint import (
+    from calibration.exact.intersection_union import (
         JointCertificate,
         certify_answers,
         certify_slices,
+    )
+    from calibration.exact.path_test import (
+        certify_path,
+    )
+    from calibration.exact.paths import (
+        StagePath,
+    )
+    from calibration.exact.strata import (
+        Parts,
+    )
+    from calibration.groups import (
+        intra_group_correlation,
     )
     from calibration.ledger import (
         DeltaExhausted,
@@ -82,13 +92,10 @@ if TYPE_CHECKING:
         risk_coverage_curve,
         selective_risk_at,
     )
-    from calibration.parts import (
-        Parts,
+    from calibration.planning.cascade import (
+        plan_cascade,
     )
-    from calibration.paths import (
-        StagePath,
-    )
-    from calibration.planning import (
+    from calibration.planning.thresholds import (
         plan_thresholds,
     )
     from calibration.risk_control import (
@@ -106,13 +113,6 @@ if TYPE_CHECKING:
         ScrcI,
         ScrcT,
     )
-    from calibration.several_risks import (
-        RiskLadder,
-        certify_several,
-    )
-    from calibration.walk import (
-        certify_path,
-    )
 
 _HOMES = {
     "calibration.bounds": (
@@ -129,15 +129,15 @@ _HOMES = {
         "randomised_clopper_pearson_upper",
         "wsr_betting_upper",
     ),
-    "calibration.cascade": (
+    "calibration.exact.cascade": (
         "CascadePath",
         "CascadeScores",
         "CascadeUsage",
         "cascade_usage",
         "certify_cascade",
     ),
-    "calibration.cascade_by_stage": ("certify_each_stage",),
-    "calibration.cascade_planning": ("plan_cascade",),
+    "calibration.exact.cascade_by_stage": ("certify_each_stage",),
+    "calibration.planning.cascade": ("plan_cascade",),
     "calibration.certificate": (
         "Certificate",
         "PromisedPart",
@@ -150,13 +150,13 @@ _HOMES = {
         "answers",
         "decide",
     ),
-    "calibration.fixed_sequence": ("certify",),
-    "calibration.group_betting": (
+    "calibration.exact.fixed_sequence": ("certify",),
+    "calibration.exact.group_betting": (
         "certify_group_means",
         "certify_path_by_betting",
     ),
     "calibration.groups": ("intra_group_correlation",),
-    "calibration.joint": (
+    "calibration.exact.intersection_union": (
         "JointCertificate",
         "certify_answers",
         "certify_slices",
@@ -177,9 +177,9 @@ _HOMES = {
         "risk_coverage_curve",
         "selective_risk_at",
     ),
-    "calibration.parts": ("Parts",),
-    "calibration.paths": ("StagePath",),
-    "calibration.planning": ("plan_thresholds",),
+    "calibration.exact.strata": ("Parts",),
+    "calibration.exact.paths": ("StagePath",),
+    "calibration.planning.thresholds": ("plan_thresholds",),
     "calibration.risk_control": (
         "RiskControl",
         "conformal_risk_control",
@@ -195,11 +195,11 @@ _HOMES = {
         "ScrcI",
         "ScrcT",
     ),
-    "calibration.several_risks": (
+    "calibration.exact.fallback": (
         "RiskLadder",
         "certify_several",
     ),
-    "calibration.walk": ("certify_path",),
+    "calibration.exact.path_test": ("certify_path",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -23,12 +23,12 @@ from calibration.bounds import (
 )
 from calibration.certificate import Certificate, Kind, RiskTarget
 from calibration.decision import answers
+from calibration.exact.issuer import Issuer
+from calibration.exact.shortfall import describe_shortfall
+from calibration.exact.steps import count, last_before_failure
 from calibration.groups import Unit, independent_units
 from calibration.inputs import read_losses, read_scores
-from calibration.issuing import Issuer
 from calibration.scores import BoolArray, FloatArray
-from calibration.shortfall import describe_shortfall
-from calibration.steps import count, last_before_failure
 
 
 def sgr(

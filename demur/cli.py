@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory
+from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
 from demur.verbs import bundles, certificates, pretraining, serving, training
 
 app = typer.Typer(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.store import verify_bundle
+from trainer.bundling.finish import RunResult
 from trainer.config import TrainConfig, load_config
 from trainer.pipeline import train
-from trainer.progress import RunConsole
-from trainer.proof import RunResult
 from trainer.reports.summary import percent
-from trainer.run_folder import write_bytes
+from trainer.run.console import RunConsole
+from trainer.run.folder import write_bytes
 from trainer.scenes import SceneOptions, render
 
 HOST, PORT = "127.0.0.1", 8000
@@ -111,7 +111,7 @@ def tell(result: RunResult, samples: list[Path], console: RunConsole, *, serve: 
 
 
 def _serve(result: RunResult, console: RunConsole) -> None:
-    from service.server import serve
+    from service.process.server import serve
     from service.settings import Settings
 
     settings = Settings(

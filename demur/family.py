@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.engine import PRECISIONS, EngineKey
-from trainer.family import Family
-from trainer.run_folder import RunError
+from bundle.engines.model import PRECISIONS, EngineKey
+from trainer.bundling.engines import Family
+from trainer.run.folder import RunError
 
 
 def wanted_keys(engines: str, precisions: str) -> list[EngineKey]:

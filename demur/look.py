@@ -12,7 +12,7 @@ from trainer.data.report import describe
 from trainer.data.sheet import contact_sheet
 from trainer.data.source import open_source
 from trainer.data.tables import print_report
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 
 def look_at(

@@ -8,15 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
-from bundle.engine_choice import EngineWish, first_choice
+from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
 from bundle.runner import CascadeRunner
+from bundle.selection.choice import EngineWish, first_choice
 from bundle.store import LoadedBundle, load_bundle
 from bundle.verify import read_manifest
 from calibration.decision import Decision
 from demur.decision_table import DecisionRow, open_table
 from trainer.data.images import DataError, ImageSource
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 CHUNK = 32
 """Images that one thread decides before it hands them over."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from calibration.certificate import Certificate
-from calibration.joint import JointCertificate
-from calibration.several_risks import RiskLadder
-from trainer.promise import PromiseConfig
-from trainer.run_folder import RunError
-from trainer.score_file import ScoreFileColumns
-from trainer.score_proof import FileProof, certify_each, certify_risks, certify_scores
-from trainer.telling import part_lines, risk_lines, thresholds_in_words
+from calibration.exact.fallback import RiskLadder
+from calibration.exact.intersection_union import JointCertificate
+from trainer.certify.from_scores import FileProof, certify_each, certify_risks, certify_scores
+from trainer.certify.wording import part_lines, risk_lines, thresholds_in_words
+from trainer.run.folder import RunError
+from trainer.run.promise import PromiseConfig
+from trainer.scoring.score_file import ScoreFileColumns
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from trainer.evaluate import Measurement, Report
-from trainer.sweep import SweepRow
+from trainer.reports.evaluation import Measurement, Report
+from trainer.reports.threshold_sweep import SweepRow
 
 SHOWN = 16
 """Rows of a sweep that fit a screen; the file holds all."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.engine import EngineKey
-from bundle.engine_choice import AUTO, EngineWish, first_choice, key_of
 from bundle.engines.installed import installation_problems, runtime_version, usable
+from bundle.engines.model import EngineKey
+from bundle.selection.choice import AUTO, EngineWish, first_choice, key_of
 from bundle.store import load_bundle, verify_bundle
 
 

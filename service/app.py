@@ -15,21 +15,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitoring.instruments import Instruments
-from service.direct import DirectRoutes
-from service.limits import BodyLimits
-from service.lineup import Deployments
+from monitoring.metrics.instruments import Instruments
+from service.compute.predictor import Predictor
+from service.compute.shadows import Shadows
+from service.http.body_limits import BodyLimits
+from service.http.direct_routes import DirectRoutes
+from service.http.observability import Observability
+from service.http.quotas import Quotas
+from service.lineup.lineup import Deployments
 from service.logs import configure_logging
-from service.monitor import Monitor
-from service.observability import Observability
-from service.predictor import Predictor
 from service.problems import Problem, RequestError, problem_of_status
-from service.quotas import Quotas
 from service.routes import feedback, inference_protocol, page, predict, status
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
-from service.shadow import Shadows
 from service.state import LifespanState, Phase, Service, request_id, service_of
+from service.window_client import Monitor
 
 _SMALL_BODY = 64 * 2**10
 _FORM_OVERHEAD = 64 * 2**10

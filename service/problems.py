@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from bundle.decode import (
+from bundle.images.decode import (
     EmptyImage,
     ImageError,
     NotAnImage,

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from service.deployment import Deployment
-from service.predictor import Prediction
+from service.compute.predictor import Prediction
+from service.lineup.deployment import Deployment
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -9,13 +9,13 @@ from typing import TypedDict, cast
 from starlette.requests import Request
 
 from calibration.decision import STAGE_NAMES
-from monitoring.instruments import Instruments
-from service.lineup import Deployments
-from service.monitor import Monitor
-from service.predictor import Predictor
-from service.quotas import Quotas, client_of
+from monitoring.metrics.instruments import Instruments
+from service.compute.predictor import Predictor
+from service.compute.shadows import Shadows
+from service.http.quotas import Quotas, client_of
+from service.lineup.lineup import Deployments
 from service.settings import Settings
-from service.shadow import Shadows
+from service.window_client import Monitor
 
 
 @dataclass(slots=True)
@@ -85,5 +85,5 @@ def service_of(request: Request) -> Service:
 
 
 def request_id(request: Request) -> str:
-    """Given by the client or made up; see service.observability."""
+    """Given by the client or made up; see service.http.observability."""
     return cast("str", request.scope["state"]["request_id"])

@@ -9,14 +9,13 @@ from typing import Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainer.augment import AugmentLevel
-from trainer.compute import ComputeConfig
+from trainer.data.config import DataConfig, SplitConfig
+from trainer.fit.augment import AugmentLevel
+from trainer.fit.device import ComputeConfig
 from trainer.models.backbones import Adapt
-from trainer.promise import PromiseConfig
 from trainer.recipe import PartialRecipe
-from trainer.run_folder import RunError
-from trainer.scenes import SceneOptions
-from trainer.splits import SplitSizes
+from trainer.run.folder import RunError
+from trainer.run.promise import PromiseConfig
 
 PLANNING = ("minutes", "mirror", "augment")
 """Fields that plan the stages which `recipe` leaves out."""
@@ -26,54 +25,6 @@ Config = TypeVar("Config", bound=BaseModel)
 
 class ConfigError(RunError):
     """The configuration has faults; the message lists every one of them."""
-
-
-class DataConfig(BaseModel):
-    """Where the labelled images come from and how their columns are read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: str = "scenes"
-    """`scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`"""
-    group: str | None = None
-    """Column that names what belongs together (drive, track, burst)."""
-    image_column: str = "image"
-    label_column: str | None = None
-    """None: `label`, where there is one."""
-    class_names: tuple[str, ...] = ()
-    label_map: dict[str, int] | None = None
-    """Raw label as text -> class 0..K-1"""
-    classes: int = Field(default=2, ge=2, le=256)
-    skip_bad: bool = False
-    """Go on without images that cannot be used, and record which."""
-    scenes: SceneOptions = SceneOptions(sequences=6_000)
-    """For `scenes` only."""
-
-
-class SplitConfig(BaseModel):
-    """How many units (groups, or images where there are no groups) the evaluation splits get.
-
-    All three or none: by default the certificate's needs decide. Training gets the rest.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    val_select: int | None = Field(default=None, ge=0)
-    val_calib: int | None = Field(default=None, ge=0)
-    val_test: int | None = Field(default=None, ge=0)
-
-    @model_validator(mode="after")
-    def _all_or_none(self) -> Self:
-        given = [self.val_select, self.val_calib, self.val_test]
-        if None in given and any(size is not None for size in given):
-            raise ValueError("name the sizes of val_select, val_calib and val_test, or none of them")
-        return self
-
-    def sizes(self) -> SplitSizes | None:
-        """None where the certificate's needs decide."""
-        if self.val_select is None or self.val_calib is None or self.val_test is None:
-            return None
-        return SplitSizes(self.val_select, self.val_calib, self.val_test)
 
 
 class TrainConfig(BaseModel):
@@ -92,7 +43,7 @@ class TrainConfig(BaseModel):
     mirror: bool | None = None
     """Train on mirrored images too; None: only where a check finds that left and right do not matter."""
     augment: AugmentLevel = "degraded"
-    """How far training images are changed, see `trainer.augment`."""
+    """How far training images are changed, see `trainer.fit.augment`."""
     checkpoint_selection: CheckpointSelection = "augrc"
     compute: ComputeConfig = ComputeConfig()
     """Device, precision and determinism of training."""

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
-from bundle.preprocess import PreprocessSpec
-from trainer.collect import require_slices
-from trainer.compute import describe
+from trainer.bundling.finish import RunResult, prove_and_pack
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
 from trainer.data.images import ImageSource, Notice
+from trainer.data.opening import open_data, split_data
 from trainer.data.pixels import typical_size
+from trainer.data.splits import Splits
+from trainer.fit.device import describe
+from trainer.fit.mirror_check import check_mirroring
 from trainer.models import VARIANTS
 from trainer.models.registry import SMALLEST_IMAGE, ModelConfig, require_weights
-from trainer.opening import open_data, split_data
 from trainer.pretrain.weights import seen_by
 from trainer.pretrained_recipe import choose_model, is_pretrained, pretrained_size
-from trainer.progress import RunConsole
-from trainer.proof import RunResult, prove_and_pack
 from trainer.recipe import PartialRecipe, Recipe, complete_recipe, input_size
-from trainer.run_folder import RunFolder, write_json, write_yaml
-from trainer.run_record import RunRecord, StageRecord, library_versions
-from trainer.splits import Splits
+from trainer.run.console import RunConsole
+from trainer.run.folder import RunFolder, write_json, write_yaml
+from trainer.run.record import RunRecord, StageRecord, library_versions
+from trainer.scoring.collect import require_slices
 from trainer.stages import TrainingData, train_stages
-from trainer.symmetry import check_mirroring
 
 MAX_PIXEL_BYTES = 2 * 2**30
 """Decoded images above this size live in memory-mapped files of the run folder."""

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from trainer.methods import METHODS
 from trainer.models import VARIANTS, EfficientNetConfig, ModelConfig, TransformerConfig
 from trainer.models.backbones import Adapt, family_of
 from trainer.models.efficientnet import working_size
 from trainer.models.pretrained import BackboneError, open_weights
+from trainer.transfer.methods import METHODS
 
 RATES: Mapping[Adapt, float] = MappingProxyType(
     {adapt: METHODS[adapt].rates[1] for adapt in ("full", "lora", "dora", "head")}

@@ -11,13 +11,13 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainer.augment import AugmentLevel, level
-from trainer.frozen import FEWEST_EPOCHS
-from trainer.loop import LoopConfig
+from trainer.fit.augment import AugmentLevel, level
+from trainer.fit.loop import LoopConfig
+from trainer.fit.loss import ObjectiveConfig
+from trainer.fit.schedule import mean_work
 from trainer.models import ModelConfig, build_model, macs
-from trainer.objective import ObjectiveConfig
 from trainer.pretrained_recipe import EMA_DECAY, adapt_of, is_pretrained, pace, pretrained_size, rate_of
-from trainer.schedule import mean_work
+from trainer.transfer.frozen_backbone import FEWEST_EPOCHS
 
 MACS_PER_SECOND = 5.5e10
 """Forward multiply-accumulates, of training, a second that the plan counts on: two cores, bfloat16."""
@@ -95,8 +95,8 @@ def default_recipe(
 ) -> Recipe:
     """The plan for `n_train` training images of `image_size` pixels a side in `minutes` of training.
 
-    `mirror` allows mirrored training images, see `trainer.symmetry`. The stages' input sizes depend on
-    `image_size` alone, so images can be decoded before the training split is known.
+    `mirror` allows mirrored training images, see `trainer.fit.mirror_check`. The stages' input sizes
+    depend on `image_size` alone, so images can be decoded before the training split is known.
     """
     size = input_size(image_size)
     loop = _loop(n_train, seed, mirror, augment)

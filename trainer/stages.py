@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bundle.preprocess import PreprocessSpec
+from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
-from trainer.adaptation import settle
-from trainer.batches import LabelledPixels
-from trainer.compute import EXACT, ComputeConfig
-from trainer.export import export_onnx
-from trainer.frozen import fit_frozen, lessons
-from trainer.loop import FitResult, StepProgress, fit
+from trainer.fit.batches import LabelledPixels
+from trainer.fit.checkpoint_selection import EpochMetrics
+from trainer.fit.device import EXACT, ComputeConfig
+from trainer.fit.loop import FitResult, StepProgress, fit
 from trainer.models import StageModel, build_model, macs, n_parameters
-from trainer.progress import RunConsole
+from trainer.models.onnx_export import export_onnx
 from trainer.recipe import Recipe, StageRecipe
-from trainer.run_folder import RunFolder, write_csv, write_json
-from trainer.run_record import StageRecord
-from trainer.selection import EpochMetrics
+from trainer.run.console import RunConsole
+from trainer.run.folder import RunFolder, write_csv, write_json
+from trainer.run.record import StageRecord
+from trainer.transfer.frozen_backbone import fit_frozen, lessons
+from trainer.transfer.merging import settle
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from bundle.draft import BundleDraft, StageDraft
-from bundle.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from bundle.engines.model import DEFAULT_ENGINE, DEFAULT_PRECISION
 from bundle.golden import GoldenCandidate
+from bundle.images.preprocess import PreprocessSpec
 from bundle.policy import CertificateEntry
-from bundle.preprocess import PreprocessSpec
 from bundle.store import write_bundle
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
@@ -106,7 +106,7 @@ def _export(architecture: str, file: Path) -> None:
     import torch
     from transformers import ViTConfig, ViTForImageClassification
 
-    from trainer.export import export_onnx
+    from trainer.models.onnx_export import export_onnx
 
     class Logits(torch.nn.Module):
         def __init__(self) -> None:

@@ -12,11 +12,11 @@ from typing import Self
 
 import numpy as np
 
-from bundle.decode import decode
-from bundle.engine import Engine, open_engine
+from bundle.engines.model import Engine, open_engine
+from bundle.images.decode import decode
+from bundle.images.preprocess import PreprocessSpec, decode_target, preprocess
 from bundle.loader import load_bundle
-from bundle.preprocess import PreprocessSpec, decode_target, preprocess
-from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory
+from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Inference runtimes, each behind the same session; `bundle.engine` is the door."""
+"""Inference runtimes, each behind the same session; `bundle.engines.model` is the door."""

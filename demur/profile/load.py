@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from bundle.container import open_container
+from bundle.images.headers import open_container
 
 
 @dataclass(slots=True)

@@ -13,11 +13,11 @@ from time import perf_counter, process_time
 from typing import Any
 from urllib.parse import urlsplit
 
-from bundle.engine import EngineKey
-from bundle.engine_choice import EngineChoice
+from bundle.engines.model import EngineKey
 from bundle.policy import CertificateEntry
-from bundle.process_memory import OF_AN_IMAGE, keep_freed_memory
+from bundle.selection.choice import EngineChoice
 from bundle.store import load_bundle
+from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
 from service.settings import Settings
 
 _SPAWN = get_context("spawn")
@@ -141,7 +141,7 @@ def running_service(settings: Settings, log: Path) -> Iterator[RunningService]:
 
 
 def _serve(settings: Settings, log: Path, ready: Connection) -> None:
-    from service.server import serve
+    from service.process.server import serve
 
     with log.open("wb") as stream:
         sys.stderr.flush()

@@ -13,11 +13,11 @@ from typing import Literal
 
 import numpy as np
 
-from bundle.decode import ImageError
-from bundle.engine_choice import EngineChoice, EngineWish, choose_engine
-from bundle.engine_memory import EngineMemory
-from bundle.issued_here import IssuedCertificates
+from bundle.images.decode import ImageError
 from bundle.runner import CascadeRunner
+from bundle.selection.choice import EngineChoice, EngineWish, choose_engine
+from bundle.selection.issued import IssuedCertificates
+from bundle.selection.timing_cache import EngineMemory
 from bundle.store import LoadedBundle, load_bundle
 from calibration.decision import STAGE_NAMES, Decision, decide_stage, to_decision
 from demur.profile.figures import Cascade, Latency, Memory, Profile, Repeated, Throughput
@@ -25,7 +25,7 @@ from demur.profile.load import requests_for, run_load
 from demur.profile.processes import ProfileFailed, RunningService, raw_loops, running_service
 from service.settings import Settings
 from trainer.data.images import ImageSource
-from trainer.progress import Bar, RunConsole
+from trainer.run.console import Bar, RunConsole
 
 RUNS = 6
 """Interleaved runs; see `figures.Repeated`."""

@@ -75,9 +75,9 @@ def bundle(
     those that it can have. ONNX Runtime at fp32 is always among them.
     """
     from demur.family import tell_family, wanted_keys
-    from trainer.family import certify_family
-    from trainer.progress import RunConsole
-    from trainer.run_folder import RunFolder
+    from trainer.bundling.engines import certify_family
+    from trainer.run.console import RunConsole
+    from trainer.run.folder import RunFolder
 
     console = RunConsole()
     data = {"spec": source, "group": group, "label_column": label_column, "image_column": image_column}
@@ -117,7 +117,7 @@ def verify(folder: Folder, engine: EngineName = None, precision: EnginePrecision
     On every engine and precision that the bundle is certified on and that this machine has, unless one
     is named.
     """
-    from bundle.engine_choice import AUTO, EngineWish
+    from bundle.selection.choice import AUTO, EngineWish
     from demur.verification import verify_everywhere
 
     for line in verify_everywhere(folder, EngineWish(engine or AUTO, precision or AUTO)):
@@ -137,10 +137,10 @@ def predict(
 
     Example: `demur predict --bundle runs/first/bundle --data folder:new --out decisions.parquet`.
     """
-    from bundle.engine_choice import AUTO, EngineWish
+    from bundle.selection.choice import AUTO, EngineWish
     from demur.predict import predict_source
     from trainer.data.source import open_source
-    from trainer.progress import RunConsole
+    from trainer.run.console import RunConsole
 
     console = RunConsole()
     images = open_source(source, label_column=label_column, image_column=image_column)

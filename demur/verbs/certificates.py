@@ -27,7 +27,7 @@ def sweep(run: Run) -> None:
     from rich.console import Console
 
     from demur.tables import sweep_table
-    from trainer.sweep import sweep as sweep_thresholds
+    from trainer.reports.threshold_sweep import sweep as sweep_thresholds
 
     Console().print(sweep_table(sweep_thresholds(run)))
 
@@ -44,7 +44,7 @@ def gate(
     Leaves gateparams.json and metrics/gate_training.csv. The bundle keeps its policy until
     `demur calibrate` proves a new one.
     """
-    from trainer.again import refit_gate
+    from trainer.bundling.rerun import refit_gate
 
     for sentence in refit_gate(run, score).sentences():
         typer.echo(sentence)
@@ -101,14 +101,14 @@ def calibrate(
     changes = {"certificate": certificate, "alpha": alpha, "delta": delta, "min_coverage": min_coverage}
     wanted = Wanted(bool(each_answer), slices, alphas)
     if scores is None:
-        from trainer.again import recalibrate
+        from trainer.bundling.rerun import recalibrate
 
         back = OVER_ALL_ANSWERS if each_answer is False else {} if alpha is None else {"alphas": ()}
         for line in recalibrate(cast(Path, run), {**changes, **back, **wanted.changes()}).summary:
             typer.echo(line)
         return
-    from trainer.promise import PromiseConfig
-    from trainer.score_file import ScoreFileColumns
+    from trainer.run.promise import PromiseConfig
+    from trainer.scoring.score_file import ScoreFileColumns
 
     columns = ScoreFileColumns(label_column, tuple(score_column or ()), confidence_column, group)
     for line in tell_promise(scores, PromiseConfig().changed(changes), columns, wanted):
@@ -125,7 +125,7 @@ def evaluate(run: Run) -> None:
     from rich.console import Console
 
     from demur.tables import report_table
-    from trainer.again import evaluate_run
+    from trainer.bundling.rerun import evaluate_run
 
     report, policy = evaluate_run(run)
     typer.echo(policy.certificate.sentence())
@@ -179,13 +179,13 @@ def wrap(
     The images must be ones that the model never saw. Example:
     `demur wrap --model strong.onnx --fast small.onnx --data folder:labelled --out runs/wrapped`.
     """
-    from trainer.config import DataConfig
+    from trainer.bundling.wrap import ModelInput
+    from trainer.bundling.wrap import wrap as certify_model
+    from trainer.data.config import DataConfig
     from trainer.data.source import open_source
-    from trainer.progress import RunConsole
-    from trainer.promise import PromiseConfig
+    from trainer.run.console import RunConsole
+    from trainer.run.promise import PromiseConfig
     from trainer.scenes import SceneOptions
-    from trainer.wrap import ModelInput
-    from trainer.wrap import wrap as certify_model
 
     data = DataConfig(
         source=source,

@@ -86,7 +86,7 @@ def pretrain(
     """
     from trainer.pretrain.config import load_pretrain_config
     from trainer.pretrain.run import pretrain as run_pretraining
-    from trainer.progress import RunConsole
+    from trainer.run.console import RunConsole
 
     overrides = {
         "data.source": source,

@@ -50,7 +50,7 @@ def serve(
     start of a bundle on a machine times them, for about three seconds, and remembers in the data folder.
     Every setting is also an environment variable, DEMUR_PORT and so on; options win.
     """
-    from service.server import serve as serve_until_stopped
+    from service.process.server import serve as serve_until_stopped
     from service.settings import Settings
 
     serve_until_stopped(
@@ -96,10 +96,10 @@ def profile(
 
     Plain loops and the real service run in turn, six times each; figures are medians with their range.
     """
-    from bundle.engine_choice import AUTO, EngineWish
+    from bundle.selection.choice import AUTO, EngineWish
     from demur.profile.report import profile_tables, summary, write_profile
     from demur.profile.run import profile_bundle
-    from trainer.progress import RunConsole
+    from trainer.run.console import RunConsole
 
     console = RunConsole()
     images = None

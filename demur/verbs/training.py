@@ -149,7 +149,7 @@ def train(
     """
     from trainer.config import load_config
     from trainer.pipeline import train as run_training
-    from trainer.progress import RunConsole
+    from trainer.run.console import RunConsole
 
     overrides = {
         "data.source": source,
@@ -214,9 +214,9 @@ def compare(
     certified, whether the gate meets both limits, trained share, time and memory, and the paired
     differences to full training with their intervals.
     """
-    from trainer.compare import compare as run_comparison
-    from trainer.compare_config import read_config
-    from trainer.progress import RunConsole
+    from trainer.compare.config import read_config
+    from trainer.compare.run import compare as run_comparison
+    from trainer.run.console import RunConsole
 
     values = {
         "data.source": source,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from calibration.bounds import clopper_pearson_upper
 from calibration.certificate import RiskTarget
-from calibration.fixed_sequence import certify
+from calibration.exact.fixed_sequence import certify
 
 BLUE, RED, GREY, GREEN = "#0072B2", "#D55E00", "#6B6B6B", "#009E73"
 

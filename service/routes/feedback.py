@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.events import FeedbackEvent
-from service.documentation import feedback as documentation
-from service.identity import checked_id
+from service.compute.shadows import shadow_id
+from service.http.bodies import read_json
+from service.http.request_ids import checked_id
+from service.openapi import feedback as documentation
 from service.problems import refused
-from service.reading import read_json
 from service.responses import json_response
-from service.shadow import shadow_id
 from service.state import service_of
 
 router = APIRouter(tags=["labels"])

@@ -14,18 +14,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deployment import Deployment
-from service.documentation import protocol as documentation
-from service.identity import image_id, request_id_of
-from service.predictor import Prediction
+from service.compute.batch_request import Several
+from service.compute.predictor import Prediction
+from service.compute.shadows import ShadowImage
+from service.http.bodies import ImageReader, refuse_encoded
+from service.http.inference_tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
+from service.http.request_ids import image_id, request_id_of
+from service.lineup.deployment import Deployment
+from service.openapi import protocol as documentation
 from service.problems import refused
-from service.reading import ImageReader, refuse_encoded
 from service.responses import json_response
 from service.routes.predict import deadline_of, settle, unit_of
-from service.several import Several
-from service.shadow import ShadowImage
 from service.state import Service, request_id, service_of
-from service.tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
 
 PROTOCOL_PATH: Final = "/v2"
 _MODEL: Final = "/models/{name}"

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.documentation import status as documentation
+from service.openapi import status as documentation
 
 router = APIRouter(tags=["page"])
 

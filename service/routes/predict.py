@@ -12,15 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.events import prediction_event
-from service.deployment import Deployment
-from service.documentation import predict as documentation
-from service.identity import image_id, well_formed
-from service.predictor import Prediction
+from service.compute.batch_request import Several
+from service.compute.predictor import Prediction
+from service.compute.shadows import ShadowImage
+from service.http.bodies import batch_reader, image_reader
+from service.http.request_ids import image_id, well_formed
+from service.lineup.deployment import Deployment
+from service.openapi import predict as documentation
 from service.problems import RequestError, refused
-from service.reading import batch_reader, image_reader
 from service.responses import json_response, prediction_body
-from service.several import Several
-from service.shadow import ShadowImage
 from service.state import Service, request_id, service_of
 
 router = APIRouter(tags=["predict"])

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitoring.instruments import CONTENT_TYPE
-from service.documentation import status as documentation
+from monitoring.metrics.instruments import CONTENT_TYPE
+from service.openapi import status as documentation
 from service.problems import refused
 from service.responses import json_response
 from service.state import service_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.tiny_bundle import colour_image, colour_images, colour_model, tiny_draft
 
-from bundle.engine import ModelUnfit, open_engine
+from bundle.engines.model import ModelUnfit, open_engine
 from bundle.golden import (
     CASES_A_KIND,
     FOREIGN_TOLERANCE,

@@ -17,9 +17,9 @@ from fakes.tiny_bundle import (
     tiny_draft,
 )
 
-from bundle.decode import DecodeLimits, TooManyPixels, TruncatedImage, decode
-from bundle.engine import open_engine
-from bundle.preprocess import PreprocessSpec, preprocess
+from bundle.engines.model import open_engine
+from bundle.images.decode import DecodeLimits, TooManyPixels, TruncatedImage, decode
+from bundle.images.preprocess import PreprocessSpec, preprocess
 from bundle.runner import CascadeRunner, CascadeStage
 from calibration.decision import OperatingPoint, decide
 from calibration.scores import StageOutputs

@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bundle import writer
-from bundle.decode import ImageError
-from bundle.engine import EngineKey, EngineUnavailable, ModelUnfit
+from bundle.engines.model import EngineKey, EngineUnavailable, ModelUnfit
+from bundle.engines.onnx_scan import ModelRefused
 from bundle.golden import GoldenCandidate
+from bundle.images.decode import ImageError
 from bundle.inspect import inspect_bundle
 from bundle.manifest import MANIFEST_FILE, canonical_bytes
-from bundle.onnx_scan import ModelRefused
 from bundle.store import (
     BundleError,
     BundleExists,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.decode import decode
+from bundle.images.decode import decode
 from bundle.store import load_bundle
 from demur.demo import DemoPlan, demo_config, run_demo
 

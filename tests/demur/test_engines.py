@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bundle.engine import EngineKey
 from bundle.engines.installed import usable_keys
+from bundle.engines.model import EngineKey
 from demur.cli import app
 from demur.family import tell_family, wanted_keys
-from trainer.agreement import Agreement
-from trainer.family import Family, Member
-from trainer.run_folder import RunError
+from trainer.bundling.engines import Family, Member
+from trainer.run.folder import RunError
+from trainer.scoring.agreement import Agreement
 
 EVERYWHERE = tuple(str(key) for key in usable_keys())
 
@@ -45,7 +45,7 @@ class TestWantedKeys:
 
 def test_the_price_and_who_was_left_out_are_told(tiny_bundle: Path) -> None:
     from bundle.store import verify_bundle
-    from trainer.evidence import Policy
+    from trainer.certify.evidence import Policy
 
     manifest = verify_bundle(tiny_bundle)
     entry = manifest.certificates[0]

@@ -13,14 +13,14 @@ import pytest
 from fakes.tiny_bundle import colour_image, colour_images
 from rich.console import Console
 
-from bundle.engine_choice import EngineWish
+from bundle.selection.choice import EngineWish
 from bundle.store import BundleTampered, load_bundle
 from demur import decision_table, predict
 from demur.decision_table import UnknownTableFormat
 from demur.predict import predict_source
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 COLUMNS = ["path", "decision", "label", "prediction_set", "probability", "confidence", "stage"]
 

@@ -9,9 +9,9 @@ import pytest
 
 from calibration.ledger import DeltaExhausted
 from demur.promises import Wanted, tell_promise
-from trainer.promise import PromiseConfig
-from trainer.run_folder import RunError
-from trainer.score_file import ScoreFileColumns, ScoreFileError
+from trainer.run.folder import RunError
+from trainer.run.promise import PromiseConfig
+from trainer.scoring.score_file import ScoreFileColumns, ScoreFileError
 
 
 @pytest.fixture

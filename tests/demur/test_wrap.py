@@ -8,10 +8,10 @@ from fakes.channel_world import RED, channel_images, channel_model
 from typer.testing import CliRunner
 
 from demur.cli import app
-from trainer.progress import RunConsole
-from trainer.reopen import reopen
-from trainer.run_folder import RunFolder
-from trainer.run_record import read_record
+from trainer.data.reopening import reopen
+from trainer.run.console import RunConsole
+from trainer.run.folder import RunFolder
+from trainer.run.record import read_record
 
 
 def test_a_run_of_wrapped_models_finds_its_images_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import redis
 from fakes.service_process import ServiceProcess
 from fakes.waiting import eventually
 
-from monitoring.connection import connect
+from monitoring.store.connection import connect
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fakes.service_process import ServiceProcess
 
-from service.protocol import LINGER, LINGER_BYTES
+from service.http.connection import LINGER, LINGER_BYTES
 
 Images = Callable[..., bytes]
 

@@ -18,7 +18,7 @@ from fakes.service_process import ServiceProcess
 from fakes.tiny_bundle import write_tiny_bundle
 from fakes.waiting import eventually
 
-from service.experiment import arm_of
+from service.lineup.assignment import arm_of
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}

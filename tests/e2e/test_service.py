@@ -107,7 +107,7 @@ def test_rolling_figures_under_every_kind_of_label(
 
 def test_the_store_dies_and_comes_back(tiny_bundle: Path, tmp_path: Path, make_colour_image: Images) -> None:
     """A real one by URL, so that nothing starts it again but the test."""
-    from monitoring.embedded import EmbeddedValkey
+    from monitoring.store.embedded_valkey import EmbeddedValkey
 
     folder = tmp_path / "valkey"
     image = make_colour_image(1, 0.9)

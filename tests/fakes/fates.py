@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.events import Event
-from monitoring.windows import Outcome
+from monitoring.windows.rolling import Outcome
 
 
 class Fates:

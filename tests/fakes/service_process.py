@@ -15,7 +15,7 @@ import httpx
 
 _MAIN = """
 import json, sys
-from service.server import serve
+from service.process.server import serve
 from service.settings import Settings
 if __name__ == "__main__":
     serve(Settings.read({}, **json.loads(sys.argv[1])), lambda url: print(url, flush=True))

@@ -19,9 +19,9 @@ from PIL import Image
 
 from bundle.draft import BundleDraft, StageDraft
 from bundle.golden import GoldenCandidate
+from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from bundle.policy import CertificateEntry
-from bundle.preprocess import PreprocessSpec
 from bundle.store import write_bundle
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule

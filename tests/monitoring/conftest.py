@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.connection import connect
-from monitoring.embedded import EmbeddedValkey
-from monitoring.windows import RollingWindows
+from monitoring.store.connection import connect
+from monitoring.store.embedded_valkey import EmbeddedValkey
+from monitoring.windows.rolling import RollingWindows
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from monitoring.embedded import EmbeddedValkey
+from monitoring.store.embedded_valkey import EmbeddedValkey
 from service.app import create_app
 from service.settings import Settings
 

@@ -9,9 +9,9 @@ import pytest
 from fakes.tiny_bundle import ANSWERED_BY_A, colour_image
 from starlette.testclient import TestClient
 
-from bundle.engine import EngineUnavailable
 from bundle.engines.installed import usable_keys
-from monitoring.instruments import Instruments
+from bundle.engines.model import EngineUnavailable
+from monitoring.metrics.instruments import Instruments
 from service.settings import Settings, SettingsError
 
 EVERYWHERE = tuple(str(key) for key in usable_keys())

@@ -43,7 +43,7 @@ from calibration import (
     plan_thresholds,
     sgr,
 )
-from calibration.steps import count
+from calibration.exact.steps import count
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

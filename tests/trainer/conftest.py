@@ -10,9 +10,9 @@ import pytest
 from fakes.channel_world import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
-from trainer.progress import RunConsole
-from trainer.proof import RunResult
-from trainer.wrap import ModelInput, wrap
+from trainer.bundling.finish import RunResult
+from trainer.bundling.wrap import ModelInput, wrap
+from trainer.run.console import RunConsole
 
 
 @pytest.fixture(scope="session")

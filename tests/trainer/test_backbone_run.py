@@ -14,13 +14,13 @@ from fakes.channel_world import channel_images
 from fakes.tiny_vit import save_tiny_transformer
 
 from bundle.store import load_bundle
+from trainer.bundling.finish import RunResult
 from trainer.config import ConfigError, load_config
 from trainer.models.pretrained import BackboneError
 from trainer.pipeline import train
 from trainer.pretrained_recipe import adapt_of, choose_model
-from trainer.progress import RunConsole
-from trainer.proof import RunResult
-from trainer.run_folder import read_json
+from trainer.run.console import RunConsole
+from trainer.run.folder import read_json
 
 QUICK = {"minutes": 0.03, "mirror": False}
 

@@ -13,13 +13,13 @@ import pytest
 from fakes.channel_world import channel_images
 
 from bundle.store import load_bundle
-from trainer.checkpoint import ResumeMismatch
+from trainer.bundling.finish import RunResult
 from trainer.config import TrainConfig, load_config
 from trainer.data.faults import FaultyData
+from trainer.fit.checkpoint import ResumeMismatch
 from trainer.pipeline import train
-from trainer.progress import RunConsole
-from trainer.proof import RunResult
-from trainer.run_folder import RunError, RunFolder, read_json
+from trainer.run.console import RunConsole
+from trainer.run.folder import RunError, RunFolder, read_json
 
 STAGE: dict[str, Any] = {
     "image_size": 16,
@@ -107,8 +107,8 @@ def test_another_run_in_the_same_folder_is_refused(
 def test_labels_of_the_other_splits_do_not_reach_training(
     trained: tuple[TrainConfig, RunResult], tmp_path: Path, quiet: RunConsole
 ) -> None:
+    from trainer.data.splits import Splits
     from trainer.recipe import Recipe
-    from trainer.splits import Splits
     from trainer.stages import TrainingData, train_stages
 
     _, first = trained

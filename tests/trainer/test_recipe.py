@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.augment import level
+from trainer.fit.augment import level
 from trainer.models import build_model, macs
 from trainer.recipe import ENOUGH_EPOCHS, MACS_PER_SECOND, Recipe, StageRecipe, default_recipe, input_size
 

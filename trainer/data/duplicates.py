@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.decode import ImageError, decode
+from bundle.images.decode import ImageError, decode
 from calibration.scores import IntArray
 from trainer.data.images import DataError, ImageSource
 from trainer.data.passes import each_row

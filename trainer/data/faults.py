@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bundle.decode import DecodeLimits
-from bundle.preprocess import PreprocessSpec
+from bundle.images.decode import DecodeLimits
+from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import BoolArray, IntArray
 from trainer.data.annotate import is_present
 from trainer.data.duplicates import exact_copies

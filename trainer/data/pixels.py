@@ -13,8 +13,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.decode import DecodeLimits, ImageError, decode
-from bundle.preprocess import PreprocessSpec, decode_target, resize
+from bundle.images.decode import DecodeLimits, ImageError, decode
+from bundle.images.preprocess import PreprocessSpec, decode_target, resize
 from trainer.data.images import DataError, ImageSource
 from trainer.data.passes import each_row
 

@@ -15,7 +15,7 @@ from trainer.data.duplicates import Fingerprints, exact_copies, fingerprints, ne
 from trainer.data.faults import Fault, find_faults
 from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
 from trainer.data.leaks import Leak, find_leaks
-from trainer.splits import SPLIT_NAMES, TooFewUnits, make_splits
+from trainer.data.splits import SPLIT_NAMES, TooFewUnits, make_splits
 
 MOST_SLICES = 12
 """Values of a column up to which its class balance is told value by value."""

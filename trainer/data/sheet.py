@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bundle.decode import ImageError, decode
+from bundle.images.decode import ImageError, decode
 from calibration.scores import IntArray
 from trainer.data.images import UNLABELLED, Column, DataError, ImageSource
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.adapters import AdapterConfig, AdapterMethod, attach, is_adapted, merge, save_adapter
+from trainer.models.adapters import AdapterConfig, AdapterMethod, attach, is_adapted, merge, save_adapter
 from trainer.models.normalisation import HALVES, IMAGENET, MeanStd, normalised_as
 from trainer.models.pretrained import BackboneError, WeightFolder, load_network, open_weights
 from trainer.models.stage import Backbone
@@ -144,7 +144,7 @@ class TransformerBackbone(Backbone):
         return is_adapted(self.net)
 
     def save_adapter(self, folder: Path) -> tuple[Path, ...]:
-        """The adapter's files, see `trainer.adapters.save_adapter`."""
+        """The adapter's files, see `trainer.models.adapters.save_adapter`."""
         return save_adapter(self.net, folder, base=self.weights)
 
     def merge_adapter(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.models.normalisation import MeanStd
-from trainer.run_folder import RunError
+from trainer.run.folder import RunError
 
 FETCHED = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
 """Never a pickle"""

@@ -8,13 +8,14 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainer.augment import AugmentConfig
-from trainer.compute import ComputeConfig
-from trainer.config import DataConfig, SplitConfig, read_as
+from trainer.config import read_as
+from trainer.data.config import DataConfig, SplitConfig
+from trainer.fit.augment import AugmentConfig
+from trainer.fit.device import ComputeConfig
 from trainer.models.backbones import FAMILIES
 from trainer.pretrain.decoder import DecoderConfig
 from trainer.pretrain.explora import ExploraConfig
-from trainer.promise import PromiseConfig
+from trainer.run.promise import PromiseConfig
 
 Rows = Literal["auto", "train", "all"]
 

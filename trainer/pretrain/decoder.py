@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from trainer.models.pretrained import BackboneError, WeightFolder, load_network
-from trainer.run_folder import write_json
+from trainer.run.folder import write_json
 
 DECODER_FOLDER = "decoder"
 _CONFIG, _WEIGHTS = "config.json", "decoder.safetensors"

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bundle.preprocess import PreprocessSpec
+from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.data.faults import prepare
 from trainer.data.images import DataError, ImageSource, row_units
+from trainer.data.opening import split_data
 from trainer.data.pixels import Pixels, load_pixels
-from trainer.opening import split_data
 from trainer.pretrain.config import PretrainConfig, Rows
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.02, 512
 MAX_PIXEL_BYTES = 2 * 2**30

@@ -1,6 +1,6 @@
 """The training loop of a masked autoencoder.
 
-Muon on the matrices of the transformer's blocks and Adam on the rest (`trainer.optimizer`), with one
+Muon on the matrices of the transformer's blocks and Adam on the rest (`trainer.fit.optimizer`), with one
 learning rate: on two cores and a few dozen epochs it reaches a loss for which AdamW needs far longer.
 LoRA's thin factors go by Adam.
 """
@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.augment import augment, to_unit_range
-from trainer.batches import Normaliser, step_rows, steps_per_epoch, to_size
-from trainer.checkpoint import (
+from trainer.fit.augment import augment, to_unit_range
+from trainer.fit.batches import Normaliser, step_rows, steps_per_epoch, to_size
+from trainer.fit.checkpoint import (
     check_fingerprint,
     load_checkpoint,
     optimizer_tensors,
@@ -28,15 +28,15 @@ from trainer.checkpoint import (
     save_checkpoint,
     unprefixed,
 )
-from trainer.compute import ComputeConfig
-from trainer.loop import finite
-from trainer.micro_batches import MicroBatches
-from trainer.optimizer import KernelOptimizer
+from trainer.fit.device import ComputeConfig
+from trainer.fit.gradient_accumulation import MicroBatches
+from trainer.fit.loop import finite
+from trainer.fit.optimizer import KernelOptimizer
+from trainer.fit.schedule import Schedule
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import PretrainConfig
 from trainer.pretrain.images import Unlabelled
 from trainer.pretrain.masking import Masking, draw_masking
-from trainer.schedule import Schedule
 
 HELD_OUT_SEED = 20_240_610
 """Of the masks of the held-out images, the same in every epoch and every run"""

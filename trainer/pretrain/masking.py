@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.adapters import is_adapted
+from trainer.models.adapters import is_adapted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer.augment import to_unit_range
-from trainer.batches import Normaliser
+from trainer.fit.augment import to_unit_range
+from trainer.fit.batches import Normaliser
 from trainer.pretrain.autoencoder import MaskedAutoencoder, from_patches, to_patches
 from trainer.pretrain.loop import PretrainEpoch, held_out_masking
 from trainer.reports.pictures import BLUE, GREY, ORANGE, figure_on

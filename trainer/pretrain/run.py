@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from bundle.preprocess import PreprocessSpec
-from trainer.batches import Normaliser
-from trainer.compute import computing, placed
+from bundle.images.preprocess import PreprocessSpec
 from trainer.data.images import ImageSource
+from trainer.data.opening import open_data
 from trainer.data.pixels import typical_size
-from trainer.micro_batches import telling_memory
+from trainer.fit.batches import Normaliser
+from trainer.fit.device import computing, placed
+from trainer.fit.gradient_accumulation import telling_memory
 from trainer.models.backbones import (
     FAMILIES,
     TransformerBackbone,
@@ -26,7 +27,6 @@ from trainer.models.backbones import (
 from trainer.models.normalisation import IMAGENET, MeanStd
 from trainer.models.pretrained import open_weights
 from trainer.models.registry import SMALLEST_IMAGE
-from trainer.opening import open_data
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import PretrainConfig
 from trainer.pretrain.decoder import DecoderConfig, build_decoder, load_decoder
@@ -35,9 +35,9 @@ from trainer.pretrain.images import Unlabelled, unlabelled_images
 from trainer.pretrain.loop import Pace, PretrainEpoch, fit_autoencoder
 from trainer.pretrain.pictures import draw_loss, draw_reconstructions
 from trainer.pretrain.weights import save_backbone
-from trainer.progress import RunConsole
 from trainer.recipe import input_size
-from trainer.run_folder import write_csv, write_json, write_yaml
+from trainer.run.console import RunConsole
+from trainer.run.folder import write_csv, write_json, write_yaml
 
 OWN_FOLDER = "pretraining"
 """Within the backbone's folder: configuration, metrics, pictures and the state to resume from"""

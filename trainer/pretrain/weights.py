@@ -12,11 +12,11 @@ from uuid import uuid4
 from torch import nn
 
 from trainer.data.images import Notice
+from trainer.data.splits import Splits
 from trainer.models.normalisation import MeanStd
 from trainer.models.pretrained import open_weights, quiet
 from trainer.pretrain.decoder import DecoderConfig, save_decoder
-from trainer.run_folder import read_json, write_json
-from trainer.splits import Splits
+from trainer.run.folder import read_json, write_json
 
 SEEN_FILE = "pretrained_on.json"
 DIGEST_LENGTH = 16

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.bootstrap import bootstrap
 from calibration.bounds import clopper_pearson_lower, clopper_pearson_upper
 from calibration.decision import StageRule
+from calibration.exact.policies import at_thresholds
 from calibration.metrics import augrc, expected_calibration_error, reliability, risk_coverage_curve
-from calibration.policies import at_thresholds
+from calibration.resampling import bootstrap
 from calibration.scores import FloatArray, ScoreTable, softmax
-from trainer.evaluate import Report
-from trainer.evidence import Policy
-from trainer.outcome import apply_policy
+from trainer.certify.evidence import Policy
+from trainer.certify.policy_outcome import apply_policy
+from trainer.reports.evaluation import Report
 from trainer.reports.pictures import (
     Curve,
     OperatingMark,
@@ -23,8 +23,8 @@ from trainer.reports.pictures import (
     draw_calibration_curve,
     draw_risk_coverage,
 )
-from trainer.run_folder import RunFolder
-from trainer.score_table import SplitScores
+from trainer.run.folder import RunFolder
+from trainer.scoring.split_scores import SplitScores
 
 GRID = 200
 """Coverages at which curves are drawn"""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trainer.evaluate import Measurement, Report
-from trainer.evidence import Policy
-from trainer.run_folder import RunFolder
-from trainer.run_record import RunRecord
+from trainer.certify.evidence import Policy
+from trainer.reports.evaluation import Measurement, Report
+from trainer.run.folder import RunFolder
+from trainer.run.record import RunRecord
 
 
 def closing_lines(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.preprocess import PreprocessSpec
+from bundle.images.preprocess import PreprocessSpec
 from trainer.data.faults import FaultyData, find_faults, prepare
 from trainer.data.images import UnknownColumn
 from trainer.data.source import open_source

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle.decode import decode
-from bundle.preprocess import PreprocessSpec, decode_target, resize
+from bundle.images.decode import decode
+from bundle.images.preprocess import PreprocessSpec, decode_target, resize
 from trainer.data import pixels as room
 from trainer.data.images import DataError
 from trainer.data.pixels import load_pixels, typical_size

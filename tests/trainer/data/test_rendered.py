@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.decode import decode
+from bundle.images.decode import decode
 from trainer.data.source import SourceNotFound, open_source
 from trainer.scenes import SceneOptions
 

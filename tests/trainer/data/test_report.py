@@ -13,8 +13,8 @@ from rich.console import Console
 from calibration.certificate import RiskTarget
 from trainer.data.report import DataReport, describe
 from trainer.data.source import open_source
+from trainer.data.splits import make_splits
 from trainer.data.tables import print_report
-from trainer.splits import make_splits
 
 Writer = Callable[..., Path]
 

@@ -12,8 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from bundle.engine import open_engine
-from trainer.export import export_onnx
+from bundle.engines.model import open_engine
 from trainer.models import (
     VARIANTS,
     EfficientNetConfig,
@@ -25,6 +24,7 @@ from trainer.models import (
 )
 from trainer.models.efficientnet import MissingExtra, weight_file, working_size
 from trainer.models.normalisation import IMAGENET
+from trainer.models.onnx_export import export_onnx
 from trainer.models.pretrained import BackboneError
 from trainer.models.registry import require_weights
 

@@ -10,7 +10,7 @@ from fakes.stripes import SCRATCH, SHALLOW, config_of, write_stripes
 from rich.console import Console
 
 from trainer.pretrain.run import PretrainResult, pretrain
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import torch
 from fakes.tiny_vit import TINY
 from torch import nn
 
-from trainer.adapters import merge
+from trainer.models.adapters import merge
 from trainer.models.backbones import FAMILIES, TransformerConfig, build_transformer
 from trainer.models.pretrained import BackboneError, open_weights
 from trainer.pretrain.decoder import DecoderConfig, build_decoder, load_decoder, save_decoder

@@ -8,7 +8,7 @@ from fakes.tiny_vit import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.adapters import AdapterConfig, attach
+from trainer.models.adapters import AdapterConfig, attach
 from trainer.models.backbones import FAMILIES, TransformerBackbone, TransformerConfig, build_transformer
 from trainer.pretrain.autoencoder import MaskedAutoencoder, from_patches, to_patches
 from trainer.pretrain.decoder import DecoderConfig, build_decoder

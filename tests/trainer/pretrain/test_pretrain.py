@@ -16,10 +16,10 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from trainer.checkpoint import ResumeMismatch
 from trainer.config import ConfigError
 from trainer.data.source import open_source
-from trainer.loop import NonFiniteLoss
+from trainer.fit.checkpoint import ResumeMismatch
+from trainer.fit.loop import NonFiniteLoss
 from trainer.models import ModelConfig, TransformerConfig, build_model
 from trainer.models.backbones import build_transformer, family_of
 from trainer.models.pretrained import WeightsNotFound
@@ -29,7 +29,7 @@ from trainer.pretrain.images import UnusableImages
 from trainer.pretrain.masking import Masking
 from trainer.pretrain.run import PretrainResult, pretrain
 from trainer.pretrain.weights import images_seen, seen_by
-from trainer.progress import RunConsole
+from trainer.run.console import RunConsole
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -199,9 +199,9 @@ def test_what_a_later_run_keeps_apart_is_not_seen(console: RunConsole, tmp_path:
     # 48 tracks of two: 28 to train on, 6 to select; certificate and test stay unseen.
     assert (facts["rows"], facts["images"], facts["held_out"]) == ("train", 56, 12)
 
-    from bundle.preprocess import PreprocessSpec
+    from bundle.images.preprocess import PreprocessSpec
     from trainer.data.faults import prepare
-    from trainer.splits import SplitSizes, make_splits
+    from trainer.data.splits import SplitSizes, make_splits
 
     source = open_source(f"folder:{photos}", group="track")
     content = prepare(source, [PreprocessSpec(height=32, width=32)]).pixels.content
@@ -224,9 +224,9 @@ def test_what_a_later_training_certifies_on_stays_unseen_without_named_sizes(
     console: RunConsole, tmp_path: Path
 ) -> None:
     """`demur train` gives calibration more images where the backbone is pretrained."""
-    from bundle.preprocess import PreprocessSpec
+    from bundle.images.preprocess import PreprocessSpec
     from trainer.data.faults import prepare
-    from trainer.splits import ERRORS_WHEN_PRETRAINED, make_splits
+    from trainer.data.splits import ERRORS_WHEN_PRETRAINED, make_splits
 
     photos = write_stripes(tmp_path / "photos", 96, seed=0, labels=np.repeat([0, 1], 48).tolist())
     config = config_of(photos, **{**SHALLOW, "epochs": 1, "promise.alpha": 0.3})

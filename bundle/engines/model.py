@@ -1,0 +1,171 @@
+"""One stage's model, opened by an inference runtime: the door to `bundle.engines`.
+
+The core has no runtime of its own: `onnxruntime` comes with the extra [cpu], `onnxruntime-gpu` with
+[gpu], `openvino` with [openvino]. What was asked for is what is obtained, or `EngineUnavailable`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.engines.contract import (
+    ALONE,
+    DEFAULT_ENGINE,
+    DEFAULT_KEY,
+    DEFAULT_PRECISION,
+    OPENVINO,
+    PRECISIONS,
+    Engine,
+    EngineError,
+    EngineKey,
+    EngineUnavailable,
+    ModelUnfit,
+    Session,
+    Tensor,
+)
+from bundle.engines.installed import available_engines, require_key
+from bundle.engines.onnx_scan import refuse_external_data
+from bundle.engines.openvino_cpu import OpenVinoSession
+from bundle.engines.ort import PROVIDERS, OrtSession
+from bundle.engines.outputs import TO_LOGITS, OutputKind
+from calibration.scores import StageOutputs
+
+__all__ = [
+    "DEFAULT_ENGINE",
+    "DEFAULT_KEY",
+    "DEFAULT_PRECISION",
+    "PRECISIONS",
+    "PROVIDERS",
+    "Engine",
+    "EngineError",
+    "EngineKey",
+    "EngineUnavailable",
+    "ModelUnfit",
+    "OnnxEngine",
+    "available_engines",
+    "open_engine",
+]
+
+
+def open_engine(
+    model: Path | bytes,
+    *,
+    image_size: tuple[int, int] | None = None,
+    output: OutputKind = "logits",
+    engine: str = DEFAULT_ENGINE,
+    precision: str = DEFAULT_PRECISION,
+    threads: int = 1,
+    calls: int = 1,
+) -> OnnxEngine:
+    """Open an ONNX model, given as a file or as its bytes, and try it on a batch.
+
+    `image_size` (height, width) must be given where the model leaves it open. `threads` is for one call
+    (intra-op): on a CPU several calls at a time on one thread each do more than one call on several.
+    `calls` is how many calls at a time the engine should be ready for; more of them wait.
+    Raises EngineUnavailable, ModelUnfit, or ModelRefused (external data, not ONNX).
+    """
+    content = model.read_bytes() if isinstance(model, Path) else model
+    refuse_external_data(content)
+    key = EngineKey(engine, precision)
+    require_key(key)
+    session = _open_session(content, key, threads, calls)
+    return OnnxEngine(key, session, _image_size(session, image_size), output)
+
+
+class OnnxEngine:
+    """An ONNX model, open in a runtime's session on the device it was asked for."""
+
+    def __init__(
+        self, key: EngineKey, session: Session, image_size: tuple[int, int], output: OutputKind
+    ) -> None:
+        """Run the model once on a batch of two, so that one that does not fit fails here and not later."""
+        self.key = key
+        self.name = str(key)
+        self.image_size = image_size
+        self.providers = session.providers
+        self._session = session
+        self._to_logits = TO_LOGITS[output]
+        self._input = session.inputs[0].name
+        self._one_by_one = session.inputs[0].shape[0] == 1 or key.precision in ALONE
+        self._outputs = _output_names(session)
+        self.has_gate = len(self._outputs) == 2
+        try:
+            trial = self.run(np.zeros((2, 3, *image_size), dtype=np.float32))
+        except Exception as fault:  # the runtime's own exception types are not public
+            raise ModelUnfit(f"the model does not run on two images of size {image_size}: {fault}") from fault
+        if len(trial) != 2:
+            raise ModelUnfit(f"the model gives {len(trial)} rows for two images")
+        self.classes = trial.logits.shape[1]
+
+    @property
+    def alone(self) -> bool:
+        """Whether images are computed one by one, so that a larger batch gains nothing."""
+        return self._one_by_one
+
+    def run(self, batch: NDArray[np.float32]) -> StageOutputs:
+        """float32 [B, 3, H, W], B >= 1 -> logits float64 [B, K] and, with a gate, gate float64 [B]."""
+        if self._one_by_one and len(batch) > 1:
+            parts = [self._compute(batch[row : row + 1]) for row in range(len(batch))]
+            outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        else:
+            outputs = self._compute(batch)
+        logits = self._to_logits(outputs[0])
+        gate = outputs[1].astype(np.float64).reshape(len(batch)) if self.has_gate else None
+        return StageOutputs(logits, gate)
+
+    def _compute(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return self._session.compute(self._input, batch, self._outputs)
+
+
+def _open_session(content: bytes, key: EngineKey, threads: int, calls: int) -> Session:
+    if key.engine in PROVIDERS:
+        return OrtSession(content, key.engine, threads)
+    if key.engine == OPENVINO:
+        return OpenVinoSession(content, key.precision, threads, calls)
+    raise EngineUnavailable(f"engine {key.engine!r} has no runtime")
+
+
+def _image_size(session: Session, wanted: tuple[int, int] | None) -> tuple[int, int]:
+    image = _only_input(session)
+    batch, _, height, width = image.shape
+    if isinstance(batch, int) and batch != 1:
+        raise ModelUnfit(f"the model takes batches of {batch} only; the batch must be free, or 1")
+    if wanted is not None:
+        for side, asked in zip((height, width), wanted, strict=True):
+            if isinstance(side, int) and side != asked:
+                raise ModelUnfit(f"the model's input is {_text(image)}; the preprocessing makes {wanted}")
+        return wanted
+    if not (isinstance(height, int) and isinstance(width, int)):
+        raise ModelUnfit(f"the model's input is {_text(image)}: give its image size (height, width)")
+    return height, width
+
+
+def _only_input(session: Session) -> Tensor:
+    if len(session.inputs) != 1:
+        raise ModelUnfit(
+            f"the model has {len(session.inputs)} inputs; it must have one, float32 [B, 3, H, W]"
+        )
+    image = session.inputs[0]
+    channels = image.shape[1] if len(image.shape) == 4 else None
+    if image.kind != "float32" or len(image.shape) != 4 or (isinstance(channels, int) and channels != 3):
+        raise ModelUnfit(f"the model's input is {image.kind} {_text(image)}; it must be float32 [B, 3, H, W]")
+    return image
+
+
+def _text(tensor: Tensor) -> str:
+    return f"[{', '.join('?' if side is None else str(side) for side in tensor.shape)}]"
+
+
+def _output_names(session: Session) -> list[str]:
+    """The main output and, where there is one, the output named `gate`."""
+    names = list(session.outputs)
+    gate = ["gate"] if "gate" in names else []
+    main = [name for name in names if name != "gate"]
+    if "logits" in main:
+        return ["logits", *gate]
+    if len(main) != 1:
+        raise ModelUnfit(f"the model's outputs are {names}; one must be named 'logits', or be the only one")
+    return [*main, *gate]

@@ -1,0 +1,142 @@
+"""Bytes to pixels: the one way in which an encoded image becomes an array, offline and online.
+
+Deliberate choices, because a certificate holds for them:
+- JPEG is decoded at the smallest scale (1, 1/2, 1/4, 1/8) that is still at least the target size.
+- Transparent pixels are composited on white, as viewers show them.
+- Of an animation the first frame counts; of a PNG the default image.
+- 16-bit samples keep their high byte. CMYK is converted without a colour profile.
+- EXIF orientation is applied; all other metadata is ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from bundle.images.headers import (
+    Container,
+    EmptyImage,
+    ImageError,
+    ImageFormat,
+    NotAnImage,
+    TooManyBytes,
+    TooManyPixels,
+    TruncatedImage,
+    UnsupportedFormat,
+    open_container,
+)
+
+__all__ = [
+    "DecodeLimits",
+    "EmptyImage",
+    "ImageError",
+    "ImageFormat",
+    "NotAnImage",
+    "PixelArray",
+    "TooManyBytes",
+    "TooManyPixels",
+    "TruncatedImage",
+    "UnsupportedFormat",
+    "decode",
+]
+
+PixelArray = NDArray[np.uint8]
+"""[H, W, 3], RGB, C-contiguous"""
+
+_DECODERS: dict[ImageFormat, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What a caller is ready to decode; checked before any decoder runs."""
+
+    max_bytes: int = 20 * 2**20
+    max_pixels: int = 36_000_000
+    """Above one 8K frame. Memory while decoding is about 8 bytes a pixel, less for a scaled JPEG."""
+    formats: frozenset[ImageFormat] = field(default_factory=lambda: frozenset(get_args(ImageFormat)))
+
+    def __post_init__(self) -> None:
+        for name in ("max_bytes", "max_pixels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be at least 1")
+        unknown = sorted(self.formats - set(get_args(ImageFormat)))
+        if unknown or not self.formats:
+            raise ValueError(f"formats is {sorted(self.formats)}; choose among {get_args(ImageFormat)}")
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+def decode(
+    data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, target: tuple[int, int] | None = None
+) -> PixelArray:
+    """Decode one image to RGB pixels, uint8 [H, W, 3].
+
+    `target` is the (height, width) that will be resized to at most: a JPEG may then be decoded smaller
+    than it is stored, never smaller than the target. Raises an `ImageError` and nothing else, whatever
+    the bytes are.
+    """
+    if len(data) > limits.max_bytes:
+        raise TooManyBytes(len(data), limits.max_bytes)
+    container = open_container(data)
+    if container.format not in limits.formats:
+        accepted = ", ".join(sorted(limits.formats))
+        raise UnsupportedFormat(f"the image is {container.format}; accepted here: {accepted}")
+    if container.width * container.height > limits.max_pixels:
+        raise TooManyPixels(container.width, container.height, limits.max_pixels)
+    try:
+        pixels = _decode_pixels(container, target)
+    except MemoryError:
+        raise
+    except Exception as fault:  # the decoders raise a dozen types for damaged files
+        raise TruncatedImage(f"the {container.format} is truncated or damaged: {fault}") from fault
+    return np.ascontiguousarray(_upright(pixels, container.orientation))
+
+
+def _decode_pixels(container: Container, target: tuple[int, int] | None) -> PixelArray:
+    # The plugin's class instead of Image.open: the format is known, and neither other plugins nor
+    # process-wide warnings come into play.
+    with _DECODERS[container.format](BytesIO(container.encoded)) as image:
+        if image.size != (container.width, container.height):
+            raise ValueError(f"the data hold {image.size} pixels, the header says otherwise")
+        if target is not None:
+            height, width = target if container.orientation < 5 else target[::-1]
+            image.draft(None, (width, height))
+        image.load()
+        return _to_rgb(image)
+
+
+def _to_rgb(image: Image.Image) -> PixelArray:
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    # Converting what is RGB already would copy it.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _upright(pixels: PixelArray, orientation: int) -> PixelArray:
+    """Undo the camera's rotation and mirroring (EXIF 2.32, tag 0x0112)."""
+    if orientation in (2, 4):
+        return pixels[:, ::-1] if orientation == 2 else pixels[::-1]
+    if orientation in (5, 7):
+        transposed = pixels.transpose(1, 0, 2)
+        return transposed if orientation == 5 else transposed[::-1, ::-1]
+    quarter_turns = {1: 0, 3: 2, 6: -1, 8: 1}[orientation]
+    return np.rot90(pixels, quarter_turns)

@@ -1,0 +1,155 @@
+"""Calibration images that a bundle may carry, so that it can be certified where its certificates do not hold.
+
+`calibration/cases.json` names the images with their labels and groups, and says for each precision which
+policies are to be tested in which order. Both were fixed on val_select, so the certificate that another
+engine gets from its own scores of these images is as valid as one of the bundle's. A share of the run's
+delta was kept for one such certificate, so it holds together with those of the bundle.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bundle.engines.model import DEFAULT_PRECISION, EngineKey
+from bundle.images.decode import ImageError
+from bundle.loader import open_stages
+from bundle.manifest import BundleManifest, BundlePath, BundleTampered, Count, Digest
+from bundle.policy import CertificateEntry, OperatingPointField
+from bundle.runner import CascadeRunner, CascadeStage, joined
+from bundle.verify import read_verified
+from calibration.certificate import RiskTarget
+from calibration.exact.strata import Parts
+
+CASES_FILE = "calibration/cases.json"
+_CHUNK = 256
+"""Images in memory at a time"""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CalibrationCase(_Record):
+    """One labelled image."""
+
+    file: BundlePath
+    label: Count
+    group: str | None = None
+    """Images of one group are not independent."""
+
+
+class Plan(_Record):
+    """What is tested at one precision, fixed on val_select."""
+
+    rules: OperatingPointField
+    """Without thresholds"""
+    path: tuple[tuple[float | None, ...], ...]
+    """[T, stages], strict to loose; None: the stage answers nothing"""
+
+
+class CalibrationCases(_Record):
+    """The whole of `calibration/cases.json`."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    reserved_delta: Annotated[float, Field(gt=0, lt=1)]
+    """Kept, and charged, for one certificate on an engine that the bundle does not know"""
+    min_coverage: Annotated[float, Field(ge=0, le=1)]
+    unit: Literal["group", "image"]
+    seed: Count
+    all_frames: bool
+    split_digest: Digest
+    plans: dict[str, Plan]
+    """By precision; fp32 is always there"""
+    cases: Annotated[tuple[CalibrationCase, ...], Field(min_length=1)]
+
+
+def carries_cases(manifest: BundleManifest) -> bool:
+    """Whether the bundle can be certified where it is served."""
+    return reserve_of(manifest) is not None
+
+
+def reserve_of(manifest: BundleManifest) -> str | None:
+    """What names the delta that is kept for one further certificate; None where the bundle keeps none."""
+    record = manifest.files.get(CASES_FILE)
+    return None if record is None else record.sha256
+
+
+def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
+    """The cases of a bundle that carries them; BundleTampered where they do not match the manifest."""
+    try:
+        cases = CalibrationCases.model_validate_json(read_verified(folder, manifest, CASES_FILE))
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BundleTampered(CASES_FILE, f"{place}: {first['msg']}") from fault
+    missing = next((case.file for case in cases.cases if case.file not in manifest.files), None)
+    if missing is not None:
+        raise BundleTampered(CASES_FILE, f"{missing} is not among the bundle's files")
+    if DEFAULT_PRECISION not in cases.plans:
+        raise BundleTampered(CASES_FILE, f"plans has {sorted(cases.plans)}, and no {DEFAULT_PRECISION!r}")
+    return cases
+
+
+def certify_here(
+    folder: Path,
+    manifest: BundleManifest,
+    key: EngineKey,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    before_labels: Callable[[], None] = lambda: None,
+) -> CertificateEntry:
+    """Score the bundle's calibration images on `key` and certify the bundle for it.
+
+    `before_labels` is called once all is scored; what it raises comes before any label was looked at.
+    Takes as long as deciding all of them. Raises a BundleError and EngineUnavailable.
+    """
+    # Certifying takes SciPy, which serving otherwise never loads: fifty megabytes and half a second.
+    from calibration.exact.policies import Reading, policy_path, walk, with_thresholds
+
+    cases = read_cases(folder, manifest)
+    cores = os.cpu_count() or 1
+    engines = open_stages(folder, manifest, key, calls=cores)
+    runner = CascadeRunner(
+        [
+            CascadeStage(stage.preprocess, engine, stage.macs)
+            for stage, engine in zip(manifest.stages, engines, strict=True)
+        ],
+        threads=cores,
+    )
+    say(f"certifying {manifest.name} {manifest.version} on {key}: scoring {len(cases.cases):,} images")
+    parts = []
+    for start in range(0, len(cases.cases), _CHUNK):
+        chunk = cases.cases[start : start + _CHUNK]
+        try:
+            parts.append(runner.score_all([read_verified(folder, manifest, case.file) for case in chunk]))
+        except ImageError as fault:
+            raise BundleTampered(CASES_FILE, f"an image cannot be decoded: {fault}") from fault
+    scores = [joined(list(stage)) for stage in zip(*parts, strict=True)]
+    before_labels()
+    plan = cases.plans.get(key.precision, cases.plans[DEFAULT_PRECISION])
+    path = np.array([[math.inf if t is None else t for t in step] for step in plan.path], dtype=np.float64)
+    labels = np.array([case.label for case in cases.cases], dtype=np.int64)
+    groups = [case.group for case in cases.cases]
+    certificate = walk(
+        policy_path(scores, labels, plan.rules.stages, path),
+        RiskTarget(cases.alpha, cases.reserved_delta, cases.min_coverage),
+        Parts.whole(len(labels)),
+        None if None in groups else np.array(groups, dtype=np.str_),
+        Reading(cases.unit, cases.seed, cases.all_frames),
+        split_digest=cases.split_digest,
+        engine=str(key),
+    )
+    say(f"{key}: {certificate.sentence()}")
+    return CertificateEntry(
+        engine=key.engine,
+        precision=key.precision,
+        certificate=certificate,
+        operating_point=with_thresholds(plan.rules.stages, certificate),
+    )

@@ -1,0 +1,110 @@
+"""What was found out about a bundle on this machine, kept in small files so that the next start is quick.
+
+One file a bundle version and machine. A file that cannot be read or written costs time, never a start:
+everything in it can be found out again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bundle.system.machine import Machine
+
+Say = Callable[[str], None]
+
+_FOLDER = "engines"
+_KEPT = 50
+"""Files; the oldest go first."""
+
+
+class EngineRecord(BaseModel):
+    """What is known about one bundle on one machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: str
+    """Version of the bundle"""
+    machine: str
+    """`Machine.digest`"""
+    seconds: dict[str, tuple[dict[int, Annotated[float, Field(gt=0, allow_inf_nan=False)]], ...]] = {}
+    """Engine and precision -> for each stage, batch size -> seconds an image"""
+
+
+class EngineMemory:
+    """The records in one data folder; None keeps nothing."""
+
+    def __init__(self, data_dir: Path | None, say: Say = lambda _: None) -> None:
+        self._folder = None if data_dir is None else data_dir / _FOLDER
+        self._say = say
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Of several workers one finds out, and the others wait and read what it found."""
+        if self._folder is None:
+            yield
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as fault:
+            self._say(f"nothing can be remembered in {self._folder}: {fault.strerror}")
+            yield
+            return
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as fault:  # some network file systems lock nothing
+                self._say(f"{self._folder} cannot be locked: {fault.strerror}")
+            yield
+        finally:
+            os.close(lock)
+
+    def load(self, version: str, machine: Machine) -> EngineRecord:
+        """The record; an empty one where there is none or it is damaged, which is said."""
+        empty = EngineRecord(bundle=version, machine=machine.digest)
+        path = self._path(empty)
+        if path is None or not path.is_file():
+            return empty
+        try:
+            record = EngineRecord.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as fault:
+            self._say(f"{path} is damaged and is written anew: {str(fault).splitlines()[0]}")
+            return empty
+        if (record.bundle, record.machine) != (empty.bundle, empty.machine):
+            self._say(f"{path} is about another bundle or machine and is written anew")
+            return empty
+        return record
+
+    def save(self, record: EngineRecord) -> None:
+        """Write the record whole, or say why not."""
+        path = self._path(record)
+        if path is None:
+            return
+        draft = path.with_suffix(f".{token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
+            draft.replace(path)
+            self._forget_oldest()
+        except OSError as fault:
+            self._say(
+                f"{path} cannot be written, so this is found out again at the next start: {fault.strerror}"
+            )
+
+    def _forget_oldest(self) -> None:
+        assert self._folder is not None  # noqa: S101 - something has just been written there
+        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+        for file in files[:-_KEPT]:
+            file.unlink(missing_ok=True)
+
+    def _path(self, record: EngineRecord) -> Path | None:
+        return None if self._folder is None else self._folder / f"{record.bundle}-{record.machine}.json"

@@ -1,0 +1,1 @@
+"""Exact certificates: binomial tests along a fixed sequence of thresholds."""

@@ -1,0 +1,226 @@
+"""A cascade of two stages, certified as one policy.
+
+Stage A answers where its confidence reaches t_a; of the rest, stage B answers where its confidence
+reaches t_b. The loss of an image is "answered, by whichever stage, and wrong". One path of pairs
+(t_a, t_b) is planned on the selection split and walked with the exact test at the full delta, instead
+of a certificate of its own for each stage at delta / 2. The promise is about all answers together:
+those of stage A alone may be wrong more often than alpha.
+
+Choosing a one-dimensional path through many policies beforehand is Pareto testing (arXiv 2210.07913).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.certificate import Certificate, RiskTarget
+from calibration.decision import answers
+from calibration.exact.path_test import certify_path
+from calibration.exact.paths import Entries, Outcome
+from calibration.exact.steps import StepCounts
+from calibration.exact.strata import Parts
+from calibration.groups import Unit
+from calibration.inputs import read_answers, read_confidence, read_errors, read_path, read_scores
+from calibration.scores import BoolArray, FloatArray, IntArray
+
+CASCADE_METHOD = "exact fixed sequence, cascade as one policy"
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeScores:
+    """Confidences and errors of both stages on the same images, all [n]."""
+
+    confidence_a: FloatArray
+    wrong_a: BoolArray
+    confidence_b: FloatArray
+    wrong_b: BoolArray
+    answer_a: IntArray
+    """The label that the stage would give; 0 where it was not told"""
+    answer_b: IntArray
+
+    @classmethod
+    def read(
+        cls,
+        confidence_a: ArrayLike,
+        errors_a: ArrayLike,
+        confidence_b: ArrayLike,
+        errors_b: ArrayLike,
+        answer_a: ArrayLike | None = None,
+        answer_b: ArrayLike | None = None,
+        classes: int = 2,
+    ) -> Self:
+        """ValueError where a stage is malformed or the stages differ in length."""
+        scores_a, wrong_a = read_scores(confidence_a, errors_a, "_a")
+        scores_b, n = read_confidence(confidence_b, "confidence_b"), len(scores_a)
+        if len(scores_b) != n:
+            raise ValueError(f"confidence_b has length {len(scores_b)}; confidence_a has {n}")
+        wrong_b = read_errors(errors_b, n, "errors_b")
+        given = (
+            read_answers(answer, n, classes, f"answer_{stage}")
+            for stage, answer in (("a", answer_a), ("b", answer_b))
+        )
+        return cls(scores_a, wrong_a, scores_b, wrong_b, *given)
+
+    def __len__(self) -> int:
+        return len(self.confidence_a)
+
+    def take(self, rows: IntArray | BoolArray) -> Self:
+        return type(self)(
+            self.confidence_a[rows],
+            self.wrong_a[rows],
+            self.confidence_b[rows],
+            self.wrong_b[rows],
+            self.answer_a[rows],
+            self.answer_b[rows],
+        )
+
+    def outcome(self, pair: FloatArray) -> tuple[BoolArray, BoolArray, BoolArray]:
+        """(answered by A, answered by B, answered wrongly) at one pair of thresholds, each [n]."""
+        by_a = answers(self.confidence_a, float(pair[0]))
+        by_b = answers(self.confidence_b, float(pair[1])) & ~by_a
+        return by_a, by_b, (by_a & self.wrong_a) | (by_b & self.wrong_b)
+
+
+@dataclass(frozen=True, slots=True)
+class CascadePath:
+    """Pairs of thresholds [T, 2] on the scores of both stages; a `calibration.exact.paths.PolicyPath`."""
+
+    scores: CascadeScores
+    pairs: FloatArray
+
+    @property
+    def n(self) -> int:
+        return len(self.scores)
+
+    @property
+    def steps(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def nested(self) -> bool:
+        """Where both thresholds only ever loosen."""
+        finite = np.where(np.isinf(self.pairs), np.finfo(np.float64).max, self.pairs)
+        return bool((np.diff(finite, axis=0) <= 0).all())
+
+    def take(self, rows: IntArray) -> Self:
+        return replace(self, scores=self.scores.take(rows))
+
+    def refined(self, parts: Parts, target: RiskTarget) -> Self:
+        """Itself: between two pairs there is no rank."""
+        return self
+
+    def threshold(self, step: int) -> tuple[float, ...]:
+        return float(self.pairs[step, 0]), float(self.pairs[step, 1])
+
+    def outcome(self, step: int) -> Outcome:
+        by_a, by_b, wrong = self.scores.outcome(self.pairs[step])
+        return Outcome(by_a | by_b, wrong, np.where(by_a, self.scores.answer_a, self.scores.answer_b))
+
+    def count(self, parts: Parts) -> StepCounts:
+        counts = StepCounts.empty(self.steps, len(parts))
+        for step in range(self.steps):
+            outcome = self.outcome(step)
+            part = parts.of(outcome.answer)
+            counts.answered[step] = parts.tally(part, outcome.answered)
+            counts.errors[step] = parts.tally(part, outcome.wrong)
+        return counts
+
+    def entries(self, parts: Parts) -> Entries:
+        """The step at which an image is answered first; what is never answered comes last."""
+        last = self.outcome(self.steps - 1)
+        entry = np.full(self.n, self.steps)
+        wrong, part = np.zeros(self.n, dtype=np.bool_), parts.of(last.answer).copy()
+        for step in reversed(range(self.steps)):
+            outcome = self.outcome(step)
+            entry[outcome.answered] = step
+            wrong[outcome.answered] = outcome.wrong[outcome.answered]
+            part[outcome.answered] = parts.of(outcome.answer)[outcome.answered]
+        return Entries(-entry.astype(np.float64), wrong, part)
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeUsage:
+    """What a pair of thresholds does on given images: shares of all images, and compute per image."""
+
+    answered_by_a: float
+    answered_by_b: float
+    risk_a: float
+    """Share wrong among the answers of A; NaN where it gives none. It may exceed alpha."""
+    risk_b: float
+    risk: float
+    compute: float
+    """cost_a (unless A answers nothing and need not run) + cost_b for each image that A leaves."""
+
+    @property
+    def coverage(self) -> float:
+        return self.answered_by_a + self.answered_by_b
+
+
+def certify_cascade(
+    confidence_a: ArrayLike,
+    errors_a: ArrayLike,
+    confidence_b: ArrayLike,
+    errors_b: ArrayLike,
+    path: ArrayLike,
+    target: RiskTarget,
+    groups: ArrayLike | None = None,
+    *,
+    unit: Unit = "group",
+    seed: int = 0,
+    max_group_size: int | None = None,
+    split_digest: str | None = None,
+    engine: str | None = None,
+) -> Certificate:
+    """Certify the last pair of `path` [T, 2] that keeps the cascade's risk at most `target.alpha`.
+
+    Scores [n] of both stages on every image of the calibration split (B also where A would answer).
+    The walk begins at the first pair that answers as many as one error needs (473 by default), then
+    takes the path in its order; `threshold` is (t_a, t_b), +inf for a stage that answers nothing.
+    Groups, units and the meaning of the fields are those of `certify`; a promise for each answer or
+    slice is `certify_path` on the same `CascadePath`. ValueError for malformed input only.
+    """
+    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
+    return certify_path(
+        CascadePath(scores, read_path(path)),
+        target,
+        groups=groups,
+        method=CASCADE_METHOD,
+        unit=unit,
+        seed=seed,
+        max_group_size=max_group_size,
+        split_digest=split_digest,
+        engine=engine,
+    )
+
+
+def cascade_usage(
+    confidence_a: ArrayLike,
+    errors_a: ArrayLike,
+    confidence_b: ArrayLike,
+    errors_b: ArrayLike,
+    threshold: tuple[float, float],
+    cost_a: float,
+    cost_b: float,
+) -> CascadeUsage:
+    """Who answers how much, how well and at what cost, on any labelled images [n >= 1]."""
+    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
+    if len(scores) == 0:
+        raise ValueError("no images; usage is a share of them")
+    by_a, by_b, wrong = scores.outcome(np.asarray(threshold, dtype=np.float64))
+
+    def share_wrong(answered: BoolArray) -> float:
+        return float(wrong[answered].mean()) if answered.any() else float("nan")
+
+    runs_a = 0.0 if np.isposinf(threshold[0]) else cost_a
+    return CascadeUsage(
+        answered_by_a=float(by_a.mean()),
+        answered_by_b=float(by_b.mean()),
+        risk_a=share_wrong(by_a),
+        risk_b=share_wrong(by_b),
+        risk=share_wrong(by_a | by_b),
+        compute=runs_a + cost_b * float(1.0 - by_a.mean()),
+    )

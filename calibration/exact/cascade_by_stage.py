@@ -1,0 +1,77 @@
+"""The plain way to certify a cascade, for comparison: each stage on its own, at delta / 2.
+
+It promises more (the answers of each stage are wrong at most alpha) and pays for it in coverage and
+compute; `calibration.exact.cascade` is what a bundle uses.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from numpy.typing import ArrayLike
+
+from calibration.certificate import Certificate, RiskTarget
+from calibration.decision import answers
+from calibration.exact.cascade import CascadeScores
+from calibration.exact.fixed_sequence import certify
+from calibration.exact.issuer import Issuer
+from calibration.groups import Unit, independent_units
+
+
+def certify_each_stage(
+    confidence_a: ArrayLike,
+    errors_a: ArrayLike,
+    confidence_b: ArrayLike,
+    errors_b: ArrayLike,
+    thresholds_a: ArrayLike | None,
+    thresholds_b: ArrayLike | None,
+    target: RiskTarget,
+    groups: ArrayLike | None = None,
+    *,
+    unit: Unit = "group",
+    seed: int = 0,
+    max_group_size: int | None = None,
+    split_digest: str | None = None,
+    engine: str | None = None,
+) -> Certificate:
+    """Stage A on all units at delta / 2, then stage B on those that A leaves, at delta / 2.
+
+    A stage that cannot be certified answers nothing (+inf); the certificate is infeasible where
+    neither can. The union bound makes both promises hold together with confidence 1 - delta.
+    """
+    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
+    units = independent_units(len(scores), groups, unit, seed, max_group_size)
+    scores = scores.take(units.rows)
+    n = len(scores)
+    half = replace(target, delta=target.delta / 2.0)
+    stage_a = certify(scores.confidence_a, scores.wrong_a, thresholds_a, half)
+    left = ~answers(scores.confidence_a, _scalar(stage_a))
+    stage_b = certify(scores.confidence_b[left], scores.wrong_b[left], thresholds_b, half)
+    issuer = Issuer("exact fixed sequence, each stage at delta / 2", target, units, split_digest, engine)
+    if not (stage_a.feasible or stage_b.feasible):
+        return issuer.infeasible(f"stage A: {stage_a.needed}; stage B: {stage_b.needed}")
+    m = stage_a.answered + stage_b.answered
+    return issuer.feasible(
+        (_or_infinity(stage_a), _or_infinity(stage_b)),
+        m,
+        stage_a.errors + stage_b.errors,
+        risk_upper_bound=max(stage.risk_upper_bound or 0.0 for stage in (stage_a, stage_b)),
+        coverage_lower_bound=_coverage_bound(m, n, target.delta),
+    )
+
+
+def _scalar(certificate: Certificate) -> float | None:
+    return certificate.threshold if isinstance(certificate.threshold, float) else None
+
+
+def _or_infinity(certificate: Certificate) -> float:
+    threshold = _scalar(certificate)
+    return math.inf if threshold is None else threshold
+
+
+def _coverage_bound(answered: int, n: int, delta: float) -> float:
+    """The share not answered is a bivariate distribution function at (t_a, t_b), both chosen on the
+    data: the DKW inequality of dimension two, 2 (n + 1) exp(-2 n margin^2) (Naaman 2021)."""
+    margin = math.sqrt(math.log(2.0 * (n + 1.0) / delta) / (2.0 * n))
+    return max(0.0, answered / n - margin)

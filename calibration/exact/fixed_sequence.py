@@ -1,0 +1,82 @@
+"""The default certificate: thresholds tested strict to loose with the exact binomial test.
+
+Fixed-sequence testing (Learn-then-Test, arXiv 2110.01052, section 4.2): the order of the thresholds
+is fixed without looking at calibration labels, each is tested at the full delta, the first failure
+ends the walk, and the last that passed is certified. If a threshold whose true risk exceeds alpha is
+certified, then the first such threshold in the order was passed, which happens with probability at
+most delta; no correction for the number of thresholds is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.certificate import Certificate, RiskTarget
+from calibration.exact.path_test import Start, certify_path
+from calibration.exact.paths import StagePath
+from calibration.groups import Unit
+
+Method = Literal["rank start", "grid", "randomised"]
+
+STARTS: Mapping[str, Start] = MappingProxyType({"rank start": "rank", "grid": "path", "randomised": "path"})
+
+
+def certify(
+    confidence: ArrayLike,
+    errors: ArrayLike,
+    thresholds: ArrayLike | None,
+    target: RiskTarget,
+    groups: ArrayLike | None = None,
+    *,
+    method: Method = "rank start",
+    planned: RiskTarget | None = None,
+    unit: Unit = "group",
+    seed: int = 0,
+    max_group_size: int | None = None,
+    split_digest: str | None = None,
+    engine: str | None = None,
+) -> Certificate:
+    """Certify the loosest threshold whose answers are wrong at most `target.alpha`.
+
+    confidence [n] and errors [n] (1: the stage's label is wrong) are of the calibration split;
+    thresholds [T], strict to loose, from `plan_thresholds` on another split. None takes the
+    calibration ranks themselves (scores only). `groups` [n] names the drive, track or burst of each
+    image; see `independent_units` for `unit`, `seed` and `max_group_size`.
+
+    Methods: "rank start" (default) begins where one error still certifies (calibration rank 473 at
+    1 % and 95 %) and refines the grid by ranks: exact where the thresholds of too high a risk are the
+    loose ones. "grid" tests the given grid alone: no assumption. "randomised" is "grid" with
+    randomised p-values, one uniform for the certificate, drawn from `seed`: no assumption, more power.
+    `planned` chooses the steps of "rank start" where the delta of `target` is known from labels only.
+
+    Never fails on a hard problem: the certificate is then infeasible and says what would be needed.
+    ValueError for malformed input only. `coverage_lower_bound` holds with confidence 1 - delta of its
+    own (DKW inequality); both statements together hold with confidence 1 - 2 delta.
+    `risk_upper_bound` is what was proven: alpha where the walk ended by a failure, and the
+    Clopper-Pearson bound of the last step where the walk passed them all (the same fixed sequence then
+    goes on to smaller alpha).
+    """
+    path = StagePath.read(confidence, errors, thresholds)
+    if method not in STARTS:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(STARTS)}")
+    if thresholds is None and STARTS[method] == "path":
+        raise ValueError("thresholds is None; this method walks a grid that was planned beforehand")
+    return certify_path(
+        path,
+        target,
+        groups=groups,
+        method=f"exact fixed sequence, {method}",
+        start=STARTS[method],
+        planned=planned,
+        uniform=float(np.random.default_rng([seed, 1]).random()) if method == "randomised" else None,
+        unit=unit,
+        seed=seed,
+        max_group_size=max_group_size,
+        split_digest=split_digest,
+        engine=engine,
+    )

@@ -1,0 +1,145 @@
+"""The exact walk along a planned path: one threshold or the pairs of a cascade, one promise or several.
+
+Fixed-sequence testing (Learn-then-Test, arXiv 2110.01052, section 4.2): each step is tested at the full
+delta, the first failure ends the walk, the last step that passed is certified. Where the promise is to
+hold in several parts, a step passes where each part passes (`steps.passes`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.bounds import clopper_pearson_lower, fewest_answered
+from calibration.certificate import Certificate, PromisedPart, RiskTarget
+from calibration.exact.issuer import Issuer, coverage_bound, proven_risk
+from calibration.exact.paths import Outcome, PolicyPath
+from calibration.exact.shortfall import describe_shortfall
+from calibration.exact.steps import StepCounts, last_before_failure, passes, steps_to_test
+from calibration.exact.strata import Parts
+from calibration.groups import Unit, independent_units
+from calibration.scores import IntArray
+
+Start = Literal["rank", "path"]
+"""`rank`: refine the path by ranks where it can be, begin where one error still certifies. `path`: test
+every step of the path as it was planned, so that not even a score of the calibration split shapes it."""
+
+
+def certify_path(
+    path: PolicyPath,
+    target: RiskTarget,
+    parts: Parts | None = None,
+    groups: ArrayLike | None = None,
+    *,
+    method: str,
+    start: Start = "rank",
+    planned: RiskTarget | None = None,
+    uniform: float | None = None,
+    unit: Unit = "group",
+    seed: int = 0,
+    max_group_size: int | None = None,
+    split_digest: str | None = None,
+    engine: str | None = None,
+) -> Certificate:
+    """Certify the last step of `path` up to which in each part at most `target.alpha` is wrong.
+
+    `parts` [P] say of which answers the promise speaks (default: of all together); each needs 299
+    answers without an error at 1 % and 95 %. `method` names the test in the certificate; `uniform` in
+    (0, 1), drawn beforehand, randomises it. `planned` chooses the steps of a rank start (default: `target`);
+    where the delta of `target` comes from calibration labels it must not. Groups as in `certify`.
+    The certificate is infeasible, and says what is missing, where the first step fails or a part has too
+    few answers.
+    """
+    units = independent_units(path.n, groups, unit, seed, max_group_size)
+    if uniform is not None:
+        units = replace(units, seed=seed)
+    planned = planned or target
+    path, parts = path.take(units.rows), (parts or Parts.whole(path.n)).take(units.rows)
+    if start == "rank":
+        path = path.refined(parts, planned)
+    counts = path.count(parts)
+    tested = (
+        np.flatnonzero(steps_to_test(counts.answered, planned)) if start == "rank" else np.arange(path.steps)
+    )
+    last = last_before_failure(passes(counts.take(tested), target, uniform))
+    issuer = Issuer(method + parts.title, target, units, split_digest, engine, parts.each)
+    if last < 0:
+        # Where no step could be tested, it is the plan that asks for more.
+        needed = _shortfall(path, parts, counts, tested, target if len(tested) else planned, units.name)
+        return issuer.infeasible(needed, nothing_promised(path, parts))
+    chosen = int(tested[last])
+    # Counted again by the rule that decides online: the certificate is about that rule.
+    outcome = path.outcome(chosen)
+    found = promised(parts, outcome)
+    all_passed = last == len(tested) - 1
+    m, k = int(outcome.answered.sum()), int(outcome.wrong.sum())
+    return issuer.feasible(
+        path.threshold(chosen),
+        m,
+        k,
+        risk_upper_bound=max(
+            proven_risk(part.answered, part.errors, target, all_passed, uniform) for part in found
+        ),
+        coverage_lower_bound=_coverage_bound(path, m, target.delta),
+        parts=found,
+    )
+
+
+def _coverage_bound(path: PolicyPath, answered: int, delta: float) -> float:
+    """Lower bound of the coverage at a step that was chosen on the same images.
+
+    Along nested steps DKW holds for all of them at once; on any other path each step pays its share.
+    """
+    if path.nested:
+        return coverage_bound(answered, path.n, delta)
+    return float(clopper_pearson_lower(answered, path.n, delta / path.steps))
+
+
+def promised(parts: Parts, outcome: Outcome) -> tuple[PromisedPart, ...]:
+    """What was seen of each part at one step."""
+    part = parts.of(outcome.answer)
+    columns = parts.tally(part), parts.tally(part, outcome.answered), parts.tally(part, outcome.wrong)
+    return tuple(
+        PromisedPart(name, int(n), int(answered), int(errors))
+        for name, n, answered, errors in zip(parts.names, *columns, strict=True)
+    )
+
+
+def nothing_promised(path: PolicyPath, parts: Parts) -> tuple[PromisedPart, ...]:
+    """The parts of a policy that answers nothing."""
+    part = path.entries(parts).part
+    return tuple(
+        PromisedPart(name, int(n), 0, 0) for name, n in zip(parts.names, parts.tally(part), strict=True)
+    )
+
+
+def _shortfall(
+    path: PolicyPath, parts: Parts, counts: StepCounts, tested: IntArray, target: RiskTarget, unit: str
+) -> str:
+    """What is missing in the part that is furthest from its certificate."""
+    entries = path.entries(parts)
+    if path.steps == 0:
+        return describe_shortfall(
+            entries.earliness, entries.wrong, path.n, *_column(counts, tested, 0), target, unit
+        )
+    first = int(tested[0]) if len(tested) else path.steps - 1
+    answered, errors = counts.answered[first], counts.errors[first]
+    floor = int(fewest_answered(0, target.alpha, target.delta))
+    worst = int(answered.argmin() if answered.min() < floor else (errors / answered).argmax())
+    rows = entries.part == worst
+    about = "" if parts.each is None else f"{parts.each} {parts.names[worst]!r}: "
+    return about + describe_shortfall(
+        entries.earliness[rows],
+        entries.wrong[rows],
+        int(answered[worst]),
+        *_column(counts, tested, worst),
+        target,
+        unit,
+    )
+
+
+def _column(counts: StepCounts, steps: IntArray, part: int) -> tuple[IntArray, IntArray]:
+    return counts.answered[steps, part], counts.errors[steps, part]

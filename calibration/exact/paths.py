@@ -1,0 +1,152 @@
+"""A policy of selective answers at each step of a path planned beforehand, strict to loose.
+
+A walk along a path needs nothing else: who is answered at a step, who wrongly, and with what. One
+threshold that is lowered gives nested answers; the pairs of a cascade (`calibration.exact.cascade`) need not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.bounds import milestones
+from calibration.certificate import RiskTarget
+from calibration.decision import answers
+from calibration.exact.steps import StepCounts, count
+from calibration.exact.strata import Parts
+from calibration.inputs import read_answers, read_scores, read_thresholds
+from calibration.scores import BoolArray, FloatArray, IntArray
+
+Threshold = float | tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the policy does at one step; [n] each."""
+
+    answered: BoolArray
+    wrong: BoolArray
+    """Answered, and wrongly"""
+    answer: IntArray
+    """The label that is given, or would be"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """When each image is answered first along the path, and what then comes of it; [n] each."""
+
+    earliness: FloatArray
+    """Higher is earlier"""
+    wrong: BoolArray
+    part: IntArray
+
+
+class PolicyPath(Protocol):
+    """T policies in the order of testing, applied to n images whose labels are known."""
+
+    @property
+    def nested(self) -> bool:
+        """Whoever is answered at a step is answered at all later ones."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    def take(self, rows: IntArray) -> Self:
+        """The same path on some of the images."""
+
+    def refined(self, parts: Parts, target: RiskTarget) -> Self:
+        """The path with steps added at the ranks at which one more error is allowed, so far as it can be
+        refined; uses no label."""
+
+    def threshold(self, step: int) -> Threshold: ...
+    def outcome(self, step: int) -> Outcome: ...
+    def count(self, parts: Parts) -> StepCounts: ...
+    def entries(self, parts: Parts) -> Entries: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagePath:
+    """One classifier, one threshold that is lowered."""
+
+    confidence: FloatArray
+    wrong: BoolArray
+    answer: IntArray
+    thresholds: FloatArray | None
+    """[T]; None: the ranks of the confidences themselves, once `refined`"""
+
+    @classmethod
+    def read(
+        cls,
+        confidence: ArrayLike,
+        errors: ArrayLike,
+        thresholds: ArrayLike | None,
+        answer: ArrayLike | None = None,
+        classes: int = 2,
+    ) -> Self:
+        """confidence, errors [n]; thresholds [T], strict to loose; `answer` [n], the label that would be
+        given, where a promise speaks of single answers. ValueError for malformed input."""
+        scores, wrong = read_scores(confidence, errors)
+        given = read_answers(answer, len(scores), classes)
+        return cls(scores, wrong, given, None if thresholds is None else read_thresholds(thresholds))
+
+    @property
+    def n(self) -> int:
+        return len(self.confidence)
+
+    @property
+    def nested(self) -> bool:
+        return True
+
+    @property
+    def steps(self) -> int:
+        return len(self._grid)
+
+    def take(self, rows: IntArray) -> Self:
+        return replace(
+            self, confidence=self.confidence[rows], wrong=self.wrong[rows], answer=self.answer[rows]
+        )
+
+    def refined(self, parts: Parts, target: RiskTarget) -> Self:
+        if self.thresholds is None:
+            return replace(self, thresholds=np.unique(self.confidence)[::-1])
+        ranks = [self.thresholds]
+        part = parts.of(self.answer)
+        for code in range(len(parts)):
+            ascending = np.sort(self.confidence[part == code])
+            marks = milestones(target.alpha, target.delta, len(ascending))
+            at_marks = ascending[len(ascending) - marks[marks <= len(ascending)]]
+            inside = (at_marks <= self.thresholds[0]) & (at_marks >= self.thresholds[-1])
+            ranks.append(at_marks[inside])
+        return replace(self, thresholds=np.unique(np.concatenate(ranks))[::-1])
+
+    def threshold(self, step: int) -> float:
+        return float(self._grid[step])
+
+    def outcome(self, step: int) -> Outcome:
+        answered = answers(self.confidence, self.threshold(step))
+        return Outcome(answered, answered & self.wrong, self.answer)
+
+    def count(self, parts: Parts) -> StepCounts:
+        part = parts.of(self.answer)
+        counted = [
+            count(self.confidence[part == code], self.wrong[part == code], self._grid)
+            for code in range(len(parts))
+        ]
+        return StepCounts(
+            np.stack([m for m, _ in counted], axis=1), np.stack([k for _, k in counted], axis=1)
+        )
+
+    def entries(self, parts: Parts) -> Entries:
+        return Entries(self.confidence, self.wrong, parts.of(self.answer))
+
+    @property
+    def _grid(self) -> FloatArray:
+        if self.thresholds is None:
+            raise ValueError(
+                "thresholds is None; a walk without ranks needs a grid that was planned beforehand"
+            )
+        return self.thresholds

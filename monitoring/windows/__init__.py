@@ -1,0 +1,1 @@
+"""Rolling windows of labelled predictions, kept in the store by Lua scripts."""

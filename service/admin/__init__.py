@@ -1,0 +1,1 @@
+"""The private port: bundles, challengers, profiling, behind a token."""

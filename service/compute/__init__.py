@@ -1,0 +1,1 @@
+"""Inference inside a worker: admission, threads, the queue of each stage, shadows."""

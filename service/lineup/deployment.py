@@ -1,0 +1,163 @@
+"""A bundle as it serves: loaded, with what every response says about it worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bundle.engines.installed import installation_problems, runtime_version
+from bundle.images.decode import DecodeLimits
+from bundle.runner import CascadeRunner
+from bundle.selection.choice import EngineChoice, choose_engine
+from bundle.selection.issued import IssuedCertificates
+from bundle.selection.timing import require_same_in_company
+from bundle.selection.timing_cache import EngineMemory
+from bundle.store import LoadedBundle, load_bundle
+from bundle.system.machine import this_machine
+from calibration.certificate import Certificate
+from calibration.decision import STAGE_NAMES, OperatingPoint
+from service.settings import Settings
+
+logger = structlog.get_logger("demur.deployment")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What computes a bundle here, as it was obtained and not as it was asked for."""
+
+    engine: str
+    precision: str
+    runtime: str
+    """Name and version"""
+    providers: tuple[str, ...]
+    """In the runtime's words, read back from the opened models"""
+    processor: str
+    why: str
+    """Why this engine and precision and no other"""
+    problems: tuple[str, ...]
+    """What is wrong with the installed runtimes"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One loaded bundle. A request takes the current one when it begins and keeps it to its end."""
+
+    folder: Path
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    engine: str
+    """Engine and precision that compute here: `onnxruntime-cpu/fp32`."""
+    facts: EngineFacts
+    runner: CascadeRunner
+    batch_sizes: tuple[int, ...]
+    """Images that each stage computes at a time, at most."""
+    point: OperatingPoint
+    guarantee: Mapping[str, Any] | None
+    """What is promised of the answers; None where nothing is, and `guarantee_reason` says why."""
+    guarantee_reason: str | None
+    promise: str
+    """The same in one plain sentence."""
+
+    @property
+    def label(self) -> str:
+        """`name:version`, as metrics and windows know it."""
+        return f"{self.name}:{self.version}"
+
+    def engine_report(self) -> dict[str, Any]:
+        """For /health: what computes, at which batch sizes, and why."""
+        sizes = dict(zip(STAGE_NAMES, self.batch_sizes, strict=False))
+        return {**asdict(self.facts), "batch_sizes": sizes}
+
+    @classmethod
+    def of(cls, loaded: LoadedBundle, choice: EngineChoice) -> Deployment:
+        guarantee, reason = _guarantee(loaded, choice)
+        certificate = loaded.certificate
+        return cls(
+            folder=loaded.folder,
+            name=loaded.manifest.name,
+            version=loaded.manifest.version,
+            classes=loaded.manifest.classes,
+            engine=loaded.key,
+            facts=_facts(loaded, choice),
+            runner=loaded.runner,
+            batch_sizes=choice.batch_sizes,
+            point=loaded.operating_point,
+            guarantee=guarantee,
+            guarantee_reason=reason,
+            promise=f"No promise: {reason}." if certificate is None else _sentence(certificate, loaded),
+        )
+
+
+def deployment_for(settings: Settings) -> Deployment:
+    """Choose the engine, verify and open the settings' bundle and try its golden cases.
+
+    The models are warm afterwards. Raises bundle.store.BundleError naming the file, or
+    bundle.engine.EngineUnavailable.
+    """
+    memory = EngineMemory(settings.data_dir, say=_say)
+    issued = IssuedCertificates(settings.data_dir)
+    choice = choose_engine(settings.bundle, settings.engine_wish(), memory, issued, say=_say)
+    # One thread a call: several calls at a time on one thread each do more than one call on several.
+    loaded = load_bundle(
+        settings.bundle,
+        key=choice.key,
+        threads=1,
+        calls=settings.cores_a_worker(),
+        limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
+        issued_here=choice.issued_here,
+    )
+    if settings.batch is not None and settings.batch > 1:
+        require_same_in_company(loaded.folder, loaded.manifest, loaded.engines, settings.batch)
+    deployment = Deployment.of(loaded, choice)
+    for problem in deployment.facts.problems:
+        logger.warning("engine_installation", problem=problem)
+    return deployment
+
+
+def _say(text: str) -> None:
+    logger.info("engine_choice", note=text)
+
+
+def _facts(loaded: LoadedBundle, choice: EngineChoice) -> EngineFacts:
+    obtained = dict.fromkeys(provider for engine in loaded.engines for provider in engine.providers)
+    return EngineFacts(
+        engine=choice.key.engine,
+        precision=choice.key.precision,
+        runtime=runtime_version(choice.key.engine),
+        providers=tuple(obtained),
+        processor=this_machine().processor,
+        why=choice.why,
+        problems=installation_problems(),
+    )
+
+
+def _sentence(certificate: Certificate, loaded: LoadedBundle) -> str:
+    if not loaded.issued_here:
+        return certificate.sentence()
+    return (
+        f"{certificate.sentence()} This certificate was issued here, on {loaded.key}, from the calibration "
+        "images that the bundle carries, with the part of its delta that was kept for one such certificate."
+    )
+
+
+def _guarantee(loaded: LoadedBundle, choice: EngineChoice) -> tuple[dict[str, Any] | None, str | None]:
+    certificate = loaded.certificate
+    if certificate is None:
+        certified = ", ".join(entry.key for entry in loaded.manifest.certificates) or "no engine"
+        reason = f"not certified here: this is {loaded.key}, the certificates hold on {certified}"
+        return None, reason if choice.not_issued is None else f"{reason}, and {choice.not_issued}"
+    if not certificate.feasible:
+        return None, f"no certificate: {certificate.needed or 'it was not feasible'}"
+    return {
+        "kind": certificate.kind,
+        "method": certificate.method,
+        "alpha": certificate.alpha,
+        "delta": certificate.delta,
+        "population": certificate.population,
+        **({"issued": "here, not by the bundle"} if loaded.issued_here else {}),
+    }, None

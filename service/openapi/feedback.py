@@ -1,0 +1,106 @@
+"""/feedback and /rolling."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from service.openapi.parts import (
+    API_KEY,
+    ID,
+    JSON,
+    NULLABLE_STRING,
+    NUMBER_OR_NULL,
+    QUOTA_USED_UP,
+    TOO_SLOW,
+    answer,
+    body,
+    problems,
+)
+
+FEEDBACK: Final[dict[str, Any]] = {
+    "parameters": [API_KEY],
+    "requestBody": body(
+        (
+            JSON,
+            {
+                "schema": {
+                    "type": "object",
+                    "required": ["request_id", "label"],
+                    "properties": {"request_id": ID, "label": {"type": "integer", "minimum": 0}},
+                },
+                "example": {"request_id": "5f0c3a", "label": 1},
+            },
+        )
+    ),
+    "responses": {
+        "202": answer(
+            "Kept. A label may come before its prediction, twice, or corrected; the latest holds.",
+            {
+                "type": "object",
+                "required": ["request_id", "status"],
+                "properties": {"request_id": ID, "status": {"const": "accepted"}},
+            },
+            accepted={"request_id": "5f0c3a", "status": "accepted"},
+        ),
+        **problems(
+            _400="The body is not JSON.",
+            _408=TOO_SLOW,
+            _413="The body is too large.",
+            _415="The body is not declared as JSON.",
+            _422="A malformed id, or a label that is no class.",
+            _429=QUOTA_USED_UP,
+            _503="Labels cannot be kept now.",
+        ),
+    },
+}
+
+_WINDOW: dict[str, Any] = {
+    "type": "object",
+    "required": ["size", "n", "accuracy", "accuracy_low", "accuracy_high", "mcc", "mcc_reason", "cells"],
+    "properties": {
+        "size": {"type": "integer"},
+        "n": {"type": "integer"},
+        "accuracy": NUMBER_OR_NULL,
+        "accuracy_low": {"type": "number"},
+        "accuracy_high": {"type": "number"},
+        "mcc": {"type": "number"},
+        "mcc_reason": NULLABLE_STRING,
+        "cells": {"type": "array", "items": {"type": "object"}},
+    },
+}
+_SERIES: dict[str, Any] = {
+    "type": "object",
+    "required": ["acc", "mcc", "reward"],
+    "properties": {"acc": _WINDOW, "mcc": _WINDOW, "reward": {"type": "number"}},
+}
+
+ROLLING: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "bundle",
+            "in": "query",
+            "description": "name:version of a bundle that serves, also a challenger; else the champion.",
+            "schema": {"type": "string"},
+        }
+    ],
+    "responses": {
+        "200": answer(
+            "`all`: every labelled prediction, forced to an answer; `answered`: the answered ones alone.",
+            {
+                "type": "object",
+                "required": ["bundle", "all", "answered", "predictions", "labelled", "label_coverage"],
+                "properties": {
+                    "bundle": {"type": "string"},
+                    "all": _SERIES,
+                    "answered": _SERIES,
+                    "predictions": {"type": "integer"},
+                    "labelled": {"type": "integer"},
+                    "label_coverage": NUMBER_OR_NULL,
+                    "label_lag_seconds": {"type": "object", "additionalProperties": NUMBER_OR_NULL},
+                    "events_waiting": {"type": "integer"},
+                },
+            },
+        ),
+        **problems(_404="This bundle does not serve.", _503="The store of the windows does not answer."),
+    },
+}

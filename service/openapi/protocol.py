@@ -1,0 +1,196 @@
+"""What OpenAPI says of the Open Inference Protocol's routes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from service.openapi.parts import HEADERS, READING, answer, body, problems
+from service.openapi.status import READYZ
+
+_NO_MODEL = problems(_404="No model of this name, or no such version of it.")
+_PARAMETERS = {"type": "object", "description": "Extensions."}
+
+
+def _path(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+_TENSOR: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"enum": ["BYTES", "BOOL", "INT64", "FP64"]},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+    },
+}
+
+SERVER: Final[dict[str, Any]] = {
+    "responses": {
+        "200": answer(
+            "Its name, version and extensions.",
+            {
+                "type": "object",
+                "required": ["name", "version", "extensions"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "version": {"type": "string"},
+                    "extensions": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+        )
+    }
+}
+LIVE: Final[dict[str, Any]] = {
+    "responses": {
+        "200": answer(
+            "Alive.", {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
+        )
+    }
+}
+
+
+def _ready(*required: str) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": [*required, "ready"],
+        "properties": {"name": {"type": "string"}, "ready": {"const": True}},
+    }
+    return {"200": answer("Ready.", schema), "503": READYZ["responses"]["503"]}
+
+
+READY: Final[dict[str, Any]] = {"responses": _ready()}
+
+_METADATA: dict[str, Any] = {
+    "200": answer(
+        "The input is `image`, encoded as JPEG, PNG or WEBP; the outputs are the decision's fields.",
+        {
+            "type": "object",
+            "required": ["name", "versions", "platform", "inputs", "outputs"],
+            "properties": {
+                "name": {"type": "string"},
+                "versions": {"type": "array", "items": {"type": "string"}},
+                "platform": {"type": "string", "description": "Engine and precision."},
+                "inputs": {"type": "array", "items": _TENSOR},
+                "outputs": {"type": "array", "items": _TENSOR},
+            },
+        },
+    ),
+    **_NO_MODEL,
+}
+_INFER_BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "parameters": _PARAMETERS,
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "datatype", "shape", "data"],
+                "properties": {
+                    "name": {"const": "image"},
+                    "datatype": {"const": "BYTES"},
+                    "shape": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 2,
+                        "items": {"type": "integer", "minimum": 1},
+                        "description": "[images] or [images, 1]",
+                    },
+                    "parameters": _PARAMETERS,
+                    "data": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}},
+                },
+            },
+        },
+        "outputs": {
+            "type": "array",
+            "description": "Those wanted; all where left out.",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": {"type": "string"}, "parameters": _PARAMETERS},
+            },
+        },
+    },
+}
+_INFER: dict[str, Any] = {
+    "requestBody": body(
+        (
+            "application/json",
+            {
+                "schema": _INFER_BODY,
+                "example": {
+                    "id": "5f0c3a",
+                    "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQ..."]}],
+                },
+            },
+        ),
+        (
+            "application/octet-stream",
+            {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": (
+                        "The binary tensor extension: JSON of Inference-Header-Content-Length bytes, in "
+                        "which the input has parameters.binary_data_size instead of data, then each image "
+                        "behind its length in 4 bytes, little endian."
+                    ),
+                }
+            },
+        ),
+    ),
+    "responses": {
+        "200": answer(
+            "One tensor an output. `label` is -1 and `label_name` empty where it abstains; "
+            "`prediction_set` has a row of K flags an image; `request_id` is what /feedback names.",
+            {
+                "type": "object",
+                "required": ["model_name", "model_version", "id", "outputs"],
+                "properties": {
+                    "model_name": {"type": "string"},
+                    "model_version": {"type": "string"},
+                    "id": {"type": "string"},
+                    "parameters": {
+                        "type": "object",
+                        "properties": {"promise": {"type": "string"}},
+                        "description": "`promise`: what is guaranteed of the answers, in a sentence.",
+                    },
+                    "outputs": {
+                        "type": "array",
+                        "items": {
+                            **_TENSOR,
+                            "properties": {**_TENSOR["properties"], "data": {"type": "array"}},
+                        },
+                    },
+                },
+            },
+        ),
+        **READING,
+        **_NO_MODEL,
+    },
+}
+_JSON_LENGTH: dict[str, Any] = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "description": "Bytes of JSON before the binary tensors; left out where there are none.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_INFER_HEADERS = [*HEADERS, _JSON_LENGTH]
+
+MODEL: Final[dict[str, Any]] = {"parameters": _path("name"), "responses": _METADATA}
+MODEL_VERSION: Final[dict[str, Any]] = {"parameters": _path("name", "version"), "responses": _METADATA}
+MODEL_READY: Final[dict[str, Any]] = {
+    "parameters": _path("name"),
+    "responses": {**_ready("name"), **_NO_MODEL},
+}
+VERSION_READY: Final[dict[str, Any]] = {**MODEL_READY, "parameters": _path("name", "version")}
+INFER: Final[dict[str, Any]] = {"parameters": [*_path("name"), *_INFER_HEADERS], **_INFER}
+VERSION_INFER: Final[dict[str, Any]] = {
+    "parameters": [*_path("name", "version"), *_INFER_HEADERS],
+    **_INFER,
+}

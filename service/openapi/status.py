@@ -1,0 +1,55 @@
+"""The page, /health and its short forms, and /metrics."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from service.openapi.parts import answer, problems
+
+_STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
+
+LIVEZ: Final[dict[str, Any]] = {"responses": {"200": answer("Alive.", _STATUS)}}
+READYZ: Final[dict[str, Any]] = {
+    "responses": {"200": answer("Ready.", _STATUS), **problems(_503="Stopping.")}
+}
+HEALTH: Final[dict[str, Any]] = {
+    "responses": {
+        "200": answer(
+            "`ok`; `degraded` (the store is away or being told again what it forgot, or the event log "
+            "cannot be written; it answers all the same); or `draining`; and the details.",
+            {
+                "type": "object",
+                "required": ["status", "store", "event_log"],
+                "properties": {
+                    "status": {"enum": ["ok", "degraded", "draining"]},
+                    "computes": {
+                        "type": "object",
+                        "description": "What computes the bundle, as it was obtained: engine, precision, "
+                        "runtime, providers, processor; batch_sizes by stage; why it and no other.",
+                    },
+                    "store": {
+                        "type": "object",
+                        "properties": {
+                            "state": {"enum": ["up", "down", "rebuilding", "off"]},
+                            "events_waiting": {"type": "integer"},
+                        },
+                    },
+                    "event_log": {"enum": ["ok", "failing", "off"]},
+                },
+            },
+        )
+    }
+}
+METRICS: Final[dict[str, Any]] = {
+    "responses": {
+        "200": {
+            "description": "Prometheus text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
+    }
+}
+PAGE: Final[dict[str, Any]] = {
+    "responses": {
+        "200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+    }
+}

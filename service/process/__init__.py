@@ -1,0 +1,1 @@
+"""Processes of the service: the parent, its workers and the shared listening socket."""

@@ -1,0 +1,56 @@
+"""`serve(settings)`: the store, the port, one or several workers, and an orderly end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from monitoring.store.embedded_valkey import EmbeddedValkey
+from service.lineup.lineup import Deployments
+from service.logs import configure_logging
+from service.process.supervisor import supervise
+from service.process.worker import BACKLOG, run_worker
+from service.settings import Settings
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
+
+    `on_ready` gets the service's URL once it answers. Raises bundle.store.BundleError,
+    bundle.engine.EngineUnavailable, monitoring.embedded.EmbeddedValkeyError, OSError (the port) or, with
+    several workers, service.supervisor.WorkersFailed.
+    """
+    configure_logging(settings.log_level)
+    listener = _listen(settings.host, settings.port)
+    with listener, _store(settings) as settings:
+        if settings.workers == 1 and settings.admin_port is None:
+            deployments = Deployments.open(settings)
+            run_worker(settings, deployments, listener, lambda: _call(on_ready, _url(listener)))
+        else:
+            supervise(settings, listener, lambda: _call(on_ready, _url(listener)))
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Settings]:
+    """The settings with a store that is there: the named one, or an embedded one while this lasts."""
+    if settings.redis_url is not None:
+        yield settings
+        return
+    with EmbeddedValkey(settings.data_dir / "valkey") as valkey:
+        yield settings.model_copy(update={"redis_url": valkey.url})
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _call(on_ready: Callable[[str], None] | None, url: str) -> None:
+    if on_ready is not None:
+        on_ready(url)

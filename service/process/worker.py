@@ -1,0 +1,239 @@
+"""One server process: uvicorn on an open port, and an end that loses nobody's request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory, release_memory
+from service.app import create_app
+from service.http.connection import GuardedProtocol, guarded_protocol
+from service.http.quotas import Quotas
+from service.lineup.lineup import Deployments
+from service.process.listener import admit_everybody, admit_nobody_new
+from service.settings import Settings
+from service.state import Phase
+
+BACKLOG = 2048
+_SWITCH_INTERVAL = 0.001
+_HANDSHAKE = 0.05
+"""Seconds for those who are about to be connected when the port closes."""
+_SETTLE, _LONGEST_SETTLE = 0.1, 1.0
+"""Seconds for requests that are already on the wire; at most so many for clients that have connected and
+asked nothing yet: a busy machine may keep them waiting."""
+_PAUSE = 0.5
+"""Seconds without new connections after one could not be taken."""
+_COURTESY, _MOST_COURTESY = 0.0005, 0.004
+"""Seconds that one of several workers leaves a connection to the others: for each it holds, and at most."""
+
+logger = structlog.get_logger("demur.server")
+
+
+def run_worker(
+    settings: Settings,
+    deployments: Deployments,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    quotas: Quotas | None = None,
+) -> None:
+    """One server process on an open port, until it is told to stop; it closes `listener` then.
+
+    `quotas`: those that it shares with other workers.
+    """
+    keep_freed_memory(OF_AN_IMAGE)
+    _compute_undisturbed()
+    # A thread that only computes in Python, such as a scrape, then holds up the event loop a fifth as long.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    phase = Phase()
+    config = uvicorn.Config(
+        create_app(settings, phase, deployments, quotas),
+        loop="uvloop",
+        http=guarded_protocol(settings.max_header_bytes, settings.header_timeout),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
+    )
+
+    def ready() -> None:
+        # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.
+        release_memory()
+        on_ready()
+
+    server = DrainingServer(config, phase, settings.drain, ready, alone=settings.workers == 1)
+    server.run(sockets=[listener])
+
+
+def _compute_undisturbed() -> None:
+    """Let the event loop wait for the next break of a computing thread, a few milliseconds at most.
+
+    Otherwise each packet that arrives interrupts the model, which then finds its caches cold. Holds for the
+    threads that this one starts.
+    """
+    if sys.platform == "linux":
+        # A system that forbids the call serves all the same.
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server with an end that loses nobody's request.
+
+    After SIGTERM it is "not ready" and closes each connection with its next answer, but still accepts
+    for a while, until load balancers have noticed; then it takes in who is waiting at the port, closes
+    it, and finishes.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        phase: Phase,
+        drain: float,
+        on_ready: Callable[[], None],
+        *,
+        alone: bool,
+    ) -> None:
+        """`alone`: no other process accepts at the same port."""
+        super().__init__(config)
+        self._alone = alone
+        self._phase = phase
+        self._drain = drain
+        self._on_ready = on_ready
+        self._attaching: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+        for listener in sockets or []:
+            admit_everybody(listener)
+            self._listen(listener)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._phase.draining = True
+        logger.info("draining", seconds=self._drain)
+        self.server_state.default_headers.append((b"connection", b"close"))
+        await asyncio.sleep(self._drain)
+        await self._close_ports(sockets or [])
+        await self._settle()
+        await super().shutdown(sockets)
+
+    def _listen(self, listener: socket.socket) -> None:
+        if not self._closing:
+            listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(listener, self._someone_waits, listener)
+
+    def _someone_waits(self, listener: socket.socket) -> None:
+        """Leave a connection to workers that hold fewer for as long as they need to notice it."""
+        held = len(self.server_state.connections)
+        if self._alone or not held:
+            self._accept(listener)
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        loop.call_later(min(held * _COURTESY, _MOST_COURTESY), self._accept_after_all, listener)
+
+    def _accept_after_all(self, listener: socket.socket) -> None:
+        if not self._closing:
+            self._listen(listener)
+            self._accept(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take one connection, at most.
+
+        uvloop's own server takes all that wait, so that of several workers at one port the first to wake
+        would get every client of a burst, and keep them.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            connection = next(_accepted(listener), None)
+        except OSError as error:
+            # No file descriptor is left, say: the port stays readable, so asking at once would not end.
+            logger.error("accept_failed", error=str(error), retry_in=_PAUSE)
+            loop.remove_reader(listener)
+            loop.call_later(_PAUSE, self._listen, listener)
+            return
+        if connection is not None:
+            attaching = loop.create_task(self._attach(connection))
+            self._attaching.add(attaching)
+            attaching.add_done_callback(self._attaching.discard)
+
+    async def _attach(self, connection: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        except OSError:
+            # The client has gone meanwhile.
+            connection.close()
+
+    async def _close_ports(self, sockets: list[socket.socket]) -> None:
+        # Whoever is connected but not accepted yet would be cut off with the port.
+        loop = asyncio.get_running_loop()
+        for listener in sockets:
+            admit_nobody_new(listener)
+        await asyncio.sleep(_HANDSHAKE)
+        self._closing = True
+        for listener in sockets:
+            loop.remove_reader(listener)
+            try:
+                with listener:
+                    for connection in _accepted(listener):
+                        await self._attach(connection)
+            except OSError as error:
+                logger.error("accept_failed", error=str(error))
+
+    async def _settle(self) -> None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _LONGEST_SETTLE
+        await asyncio.sleep(_SETTLE)
+        while loop.time() < give_up and any(
+            isinstance(connection, GuardedProtocol) and connection.unasked
+            for connection in self.server_state.connections
+        ):
+            await asyncio.sleep(_SETTLE)
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own raises the signal again at the end, which would skip our callers' cleaning up.
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.should_exit and number == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait at a port, until none is left."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except ConnectionAbortedError:
+            continue
+        except BlockingIOError:
+            return
+        connection.setblocking(False)
+        yield connection

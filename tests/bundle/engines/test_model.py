@@ -1,0 +1,356 @@
+"""Engines: what is asked for is obtained, and what does not fit says so at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from fakes.tiny_bundle import colour_model
+from onnx import TensorProto, helper, numpy_helper
+
+from bundle.engines import installed, openvino_cpu
+from bundle.engines.installed import usable_keys
+from bundle.engines.model import (
+    PROVIDERS,
+    EngineKey,
+    EngineUnavailable,
+    ModelUnfit,
+    available_engines,
+    open_engine,
+)
+from bundle.engines.onnx_scan import ModelRefused
+from bundle.engines.outputs import OutputUnfit
+from calibration.scores import softmax
+
+
+def batch(size: int, side: int = 16, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(size, 3, side, side)).astype(np.float32)
+
+
+def pooled_model(
+    tail: str,
+    *,
+    inputs: Sequence[object] = ("b", 3, 16, 16),
+    output: str = "scores",
+    output_shape: Sequence[object] = ("b", 3),
+    kind: int = TensorProto.FLOAT,
+) -> bytes:
+    """mean colour [B, 3] -> the node `tail` -> `output`."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["colour"]),
+        helper.make_node(tail, ["colour"], [output]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", kind, inputs)],
+        [helper.make_tensor_value_info(output, kind, output_shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return model.SerializeToString()
+
+
+class TestRun:
+    def test_logits_and_gate(self) -> None:
+        engine = open_engine(colour_model(16, 4.0, gate=True))
+        assert (engine.name, engine.classes, engine.image_size) == ("onnxruntime-cpu/fp32", 2, (16, 16))
+        images = batch(3)
+        outputs = engine.run(images)
+        mean = images.mean(axis=(2, 3)).astype(np.float64)
+        assert np.allclose(outputs.logits, 4.0 * mean[:, [2, 0]], atol=1e-5)
+        assert outputs.gate is not None
+        assert np.allclose(outputs.gate, np.abs(np.diff(outputs.logits)[:, 0]) - 2.0, atol=1e-5)
+        assert outputs.logits.dtype == outputs.gate.dtype == np.float64
+
+    def test_without_a_gate(self) -> None:
+        engine = open_engine(colour_model(16, 4.0))
+        assert not engine.has_gate
+        assert engine.run(batch(1)).gate is None
+
+    def test_from_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "model.onnx"
+        path.write_bytes(colour_model(16, 4.0))
+        assert open_engine(path).classes == 2
+
+    def test_three_classes(self) -> None:
+        assert open_engine(colour_model(16, 4.0, classes=3)).run(batch(2)).logits.shape == (2, 3)
+
+    def test_a_model_for_one_image_at_a_time_takes_many(self) -> None:
+        fixed = open_engine(pooled_model("Identity", inputs=(1, 3, 16, 16), output_shape=(1, 3)))
+        free = open_engine(pooled_model("Identity"))
+        assert np.array_equal(fixed.run(batch(5)).logits, free.run(batch(5)).logits)
+
+
+class TestOutputs:
+    def test_probabilities_become_logits_of_the_same_probabilities(self) -> None:
+        raw = open_engine(pooled_model("Identity")).run(batch(4)).logits
+        engine = open_engine(pooled_model("Softmax"), output="probabilities")
+        assert np.allclose(softmax(engine.run(batch(4)).logits), softmax(raw), atol=1e-6)
+
+    def test_a_probability_of_zero_stays_finite(self) -> None:
+        engine = open_engine(pooled_model("Softmax"), output="probabilities")
+        images = np.zeros((1, 3, 16, 16), dtype=np.float32)
+        images[:, 0] = 1000.0
+        logits = engine.run(images).logits
+        assert np.isfinite(logits).all()
+        assert softmax(logits)[0].tolist() == pytest.approx([1.0, 0.0, 0.0], abs=1e-9)
+
+    def test_what_is_no_table_of_probabilities_is_refused(self) -> None:
+        with pytest.raises(ModelUnfit, match="do not sum to 1"):
+            open_engine(pooled_model("Identity"), output="probabilities")
+
+    @pytest.mark.parametrize("output_shape", [("b",), ("b", 1)])
+    def test_a_binary_logit_becomes_two(self, output_shape: tuple[str | int, ...]) -> None:
+        nodes = [
+            helper.make_node(
+                "ReduceMean",
+                ["image"],
+                ["logit"],
+                axes=[1, 2, 3] if len(output_shape) == 1 else [2, 3],
+                keepdims=0,
+            )
+        ]
+        if len(output_shape) == 2:
+            nodes[0].output[0] = "colour"
+            nodes.append(helper.make_node("ReduceMean", ["colour"], ["logit"], axes=[1], keepdims=1))
+        graph = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ("b", 3, 16, 16))],
+            [helper.make_tensor_value_info("logit", TensorProto.FLOAT, output_shape)],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        engine = open_engine(model.SerializeToString(), output="binary_logit")
+        images = batch(4)
+        positive = images.mean(axis=(1, 2, 3))
+        assert np.allclose(engine.run(images).logits[:, 1], positive, atol=1e-6)
+        assert np.allclose(softmax(engine.run(images).logits)[:, 1], 1 / (1 + np.exp(-positive)), atol=1e-6)
+
+    def test_several_logits_are_no_binary_logit(self) -> None:
+        with pytest.raises(ModelUnfit, match="binary logit"):
+            open_engine(pooled_model("Identity"), output="binary_logit")
+
+    def test_the_error_keeps_its_cause(self) -> None:
+        with pytest.raises(ModelUnfit) as caught:
+            open_engine(pooled_model("Identity"), output="binary_logit")
+        assert isinstance(caught.value.__cause__, OutputUnfit)
+
+
+class TestUnfit:
+    @pytest.mark.parametrize(
+        ("inputs", "message"),
+        [
+            (("b", 1, 16, 16), "must be float32"),
+            (("b", 3, 16), "must be float32"),
+            ((4, 3, 16, 16), "batches of 4"),
+        ],
+    )
+    def test_inputs(self, inputs: tuple[object, ...], message: str) -> None:
+        with pytest.raises(ModelUnfit, match=message):
+            open_engine(pooled_model("Identity", inputs=inputs))
+
+    def test_input_type(self) -> None:
+        with pytest.raises(ModelUnfit, match=r"tensor\(float16\)"):
+            open_engine(pooled_model("Identity", kind=TensorProto.FLOAT16))
+
+    def test_another_size_than_the_preprocessing_makes(self) -> None:
+        with pytest.raises(ModelUnfit, match=r"makes \(32, 32\)"):
+            open_engine(colour_model(16, 4.0), image_size=(32, 32))
+
+    def test_two_outputs_without_a_name_to_go_by(self) -> None:
+        graph = helper.make_graph(
+            [helper.make_node("Split", ["image"], ["one", "two"], axis=3)],
+            "g",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ("b", 3, 16, 16))],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("one", "two")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        with pytest.raises(ModelUnfit, match=r"outputs are \['one', 'two'\]"):
+            open_engine(model.SerializeToString())
+
+    def test_one_logit_is_too_few(self) -> None:
+        with pytest.raises(ModelUnfit, match="K at least 2"):
+            open_engine(_one_class_model())
+
+    @pytest.mark.parametrize("data", [b"", b"not a model", colour_model(16, 4.0)[:200]])
+    def test_no_model_at_all(self, data: bytes) -> None:
+        with pytest.raises(ModelRefused):
+            open_engine(data)
+
+
+def _one_class_model() -> bytes:
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["image"], ["colour"], axes=[2, 3], keepdims=0),
+            helper.make_node("ReduceMean", ["colour"], ["logits"], axes=[1], keepdims=1),
+        ],
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ("b", 3, 16, 16))],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("b", 1))],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return model.SerializeToString()
+
+
+HERE = usable_keys()
+
+
+@pytest.mark.parametrize("key", HERE, ids=str)
+class TestEveryEngine:
+    """Real runtimes on a real model, at every precision that this machine computes."""
+
+    def test_computes_what_the_model_says(self, key: EngineKey) -> None:
+        engine = open_engine(colour_model(16, 4.0, gate=True), engine=key.engine, precision=key.precision)
+        images = batch(3)
+        outputs = engine.run(images)
+        expected = 4.0 * images.mean(axis=(2, 3)).astype(np.float64)[:, [2, 0]]
+        tolerance = 2e-2 if key.precision == "bf16" else 1e-5
+        assert np.allclose(outputs.logits, expected, atol=tolerance)
+        assert outputs.gate is not None
+        assert np.allclose(outputs.gate, np.abs(np.diff(outputs.logits)[:, 0]) - 2.0, atol=2 * tolerance)
+        assert (engine.name, engine.key, engine.image_size) == (str(key), key, (16, 16))
+
+    def test_says_what_computes(self, key: EngineKey) -> None:
+        engine = open_engine(colour_model(16, 4.0), engine=key.engine, precision=key.precision)
+        assert engine.providers == (("CPU",) if key.engine == "openvino" else ("CPUExecutionProvider",))
+
+    def test_from_many_threads(self, key: EngineKey) -> None:
+        engine = open_engine(colour_model(16, 4.0), engine=key.engine, precision=key.precision, calls=2)
+        images = [batch(1 + seed % 3, seed=seed) for seed in range(32)]
+        alone = [engine.run(image).logits for image in images]
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(lambda image: engine.run(image).logits, images))
+        assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+    def test_a_result_outlives_the_next_call(self, key: EngineKey) -> None:
+        engine = open_engine(colour_model(16, 4.0), engine=key.engine, precision=key.precision)
+        first = engine.run(batch(2, seed=1)).logits
+        kept = first.copy()
+        engine.run(batch(2, seed=2))
+        assert np.array_equal(first, kept)
+
+    def test_a_model_that_does_not_open(self, key: EngineKey) -> None:
+        with pytest.raises(ModelUnfit, match="does not open"):
+            open_engine(pooled_model("Frobnicate"), engine=key.engine, precision=key.precision)
+
+    def test_an_open_size_must_be_given(self, key: EngineKey) -> None:
+        model = pooled_model("Identity", inputs=("b", 3, "h", "w"))
+        with pytest.raises(ModelUnfit, match="give its image size"):
+            open_engine(model, engine=key.engine, precision=key.precision)
+        opened = open_engine(model, image_size=(20, 24), engine=key.engine, precision=key.precision)
+        assert opened.run(batch(2, side=20)[:, :, :, :20].repeat(2, 3)[..., :24]).logits.shape == (2, 3)
+
+
+def dynamic_model() -> bytes:
+    """mean colour -> MatMul in int8, the activations scaled by the whole batch's range."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["colour"]),
+        helper.make_node("DynamicQuantizeLinear", ["colour"], ["small", "scale", "zero"]),
+        helper.make_node("MatMulInteger", ["small", "weights", "zero"], ["sums"]),
+        helper.make_node("Cast", ["sums"], ["whole"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["whole", "scale"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ("b", 3, 16, 16))],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("b", 3))],
+        [numpy_helper.from_array(np.diag([3, 2, 1]).astype(np.int8), "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("engine", [key.engine for key in HERE if key.precision == "int8"])
+def test_in_int8_an_image_has_the_same_scores_in_any_company(engine: str) -> None:
+    images = batch(4) * np.array([1, 10, 100, 1000], dtype=np.float32)[:, None, None, None]
+    careless = open_engine(dynamic_model(), engine=engine)
+    careful = open_engine(dynamic_model(), engine=engine, precision="int8")
+    alone = np.concatenate([careful.run(images[row : row + 1]).logits for row in range(4)])
+    assert np.array_equal(careful.run(images).logits, alone)
+    assert np.abs(careless.run(images).logits - alone).max() > 0.01
+
+
+class TestProviders:
+    def test_the_cpu_is_always_offered_and_comes_last(self) -> None:
+        assert available_engines() == ("openvino", "onnxruntime-cpu")
+
+    def test_an_unknown_engine_is_named(self) -> None:
+        with pytest.raises(EngineUnavailable, match=r"'tpu'; it must be one of onnxruntime-cuda"):
+            open_engine(colour_model(16, 4.0), engine="tpu")
+
+    def test_a_precision_that_the_engine_does_not_compute_at(self) -> None:
+        with pytest.raises(EngineUnavailable, match=r"does not compute at 'bf16'; it does at fp32, int8"):
+            open_engine(colour_model(16, 4.0), precision="bf16")
+
+    def test_a_precision_that_the_cpu_does_not_compute_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        installed._openvino_has_bf16.cache_clear()
+        monkeypatch.setattr(openvino_cpu, "capabilities", lambda: frozenset({"FP32", "INT8"}))
+        try:
+            with pytest.raises(EngineUnavailable, match="no bf16 instructions"):
+                open_engine(colour_model(16, 4.0), engine="openvino", precision="bf16")
+            assert EngineKey("openvino", "bf16") not in usable_keys()
+        finally:
+            installed._openvino_has_bf16.cache_clear()
+
+    def test_a_device_that_is_not_here_is_refused(self) -> None:
+        with pytest.raises(EngineUnavailable, match=r"only openvino, onnxruntime-cpu; .*extra \[gpu\]"):
+            open_engine(colour_model(16, 4.0), engine="onnxruntime-cuda")
+
+    def test_a_silent_fallback_to_the_cpu_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """onnxruntime-gpu without a working driver offers CUDA and then runs on the CPU."""
+        session = onnxruntime.InferenceSession
+
+        def fall_back(content: bytes, options: object, providers: list[str]) -> object:
+            return session(content, options, providers=["CPUExecutionProvider"])
+
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+        monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
+        with pytest.raises(EngineUnavailable, match=r"obtained \['CPUExecutionProvider'\]"):
+            open_engine(colour_model(16, 4.0), engine="onnxruntime-cuda")
+
+    def test_two_runtimes_of_one_name_are_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert installed.installation_problems() == ()
+        wheel = tmp_path / "onnxruntime_gpu-1.32.0.dist-info"
+        wheel.mkdir()
+        (wheel / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.32.0\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        (problem,) = installed.installation_problems()
+        assert problem.startswith("onnxruntime and onnxruntime-gpu are installed together")
+        assert "onnxruntime-gpu 1.32.0" in installed.runtime_version("onnxruntime-cuda")
+        with pytest.raises(EngineUnavailable, match="overwrite one another"):
+            open_engine(colour_model(16, 4.0), engine="onnxruntime-cuda")
+
+    @pytest.mark.parametrize(
+        ("missing", "wanted", "said"),
+        [
+            (("onnxruntime", "openvino"), "onnxruntime-cpu", "the extra [cpu], [gpu] or [openvino]"),
+            (("onnxruntime",), "onnxruntime-cpu", "only openvino; install demur with the extra [cpu]"),
+            (("openvino",), "openvino", "only onnxruntime-cpu; install demur with the extra [openvino]"),
+        ],
+    )
+    def test_a_start_without_the_runtime_says_so_in_one_line(
+        self, tmp_path: Path, missing: tuple[str, ...], wanted: str, said: str
+    ) -> None:
+        path = tmp_path / "model.onnx"
+        path.write_bytes(colour_model(16, 4.0))
+        program = (
+            f"missing = {missing!r}\n"
+            "import sys; sys.modules.update(dict.fromkeys(missing))\n"
+            "from importlib import util; find = util.find_spec\n"
+            "util.find_spec = lambda name, *a: None if name in missing else find(name, *a)\n"
+            "from pathlib import Path; from bundle.engines.model import *\n"
+            f"try: open_engine(Path({str(path)!r}), engine={wanted!r})\n"
+            "except EngineUnavailable as fault: print(fault)\n"
+        )
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert said in ran.stdout
+        assert ran.stdout.count("\n") == 1

@@ -1,0 +1,523 @@
+"""Which engine serves: only what is certified, the fastest of it, timed once and remembered."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.apart_work import die
+from fakes.tiny_bundle import tiny_draft
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundle.engines.installed import usable_keys
+from bundle.engines.model import EngineKey, EngineUnavailable, open_engine
+from bundle.manifest import BundleManifest, BundleTampered
+from bundle.policy import CertificateEntry
+from bundle.selection import choice as engine_choice
+from bundle.selection import timing as probe
+from bundle.selection.choice import EngineWish, candidates, choose_engine, first_choice, seconds_an_image
+from bundle.selection.issued import IssuedCertificates, NotIssued
+from bundle.selection.timing import best_batch, time_stage
+from bundle.selection.timing_cache import EngineMemory
+from bundle.store import load_bundle, verify_bundle, write_bundle
+from bundle.system.machine import Machine, this_machine
+from bundle.system.subprocess_call import apart
+from calibration.decision import OperatingPoint
+from calibration.scores import StageOutputs
+
+ORT, ORT8 = EngineKey("onnxruntime-cpu", "fp32"), EngineKey("onnxruntime-cpu", "int8")
+VINO, VINO8 = EngineKey("openvino", "fp32"), EngineKey("openvino", "int8")
+EVERYWHERE = tuple(str(key) for key in usable_keys())
+MakeBundle = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that is certified on every engine and precision of this machine."""
+    folder = tmp_path_factory.mktemp("family") / "bundle"
+    write_bundle(tiny_draft(precisions=("fp32", "int8"), certified=EVERYWHERE), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def strict_in_int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draft = tiny_draft(
+        precisions=("fp32", "int8"), certified=("onnxruntime-cpu/fp32", "onnxruntime-cpu/int8")
+    )
+    full, small = draft.certificates
+    point = OperatingPoint(tuple(replace(rule, threshold=1e6) for rule in small.operating_point.stages))
+    strict = CertificateEntry(
+        engine=small.engine,
+        precision=small.precision,
+        certificate=replace(small.certificate, threshold=(1e6, 1e6)),
+        operating_point=point,
+    )
+    folder = tmp_path_factory.mktemp("strict") / "bundle"
+    write_bundle(replace(draft, certificates=(full, strict)), folder)
+    return folder
+
+
+def with_certificate(entry: CertificateEntry, **changes: object) -> CertificateEntry:
+    return entry.model_copy(update={"certificate": replace(entry.certificate, **changes)})  # type: ignore[arg-type]
+
+
+class TestCandidates:
+    def test_everything_certified_that_is_here(self, family: Path) -> None:
+        assert {str(key) for key in candidates(verify_bundle(family), EngineWish())} == set(EVERYWHERE)
+
+    @pytest.mark.parametrize(
+        ("wish", "expected"),
+        [
+            (EngineWish(engine="onnxruntime-cpu"), {ORT, ORT8}),
+            (EngineWish(precision="int8"), {ORT8, VINO8}),
+            (EngineWish("openvino", "fp32"), {VINO}),
+        ],
+    )
+    def test_a_wish_narrows_them(self, family: Path, wish: EngineWish, expected: set[EngineKey]) -> None:
+        assert set(candidates(verify_bundle(family), wish)) == expected
+
+    def test_what_is_not_certified_is_never_taken_unasked(self, make_tiny_bundle: MakeBundle) -> None:
+        manifest = verify_bundle(make_tiny_bundle(precisions=("fp32", "int8")))
+        assert candidates(manifest, EngineWish()) == (ORT,)
+        assert candidates(manifest, EngineWish(precision="int8")) == (ORT8,)
+        assert candidates(manifest, EngineWish(engine="openvino"))[0].engine == "openvino"
+
+    def test_what_answers_as_much_as_was_asked_for_comes_before_what_does_not(self, family: Path) -> None:
+        manifest = verify_bundle(family)
+        entries = tuple(
+            with_certificate(entry, meets_coverage=entry.key == str(ORT)) for entry in manifest.certificates
+        )
+        manifest = manifest.model_copy(update={"certificates": entries})
+        assert candidates(manifest, EngineWish()) == (ORT,)
+        assert candidates(manifest, EngineWish(engine="openvino", precision="fp32")) == (VINO,)
+
+    def test_an_infeasible_bundle_has_one_all_the_same(self, make_tiny_bundle: MakeBundle) -> None:
+        manifest = verify_bundle(make_tiny_bundle(feasible=False, certified=("openvino/fp32",)))
+        assert candidates(manifest, EngineWish()) == (VINO,)
+
+    @pytest.mark.parametrize(
+        ("wish", "said"),
+        [
+            (EngineWish(engine="onnxruntime-cuda"), r"extra \[gpu\]"),
+            (EngineWish(engine="tpu"), "must be one of onnxruntime-cuda"),
+            (EngineWish(precision="fp8"), "must be one of bf16, fp32, int8"),
+            (EngineWish("onnxruntime-cpu", "bf16"), "does not compute at 'bf16'"),
+            (EngineWish(precision="int8"), "no model that can be computed at int8 here; it has fp32"),
+        ],
+    )
+    def test_what_cannot_be_had_says_so(self, tiny_bundle: Path, wish: EngineWish, said: str) -> None:
+        with pytest.raises(EngineUnavailable, match=said):
+            candidates(verify_bundle(tiny_bundle), wish)
+
+    def test_without_timing_the_first_certificate_decides(self, family: Path) -> None:
+        manifest = verify_bundle(family)
+        assert str(first_choice(manifest, EngineWish())) == manifest.certificates[0].key
+
+
+class TestChoice:
+    def test_the_fastest_is_taken_and_the_others_are_told(self, family: Path, tmp_path: Path) -> None:
+        choice = choose_engine(
+            family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.5
+        )
+        manifest = verify_bundle(family)
+        cost = {key: seconds_an_image(manifest, key, stages) for key, stages in choice.seconds.items()}
+        assert set(map(str, cost)) == set(EVERYWHERE)
+        assert choice.key == min(cost, key=cost.__getitem__)
+        assert f"the fastest of {len(EVERYWHERE)} certified ones" in choice.why
+        assert len(choice.batch_sizes) == 2
+
+    def test_it_is_timed_once(self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        first = choose_engine(
+            family,
+            EngineWish(),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.2,
+            say=said.append,
+        )
+        assert len(said) == 1
+        assert "up to 0.2 s" in said[0]
+        monkeypatch.setattr(engine_choice, "probe", never)
+        assert (
+            choose_engine(
+                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), say=said.append
+            )
+            == first
+        )
+        assert len(said) == 1
+
+    def test_of_several_workers_one_probes(
+        self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        probed: list[int] = []
+
+        def counted(*args: object, **named: object) -> object:
+            probed.append(1)
+            return apart(*args, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(engine_choice, "apart", counted)
+
+        def start(_: int) -> engine_choice.EngineChoice:
+            return choose_engine(
+                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.2
+            )
+
+        with ThreadPoolExecutor(4) as pool:
+            choices = list(pool.map(start, range(4)))
+        assert len(probed) == 1
+        assert all(choice == choices[0] for choice in choices)
+
+    def test_another_wish_times_only_what_is_missing(self, family: Path, tmp_path: Path) -> None:
+        said: list[str] = []
+        one = EngineWish("onnxruntime-cpu", "fp32")
+        choose_engine(
+            family, one, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+        )
+        choose_engine(
+            family,
+            EngineWish("onnxruntime-cpu"),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.1,
+            say=said.append,
+        )
+        assert [text.split(" for ")[0] for text in said] == [f"timing {ORT}", f"timing {ORT8}"]
+
+    def test_with_everything_given_nothing_is_timed(
+        self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine_choice, "probe", never)
+        wish = EngineWish("openvino", "fp32", batch=4)
+        choice = choose_engine(family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path))
+        assert (choice.key, choice.batch_sizes, choice.why) == (VINO, (4, 4), "asked for")
+
+    def test_a_batch_rules_out_what_is_computed_one_by_one(self, family: Path) -> None:
+        assert {key.precision for key in candidates(verify_bundle(family), EngineWish(batch=4))} <= {
+            "fp32",
+            "bf16",
+        }
+        assert ORT8 in candidates(verify_bundle(family), EngineWish(batch=1))
+        with pytest.raises(
+            EngineUnavailable, match=r"batch is 4, but on .*int8 images are computed one by one"
+        ):
+            candidates(verify_bundle(family), EngineWish(precision="int8", batch=4))
+
+    def test_what_nothing_certifies_is_told_so(self, make_tiny_bundle: MakeBundle) -> None:
+        folder = make_tiny_bundle(certified=("openvino/fp32",))
+        choice = choose_engine(
+            folder, EngineWish("onnxruntime-cpu"), EngineMemory(None), IssuedCertificates(None), seconds=0.1
+        )
+        assert (choice.key, choice.issued_here) == (ORT, None)
+        assert choice.why == "nothing that the bundle is certified on can be had here"
+
+    def test_a_batch_that_changes_scores_is_refused(
+        self, family: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = verify_bundle(family)
+        engines = probe.open_stages(family, manifest, ORT)
+        probe.require_same_in_company(family, manifest, engines, 64)
+        with pytest.raises(EngineUnavailable, match=r"batch is 4, .* one image at a time"):
+            probe.require_same_in_company(family, manifest, probe.open_stages(family, manifest, ORT8), 4)
+        monkeypatch.setattr(probe, "SAME_SCORES", -1.0)
+        with pytest.raises(EngineUnavailable, match=r"batch is 4, .* other scores together"):
+            probe.require_same_in_company(family, manifest, engines, 4)
+
+    def test_another_machine_or_version_is_timed_anew(
+        self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: list[str] = []
+        wish = EngineWish("onnxruntime-cpu", "fp32")
+        choose_engine(
+            family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+        )
+        other = replace(this_machine(), runtimes=("onnxruntime 99.0",))
+        monkeypatch.setattr(engine_choice, "this_machine", lambda: other)
+        choose_engine(
+            family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+        )
+        assert len(said) == 2
+
+    def test_one_that_cannot_be_had_after_all_is_passed_over(
+        self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = probe.open_stages
+
+        def open_all_but_openvino(folder: Path, manifest: BundleManifest, key: EngineKey) -> object:
+            if key.engine == "openvino":
+                raise EngineUnavailable("its driver is gone")
+            return real(folder, manifest, key)
+
+        monkeypatch.setattr(probe, "open_stages", open_all_but_openvino)
+        monkeypatch.setattr(engine_choice, "apart", here)
+        said: list[str] = []
+        choice = choose_engine(
+            family,
+            EngineWish(),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.2,
+            say=said.append,
+        )
+        assert choice.key.engine == "onnxruntime-cpu"
+        assert any("openvino/fp32 cannot be had: its driver is gone" in text for text in said)
+        with pytest.raises(EngineUnavailable, match="none of openvino"):
+            choose_engine(
+                family,
+                EngineWish("openvino"),
+                EngineMemory(tmp_path),
+                IssuedCertificates(tmp_path),
+                seconds=0.1,
+            )
+
+    def test_a_probe_that_dies_costs_a_line_and_the_first_certificate_serves(
+        self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: list[str] = []
+        with monkeypatch.context() as crashing:
+            crashing.setattr(engine_choice, "probe", die)
+            choice = choose_engine(
+                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), say=said.append
+            )
+        assert str(choice.key) == verify_bundle(family).certificates[0].key
+        assert (choice.batch_sizes, choice.seconds) == ((1, 1), {})
+        assert f"the first of {len(EVERYWHERE)} certified ones" in choice.why
+        assert "its process ended with 3; the next start tries again" in said[-1]
+        again = choose_engine(
+            family,
+            EngineWish(),
+            EngineMemory(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.2,
+            say=said.append,
+        )
+        assert len(again.seconds) == len(EVERYWHERE)
+
+
+def here(work: Callable[..., object], *, limit: float, say: Callable[[str], None]) -> object:
+    return work(say=say)
+
+
+def never(*args: object, **named: object) -> object:
+    raise AssertionError("nothing was to be timed")
+
+
+class TestMemory:
+    MACHINE = Machine("a processor", ("avx2",), ("onnxruntime 1.0",))
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b"[]", b"\xff\x00", b'{"bundle": 1}', b'{"bundle": "b", "machine": "m"}']
+    )
+    def test_a_damaged_file_costs_a_probe_and_a_line(
+        self, family: Path, tmp_path: Path, content: bytes
+    ) -> None:
+        wish = EngineWish("onnxruntime-cpu", "fp32")
+        choose_engine(family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1)
+        (file,) = (tmp_path / "engines").glob("*.json")
+        file.write_bytes(content)
+        said: list[str] = []
+        choose_engine(
+            family,
+            wish,
+            EngineMemory(tmp_path, said.append),
+            IssuedCertificates(tmp_path),
+            seconds=0.1,
+            say=said.append,
+        )
+        assert len(said) == 2
+        assert "written anew" in said[0]
+        choose_engine(
+            family, wish, EngineMemory(tmp_path, said.append), IssuedCertificates(tmp_path), say=said.append
+        )
+        assert len(said) == 2
+
+    def test_a_place_that_cannot_be_written_costs_a_line(self, family: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("in the way")
+        said: list[str] = []
+        wish = EngineWish("onnxruntime-cpu", "fp32")
+        memory = EngineMemory(tmp_path / "file", said.append)
+        assert (
+            choose_engine(
+                family, wish, memory, IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            ).key
+            == ORT
+        )
+        assert any("nothing can be remembered" in text for text in said)
+        assert any("cannot be written" in text for text in said)
+
+    def test_nothing_is_left_of_a_memory_without_a_place(self, family: Path) -> None:
+        assert (
+            choose_engine(
+                family,
+                EngineWish("openvino", "fp32"),
+                EngineMemory(None),
+                IssuedCertificates(None),
+                seconds=0.1,
+            ).key
+            == VINO
+        )
+
+    def test_the_oldest_files_go(self, tmp_path: Path) -> None:
+        memory = EngineMemory(tmp_path)
+        for number in range(60):
+            memory.save(memory.load(f"{number:016x}", self.MACHINE))
+        assert len(list((tmp_path / "engines").glob("*.json"))) == 50
+
+    def test_timings_survive(self, tmp_path: Path) -> None:
+        memory = EngineMemory(tmp_path)
+        record = memory.load("ab" * 8, self.MACHINE).model_copy(
+            update={"seconds": {"onnxruntime-cpu/fp32": ({1: 0.01, 2: 0.02}, {1: 0.5})}}
+        )
+        memory.save(record)
+        assert memory.load("ab" * 8, self.MACHINE) == record
+
+
+class TestIssued:
+    """One certificate a bundle and data folder, whatever becomes of it."""
+
+    RESERVE = "ab" * 32
+
+    @pytest.fixture
+    def entry(self, family: Path) -> CertificateEntry:
+        found = verify_bundle(family).entry(str(ORT))
+        assert found is not None
+        return found
+
+    def test_one_engine_takes_it_and_keeps_it(self, tmp_path: Path, entry: CertificateEntry) -> None:
+        IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
+        IssuedCertificates(tmp_path).keep(self.RESERVE, entry)
+        claim = IssuedCertificates(tmp_path).read(self.RESERVE)
+        assert claim is not None
+        assert (claim.key, claim.entry) == (str(ORT), entry)
+        with pytest.raises(
+            NotIssued, match=r"one engine that it does not know, and here onnxruntime-cpu/fp32"
+        ):
+            IssuedCertificates(tmp_path).claim(self.RESERVE, VINO)
+
+    def test_an_interrupted_proof_may_be_finished_and_no_other_begun(
+        self, tmp_path: Path, entry: CertificateEntry
+    ) -> None:
+        issued = IssuedCertificates(tmp_path)
+        issued.claim(self.RESERVE, ORT)
+        issued.claim(self.RESERVE, ORT)
+        with pytest.raises(NotIssued):
+            issued.claim(self.RESERVE, VINO)
+        issued.keep(self.RESERVE, entry)
+
+    def test_of_several_at_once_one_engine_gets_it(self, tmp_path: Path) -> None:
+        def claim(key: EngineKey) -> bool:
+            try:
+                IssuedCertificates(tmp_path).claim(self.RESERVE, key)
+            except NotIssued:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(claim, (ORT, ORT8, VINO, VINO8))) <= 1
+        assert list((tmp_path / "issued").iterdir())
+
+    def test_another_bundle_has_its_own(self, tmp_path: Path) -> None:
+        IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
+        IssuedCertificates(tmp_path).claim("cd" * 32, VINO)
+
+    def test_where_nothing_can_be_remembered_nothing_is_issued(self, tmp_path: Path) -> None:
+        with pytest.raises(NotIssued, match="no data folder"):
+            IssuedCertificates(None).claim(self.RESERVE, ORT)
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(NotIssued):
+            IssuedCertificates(tmp_path / "file").claim(self.RESERVE, ORT)
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+    def test_a_damaged_record_is_no_second_chance(self, tmp_path: Path, content: bytes) -> None:
+        IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
+        (file,) = (tmp_path / "issued").iterdir()
+        file.write_bytes(content)
+        with pytest.raises(NotIssued, match="cannot be read"):
+            IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
+
+
+class _Machine:
+    """An engine of known speed: `fixed` seconds a call and `each` an image; in int8 its scores move."""
+
+    def __init__(self, fixed: float, each: float, drift: float = 0.0) -> None:
+        self.fixed, self.each, self.drift = fixed, each, drift
+        self.alone = False
+        self.now = 0.0
+
+    def run(self, batch: np.ndarray) -> StageOutputs:
+        self.now += self.fixed + self.each * len(batch)
+        return StageOutputs(np.ones((len(batch), 2)) * [0.0, 1.0 + self.drift * len(batch)], None)
+
+
+class TestProbe:
+    IMAGES = np.zeros((16, 3, 4, 4), dtype=np.float32)
+
+    def timed(self, machine: _Machine, seconds: float, monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+        monkeypatch.setattr(probe, "perf_counter", lambda: machine.now)
+        return dict(time_stage(machine, self.IMAGES, seconds))  # type: ignore[arg-type]
+
+    def test_where_batches_gain_nothing_one_image_is_best(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        timed = self.timed(_Machine(0.0, 0.01), 60.0, monkeypatch)
+        assert list(timed) == [1, 2, 4, 8, 16]
+        assert best_batch(timed) == 1
+
+    def test_where_a_call_costs_most_the_largest_batch_is_best(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert best_batch(self.timed(_Machine(0.01, 0.0001), 60.0, monkeypatch)) == 16
+
+    def test_a_batch_that_changes_scores_is_not_offered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert list(self.timed(_Machine(0.01, 0.0001, drift=0.01), 60.0, monkeypatch)) == [1]
+
+    @given(fixed=st.floats(0, 1), each=st.floats(1e-4, 1), seconds=st.floats(0.1, 5))
+    def test_the_time_is_kept(self, fixed: float, each: float, seconds: float) -> None:
+        machine = _Machine(fixed, each)
+        with pytest.MonkeyPatch.context() as patch:
+            timed = self.timed(machine, seconds, patch)
+        # Two single images whatever they take, then at most one step of the largest size beyond.
+        assert machine.now <= seconds + 2 * (fixed + each) + 16 * (fixed + each) * 2
+        assert 1 in timed
+
+    def test_an_engine_that_computes_images_alone_is_timed_alone(self) -> None:
+        model = next(iter(tiny_draft(precisions=("fp32", "int8")).stages)).models["int8"]
+        assert isinstance(model, bytes)
+        images = np.zeros((16, 3, 16, 16), dtype=np.float32)
+        assert list(time_stage(open_engine(model, precision="int8"), images, 1.0)) == [1]
+        assert len(time_stage(open_engine(model), images, 1.0)) > 1
+
+
+class TestOperatingPoints:
+    """Each engine and precision decides by the point that was certified for it."""
+
+    def test_the_same_images_are_decided_by_each_point(self, strict_in_int8: Path) -> None:
+        images = [candidate.data for candidate in tiny_draft().golden_candidates]
+        full, small = (load_bundle(strict_in_int8, key=key) for key in (ORT, ORT8))
+        assert {decision.decision for decision in full.runner.decide(images)} == {"answer", "abstain"}
+        assert {decision.decision for decision in small.runner.decide(images)} == {"abstain"}
+        assert (full.certified, small.certified, small.key) == (True, True, "onnxruntime-cpu/int8")
+
+    def test_a_tampered_int8_model_is_refused(self, strict_in_int8: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(strict_in_int8, tmp_path / "bundle"))
+        model = folder / "stage_b" / "model.int8.onnx"
+        content = bytearray(model.read_bytes())
+        content[len(content) // 2] ^= 1
+        model.write_bytes(content)
+        for key in (ORT, ORT8):
+            with pytest.raises(BundleTampered, match=r"stage_b/model.int8.onnx: was changed"):
+                load_bundle(folder, key=key)
+
+    def test_bf16_needs_no_file_of_its_own(self, family: Path) -> None:
+        if "openvino/bf16" not in EVERYWHERE:
+            pytest.skip("this CPU has no bf16 instructions")
+        assert set(verify_bundle(family).stages[0].models) == {"fp32", "int8"}
+        assert load_bundle(family, key=EngineKey("openvino", "bf16")).certified
+
+    @pytest.mark.parametrize("key", usable_keys(), ids=str)
+    def test_golden_cases_hold_on_every_engine(self, family: Path, key: EngineKey) -> None:
+        loaded = load_bundle(family, key=key, calls=2)
+        assert loaded.certified
+        assert str(key) in loaded.manifest.golden_tolerances

@@ -1,0 +1,189 @@
+"""The Python client against the running service, and against servers that fail on purpose."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from fakes.service_process import ServiceProcess
+from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A
+
+from demur.client.client import Client, DeadlinePassed, Prediction, Problem, Refused, Unreachable
+
+Images = Callable[..., bytes]
+
+
+@pytest.fixture(scope="module")
+def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    settings = {"quota_rate": 5, "quota_burst": 4}
+    with ServiceProcess(tiny_bundle, tmp_path_factory.mktemp("service"), **settings) as running:
+        yield running
+
+
+def test_images_labels_and_figures(
+    service: ServiceProcess, tmp_path: Path, make_colour_image: Images
+) -> None:
+    image = tmp_path / "street.jpg"
+    image.write_bytes(make_colour_image(1, ANSWERED_BY_A))
+    with Client(service.url, api_key="figures") as client:
+        answered = client.predict(image, deadline=10.0, request_id="frame-1")
+        assert (answered.request_id, answered.label, answered.answered) == ("frame-1", 1, True)
+        assert answered.bundle.startswith("tiny:")
+        assert answered.guarantee is not None
+        assert (answered.guarantee.kind, answered.guarantee.alpha) == ("pac", 0.01)
+        unsure = client.predict(make_colour_image(0, ABSTAINED), unit_id="camera-7")
+        assert (unsure.label, unsure.reason, unsure.prediction_set) == (None, "ambiguous", (0, 1))
+        client.feedback("frame-1", 1)
+        give_up = time.monotonic() + 15
+        while client.rolling().labelled < 1:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        rolling = client.rolling()
+        assert (rolling.all.acc.accuracy, rolling.answered.mcc.n) == (1.0, 1)
+
+
+def test_a_batch(service: ServiceProcess, make_colour_image: Images) -> None:
+    with Client(service.url, api_key="batch") as client:
+        good, bad = client.predict_batch([make_colour_image(1, ANSWERED_BY_A), b"no image"])
+        assert isinstance(good, Prediction)
+        assert good.label == 1
+        assert isinstance(bad, Problem)
+        assert (bad.kind, bad.field) == ("not-an-image", "images[1]")
+
+
+def test_a_refusal_names_what_was_wrong(service: ServiceProcess) -> None:
+    with Client(service.url, api_key="refusal") as client, pytest.raises(Refused) as refusal:
+        client.predict(b"no image")
+    assert (refusal.value.problem.kind, refusal.value.problem.status) == ("not-an-image", 400)
+
+
+def test_a_body_that_is_refused_before_it_is_read(service: ServiceProcess) -> None:
+    with Client(service.url, api_key="large") as client, pytest.raises(Refused) as refusal:
+        client.predict(bytes(60 * 2**20))
+    assert refusal.value.problem.kind == "body-too-large"
+
+
+def test_it_waits_for_its_quota(service: ServiceProcess, make_colour_image: Images) -> None:
+    image = make_colour_image(1, ANSWERED_BY_A)
+    with Client(service.url, api_key="patient") as client:
+        began = time.monotonic()
+        assert all(client.predict(image).answered for _ in range(8))
+        # Four at once, then one more only after the Retry-After of at least a second.
+        assert time.monotonic() - began >= 1.0
+
+
+def test_it_does_not_wait_in_vain(service: ServiceProcess, make_colour_image: Images) -> None:
+    image = make_colour_image(1, ANSWERED_BY_A)
+    with Client(service.url, api_key="hasty") as client:
+        began = time.monotonic()
+        with pytest.raises(DeadlinePassed) as late:  # noqa: PT012 - one of them is one too many
+            for _ in range(8):
+                client.predict(image, deadline=0.9)
+        assert isinstance(late.value.__cause__, Refused)
+        assert time.monotonic() - began < 2.5
+
+
+@contextmanager
+def scripted(*script: tuple[int, dict[str, str], bytes] | None) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server that gives these answers in turn; None: it closes the connection without one."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(dict(self.headers))
+            step = script[len(seen) - 1]
+            if step is None:
+                self.close_connection = True
+                return
+            status, headers, content = step
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+OK = (202, {}, b"{}")
+FULL = json.dumps({"type": "urn:demur:problem:queue-full", "status": 503, "detail": "full"}).encode()
+
+
+def test_tries_again_after_a_full_queue_and_a_broken_connection() -> None:
+    with (
+        scripted((503, {"Retry-After": "1"}, FULL), None, (503, {}, b"<html>"), OK) as (url, seen),
+        Client(url, backoff=0.01) as client,
+    ):
+        began = time.monotonic()
+        client.feedback("a", 1, deadline=20.0)
+        assert time.monotonic() - began >= 1.0
+    assert len(seen) == 4
+    left = [int(headers["X-Deadline-Ms"]) for headers in seen]
+    assert left == sorted(left, reverse=True)
+    assert left[1] <= 19_000 < left[0] <= 20_000
+
+
+def test_a_further_try_keeps_its_id() -> None:
+    with scripted(None, (400, {}, b"")) as (url, seen), Client(url, backoff=0.01) as client:
+        with pytest.raises(Refused) as refusal:
+            client.predict(b"x")
+        assert refusal.value.problem.status == 400
+    assert seen[0]["X-Request-Id"] == seen[1]["X-Request-Id"]
+
+
+def test_it_gives_up_after_so_many_tries() -> None:
+    with (
+        scripted(*[(503, {}, FULL)] * 3) as (url, seen),
+        Client(url, retries=2, backoff=0.01) as client,
+        pytest.raises(Refused, match="503 queue-full: full"),
+    ):
+        client.feedback("a", 1)
+    assert len(seen) == 3
+
+
+def test_a_silent_server_costs_no_more_than_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with Client(f"http://127.0.0.1:{silent.getsockname()[1]}") as client, pytest.raises(DeadlinePassed):
+            client.feedback("a", 1, deadline=0.4)
+        assert 0.3 < time.monotonic() - began < 2.0
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    with Client(f"http://127.0.0.1:{port}", retries=1, backoff=0.01) as client, pytest.raises(Unreachable):
+        client.feedback("a", 1)
+
+
+def test_an_answer_of_something_else() -> None:
+    with scripted((200, {}, b"<html>")) as (url, _), Client(url) as client, pytest.raises(Unreachable):
+        client.predict(b"x")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "", "http://"])
+def test_what_is_no_url(url: str) -> None:
+    with pytest.raises(ValueError, match="url is"):
+        Client(url)

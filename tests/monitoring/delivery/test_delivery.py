@@ -1,0 +1,368 @@
+"""From the log to a real Valkey: nothing is lost and nothing counted twice, whoever dies or forgets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes.fates import Fates
+from fakes.waiting import eventually
+from redis import Redis
+
+from monitoring.delivery.recorder import Recorder
+from monitoring.events import Event, FeedbackEvent, PredictionEvent
+from monitoring.store.connection import connect
+from monitoring.store.embedded_valkey import EmbeddedValkey
+from monitoring.windows.rolling import RollingWindows
+
+BUNDLE = "b:1"
+
+
+def history(count: int, seed: int = 0) -> list[Event]:
+    """Predictions and most of their labels, some of them early, twice or corrected."""
+    rng = np.random.default_rng(seed)
+    events: list[Event] = []
+    for number in range(count):
+        at, name = 1e9 + number / 3, f"s{seed}-r{number}"
+        guess, label = (int(value) for value in rng.integers(0, 2, 2))
+        made = PredictionEvent(
+            name, BUNDLE, guess, guess if rng.random() < 0.7 else None, "A", 1.0, float(guess), at
+        )
+        told = FeedbackEvent(name, label, at + float(rng.exponential(5)))
+        events += [told, made] if rng.random() < 0.1 else [made, told]
+        if rng.random() < 0.2:
+            events.append(FeedbackEvent(name, 1 - label, told.at + 1))
+    return events
+
+
+def recorder(windows: RollingWindows, fates: Fates, logs: Path | None, **options: Any) -> Recorder:
+    given = {"interval": 0.002, "longest_pause": 0.05, "ping_every": 0.05, "adopt_every": 0.1, "batch": 32}
+    started = Recorder(windows, fates, logs=logs, **{**given, **options})
+    started.start()
+    return started
+
+
+def figures(windows: RollingWindows) -> dict[str, Any]:
+    return windows.snapshot(BUNDLE).to_dict()
+
+
+@pytest.fixture
+def store(valkey: EmbeddedValkey) -> Any:
+    client = connect(valkey.url)
+    yield client
+    client.close()
+
+
+def forget(store: Redis, model: str) -> None:
+    """What FLUSHALL would do to this model."""
+    store.delete(*store.keys(f"demur:{{{model}}}:*"))
+
+
+def test_a_store_that_forgets_everything_is_told_again(
+    store: Redis, windows: RollingWindows, model: str, tmp_path: Path
+) -> None:
+    fates = Fates()
+    running = recorder(windows, fates, tmp_path)
+    for event in history(300):
+        assert running.record(event)
+    eventually(lambda: running.waiting == 0)
+    before = figures(windows)
+    assert before["labelled"] == 300
+    forget(store, model)
+    # Without a single new event.
+    eventually(lambda: figures(windows) == before and not running.rebuilding)
+    forget(store, model)
+    for event in history(20, seed=1):
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["predictions"] == 320)
+    assert running.close() == 0
+    assert fates.lost == fates.unwritten == []
+
+
+class LateStore(RollingWindows):
+    """Does what it is told, but the answer to some deliveries does not arrive in time."""
+
+    late = 0
+    deliveries = 0
+
+    def apply_from_log(self, *told: Any) -> Any:
+        outcomes = super().apply_from_log(*told)
+        self.deliveries += 1
+        if self.deliveries % 3 == 0:
+            self.late += 1
+            raise TimeoutError("no answer in time")
+        return outcomes
+
+
+@pytest.mark.parametrize("batch", [4, 1000])
+def test_a_store_that_answers_too_late_is_told_again_and_counts_once(
+    store: Redis, model: str, tmp_path: Path, batch: int
+) -> None:
+    windows, fates = LateStore(store, model), Fates()
+    running = recorder(windows, fates, tmp_path, batch=batch, deliver_every=0.0)
+    events = history(100)
+    for event in events:
+        running.record(event)
+        time.sleep(0.001)
+    eventually(lambda: running.waiting == 0)
+    assert running.close() == 0
+    assert windows.late >= 2
+    assert (windows.snapshot(BUNDLE).predictions, windows.snapshot(BUNDLE).labelled) == (100, 100)
+    # Each has become of something once, and nothing else has.
+    assert (len(fates.outcomes), fates.lost, fates.unwritten) == (len(events), [], [])
+
+
+def test_a_store_that_forgets_what_it_did_not_confirm_is_told_all(
+    store: Redis, model: str, tmp_path: Path
+) -> None:
+    class Forgetful(LateStore):
+        def apply_from_log(self, *told: Any) -> Any:
+            try:
+                return super().apply_from_log(*told)
+            except TimeoutError:
+                forget(store, model)
+                raise
+
+    windows, fates = Forgetful(store, model), Fates()
+    running = recorder(windows, fates, tmp_path, deliver_every=0.0, batch=1000)
+    for event in history(100):
+        running.record(event)
+        time.sleep(0.001)
+    eventually(lambda: running.waiting == 0 and windows.snapshot(BUNDLE).labelled == 100)
+    assert windows.late >= 2
+    assert running.close() == 0
+    assert fates.lost == fates.unwritten == []
+
+
+def test_two_workers_and_a_store_that_forgets(
+    store: Redis, windows: RollingWindows, model: str, tmp_path: Path
+) -> None:
+    fates = Fates()
+    workers = [recorder(windows, fates, tmp_path) for _ in range(2)]
+    rng = np.random.default_rng(3)
+    for event in history(400):
+        # A label often comes in at another worker than its image did.
+        workers[int(rng.integers(2))].record(event)
+    eventually(lambda: sum(worker.waiting for worker in workers) == 0)
+
+    def counted() -> dict[str, Any]:
+        # Which of two labels for one image comes first may differ, and with it when it was labelled.
+        return {key: value for key, value in figures(windows).items() if key != "label_lag_seconds"}
+
+    before = counted()
+    assert (before["predictions"], before["labelled"]) == (400, 400)
+    forget(store, model)
+    eventually(lambda: counted() == before)
+    assert [worker.close() for worker in workers] == [0, 0]
+    assert len(list(tmp_path.glob("writer-*"))) == 2
+
+
+def test_an_outage_longer_than_any_buffer(
+    private_valkey: Callable[[], EmbeddedValkey], tmp_path: Path
+) -> None:
+    first = private_valkey()
+    client = connect(first.url)
+    windows, fates = RollingWindows(client, "m"), Fates()
+    running = recorder(windows, fates, tmp_path / "events", capacity=50)
+    events = history(300)
+    for event in events[:40]:
+        running.record(event)
+    eventually(lambda: running.waiting == 0)
+    first.close()
+    for event in events[40:]:
+        while not running.record(event):
+            # Twice as many as there is room for in memory, but the disk takes them.
+            fates.lost.pop()
+            time.sleep(0.001)
+    eventually(lambda: running.connected is False and running.waiting >= len(events) - 40)
+    assert running.log_works is True
+    private_valkey()
+    eventually(lambda: running.waiting == 0 and running.connected is True)
+    told = figures(windows)
+    assert running.close() == 0
+    client.close()
+    # The same events, with nothing having gone wrong.
+    with EmbeddedValkey(tmp_path / "other") as other:
+        calm = connect(other.url)
+        RollingWindows(calm, "m").apply(events)
+        assert figures(RollingWindows(calm, "m")) == told
+        calm.close()
+
+
+def test_a_store_that_is_killed_and_started_again(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path / "valkey") as server:
+        client = connect(server.url)
+        windows, fates = RollingWindows(client, "m"), Fates()
+        running = recorder(windows, fates, tmp_path / "events")
+        events = history(600)
+        for number, event in enumerate(events):
+            running.record(event)
+            if number in (300, 700):
+                eventually(lambda: running.connected is True)
+                assert server.pid is not None
+                os.kill(server.pid, signal.SIGKILL)
+            time.sleep(0.0005)
+        eventually(lambda: running.waiting == 0 and running.connected is True)
+        assert running.close() == 0
+        told = figures(windows)
+        assert (told["predictions"], told["labelled"]) == (600, 600)
+        RollingWindows(client, "calm").apply(events)
+        assert figures(RollingWindows(client, "calm")) == told
+        client.close()
+
+
+def test_what_a_stopped_service_could_not_deliver_is_delivered_by_the_next(
+    windows: RollingWindows, tmp_path: Path
+) -> None:
+    away = connect("redis://127.0.0.1:1")
+    fates = Fates()
+    first = recorder(RollingWindows(away, "m"), fates, tmp_path)
+    events = history(50)
+    for event in events:
+        first.record(event)
+    began = time.monotonic()
+    assert first.close(timeout=10) == 0
+    # All of it is on the disk, so there is nothing to wait for.
+    assert time.monotonic() - began < 3
+    away.close()
+    second = recorder(windows, fates, tmp_path)
+    eventually(lambda: second.waiting == 0 and figures(windows)["labelled"] == 50)
+    assert second.close() == 0
+
+
+_WORKER = """
+import sys, time
+from pathlib import Path
+from monitoring.store.connection import connect
+from monitoring.events import FeedbackEvent, PredictionEvent
+from monitoring.delivery.recorder import Recorder
+from monitoring.windows.rolling import RollingWindows
+class Fates:
+    def delivered(self, event, outcome): pass
+    dropped = unlogged = lambda self, event: None
+recorder = Recorder(RollingWindows(connect(sys.argv[1]), sys.argv[2]), Fates(), logs=Path(sys.argv[3]))
+recorder.start()
+for number in range(10**9):
+    recorder.record(PredictionEvent(f"r{number}", "b:1", 1, 1, "A", 1.0, 1.0, float(number)))
+    recorder.record(FeedbackEvent(f"r{number}", 1, float(number)))
+    if number == 500:
+        print("many", file=sys.stderr, flush=True)
+    time.sleep(0.0002)
+"""
+
+
+def test_a_worker_killed_at_work_and_one_that_takes_over(
+    windows: RollingWindows, model: str, tmp_path: Path
+) -> None:
+    survivor = recorder(windows, Fates(), tmp_path)
+    eventually(lambda: (tmp_path / "writer-0").exists())
+    with subprocess.Popen(
+        # It has no store at all, so that nothing of its log has been delivered.
+        [sys.executable, "-P", "-c", _WORKER, "redis://127.0.0.1:1", model, str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.stderr is not None
+        assert worker.stderr.readline() == "many\n"
+        worker.kill()
+    written = [line for path in tmp_path.glob("writer-1/*.jsonl") for line in path.read_bytes().split(b"\n")]
+    # Whole lines; the last one may be torn.
+    eventually(lambda: figures(windows)["labelled"] >= (len(written) - 1) // 2)
+    told = figures(windows)
+    assert told["predictions"] - told["labelled"] in (0, 1)
+    assert told["labelled"] >= 50
+    assert survivor.close() == 0
+
+
+def test_a_folder_that_cannot_be_written_costs_the_log_and_no_event(
+    windows: RollingWindows, tmp_path: Path
+) -> None:
+    (tmp_path / "events").write_text("a file where the folder should be")
+    fates = Fates()
+    running = recorder(windows, fates, tmp_path / "events")
+    for event in history(50):
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 50)
+    assert running.log_works is False
+    assert len(fates.unwritten) == len(fates.outcomes) >= 100
+    (tmp_path / "events").unlink()
+    eventually(lambda: running.log_works is True)
+    unwritten = len(fates.unwritten)
+    for event in history(50, seed=1):
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 100)
+    assert len(fates.unwritten) == unwritten
+    assert running.close() == 0
+    assert fates.lost == []
+
+
+def test_a_log_that_is_removed_under_way_is_begun_anew(windows: RollingWindows, tmp_path: Path) -> None:
+    fates = Fates()
+    running = recorder(windows, fates, tmp_path)
+    for event in history(20):
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and len(fates.outcomes) >= 40)
+    for path in (tmp_path / "writer-0").iterdir():
+        path.unlink()
+    (tmp_path / "writer-0").rmdir()
+    for event in history(20, seed=1):
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and running.log_works is True)
+    for event in history(20, seed=2):
+        running.record(event)
+    eventually(lambda: figures(windows)["labelled"] >= 40 and running.waiting == 0)
+    assert running.close() == 0
+
+
+def test_an_event_that_cannot_be_sent_does_not_hold_up_the_log(
+    windows: RollingWindows, tmp_path: Path
+) -> None:
+    fates = Fates()
+    running = recorder(windows, fates, tmp_path)
+    good = history(30)
+    # A label that is no number is none that the store's client can send.
+    bad = FeedbackEvent("s0-r3", [1], 1e9)  # type: ignore[arg-type]
+    for event in [*good[:20], bad, *good[20:]]:
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
+    assert fates.lost == [bad]
+    assert running.close() == 0
+
+
+def test_an_event_that_cannot_be_written_does_not_end_the_recorder(
+    windows: RollingWindows, tmp_path: Path
+) -> None:
+    fates = Fates()
+    running = recorder(windows, fates, tmp_path)
+    good = history(30)
+    bad = FeedbackEvent("s0-r3", {1}, 1e9)  # type: ignore[arg-type]
+    for event in [*good[:20], bad, *good[20:]]:
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
+    assert fates.lost == [bad]
+    eventually(lambda: running.log_works is True)
+    assert running.close() == 0
+
+
+def test_a_log_that_cannot_be_read_is_left_for_another_one(windows: RollingWindows, tmp_path: Path) -> None:
+    fates = Fates()
+    first = recorder(windows, fates, tmp_path)
+    assert first.close() == 0
+    (tmp_path / "writer-0" / "000000000007.jsonl").mkdir()
+    running = recorder(windows, fates, tmp_path)
+    eventually(lambda: (tmp_path / "writer-1").is_dir() and running.log_works is True)
+    for event in history(30):
+        running.record(event)
+    eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
+    assert (tmp_path / "writer-1" / "000000000001.jsonl").is_file()
+    assert running.close() == 0
+    assert fates.lost == []

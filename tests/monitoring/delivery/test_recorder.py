@@ -1,0 +1,198 @@
+"""The recorder against a real Valkey that goes away and comes back, and its bounds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+import redis
+from fakes.fates import Fates
+from fakes.waiting import eventually
+
+from monitoring.delivery.recorder import Recorder
+from monitoring.events import Event, FeedbackEvent, PredictionEvent
+from monitoring.store.connection import connect
+from monitoring.store.embedded_valkey import EmbeddedValkey
+from monitoring.windows.rolling import EventRefused, Outcome, RollingWindows
+
+
+def event(number: int) -> PredictionEvent:
+    return PredictionEvent(f"r{number}", "b:1", 1, 1, "A", 1.0, 1.0, float(number))
+
+
+def test_events_wait_for_the_next_delivery_or_for_a_batch_of_them(windows: RollingWindows) -> None:
+    fates = Fates()
+    recorder = Recorder(windows, fates, interval=0.001, deliver_every=60.0, batch=4)
+    recorder.start()
+    eventually(lambda: recorder.connected is True)
+    for number in range(3):
+        recorder.record(event(number))
+    time.sleep(0.1)
+    assert (recorder.waiting, fates.outcomes) == (3, [])
+    recorder.record(event(3))
+    eventually(lambda: fates.outcomes == ["recorded"] * 4)
+    assert recorder.close() == 0
+
+
+def test_events_arrive_in_their_order(windows: RollingWindows) -> None:
+    fates = Fates()
+    recorder = Recorder(windows, fates, interval=0.001, batch=16)
+    recorder.start()
+    for number in range(100):
+        assert recorder.record(event(number))
+        assert recorder.record(FeedbackEvent(f"r{number}", number % 2, 500.0))
+    assert recorder.close() == 0
+    assert fates.outcomes == ["recorded", "ok"] * 100
+    assert windows.snapshot("b:1").labelled == 100
+
+
+def test_a_store_that_goes_and_comes_back_loses_nothing(private_valkey: Callable[[], EmbeddedValkey]) -> None:
+    first = private_valkey()
+    client = connect(first.url)
+    windows, fates = RollingWindows(client, "m"), Fates()
+    recorder = Recorder(windows, fates, interval=0.005, longest_pause=0.05)
+    recorder.start()
+    recorder.record(event(0))
+    eventually(lambda: len(fates.outcomes) == 1)
+    assert recorder.connected is True
+    first.close()
+    for number in range(1, 50):
+        assert recorder.record(event(number))
+        time.sleep(0.002)
+    eventually(lambda: recorder.connected is False)
+    assert recorder.waiting > 0
+    private_valkey()
+    eventually(lambda: recorder.waiting == 0 and recorder.connected is True)
+    assert recorder.close() == 0
+    # What was under way when the store went may have been taken and is then sent again.
+    assert windows.snapshot("b:1").predictions == 50
+    assert fates.lost == []
+    client.close()
+
+
+def test_a_full_buffer_refuses_the_newest_and_counts_them(tmp_path: object) -> None:
+    fates = Fates()
+    recorder = Recorder(RollingWindows(connect("redis://127.0.0.1:1"), "m"), fates, capacity=3)
+    assert [recorder.record(event(number)) for number in range(5)] == [True, True, True, False, False]
+    assert [lost.request_id for lost in fates.lost] == ["r3", "r4"]
+    recorder.start()
+    started = time.monotonic()
+    assert recorder.close(timeout=0.2) == 3
+    assert time.monotonic() - started < 3
+    assert len(fates.lost) == 5
+    assert recorder.connected is False
+
+
+class Stubborn:
+    """Takes every event but one, and fails in a way nobody expected on another."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
+        if any(e.request_id == "r5" for e in events):
+            raise RuntimeError("a fault of ours")
+        self.taken.extend(e.request_id for e in events)
+        return [EventRefused("no") if e.request_id == "r2" else "recorded" for e in events]
+
+    def apply_from_log(
+        self, log: str, events: Sequence[Event], before: str | None, after: str
+    ) -> list[Outcome | EventRefused]:
+        return self.apply(events)
+
+    def position(self, log: str) -> str | None:
+        return None
+
+    def ping(self) -> None:
+        pass
+
+
+def test_an_event_that_cannot_be_stored_does_not_stop_the_others() -> None:
+    sink, fates = Stubborn(), Fates()
+    recorder = Recorder(sink, fates, interval=0.001, batch=4)
+    recorder.start()
+    for number in range(8):
+        recorder.record(event(number))
+    eventually(lambda: len(fates.outcomes) == 6)
+    assert recorder.close() == 0
+    assert [lost.request_id for lost in fates.lost] == ["r2", "r5"]
+
+
+class Gone:
+    """A store that never answers, and says how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
+        self.asked += 1
+        raise redis.ConnectionError("gone")
+
+    def apply_from_log(
+        self, log: str, events: Sequence[Event], before: str | None, after: str
+    ) -> list[Outcome | EventRefused]:
+        return self.apply(events)
+
+    def position(self, log: str) -> str | None:
+        self.ping()
+        return None
+
+    def ping(self) -> None:
+        self.asked += 1
+        raise redis.ConnectionError("gone")
+
+
+def test_a_store_that_is_away_is_asked_less_and_less_often() -> None:
+    sink = Gone()
+    recorder = Recorder(sink, Fates(), interval=0.001, longest_pause=0.1)
+    recorder.start()
+    time.sleep(0.5)
+    recorder.close(timeout=0.01)
+    assert sink.asked < 20
+
+
+def test_recording_does_not_wait_for_the_store() -> None:
+    hangs, go_on = threading.Event(), threading.Event()
+
+    class Hanging(Stubborn):
+        def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
+            hangs.set()
+            go_on.wait(5)
+            return super().apply(events)
+
+    recorder = Recorder(Hanging(), Fates(), interval=0.001)
+    recorder.start()
+    recorder.record(event(0))
+    assert hangs.wait(10)
+    started = time.perf_counter()
+    for number in range(1000):
+        recorder.record(event(number))
+    assert time.perf_counter() - started < 2
+    go_on.set()
+    recorder.close(timeout=0.01)
+
+
+@pytest.mark.parametrize(("capacity", "batch"), [(0, 1), (1, 0)])
+def test_bounds_that_make_no_sense(capacity: int, batch: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Recorder(Gone(), Fates(), capacity=capacity, batch=batch)
+
+
+def test_several_threads_may_record(windows: RollingWindows) -> None:
+    fates = Fates()
+    recorder = Recorder(windows, fates, interval=0.001)
+    recorder.start()
+
+    def record(start: int) -> None:
+        for number in range(start, start + 200):
+            recorder.record(event(number))
+
+    threads = [threading.Thread(target=record, args=(1000 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert recorder.close() == 0
+    assert windows.snapshot("b:1").predictions == 800

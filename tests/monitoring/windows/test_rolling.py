@@ -1,0 +1,398 @@
+"""The Lua windows on a real Valkey, against a recount that knows nothing of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from river import metrics, utils
+
+from monitoring.events import Event, FeedbackEvent, PredictionEvent, forced_label
+from monitoring.store.connection import connect
+from monitoring.store.embedded_valkey import EmbeddedValkey
+from monitoring.windows.rolling import EventRefused, PositionLost, RollingWindows
+from monitoring.windows.snapshot import RollingSnapshot
+
+BUNDLE = "roadwork:1"
+
+
+def predicted(request_id: str, label: int, *, answered: bool = True, at: float = 0.0) -> PredictionEvent:
+    return PredictionEvent(
+        request_id=request_id,
+        bundle=BUNDLE,
+        predicted=label,
+        answer=label if answered else None,
+        stage="A",
+        confidence=1.0,
+        probability=float(label),
+        at=at,
+    )
+
+
+def labelled(request_id: str, label: int, at: float = 1.0) -> FeedbackEvent:
+    return FeedbackEvent(request_id, label, at)
+
+
+@dataclass(frozen=True)
+class Recount:
+    """Figures of one series, computed from scratch with river and plain arithmetic."""
+
+    n: int
+    accuracy: float | None
+    mcc: float
+    reward: float
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[int, int]]) -> Recount:
+        """`pairs`: (predicted, label) in prediction order."""
+        rolling = utils.Rolling(metrics.MCC, window_size=100)
+        for guess, label in pairs:
+            rolling.update(label, guess)
+        last = pairs[-10:]
+        accuracy = sum(p == y for p, y in last) / len(last) if last else None
+        mcc = rolling.get() if pairs else 0.0
+        reward = 0.0 if accuracy is None else (0.5 * max(0.0, mcc) + 0.5 * accuracy) ** 3
+        return cls(min(100, len(pairs)), accuracy, mcc, reward)
+
+
+def assert_agrees(
+    snapshot: RollingSnapshot, events: Sequence[PredictionEvent], labels: dict[str, int]
+) -> None:
+    """`events` in the order in which they were made; `labels` those that hold in the end."""
+    known = [event for event in events if event.request_id in labels]
+    forced = Recount.of([(event.predicted, labels[event.request_id]) for event in known])
+    answered = Recount.of(
+        [(event.answer, labels[event.request_id]) for event in known if event.answer is not None]
+    )
+    for series, recount in ((snapshot.all, forced), (snapshot.answered, answered)):
+        assert series.mcc.n == recount.n
+        assert series.acc.n == min(10, recount.n)
+        assert series.acc.accuracy == recount.accuracy
+        assert series.mcc.mcc == pytest.approx(recount.mcc, abs=1e-12)
+        assert series.reward == pytest.approx(recount.reward, abs=1e-12)
+    assert snapshot.predictions == len(events)
+    assert snapshot.labelled == len(known)
+
+
+def test_labels_in_any_order_give_the_recount(windows: RollingWindows) -> None:
+    rng = np.random.default_rng(7)
+    events = [
+        predicted(f"r{i}", int(rng.random() < 0.4), answered=bool(rng.random() < 0.7), at=float(i))
+        for i in range(400)
+    ]
+    windows.apply(events)
+    labels = {
+        event.request_id: event.predicted if rng.random() < 0.85 else 1 - event.predicted for event in events
+    }
+    order = rng.permutation(400)
+    for count, chunk in enumerate(np.array_split(order, 8), start=1):
+        windows.apply([labelled(f"r{i}", labels[f"r{i}"]) for i in chunk])
+        so_far = {f"r{i}": labels[f"r{i}"] for part in np.array_split(order, 8)[:count] for i in part}
+        assert_agrees(windows.snapshot(BUNDLE), events, so_far)
+
+
+_STEPS = st.lists(st.integers(0, 2 * 2 * 2 * 6 * 121 - 1), min_size=200, max_size=420)
+"""One integer a step: prediction or label, its value, answered or not, its time, and which of 121 ids."""
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_STEPS)
+def test_any_history_gives_the_recount(valkey: EmbeddedValkey, steps: list[int]) -> None:
+    """Repeated predictions, early, late, repeated, corrected and stale labels, in any mixture."""
+    client = connect(valkey.url)
+    client.flushall()
+    windows = RollingWindows(client, "any")
+    events: dict[str, PredictionEvent] = {}
+    held: dict[str, tuple[int, int]] = {}
+    for made, step in enumerate(steps):
+        rest, is_prediction = divmod(step, 2)
+        rest, label = divmod(rest, 2)
+        rest, answered = divmod(rest, 2)
+        number, at = divmod(rest, 6)
+        request_id = f"r{number}"
+        if is_prediction:
+            event = predicted(request_id, label, answered=bool(answered), at=float(made))
+            (outcome,) = windows.apply([event])
+            assert (outcome == "repeated") == (request_id in events)
+            events.setdefault(request_id, event)
+        else:
+            (outcome,) = windows.apply([labelled(request_id, label, at)])
+            before = held.get(request_id)
+            newest = before is None or at >= before[1]
+            if before is not None and before[0] == label:
+                assert outcome == "duplicate"
+            elif not newest:
+                assert outcome == "stale"
+            elif before is not None:
+                assert outcome == "corrected"
+            else:
+                assert outcome == ("ok" if request_id in events else "unknown")
+            if newest:
+                held[request_id] = (label, at)
+    assert_agrees(
+        windows.snapshot(BUNDLE), list(events.values()), {key: label for key, (label, _) in held.items()}
+    )
+    client.close()
+
+
+def test_the_order_of_arrival_does_not_matter(valkey: EmbeddedValkey, model: str) -> None:
+    """A worker's events may be delivered long after the other's: the windows are those of the making."""
+    rng = np.random.default_rng(2)
+    events = [
+        predicted(f"r{i}", int(rng.random() < 0.5), answered=bool(rng.random() < 0.8), at=1e9 + i / 7)
+        for i in range(300)
+    ]
+    labels = [labelled(f"r{i}", int(rng.random() < 0.5), at=2e9 + i) for i in rng.permutation(300)[:250]]
+    every: list[Event] = [*events, *labels]
+    client = connect(valkey.url)
+    snapshots = []
+    for number in range(4):
+        windows = RollingWindows(client, f"{model}-{number}")
+        windows.apply(every)
+        snapshots.append(windows.snapshot(BUNDLE).to_dict())
+        rng.shuffle(every)  # type: ignore[arg-type]
+    assert all(snapshot == snapshots[0] for snapshot in snapshots[1:])
+    assert_agrees(
+        RollingWindows(client, f"{model}-0").snapshot(BUNDLE),
+        events,
+        {label.request_id: label.label for label in labels},
+    )
+    client.close()
+
+
+def test_what_was_forgotten_and_comes_again_is_not_counted_twice(valkey: EmbeddedValkey, model: str) -> None:
+    client = connect(valkey.url)
+    windows = RollingWindows(client, model)
+    events: list[Event] = [predicted("r", 1, at=5.0), labelled("r", 0), labelled("r", 1, at=2.0)]
+    windows.apply(events)
+    client.delete(f"demur:{{{model}}}:prediction:r")
+    windows.apply(events)
+    assert windows.snapshot(BUNDLE).all.mcc.cells == {(1, 1): 1}
+    client.close()
+
+
+def test_the_store_knows_how_far_a_log_has_come(valkey: EmbeddedValkey, model: str) -> None:
+    client = connect(valkey.url)
+    windows = RollingWindows(client, model)
+    assert windows.position("log") is None
+    assert windows.apply_from_log("log", [predicted("a", 1)], None, "1:10") == ["recorded"]
+    assert windows.apply_from_log("log", [labelled("a", 1)], "1:10", "1:20") == ["ok"]
+    # Said again, because the answer did not arrive.
+    assert windows.apply_from_log("log", [labelled("a", 1)], "1:10", "1:20") == ["duplicate"]
+    assert windows.position("log") == "1:20"
+    assert windows.position("other") is None
+    with pytest.raises(PositionLost):
+        windows.apply_from_log("log", [predicted("b", 1)], "1:10", "1:30")
+    assert windows.position("log") == "1:20"
+    client.delete(f"demur:{{{model}}}:logs")
+    with pytest.raises(PositionLost):
+        windows.apply_from_log("log", [predicted("c", 1)], "1:20", "1:30")
+    assert windows.position("log") is None
+    assert windows.snapshot(BUNDLE).predictions == 3
+    client.close()
+
+
+def test_coverage_when_labels_are_rarer_than_times_are_kept(
+    windows: RollingWindows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.windows.rolling._RECENT", 20)
+    windows.apply([predicted(f"r{i}", 1, at=float(i)) for i in range(50)])
+    windows.apply([labelled("r49", 1), labelled("r45", 1)])
+    assert windows.snapshot(BUNDLE).label_coverage == pytest.approx(2 / 5)
+    windows.apply([labelled("r0", 1)])
+    assert windows.snapshot(BUNDLE).label_coverage == pytest.approx(3 / 50)
+
+
+def test_an_ancient_label_does_not_push_out_fresh_ones(windows: RollingWindows) -> None:
+    windows.apply([predicted(f"r{i}", 1, at=float(i)) for i in range(30)])
+    windows.apply([labelled(f"r{i}", 1) for i in range(15, 30)])
+    windows.apply([labelled(f"r{i}", 0) for i in range(15)])
+    snapshot = windows.snapshot(BUNDLE)
+    assert snapshot.all.acc.accuracy == 1.0
+    assert snapshot.all.mcc.cells == {(1, 1): 15, (1, 0): 15}
+
+
+def test_a_prediction_that_left_the_window_is_corrected_without_a_trace(windows: RollingWindows) -> None:
+    windows.apply([predicted(f"r{i}", 1, at=float(i)) for i in range(120)])
+    windows.apply([labelled(f"r{i}", 1) for i in range(120)])
+    assert windows.apply([labelled("r0", 0, at=2.0)]) == ["corrected"]
+    assert windows.snapshot(BUNDLE).all.mcc.cells == {(1, 1): 100}
+    assert windows.apply([labelled("r119", 0, at=2.0)]) == ["corrected"]
+    assert windows.snapshot(BUNDLE).all.mcc.cells == {(1, 1): 99, (1, 0): 1}
+
+
+def test_each_bundle_has_windows_of_its_own(windows: RollingWindows) -> None:
+    second = replace(predicted("b", 0), bundle="roadwork:2", at=5.0)
+    windows.apply([predicted("a", 1), second, labelled("a", 1), labelled("b", 1)])
+    assert windows.snapshot(BUNDLE).all.acc.accuracy == 1.0
+    assert windows.snapshot("roadwork:2").all.acc.accuracy == 0.0
+    assert windows.bundles() == [BUNDLE, "roadwork:2"]
+
+
+def test_an_empty_window_says_so(windows: RollingWindows) -> None:
+    snapshot = windows.snapshot("never:0")
+    assert snapshot.all.acc.accuracy is None
+    assert (snapshot.all.acc.accuracy_low, snapshot.all.acc.accuracy_high) == (0.0, 1.0)
+    assert snapshot.all.mcc.mcc == 0.0
+    assert snapshot.all.mcc.mcc_reason == "no labelled prediction yet"
+    assert snapshot.all.reward == 0.0
+    assert snapshot.label_coverage is None
+    assert snapshot.label_lag(0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        ([(0, 1), (1, 1)], "every label in the window is 1"),
+        ([(0, 1), (0, 0)], "every prediction in the window is 0"),
+        ([(1, 1), (0, 0)], None),
+    ],
+)
+def test_a_zero_mcc_says_why(
+    windows: RollingWindows, pairs: list[tuple[int, int]], reason: str | None
+) -> None:
+    windows.apply([predicted(f"r{i}", guess) for i, (guess, _) in enumerate(pairs)])
+    windows.apply([labelled(f"r{i}", label) for i, (_, label) in enumerate(pairs)])
+    window = windows.snapshot(BUNDLE).all.mcc
+    assert window.mcc_reason == reason
+    assert window.mcc == (1.0 if reason is None else 0.0)
+
+
+def test_coverage_and_lag_of_the_labels(windows: RollingWindows) -> None:
+    windows.apply([predicted(f"r{i}", 1, at=100.0 + i) for i in range(10)])
+    windows.apply([labelled("r4", 1, at=164.0), labelled("r8", 1, at=110.0)])
+    snapshot = windows.snapshot(BUNDLE)
+    assert snapshot.label_coverage == pytest.approx(2 / 6)
+    assert snapshot.lags == (60.0, 2.0)
+    assert snapshot.label_lag(0.5) == 2.0
+    assert snapshot.label_lag(0.95) == 60.0
+
+
+def test_a_label_ahead_of_its_prediction_has_no_negative_lag(windows: RollingWindows) -> None:
+    assert windows.apply([labelled("r", 1, at=1.0), predicted("r", 1, at=3.0)]) == ["unknown", "joined"]
+    assert windows.snapshot(BUNDLE).lags == (0.0,)
+
+
+def test_waiting_predictions_and_parked_labels_expire(valkey: EmbeddedValkey, model: str) -> None:
+    client = connect(valkey.url)
+    windows = RollingWindows(client, model, prediction_ttl=3600, parked_ttl=60)
+    windows.apply([predicted("r", 1), labelled("early", 0)])
+    prefix = f"demur:{{{model}}}:"
+    assert 0 < client.ttl(f"{prefix}prediction:r") <= 3600
+    assert 0 < client.ttl(f"{prefix}parked:early") <= 60
+    # The window itself outlives them.
+    windows.apply([labelled("r", 1)])
+    assert client.ttl(f"{prefix}window:{BUNDLE}:all:10") == -1
+    client.close()
+
+
+def test_all_keys_of_a_model_share_its_hash_tag(
+    valkey: EmbeddedValkey, model: str, windows: RollingWindows
+) -> None:
+    client = connect(valkey.url)
+    before = set(client.keys())
+    windows.apply([predicted("r", 1), labelled("r", 1), labelled("early", 1)])
+    fresh = set(client.keys()) - before
+    assert len(fresh) >= 8
+    assert all(key.startswith(f"demur:{{{model}}}:".encode()) for key in fresh)
+    client.close()
+
+
+def test_a_store_that_forgot_the_scripts_gets_them_again(
+    valkey: EmbeddedValkey, windows: RollingWindows
+) -> None:
+    windows.apply([predicted("r", 1)])
+    client = connect(valkey.url)
+    client.script_flush()
+    client.close()
+    assert windows.apply([labelled("r", 1)]) == ["ok"]
+
+
+def test_an_event_that_the_store_refuses_does_not_hold_up_the_others(
+    valkey: EmbeddedValkey, model: str, windows: RollingWindows
+) -> None:
+    client = connect(valkey.url)
+    client.set(f"demur:{{{model}}}:prediction:bad", "not a hash")
+    client.close()
+    outcomes = windows.apply([predicted("good", 1), predicted("bad", 1), labelled("good", 1)])
+    assert outcomes[0] == "recorded"
+    assert isinstance(outcomes[1], EventRefused)
+    assert outcomes[2] == "ok"
+
+
+def test_more_than_two_classes(windows: RollingWindows) -> None:
+    rng = np.random.default_rng(3)
+    pairs = [(int(p), int(y)) for p, y in rng.integers(0, 12, size=(60, 2))] + [(k, k) for k in range(12)] * 3
+    windows.apply([predicted(f"r{i}", guess, at=float(i)) for i, (guess, _) in enumerate(pairs)])
+    windows.apply([labelled(f"r{i}", label) for i, (_, label) in enumerate(pairs)])
+    window = windows.snapshot(BUNDLE).all.mcc
+    matrix = np.zeros((12, 12))
+    for guess, label in pairs[-100:]:
+        matrix[label, guess] += 1
+    n, trace = matrix.sum(), np.trace(matrix)
+    true, guessed = matrix.sum(1), matrix.sum(0)
+    expected = (trace * n - true @ guessed) / math.sqrt((n * n - guessed @ guessed) * (n * n - true @ true))
+    assert window.mcc == pytest.approx(expected, abs=1e-12)
+
+
+def test_forced_label_at_exactly_one_half_is_the_negative() -> None:
+    assert forced_label((0.5, 0.5)) == 0
+    assert forced_label((0.4999, 0.5001)) == 1
+    assert forced_label((0.2, 0.5, 0.3)) == 1
+
+
+_WRITER = """
+import json, sys
+from monitoring.store.connection import connect
+from monitoring.events import FeedbackEvent, PredictionEvent
+from monitoring.windows.rolling import RollingWindows
+url, model, events = json.load(sys.stdin)
+events = [(PredictionEvent if "bundle" in event else FeedbackEvent)(**event) for event in events]
+windows = RollingWindows(connect(url), model)
+for start in range(0, len(events), 7):
+    windows.apply(events[start : start + 7])
+"""
+
+
+def test_four_processes_write_at_once(valkey: EmbeddedValkey, model: str) -> None:
+    """Duplicates, shuffled and early labels from four writers; the order that counts is the predictions'."""
+    draws = 4000 if os.environ.get("DEMUR_SLOW") else 800
+    rng = np.random.default_rng(11)
+    events = [
+        predicted(f"r{i}", int(rng.random() < 0.5), answered=bool(rng.random() < 0.8), at=float(i))
+        for i in range(draws)
+    ]
+    labels = {f"r{i}": int(rng.random() < 0.5) for i in rng.permutation(draws)[: draws * 3 // 4]}
+    shares: list[list[Event]] = [[], [], [], []]
+    for event in events:
+        for copy in range(1 + int(rng.random() < 0.2)):
+            shares[(int(rng.integers(4)) + copy) % 4].append(event)
+    for request_id, label in labels.items():
+        for copy in range(1 + int(rng.random() < 0.3)):
+            # A wrong label that an equal or later one has replaced, and the right one again.
+            shares[int(rng.integers(4))].append(labelled(request_id, label, at=2.0 + copy))
+        if rng.random() < 0.2:
+            shares[int(rng.integers(4))].append(labelled(request_id, 1 - label, at=1.0))
+    for share in shares:
+        rng.shuffle(share)  # type: ignore[arg-type]
+    writers = [
+        subprocess.Popen([sys.executable, "-P", "-c", _WRITER], stdin=subprocess.PIPE, text=True)
+        for _ in shares
+    ]
+    for writer, share in zip(writers, shares, strict=True):
+        assert writer.stdin is not None
+        json.dump([valkey.url, model, [asdict(event) for event in share]], writer.stdin)
+        writer.stdin.close()
+    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
+    client = connect(valkey.url)
+    assert_agrees(RollingWindows(client, model).snapshot(BUNDLE), events, labels)
+    client.close()

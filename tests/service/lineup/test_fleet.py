@@ -1,0 +1,106 @@
+"""Changes of the line-up while workers come and go, and two changes at once; the workers are threads that
+answer over real pipes when they are let."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from fakes.waiting import eventually
+
+from service.lineup.fleet import ChangeRefused, Fleet, Order, Report
+from service.lineup.lineup import LineupPlan
+
+ONE, TWO = Path("/bundles/one"), Path("/bundles/two")
+
+
+class Worker:
+    """Remembers its orders, and prepares when it is let."""
+
+    def __init__(self, fleet: Fleet, number: int, *, at_once: bool = True) -> None:
+        self.heard: list[str] = []
+        self.may_prepare = threading.Event()
+        self._dead = threading.Event()
+        if at_once:
+            self.may_prepare.set()
+        ours, theirs = Pipe()
+        with fleet.staffing:
+            fleet.workers[number] = ours
+        threading.Thread(target=self._obey, args=(theirs,), daemon=True).start()
+
+    def _obey(self, orders: Connection) -> None:
+        with orders:
+            while True:
+                try:
+                    order: Order = orders.recv()
+                except (EOFError, OSError):
+                    return
+                self.heard.append(order.what)
+                if order.what == "prepare":
+                    self.may_prepare.wait(10)
+                if self._dead.is_set():
+                    return
+                orders.send(Report(order.number, True, "label"))
+
+    def die(self, fleet: Fleet, number: int) -> None:
+        """While it prepares: its end of the pipe closes with its thread, as a process's would."""
+        with fleet.staffing:
+            del fleet.workers[number]
+        self._dead.set()
+        self.may_prepare.set()
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet(LineupPlan(ONE))
+
+
+def test_a_worker_that_replaces_another_during_a_change_is_told_of_it(fleet: Fleet) -> None:
+    slow, dying = Worker(fleet, 0, at_once=False), Worker(fleet, 1, at_once=False)
+    with ThreadPoolExecutor(1) as pool:
+        change = pool.submit(fleet.activate, TWO)
+        eventually(lambda: slow.heard == dying.heard == ["prepare"])
+        dying.die(fleet, 1)
+        # Does not wait for the end of the change.
+        replacement = Worker(fleet, 1)
+        assert fleet.plan.champion == ONE
+        slow.may_prepare.set()
+        assert change.result(10) == "label"
+    assert slow.heard == replacement.heard == ["prepare", "commit"]
+    assert fleet.plan.champion == TWO
+
+
+def test_a_worker_that_dies_leaves_the_change_to_the_others(fleet: Fleet) -> None:
+    slow, dying = Worker(fleet, 0, at_once=False), Worker(fleet, 1, at_once=False)
+    with ThreadPoolExecutor(1) as pool:
+        change = pool.submit(fleet.activate, TWO)
+        eventually(lambda: slow.heard == dying.heard == ["prepare"])
+        dying.die(fleet, 1)
+        slow.may_prepare.set()
+        assert change.result(10) == "label"
+    assert slow.heard == ["prepare", "commit"]
+
+
+def test_without_workers_nothing_changes(fleet: Fleet) -> None:
+    with pytest.raises(ChangeRefused, match="no worker is running"):
+        fleet.activate(TWO)
+    assert fleet.plan.champion == ONE
+
+
+def test_of_two_who_roll_back_at_once_one_does(fleet: Fleet) -> None:
+    worker = Worker(fleet, 0)
+    fleet.activate(TWO)
+    worker.may_prepare.clear()
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(fleet.roll_back, TWO, ONE) for _ in range(2)]
+        eventually(lambda: worker.heard[2:] == ["prepare"])
+        worker.may_prepare.set()
+        faults = [change.exception(10) for change in both]
+    (refusal,) = [fault for fault in faults if fault is not None]
+    assert isinstance(refusal, ChangeRefused)
+    assert "another change came first, and one answers since" in str(refusal)
+    assert (fleet.plan.champion, fleet.previous) == (ONE, TWO)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from calibration.exact.fixed_sequence import certify
+from calibration.ledger import DeltaExhausted
+from trainer.certify.from_scores import certify_each, certify_scores
+from trainer.run.promise import PromiseConfig
+from trainer.scoring.score_file import ScoreFileColumns, ScoreFileError
+
+COLUMNS = ScoreFileColumns()
+
+
+def _table(n: int = 2000, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    z = (2 * labels - 1) * 1.9 + rng.normal(size=n)
+    return {"label": labels, "probability": 1 / (1 + np.exp(-3.8 * z))}
+
+
+def _write(path: Path, columns: dict[str, np.ndarray]) -> Path:
+    table = pa.table(columns)
+    if path.suffix == ".csv":
+        pa_csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_a_table_gets_the_certificate_of_its_scores(tmp_path: Path, name: str) -> None:
+    columns = _table()
+    found = certify_scores(_write(tmp_path / name, columns), PromiseConfig(), COLUMNS)
+    confidence = np.abs(columns["probability"] - 0.5)
+    errors = (columns["probability"] > 0.5) != columns["label"]
+    expected = certify(confidence, errors, None, PromiseConfig().target)
+    assert found.proven.feasible
+    assert found.proven.threshold == expected.threshold
+    assert (found.proven.answered, found.proven.errors) == (expected.answered, expected.errors)
+    assert found.ledger == tmp_path / f"{name}.ledger.json"
+
+
+def test_several_columns_are_one_a_class(tmp_path: Path) -> None:
+    columns = _table()
+    p = columns.pop("probability")
+    columns |= {"score_0": np.log(1 - p), "score_1": np.log(p)}
+    several = certify_scores(_write(tmp_path / "k.parquet", columns), PromiseConfig(), COLUMNS)
+    named = certify_scores(
+        _write(tmp_path / "n.parquet", {"y": columns["label"], "no": 1 - p, "yes": p}),
+        PromiseConfig(),
+        ScoreFileColumns(label="y", scores=("no", "yes")),
+    )
+    # Log odds and the difference of probabilities rank alike.
+    assert several.proven.answered == named.proven.answered
+
+
+def test_another_promise_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "s.csv", _table())
+    first = certify_scores(path, PromiseConfig(), COLUMNS)
+    assert certify_scores(path, PromiseConfig(), COLUMNS).proven == first.proven
+    with pytest.raises(DeltaExhausted):
+        certify_scores(path, PromiseConfig(alpha=0.02), COLUMNS)
+
+
+@pytest.mark.parametrize("group", [None, "track"])
+def test_other_rows_order_or_columns_give_no_fresh_delta(tmp_path: Path, group: str | None) -> None:
+    """And of each group the same frame is drawn."""
+    columns = _table() | {"track": np.repeat(np.arange(1000), 2)}
+    path, named = tmp_path / "s.csv", ScoreFileColumns(group=group)
+    first = certify_scores(_write(path, columns), PromiseConfig(), named)
+    order = np.random.default_rng(3).permutation(2000)
+    other = {name: column[order] for name, column in columns.items()} | {"note": np.arange(2000)}
+    _write(path, other)
+    assert certify_scores(path, PromiseConfig(), named).proven == first.proven
+    with pytest.raises(DeltaExhausted):
+        certify_scores(path, PromiseConfig(alpha=0.02), named)
+
+
+def test_another_confidence_in_the_same_file_gives_no_fresh_delta(tmp_path: Path) -> None:
+    columns = _table() | {"sure": np.random.default_rng(4).random(2000)}
+    path = _write(tmp_path / "s.parquet", columns)
+    certify_scores(path, PromiseConfig(), COLUMNS)
+    with pytest.raises(DeltaExhausted):
+        certify_scores(path, PromiseConfig(), ScoreFileColumns(confidence="sure"))
+
+
+def test_slices_that_were_named_anew_are_another_proof(tmp_path: Path) -> None:
+    columns = _table() | {"place": np.repeat(["a", "b"], 1000)}
+    path = _write(tmp_path / "s.parquet", columns)
+    certify_each(path, PromiseConfig(), COLUMNS, "place")
+    _write(path, columns | {"place": np.tile(["a", "b"], 1000)})
+    with pytest.raises(DeltaExhausted):
+        certify_each(path, PromiseConfig(), COLUMNS, "place")
+
+
+def test_a_column_that_looks_like_a_group_cannot_be_overlooked(tmp_path: Path) -> None:
+    columns = _table()
+    columns["track"] = np.repeat(np.arange(500), 4)
+    path = _write(tmp_path / "s.parquet", columns)
+    warned = certify_scores(path, PromiseConfig(), COLUMNS)
+    assert "'track' looks like a group" in warned.warnings[0]
+    used = certify_scores(
+        _write(tmp_path / "g.parquet", columns), PromiseConfig(), ScoreFileColumns(group="track")
+    )
+    assert used.warnings == ()
+    assert used.proven.n == 500
+    assert used.proven.population == "random group, random frame"
+
+
+def test_own_confidence_ranks(tmp_path: Path) -> None:
+    columns = _table() | {"mine": np.arange(2000.0)}
+    found = certify_scores(
+        _write(tmp_path / "s.parquet", columns), PromiseConfig(alpha=0.1), ScoreFileColumns(confidence="mine")
+    )
+    assert found.proven.threshold is not None
+    assert float(found.proven.threshold).is_integer()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"probability": None}, r"no column probability, score, prob or score_0"),
+        ({"label": None}, r"no column 'label'"),
+        ({"probability": np.linspace(0, 7, 2000)}, r"'probability' goes from 0 to 7"),
+        ({"label": np.full(2000, 3)}, r"'label' holds 3; labels must be 0\.\.1"),
+        ({"probability": np.full(2000, np.nan)}, r"'probability' has 2000 values that are not finite"),
+        ({"probability": np.array(["a"] * 2000)}, r"'probability' holds string; it must hold numbers"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_named(
+    tmp_path: Path, change: dict[str, np.ndarray | None], message: str
+) -> None:
+    columns = {name: value for name, value in (_table() | change).items() if value is not None}
+    with pytest.raises(ScoreFileError, match=message):
+        certify_scores(_write(tmp_path / "s.parquet", columns), PromiseConfig(), COLUMNS)
+
+
+def test_other_files_and_methods_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_text("label,probability\n")
+    with pytest.raises(ScoreFileError, match=r"must be \.parquet or \.csv"):
+        certify_scores(tmp_path / "s.txt", PromiseConfig(), COLUMNS)
+    with pytest.raises(ScoreFileError, match="'exact' only"):
+        certify_scores(tmp_path / "s.csv", PromiseConfig(certificate="scrc-t"), COLUMNS)

@@ -1,0 +1,67 @@
+"""The calibration images of a run, as a bundle carries them to where its certificates do not hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from bundle.draft import FileSource
+from bundle.images.headers import open_container
+from bundle.selection.local_certificate import CASES_FILE, CalibrationCase, CalibrationCases, Plan
+from calibration.decision import OperatingPoint
+from trainer.certify.evidence import Evidence, plan_path
+from trainer.certify.exact import reads_all_frames
+from trainer.data.images import ImageSource
+from trainer.data.splits import Splits
+from trainer.run.folder import RunError
+
+_SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+
+
+def calibration_files(
+    source: ImageSource, splits: Splits, by_precision: Mapping[str, Evidence]
+) -> dict[str, FileSource]:
+    """Files by their path in the bundle: the images of val_calib, and what to test on them.
+
+    `by_precision`: what the certificate at each precision looked at, fp32 first, at its share of delta; as
+    much is reserved for the machine. `RunError` for a promise that cannot be proven from images alone.
+    """
+    first = next(iter(by_precision.values()))
+    promise = first.promise
+    if promise.certificate != "exact" or promise.each_answer or promise.slices or promise.alphas:
+        raise RunError(
+            "calibration images can be carried for an exact certificate over all answers only; "
+            f"this run promises {promise.certificate}"
+            + ("" if promise.certificate != "exact" else " in parts or at several risks")
+        )
+    if len(splits.val_calib) == 0:
+        raise RunError("val_calib is empty: there are no calibration images to carry")
+    files: dict[str, FileSource] = {}
+    cases = []
+    for place, row in enumerate(splits.val_calib.tolist()):
+        data = source.read(row)
+        file = f"calibration/images/{place:06d}.{_SUFFIXES[open_container(data).format]}"
+        files[file] = data
+        group = None if source.groups is None else str(source.groups[row])
+        cases.append(CalibrationCase(file=file, label=int(source.labels[row]), group=group))
+    whole = CalibrationCases(
+        alpha=promise.alpha,
+        reserved_delta=promise.delta,
+        min_coverage=promise.min_coverage,
+        unit=promise.unit,
+        seed=promise.seed,
+        all_frames=reads_all_frames(first),
+        split_digest=first.calib.digest,
+        plans={precision: _plan(evidence) for precision, evidence in by_precision.items()},
+        cases=tuple(cases),
+    )
+    files[CASES_FILE] = whole.model_dump_json(indent=1).encode() + b"\n"
+    return files
+
+
+def _plan(evidence: Evidence) -> Plan:
+    steps = plan_path(evidence).tolist()
+    return Plan(
+        rules=OperatingPoint(evidence.rules),
+        path=tuple(tuple(None if math.isinf(value) else value for value in step) for step in steps),
+    )

@@ -1,0 +1,106 @@
+"""The second half of a run, once the stages are ONNX files: scores, gate, certificate, report, bundle.
+
+Needs no training library, so models that were trained elsewhere go through the same steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.manifest import BundleManifest
+from trainer.bundling.pack import keep_golden, pack_bundle
+from trainer.certify.certification import certify_run
+from trainer.certify.evidence import Evidence, Policy
+from trainer.certify.exact import correlation_of_errors, reads_all_frames
+from trainer.certify.gate import GateFit, fit_gate, write_gate
+from trainer.data.images import ImageSource
+from trainer.data.splits import Splits
+from trainer.reports.drawing import draw_run
+from trainer.reports.evaluation import Report, evaluate, write_report
+from trainer.reports.summary import closing_lines
+from trainer.run.console import RunConsole
+from trainer.run.folder import RunFolder
+from trainer.run.record import RunRecord, write_record
+from trainer.scoring.collect import open_runner, score_split
+from trainer.scoring.split_scores import SplitScores
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run found; all of it lies in the folder as well."""
+
+    run: RunFolder
+    policy: Policy
+    gate: GateFit
+    report: Report | None
+    """None where val_test is empty"""
+    manifest: BundleManifest
+    summary: tuple[str, ...]
+    """The outcome in plain words, a line each"""
+
+
+def prove_and_pack(
+    record: RunRecord, source: ImageSource, splits: Splits, run: RunFolder, console: RunConsole
+) -> RunResult:
+    """From exported stages in the run folder to a verified bundle.
+
+    val_select fits and plans, val_calib proves, val_test is reported on once, in this order.
+    """
+    write_record(record, run)
+    keep_golden(source, splits.val_select, run)
+    runner = open_runner(record, run)
+
+    console.heading("Scores and gate, on val_select")
+    select = score_split(source, splits, "val_select", runner, run, console)
+    gate = fit_gate(select, record.promise, splits.units["val_calib"])
+    write_gate(gate, run)
+    for sentence in gate.sentences():
+        console.note(sentence)
+
+    console.heading("Certificate, on val_calib")
+    calib = score_split(source, splits, "val_calib", runner, run, console)
+    evidence = Evidence(select, calib, gate.rules, record.costs, record.promise, record.classes)
+    for sentence in _reading_of_groups(evidence):
+        console.note(sentence)
+    with console.bar("Certifying", 1, "certificates") as bar:
+        policy = certify_run(evidence, run)
+        bar.advance(1)
+
+    console.heading("Report, on val_test")
+    test = score_split(source, splits, "val_test", runner, run, console)
+    report = report_on(test, policy, record.promise.seed, run)
+
+    manifest = pack_bundle(record, policy, report, run)
+    summary = closing_lines(record, policy, report, run)
+    console.heading("Result")
+    for line in summary:
+        console.note(line)
+    return RunResult(run, policy, gate, report, manifest, summary)
+
+
+def report_on(test: SplitScores, policy: Policy, seed: int, run: RunFolder) -> Report | None:
+    """metrics_selective.csv, report.json and the pictures; None for an empty split."""
+    if len(test) == 0:
+        return None
+    report = evaluate(test, policy.point, seed=seed)
+    write_report(report, run)
+    draw_run(test, policy, report, run)
+    return report
+
+
+def _reading_of_groups(evidence: Evidence) -> tuple[str, ...]:
+    """What the certificate counts as independent, where there are groups."""
+    calib = evidence.calib
+    if calib.groups is None:
+        return ()
+    value = correlation_of_errors(evidence.select)
+    alike = "cannot be told (no errors)" if np.isnan(value) else f"is {value:.2f}"
+    read = (
+        "all frames, by betting on group means" if reads_all_frames(evidence) else "one random frame of each"
+    )
+    return (
+        f"The correlation of errors within a group {alike}: the certificate counts {calib.n_groups:,} "
+        f"independent groups, not {len(calib):,} images, and reads {read}",
+    )

@@ -1,0 +1,129 @@
+"""The bundle of a run, written from what lies in its folder; so a new certificate needs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from bundle.draft import BundleDraft, FileSource, StageDraft
+from bundle.engines.contract import file_precision
+from bundle.engines.model import DEFAULT_PRECISION, EngineKey
+from bundle.golden import GoldenCandidate
+from bundle.manifest import BundleManifest
+from bundle.policy import CertificateEntry
+from bundle.writer import write_bundle
+from calibration.scores import IntArray
+from trainer.certify.evidence import Policy
+from trainer.data.images import ImageSource
+from trainer.reports.evaluation import Report
+from trainer.run.folder import RunFolder, write_bytes
+from trainer.run.record import RunRecord
+
+GOLDEN_CANDIDATES = 120
+
+
+def keep_golden(source: ImageSource, rows: IntArray, run: RunFolder) -> None:
+    """Copy some encoded images of `rows` into the run folder, as candidates for golden cases.
+
+    They come from val_select, spread over its rows; a file is named by its place and its label.
+    """
+    chosen = (
+        rows[np.unique(np.linspace(0, len(rows) - 1, GOLDEN_CANDIDATES).astype(np.int64))]
+        if len(rows)
+        else rows
+    )
+    for place, row in enumerate(chosen.tolist()):
+        write_bytes(run.golden / f"{place:03d}-{source.labels[row]}", source.read(row))
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A further engine and precision that a bundle is certified on."""
+
+    key: EngineKey
+    policy: Policy
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Measured on val_test, by name"""
+
+
+def pack_bundle(
+    record: RunRecord,
+    policy: Policy,
+    report: Report | None,
+    run: RunFolder,
+    further: Sequence[Further] = (),
+    extra: Mapping[str, FileSource] | None = None,
+) -> BundleManifest:
+    """Write the run's bundle, in place of an older one.
+
+    `policy` is that of the run's own engine and precision. `report` is None where val_test is empty: the
+    bundle then states no figures. `extra`: further files by their path in the bundle.
+    """
+    own = EngineKey.parse(policy.certificate.engine or "")
+    certified = [Further(own, policy), *further]
+    precisions = {DEFAULT_PRECISION, *(file_precision(one.key.precision) for one in certified)}
+    draft = BundleDraft(
+        name=record.name,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        task=record.task,
+        classes=record.classes,
+        stages=tuple(
+            StageDraft(
+                models={precision: run.onnx(name, precision) for precision in sorted(precisions)},
+                preprocess=stage.preprocess,
+                output=stage.output,
+                macs=stage.macs,
+                parameters=stage.parameters,
+            )
+            for name, stage in zip("ab", record.stages, strict=False)
+        ),
+        certificates=tuple(
+            CertificateEntry(
+                engine=one.key.engine,
+                precision=one.key.precision,
+                certificate=one.policy.certificate,
+                operating_point=one.policy.point,
+            )
+            for one in certified
+        ),
+        golden_candidates=_candidates(run),
+        provenance=record.provenance,
+        evaluation=({} if report is None else evaluation(report))
+        | {f"{one.key} {name}": value for one in further for name, value in one.figures.items()},
+        extra=_metrics(run) | _adapters(run) | dict(extra or {}),
+    )
+    return write_bundle(draft, run.bundle, replace=True)
+
+
+def evaluation(report: Report) -> dict[str, float]:
+    """The report's figures by name, with `_low` and `_high` beside those that have an interval."""
+    figures = {"images": float(report.n), "units": float(report.units)}
+    for measured in report.measurements:
+        for suffix, value in (("", measured.value), ("_low", measured.low), ("_high", measured.high)):
+            if value is not None:
+                figures[measured.metric + suffix] = value
+    return figures
+
+
+def _candidates(run: RunFolder) -> Sequence[GoldenCandidate]:
+    files = sorted(run.golden.iterdir()) if run.golden.is_dir() else []
+    return [GoldenCandidate(file.read_bytes(), int(file.name.partition("-")[2])) for file in files]
+
+
+def _metrics(run: RunFolder) -> dict[str, FileSource]:
+    files: list[Path] = sorted(run.metrics.iterdir()) if run.metrics.is_dir() else []
+    return {f"metrics/{file.name}": file for file in files if file.suffix in (".png", ".csv", ".json")}
+
+
+def _adapters(run: RunFolder) -> dict[str, FileSource]:
+    """Adapters as they were before merging, so that a model can be traced to the weights it came from."""
+    return {
+        f"adapter/stage_{name}/{file.name}": file
+        for name in "ab"
+        if run.adapter(name).is_dir()
+        for file in sorted(run.adapter(name).iterdir())
+    }

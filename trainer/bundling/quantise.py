@@ -1,0 +1,111 @@
+"""An exported stage in 8-bit integers, made by ONNX Runtime's quantiser.
+
+Convolutional networks get fixed scales, found on images of val_select; quantising their activations
+anew for every image makes them several times slower than fp32 instead of faster. Transformers are the
+other way about: fixed scales cost them accuracy and gain nothing on ONNX Runtime, dynamic ones leave
+the outliers of each image their room. Weights are scaled by output channel in both.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.images.decode import decode
+from bundle.images.preprocess import PreprocessSpec, preprocess
+from trainer.run.folder import RunError, write_bytes
+
+Scales = Literal["fixed", "dynamic"]
+
+_MULTIPLICATIONS = ("MatMul", "Gemm")
+
+
+class NotQuantised(RunError):
+    """The quantiser is not installed, or does not take the model."""
+
+
+def quantise(model: Path, out: Path, images: Sequence[bytes], spec: PreprocessSpec) -> Scales:
+    """Write `model` in int8 to `out`; says how its activations are scaled.
+
+    `images`: encoded ones of val_select, from which fixed scales are found; at least one. Raises
+    `NotQuantised`.
+    """
+    try:
+        import onnx
+        from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise NotQuantised(f"int8 needs {error.name}; install demur with the extra [train]") from None
+    if not images:
+        raise NotQuantised("int8 needs a few images of val_select, and the run folder holds none in golden/")
+    with TemporaryDirectory(prefix="demur-int8-") as folder, _quiet():
+        prepared, small = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        weights = {"per_channel": True, "weight_type": quantization.QuantType.QInt8}
+        try:
+            quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+            graph = onnx.load(prepared).graph
+            scales = scales_for(graph)
+            if scales == "fixed":
+                reader = _Batches(graph.input[0].name, images, spec)
+                quantization.quantize_static(
+                    prepared,
+                    small,
+                    reader,
+                    quant_format=quantization.QuantFormat.QDQ,
+                    activation_type=quantization.QuantType.QUInt8,
+                    **weights,
+                )
+            else:
+                quantization.quantize_dynamic(
+                    prepared, small, op_types_to_quantize=list(_MULTIPLICATIONS), **weights
+                )
+        except Exception as fault:  # the quantiser raises whatever its parts raise
+            raise NotQuantised(f"{model} cannot be quantised: {fault}") from fault
+        write_bytes(out, small.read_bytes())
+    return scales
+
+
+def scales_for(graph: object) -> Scales:
+    """`fixed` where most weights of an ONNX graph are those of convolutions, otherwise `dynamic`."""
+    sizes = {tensor.name: prod(tensor.dims) for tensor in graph.initializer}  # type: ignore[attr-defined]
+
+    def weights(kinds: Sequence[str]) -> int:
+        nodes = [node for node in graph.node if node.op_type in kinds]  # type: ignore[attr-defined]
+        return sum(sizes.get(name, 0) for node in nodes for name in node.input)
+
+    return "fixed" if weights(["Conv"]) > weights(_MULTIPLICATIONS) else "dynamic"
+
+
+class _Batches:
+    """What the quantiser asks its images of, one at a time."""
+
+    def __init__(self, tensor: str, images: Sequence[bytes], spec: PreprocessSpec) -> None:
+        self._tensor = tensor
+        self._images = iter(images)
+        self._spec = spec
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        encoded = next(self._images, None)
+        if encoded is None:
+            return None
+        return {self._tensor: preprocess(decode(encoded, target=self._spec.size), self._spec)[None]}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantiser advises on what has been done already."""
+    log = logging.getLogger()
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

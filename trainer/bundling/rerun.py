@@ -1,0 +1,106 @@
+"""Steps of a finished run, each on its own: from the files of the folder, without model or source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundle.manifest import BundleError, BundleManifest
+from bundle.verify import read_manifest
+from trainer.bundling.finish import report_on
+from trainer.bundling.pack import pack_bundle
+from trainer.certify.certification import certify_run, read_policy
+from trainer.certify.evidence import Evidence, Policy
+from trainer.certify.gate import GateFit, fit_gate, read_rules, write_gate
+from trainer.reports.evaluation import Report
+from trainer.reports.summary import closing_lines
+from trainer.run.folder import RunError, RunFolder
+from trainer.run.promise import ScoreChoice
+from trainer.run.record import RunRecord, read_record, write_record
+from trainer.scoring.split_scores import SplitScores, load_scores
+
+
+@dataclass(frozen=True, slots=True)
+class Recertified:
+    """A new certificate on a finished run."""
+
+    policy: Policy
+    report: Report | None
+    manifest: BundleManifest
+    summary: tuple[str, ...]
+
+
+def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recertified:
+    """`demur calibrate RUN`: prove again, report again, and write the bundle again.
+
+    `changes`: field of `PromiseConfig` -> value; None changes nothing. The same promise again costs
+    nothing; another one must find enough delta left in the ledger of the calibration split, or
+    `DeltaExhausted` says what was spent on what.
+    """
+    run, record = _open(folder)
+    promise = record.promise.changed(changes)
+    if promise.score not in ("best", record.promise.score):
+        raise RunError(
+            f"score is {promise.score!r}; the scores are fitted on val_select: `demur gate` changes them"
+        )
+    evidence = Evidence(
+        _scores(run, "val_select"),
+        _scores(run, "val_calib"),
+        read_rules(run),
+        record.costs,
+        promise,
+        record.classes,
+    )
+    policy = certify_run(evidence, run)
+    record = record.model_copy(update={"promise": promise})
+    write_record(record, run)
+    report = report_on(_scores(run, "val_test"), policy, promise.seed, run)
+    before = _engines_of(run)
+    manifest = pack_bundle(record, policy, report, run)
+    summary = closing_lines(record, policy, report, run)
+    if lost := sorted(before - {entry.key for entry in manifest.certificates}):
+        summary += (f"No longer certified on {', '.join(lost)}: `demur bundle` proves them again",)
+    return Recertified(policy, report, manifest, summary)
+
+
+def evaluate_run(folder: Path) -> tuple[Report, Policy]:
+    """`demur evaluate RUN`: the report, metrics_selective.csv and the pictures, on val_test's scores."""
+    run, record = _open(folder)
+    policy = read_policy(run)
+    report = report_on(_scores(run, "val_test"), policy, record.promise.seed, run)
+    if report is None:
+        raise RunError(f"val_test of {folder} is empty; there is nothing to report on")
+    return report, policy
+
+
+def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
+    """`demur gate RUN`: temperature, Platt scaling and the choice of the score, on val_select's scores.
+
+    Writes gateparams.json and metrics/gate_training.csv. The bundle keeps its policy until
+    `demur calibrate` proves one with the new rules.
+    """
+    run, record = _open(folder)
+    promise = record.promise.changed({"score": score})
+    fit = fit_gate(_scores(run, "val_select"), promise, _scores(run, "val_calib").n_groups)
+    write_gate(fit, run)
+    write_record(record.model_copy(update={"promise": promise}), run)
+    return fit
+
+
+def _engines_of(run: RunFolder) -> set[str]:
+    """Engines and precisions that the run's bundle is certified on; empty where there is no bundle."""
+    try:
+        return {entry.key for entry in read_manifest(run.bundle).certificates}
+    except BundleError:
+        return set()
+
+
+def _open(folder: Path) -> tuple[RunFolder, RunRecord]:
+    run = RunFolder(folder)
+    return run, read_record(run)
+
+
+def _scores(run: RunFolder, split: str) -> SplitScores:
+    return load_scores(run.need(run.scores(split), "demur train"))

@@ -1,0 +1,169 @@
+"""From scores to a certified policy: planned on val_select, proven on val_calib, entered in the ledger.
+
+`prove` is the only function that reads labels of val_calib.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+
+import numpy as np
+
+from calibration.bounds import fewest_answered
+from calibration.certificate import Certificate
+from calibration.decision import OperatingPoint, StageRule
+from calibration.exact.issuer import Issuer
+from calibration.exact.policies import with_thresholds
+from calibration.groups import all_frames, all_images
+from calibration.ledger import Ledger
+from trainer.certify.evidence import Evidence, Policy, parts_of, plan_path
+from trainer.certify.exact import exact
+from trainer.certify.scrc import scrc_inductive, scrc_transductive
+from trainer.run.folder import RunFolder, read_json, write_json
+from trainer.run.promise import CertificateName, PromiseConfig
+
+
+def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
+    """Charge the run's ledger, prove, and leave ledger.json, thresholds.json and certificate.json.
+
+    `DeltaExhausted` where the calibration split has no delta left for this; nothing changes then.
+    """
+    ledger = charge(evidence, read_ledger(run, evidence.promise.delta))
+    # On disk before a label is looked at: an interrupted proof has been charged all the same.
+    write_json(run.ledger, ledger.to_dict())
+    policy = prove(evidence)
+    write_policy(policy, run)
+    return policy
+
+
+def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
+    """The ledger with what `prove` will spend on val_calib; reads no label of it."""
+    if not spends_delta(evidence.promise) or _empty_split(evidence):
+        return ledger
+    parts_of(evidence)  # a promise about a column that is not there is refused before it costs anything
+    return ledger.charge(
+        evidence.calib.digest, _what(evidence), evidence.promise.delta, fingerprint(evidence)
+    )
+
+
+def prove(evidence: Evidence) -> Policy:
+    """The certified policy by the promised method.
+
+    Never fails on a hard problem: the certificate is then infeasible, says what is missing, and the
+    policy abstains.
+    """
+    if missing := _empty_split(evidence):
+        return _abstaining(evidence, evidence.promise.certificate, missing)
+    return METHODS[evidence.promise.certificate](evidence)
+
+
+def _no_certificate(evidence: Evidence) -> Policy:
+    """No proof was asked for; a policy without one answers nothing. Reads no label of val_calib."""
+    why = "no certificate was asked for; `demur calibrate --certificate exact` makes one from these scores"
+    return _abstaining(evidence, "none", why)
+
+
+METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyType(
+    {
+        "exact": exact,
+        "scrc-i": scrc_inductive,
+        "scrc-t": scrc_transductive,
+        "none": _no_certificate,
+    }
+)
+_CHARGED: frozenset[CertificateName] = frozenset({"exact", "scrc-i"})
+"""Methods that promise with confidence 1 - delta, and so spend delta."""
+
+
+def spends_delta(promise: PromiseConfig) -> bool:
+    """Whether the promised method holds with confidence 1 - delta, and not on average only."""
+    return promise.certificate in _CHARGED
+
+
+def _empty_split(evidence: Evidence) -> str | None:
+    """What is missing where a split has no images at all."""
+    empty = [split.split for split in (evidence.select, evidence.calib) if len(split) == 0]
+    if not empty:
+        return None
+    target = evidence.target
+    floor = int(fewest_answered(0, target.alpha, target.delta))
+    units = "images" if evidence.calib.groups is None else "groups"
+    return (
+        f"{' and '.join(empty)} empty; a risk of {target.alpha:.4g} at {1 - target.delta:.4g} confidence "
+        f"needs at least {floor} answered calibration {units} without an error"
+    )
+
+
+def _abstaining(evidence: Evidence, method: str, why: str) -> Policy:
+    """A valid policy that answers nothing, and why."""
+    calib = evidence.calib
+    units = all_images(len(calib)) if calib.groups is None else all_frames(calib.n_groups, len(calib))
+    certificate = Issuer(method, evidence.target, units, calib.digest, calib.engine).infeasible(why)
+    return Policy(with_thresholds(evidence.rules, certificate), certificate, None)
+
+
+def _what(evidence: Evidence) -> str:
+    promise = evidence.promise
+    stages = "cascade" if len(evidence.rules) == 2 else "one stage"
+    each = (
+        ", each answer"
+        if promise.each_answer
+        else f", each value of {promise.slices}"
+        if promise.slices
+        else ""
+    )
+    alphas = ", ".join(f"{alpha:g}" for alpha in promise.alphas or (promise.alpha,))
+    return f"{promise.certificate}: {stages} on {evidence.calib.engine}{each}, alpha {alphas}"
+
+
+def fingerprint(evidence: Evidence) -> str:
+    """Identifies the computation, so that repeating it exactly costs nothing; no labels of val_calib."""
+    whole = hashlib.sha256(evidence.promise.model_dump_json().encode())
+    whole.update(evidence.calib.digest.encode())
+    whole.update(np.ascontiguousarray(plan_path(evidence)).tobytes())
+    for raw, rule in zip(evidence.calib.stages, evidence.rules, strict=True):
+        whole.update(np.ascontiguousarray(rule.confidence(raw)).tobytes())
+    return whole.hexdigest()
+
+
+def write_policy(policy: Policy, run: RunFolder) -> None:
+    """thresholds.json, certificate.json, and scrcparams.json where the method is SCRC."""
+    write_json(run.certificate, policy.certificate.to_dict())
+    write_json(
+        run.thresholds,
+        {
+            "operating_point": [asdict(rule) for rule in policy.point.stages],
+            "certificate": policy.certificate.sentence(),
+            "further": [certificate.to_dict() for certificate in policy.also],
+            "planned_on": "val_select",
+            # Infinite thresholds (the stage answers nothing) have no JSON number and become null.
+            "path": None if policy.path is None else policy.path.tolist(),
+        },
+    )
+    run.scrc.unlink(missing_ok=True)
+    if policy.scrc is not None:
+        write_json(run.scrc, policy.scrc)
+
+
+def read_policy(run: RunFolder) -> Policy:
+    """The policy of a finished run."""
+    thresholds = read_json(run.need(run.thresholds, "demur calibrate"))
+    path = thresholds["path"]
+    if path is not None:
+        path = np.array([[math.inf if t is None else t for t in pair] for pair in path], dtype=np.float64)
+    return Policy(
+        OperatingPoint(tuple(StageRule(**rule) for rule in thresholds["operating_point"])),
+        Certificate.from_dict(read_json(run.need(run.certificate, "demur calibrate"))),
+        path,
+        read_json(run.scrc) if run.scrc.is_file() else None,
+        also=tuple(Certificate.from_dict(values) for values in thresholds.get("further", ())),
+    )
+
+
+def read_ledger(run: RunFolder, budget: float) -> Ledger:
+    """The run's ledger, or a fresh one with `budget` where nothing was certified yet."""
+    return Ledger.from_dict(read_json(run.ledger)) if run.ledger.is_file() else Ledger(budget=budget)

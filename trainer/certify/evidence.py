@@ -1,0 +1,96 @@
+"""What a certificate may look at, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from calibration.certificate import Certificate, RiskTarget
+from calibration.decision import OperatingPoint, StageRule
+from calibration.exact.policies import columns_of
+from calibration.exact.strata import Parts
+from calibration.planning.cascade import plan_cascade
+from calibration.planning.thresholds import plan_thresholds
+from calibration.scores import FloatArray
+from trainer.run.folder import RunError
+from trainer.run.promise import PromiseConfig
+from trainer.scoring.split_scores import SplitScores
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An operating point with what was proven about it."""
+
+    point: OperatingPoint
+    certificate: Certificate
+    path: FloatArray | None
+    """[T, stages], the thresholds in the order in which they were tested; None where none were planned"""
+    scrc: Mapping[str, Any] | None = None
+    """The fitted parameters where the method is SCRC"""
+    told: tuple[str, ...] = ()
+    """What is to be said beside the certificate's sentence: its parts, its price, further risks"""
+    also: tuple[Certificate, ...] = ()
+    """What holds together with the certificate on the same images: the other risks that were asked for"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a certificate may look at."""
+
+    select: SplitScores
+    """val_select: plans"""
+    calib: SplitScores
+    """val_calib: proves"""
+    rules: tuple[StageRule, ...]
+    """Fitted on val_select, without thresholds; one a stage"""
+    costs: tuple[float, ...]
+    """Of an image in each stage, in any unit that they share"""
+    promise: PromiseConfig
+    classes: tuple[str, ...] = ()
+    """Names of the labels, for the promise of each; empty: their numbers"""
+
+    @property
+    def target(self) -> RiskTarget:
+        return self.promise.target
+
+
+def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArray:
+    """The order of thresholds, [T, stages], from the labels of val_select alone.
+
+    `target`: another one than the promise's own.
+    """
+    target = target or evidence.target
+    columns = columns_of(evidence.select.stages, evidence.select.labels, evidence.rules)
+    n_calibration = evidence.calib.n_groups
+    if len(columns) == 1:
+        (stage,) = columns
+        return plan_thresholds(stage.confidence, stage.errors, n_calibration, target)[:, None]
+    stage_a, stage_b = columns
+    return plan_cascade(
+        stage_a.confidence,
+        stage_a.errors,
+        stage_b.confidence,
+        stage_b.errors,
+        evidence.costs[0],
+        evidence.costs[1],
+        n_calibration,
+        target,
+        slack=evidence.promise.slack,
+    )
+
+
+def parts_of(evidence: Evidence) -> Parts:
+    """Of which answers the promise speaks; `RunError` for a column that the scores do not have."""
+    promise, calib = evidence.promise, evidence.calib
+    if promise.each_answer:
+        classes = calib.stages[0].logits.shape[1]
+        return Parts.of_answers(evidence.classes or [str(k) for k in range(classes)])
+    if not promise.slices:
+        return Parts.whole(len(calib))
+    if promise.slices not in calib.slices:
+        raise RunError(
+            f"slices is {promise.slices!r}; the scores of val_calib have "
+            f"{', '.join(calib.slices) or 'no metadata column'} (columns of text with few values)"
+        )
+    return Parts.of_slices(calib.slices[promise.slices], len(calib), column=promise.slices)

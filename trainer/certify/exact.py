@@ -1,0 +1,104 @@
+"""The exact certificate of a run: one walk along the planned path, for whatever is promised along it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from calibration.certificate import Certificate, RiskTarget
+from calibration.exact.fallback import Walked, climb
+from calibration.exact.policies import Reading, policy_path, walk, with_thresholds
+from calibration.exact.strata import Parts
+from calibration.groups import intra_group_correlation
+from calibration.scores import FloatArray
+from trainer.certify.evidence import Evidence, Policy, parts_of, plan_path
+from trainer.certify.wording import part_lines, risk_lines
+from trainer.scoring.split_scores import SplitScores
+
+MOST_CORRELATED = 0.15
+"""Up to this correlation of the errors within groups, betting on all frames proves more than one frame a
+group does (see `calibration.exact.group_betting`)."""
+
+
+def exact(evidence: Evidence) -> Policy:
+    """The cascade as one policy, promised over all answers, in each part of them, or at several risks."""
+    if evidence.promise.alphas:
+        return _several_risks(evidence)
+    path, parts = plan_path(evidence), parts_of(evidence)
+    certificate = _prove(evidence, path, evidence.target, parts)
+    told: tuple[str, ...] = ()
+    if parts.each is not None and certificate.feasible:
+        overall = _prove(evidence, path, evidence.target, Parts.whole(len(evidence.calib)))
+        told = part_lines(certificate, overall.coverage)
+    return Policy(with_thresholds(evidence.rules, certificate), certificate, path, told=told)
+
+
+def _several_risks(evidence: Evidence) -> Policy:
+    """Each risk along the path that is planned for it; the first one's policy is served.
+
+    A path and its steps are planned for the risk's own share of delta: how much is handed on to it is
+    known only from labels of val_calib, and those must not choose between paths or steps.
+    """
+    whole = Parts.whole(len(evidence.calib))
+    promise = evidence.promise
+    share = evidence.target.delta / len(promise.alphas)
+    paths = {
+        alpha: plan_path(evidence, replace(evidence.target, alpha=alpha, delta=share))
+        for alpha in promise.alphas
+    }
+
+    def walk_to(target: RiskTarget, planned: RiskTarget) -> Walked:
+        path = paths[target.alpha]
+        certificate = _prove(evidence, path, target, whole, planned)
+        loosest = tuple(path[-1].tolist())
+        return Walked(certificate, certificate.threshold in (loosest, loosest[0]))
+
+    ladder = climb(walk_to, promise.alphas, evidence.target)
+    first, *others = ladder.certificates
+    return Policy(
+        with_thresholds(evidence.rules, first),
+        first,
+        paths[promise.alpha],
+        told=risk_lines(ladder, evidence.target.delta),
+        also=tuple(others),
+    )
+
+
+def _prove(
+    evidence: Evidence, path: FloatArray, target: RiskTarget, parts: Parts, planned: RiskTarget | None = None
+) -> Certificate:
+    calib = evidence.calib
+    return walk(
+        policy_path(calib.stages, calib.labels, evidence.rules, path),
+        target,
+        parts,
+        calib.groups,
+        reading_of(evidence),
+        split_digest=calib.digest,
+        engine=calib.engine,
+        planned=planned,
+    )
+
+
+def reading_of(evidence: Evidence) -> Reading:
+    """How the calibration split is read, from the promise and val_select alone."""
+    promise = evidence.promise
+    return Reading(promise.unit, promise.seed, reads_all_frames(evidence))
+
+
+def reads_all_frames(evidence: Evidence) -> bool:
+    """Whether the certificate bets on all frames of each group, as asked for or as val_select shows."""
+    promise, select = evidence.promise, evidence.select
+    if promise.frames == "one" or promise.unit == "image" or evidence.calib.groups is None:
+        return False
+    return promise.frames == "all" or correlation_of_errors(select) <= MOST_CORRELATED
+
+
+def correlation_of_errors(select: SplitScores) -> float:
+    """How alike the frames of a group are in being answered wrongly by the last stage; NaN where it is
+    not defined: no groups, or no errors."""
+    if select.groups is None or len(select) == 0:
+        return float("nan")
+    errors = select.stages[-1].logits.argmax(axis=-1) != select.labels
+    return float(intra_group_correlation(np.asarray(errors, dtype=np.float64), select.groups))

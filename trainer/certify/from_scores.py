@@ -1,0 +1,141 @@
+"""`demur calibrate --scores FILE`: the certificate alone, on a table of anybody's scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.certificate import Certificate
+from calibration.exact.fallback import RiskLadder, certify_several
+from calibration.exact.fixed_sequence import certify
+from calibration.exact.intersection_union import JointCertificate, certify_answers, certify_slices
+from calibration.ledger import Ledger
+from trainer.run.folder import read_json, write_json
+from trainer.run.promise import PromiseConfig
+from trainer.scoring.score_file import (
+    ScoredTable,
+    ScoreFileColumns,
+    ScoreFileError,
+    column_of,
+    read_scored,
+    texts,
+)
+
+Proven = TypeVar("Proven")
+
+
+@dataclass(frozen=True, slots=True)
+class FileProof(Generic[Proven]):
+    """What was proven on a table of scores, and where the charge was entered."""
+
+    proven: Proven
+    warnings: tuple[str, ...]
+    ledger: Path
+
+
+def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> FileProof[Certificate]:
+    """Certify `confidence >= threshold` on every row of a parquet or CSV file.
+
+    The thresholds are the ranks of the confidences themselves, so all labels go into the proof; the
+    rows must be images that the scored model, and whoever chose it, never saw. The charge is entered
+    in a ledger beside the file, named after it, both by what is read of the rows in any order and by the
+    file's content: neither other rows' order nor another column gives fresh delta.
+    """
+    scored = _scored(path, promise, columns)
+    ledger = _charge(path, scored, promise, columns, "all answers together")
+    certificate = certify(
+        scored.confidence, scored.errors, None, promise.target, scored.groups, **_how(promise, scored)
+    )
+    return FileProof(certificate, scored.warnings, ledger)
+
+
+def certify_each(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, slices: str | None
+) -> FileProof[JointCertificate]:
+    """As `certify_scores`, the promise holding for each value of the column `slices`, or, where that is
+    None, for each of the answers by itself."""
+    what = "each answer" if slices is None else f"each value of {slices}"
+    scored = _scored(path, promise, columns)
+    members = None if slices is None else texts(column_of(scored.table, slices, path))
+    ledger = _charge(path, scored, promise, columns, what, members)
+    ranks = np.unique(scored.confidence)[::-1]
+    if slices is None or members is None:
+        joint = certify_answers(
+            scored.confidence,
+            scored.errors,
+            scored.answer,
+            ranks,
+            promise.target,
+            scored.groups,
+            classes=scored.classes,
+            **_how(promise, scored),
+        )
+    else:
+        joint = certify_slices(
+            scored.confidence,
+            scored.errors,
+            members,
+            ranks,
+            promise.target,
+            scored.groups,
+            column=slices,
+            **_how(promise, scored),
+        )
+    return FileProof(joint, scored.warnings, ledger)
+
+
+def certify_risks(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, alphas: Sequence[float]
+) -> FileProof[RiskLadder]:
+    """As `certify_scores`, for several risks in the order given, all together at the promise's delta."""
+    scored = _scored(path, promise, columns)
+    ledger = _charge(path, scored, promise, columns, f"alphas {', '.join(f'{a:g}' for a in alphas)}")
+    ladder = certify_several(
+        scored.confidence,
+        scored.errors,
+        np.unique(scored.confidence)[::-1],
+        alphas,
+        promise.target,
+        scored.groups,
+        **_how(promise, scored),
+    )
+    return FileProof(ladder, scored.warnings, ledger)
+
+
+def _scored(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> ScoredTable:
+    if promise.certificate != "exact":
+        raise ScoreFileError(
+            f"certificate is {promise.certificate!r}; a table of scores is certified by 'exact' only"
+        )
+    return read_scored(path, columns)
+
+
+def _charge(
+    path: Path,
+    scored: ScoredTable,
+    promise: PromiseConfig,
+    columns: ScoreFileColumns,
+    what: str,
+    members: NDArray[np.str_] | None = None,
+) -> Path:
+    """The ledger that now holds this charge; `DeltaExhausted` where none is left."""
+    ledger = path.with_name(f"{path.name}.ledger.json")
+    known = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
+    sliced = "" if members is None else "\0".join(members)
+    computation = f"{promise.model_dump_json()}{columns}{what}{sliced}"
+    fingerprint = hashlib.sha256(computation.encode()).hexdigest()
+    entry = f"exact: scores of {path.name}, {what}, alpha {promise.alpha:g}"
+    for digest in (scored.digest, scored.file_digest):
+        known = known.charge(digest, entry, promise.delta, fingerprint)
+    write_json(ledger, known.to_dict())
+    return ledger
+
+
+def _how(promise: PromiseConfig, scored: ScoredTable) -> dict[str, Any]:
+    return {"unit": promise.unit, "seed": promise.seed, "split_digest": scored.digest}

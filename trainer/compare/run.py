@@ -1,0 +1,162 @@
+"""`demur compare`: full training, LoRA, DoRA and the linear probe on one data set, over several seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.images.preprocess import PreprocessSpec
+from trainer.compare.cells import Cells, weights_digest
+from trainer.compare.config import CompareConfig
+from trainer.compare.figures import REFERENCE, MethodSummary, Ranked, SeedFigures, against_full
+from trainer.compare.runs import Judge, labelled, seeds_of
+from trainer.compare.table import write_comparison
+from trainer.data.faults import PreparedData, prepare
+from trainer.data.opening import open_data, split_data
+from trainer.data.splits import Splits
+from trainer.fit.augment import level
+from trainer.fit.loop import LoopConfig
+from trainer.models.backbones import family_of
+from trainer.models.pretrained import BackboneError, open_weights
+from trainer.pretrain.weights import seen_by
+from trainer.run.console import RunConsole
+from trainer.run.folder import write_yaml
+from trainer.transfer.methods import METHODS, Task
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """What a comparison found; all of it lies in the folder as well."""
+
+    summaries: tuple[MethodSummary, ...]
+    files: tuple[Path, ...]
+
+
+def compare(config: CompareConfig, out: Path, console: RunConsole) -> ComparisonResult:
+    """Train every method with every seed on the same splits, and write the table.
+
+    What is finished is kept in `out/cells`: the same call again goes on with the rest, and a call with
+    more methods or seeds trains those alone.
+    Raises `BackboneError` before any image is read where the pretrained weights cannot be had.
+    """
+    family, size = _backbone(config)
+    config = config.model_copy(update={"compute": config.compute.resolved()})
+    out.mkdir(parents=True, exist_ok=True)
+    write_yaml(out / "config.yaml", config.model_dump(mode="json"))
+    console.heading("Data")
+    spec = PreprocessSpec(height=size, width=size)
+    data = _decode(config, spec, out, console)
+    splits = split_data(data, config.splits, config.promise, seed=config.seed, pretrained=True)
+    task = _task(config, family, spec, data, splits, out)
+    console.note(
+        f"{len(task.train):,} training images of {size} px, {len(splits.val_select):,} to select, "
+        f"{len(splits.val_calib):,} to certify, {len(splits.val_test):,} to test"
+    )
+    for notice in seen_by(config.backbone, data.pixels.content, splits):
+        console.warn(notice.message)
+    judged = Judge(config, data, splits, spec)
+    test = judged.split("val_test", splits.val_test)
+    cells = Cells(out / "cells", _fingerprint(config, splits))
+    ranked: dict[str, list[Ranked]] = {}
+    runs: dict[str, list[SeedFigures]] = {}
+    for name in config.methods:
+        console.heading(METHODS[name].title)
+        for figures, answers in seeds_of(name, config, task, judged, cells, console):
+            runs.setdefault(name, []).append(figures)
+            ranked.setdefault(name, []).append(answers)
+            console.note(_sentence(figures))
+    summaries = tuple(
+        MethodSummary(
+            name,
+            METHODS[name].title,
+            tuple(runs[name]),
+            against_full(test, ranked[REFERENCE], ranked[name], config.seed)
+            if REFERENCE in ranked and name != REFERENCE
+            else {},
+        )
+        for name in config.methods
+    )
+    subtitle = (
+        f"{open_weights(config.backbone).name} at {size} px on {data.source.name}: {len(task.train):,} "
+        f"training images, {len(splits.val_test):,} test images, {config.seeds} seeds"
+    )
+    files = write_comparison(summaries, out, subtitle)
+    console.heading("Result")
+    for file in files:
+        console.note(str(file))
+    return ComparisonResult(summaries, files)
+
+
+def _backbone(config: CompareConfig) -> tuple[str, int]:
+    """(family, image size) of the pretrained weights."""
+    if config.backbone == "random":
+        raise BackboneError(
+            "backbone is 'random': without pretrained weights only full training makes sense, so there is "
+            "nothing to compare; name folder:PATH or hub:OWNER/NAME"
+        )
+    family = family_of(config.backbone)
+    own = open_weights(config.backbone).config.get("image_size", 224)
+    return family, config.image_size or int(own if isinstance(own, int) else own[0])
+
+
+def _decode(config: CompareConfig, spec: PreprocessSpec, out: Path, console: RunConsole) -> PreparedData:
+    source = open_data(config.data, console)
+    with console.bar("Decoding", len(source)) as bar:
+        return prepare(
+            source, [spec], skip_bad=config.data.skip_bad, cache=out / "pixels", advance=bar.advance
+        )
+
+
+def _task(
+    config: CompareConfig,
+    family: str,
+    spec: PreprocessSpec,
+    data: PreparedData,
+    splits: Splits,
+    out: Path,
+) -> Task:
+    rows = splits.train
+    if config.train_images is not None and config.train_images < len(rows):
+        rows = np.sort(np.random.default_rng(config.seed).permutation(rows)[: config.train_images])
+    return Task(
+        family=family,
+        weights=config.backbone,
+        spec=spec,
+        n_classes=len(data.source.class_names),
+        train=labelled(data, rows),
+        select=labelled(data, splits.val_select),
+        loop=LoopConfig(
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            balance=config.balance,
+            ema_decay=0.99,
+            augment=level(config.augment),
+            checkpoint_selection=config.checkpoint_selection,
+        ),
+        compute=config.compute,
+        rank=config.rank,
+        views=config.views,
+        cache=out / "features",
+    )
+
+
+def _fingerprint(config: CompareConfig, splits: Splits) -> dict[str, Any]:
+    """What kept cells must agree with. Methods and seeds may be added, and the data may have moved."""
+    same = config.model_dump(mode="json", exclude={"data", "methods", "seeds", "backbone"})
+    return {
+        "configuration": same,
+        "splits": dict(splits.digests),
+        "weights": weights_digest(config.backbone),
+    }
+
+
+def _sentence(figures: SeedFigures) -> str:
+    return (
+        f"seed {figures.seed}, lr {figures.rate:g}: accuracy {100 * figures.accuracy:.2f} %, balanced MCC "
+        f"{figures.balanced_mcc:.3f}, AUGRC x 1000 {1000 * figures.augrc:.2f}, certified coverage "
+        f"{100 * figures.certified_coverage:.1f} %, trained {100 * figures.trained_share:.2f} % of the "
+        f"weights in {figures.seconds:.0f} s"
+    )

@@ -1,0 +1,1 @@
+"""Training loop of one stage: batches, loss, optimizer, schedule, checkpoints."""

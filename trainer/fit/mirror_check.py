@@ -1,0 +1,84 @@
+"""May training mirror images? Only where the photographs themselves do not tell left from right.
+
+Mirroring is a sound augmentation exactly where a mirrored image of a class is as likely as the image.
+So it is tried: within each class, a small net learns to tell mirrored images from untouched ones, and
+is judged on images that it did not see. Road signs carry arrows and digits, traffic keeps to one side;
+cats look either way. Testing within each class matters: "arrow left" against "arrow right" is symmetric
+as a whole, and mirroring would swap the labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.fit.augment import AugmentConfig, to_unit_range
+from trainer.fit.batches import LabelledPixels, to_size
+from trainer.fit.loop import LoopConfig, fit
+from trainer.models import ModelConfig, build_model
+
+SIZE = 32
+"""Pixels a side at which the net looks"""
+MOST_IMAGES = 3_000
+FEWEST_IMAGES = 800
+"""Of a class; with fewer nothing can be shown, and nothing is mirrored."""
+LARGEST_ACCURACY = 0.55
+"""Told apart no better than this counts as not told apart (chance is .5; its standard error with the
+fewest images is .025, with the most .013)."""
+
+_MODEL = ModelConfig(name="cnn-tiny", width=16)
+_LOOP = LoopConfig(
+    epochs=12,
+    batch_size=64,
+    ema_decay=0.95,
+    augment=AugmentConfig(smallest_crop=0.7, translate=0.05, brightness=0.2, contrast=0.2),
+    checkpoint_selection="loss",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorCheck:
+    """What was found, for the run's record."""
+
+    allowed: bool
+    """Mirrored training images are as good as the originals, as far as a small net can see."""
+    reason: str
+
+
+def check_mirroring(pixels: Tensor, labels: Tensor, *, seed: int = 0) -> MirrorCheck:
+    """Whether mirrored images of each class look like images of that class.
+
+    `pixels` uint8 [n, size, size, 3] and `labels` int64 [n]: training images only. Takes seconds.
+    """
+    by_class = [torch.nonzero(labels == k).squeeze(-1) for k in range(int(labels.max()) + 1)]
+    for k, rows in enumerate(by_class):
+        if len(rows) < FEWEST_IMAGES:
+            return MirrorCheck(
+                False, f"class {k} has {len(rows)} training images; {FEWEST_IMAGES} are needed to judge"
+            )
+    for k, rows in enumerate(by_class):
+        accuracy = mirror_accuracy(pixels[rows], seed=seed)
+        if accuracy > LARGEST_ACCURACY:
+            percent = f"{100 * accuracy:.0f} %"
+            return MirrorCheck(
+                False, f"mirrored images of class {k} are told from real ones in {percent} of cases"
+            )
+    return MirrorCheck(True, "mirrored images are not told from real ones, in any class")
+
+
+def mirror_accuracy(pixels: Tensor, *, seed: int = 0) -> float:
+    """How often a small net, on images that it did not learn from, tells whether one was mirrored."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(pixels), generator=generator)[:MOST_IMAGES]
+    small = to_size(to_unit_range(pixels[rows]), SIZE).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    mirrored = torch.randint(0, 2, (len(rows),), generator=generator)
+    shown = torch.where(mirrored[:, None, None, None] == 1, small.flip(2), small)
+    half = len(rows) // 2
+    learn = LabelledPixels(shown[:half], mirrored[:half])
+    judge = LabelledPixels(shown[half:], mirrored[half:])
+    model = build_model(_MODEL, SIZE, 2, seed=seed)
+    config = _LOOP.model_copy(update={"seed": seed})
+    result = fit(model, learn, judge, ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), config)
+    return result.history[-1].accuracy

@@ -1,0 +1,90 @@
+"""What a run promises: the part of the config that needs no training library.
+
+Later steps (`sweep`, `gate`, `evaluate`, `calibrate`) and `wrap` read this part alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from calibration.certificate import RiskTarget
+from trainer.run.folder import RunError
+
+CertificateName = Literal["exact", "scrc-i", "scrc-t", "none"]
+ScoreChoice = Literal["softmax", "margin", "gate", "best"]
+
+
+class PromiseConfig(BaseModel):
+    """The target, the score that ranks the images, and the method that proves the target."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alpha: float = Field(default=0.01, gt=0.0, lt=1.0)
+    """Largest share of wrong answers among the answered."""
+    delta: float = Field(default=0.05, gt=0.0, lt=1.0)
+    """Largest probability, over the draw of val_calib, that the promise is false."""
+    min_coverage: float = Field(default=0.70, ge=0.0, le=1.0)
+    score: ScoreChoice = "best"
+    """`best`: whichever ranks best on val_select, by group-wise cross-fitting."""
+    certificate: CertificateName = "exact"
+    slack: float = Field(default=1.25, ge=1.0, le=3.0)
+    """How many times the least planned errors a cheaper pair of thresholds may have."""
+    unit: Literal["group", "image"] = "group"
+    """Of what the promise speaks where images come in groups: a random frame of a random group, or a
+    random image (by thinning, which costs coverage)."""
+    frames: Literal["best", "one", "all"] = "best"
+    """What the certificate reads of each group: `one` random frame, or `all` frames by betting on their
+    means, which proves more where frames of a group differ. `best`: decided on val_select."""
+    seed: int = Field(default=0, ge=0)
+    """Draws the frame of each group that the certificate reads."""
+    each_answer: bool = False
+    """The promise holds for each answer by itself, not only over all answers together."""
+    slices: str = ""
+    """The promise holds for each value of this metadata column; empty: over all."""
+    alphas: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
+    """Several risks at once, in this order, sharing delta; the first is `alpha`, and is what is served."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        kinds = {"each_answer": self.each_answer, "slices": bool(self.slices), "alphas": bool(self.alphas)}
+        asked = [name for name, is_asked in kinds.items() if is_asked]
+        if len(asked) > 1:
+            raise ValueError(f"{' and '.join(asked)} are different promises; choose one")
+        if asked and self.certificate not in ("exact", "none"):
+            raise ValueError(
+                f"{asked[0]} is promised by the exact certificate only, not by {self.certificate}"
+            )
+        if self.frames == "all" and self.unit == "image":
+            raise ValueError(
+                "frames is 'all', which proves the risk of a random frame of a random group, but unit is "
+                "'image'; choose unit group, or frames best"
+            )
+        if self.alphas and (self.alphas[0] != self.alpha or len(set(self.alphas)) < len(self.alphas)):
+            raise ValueError(
+                f"alphas are {', '.join(f'{a:g}' for a in self.alphas)}; they must begin with alpha = "
+                f"{self.alpha:g}, which is served, and name each risk once"
+            )
+        return self
+
+    @property
+    def target(self) -> RiskTarget:
+        return RiskTarget(self.alpha, self.delta, self.min_coverage)
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """A promise with some fields changed; None changes nothing. `RunError` names every fault."""
+        asked = {name: value for name, value in changes.items() if value is not None}
+        try:
+            return self.model_validate(self.model_dump() | asked)
+        except ValidationError as error:
+            raise RunError("; ".join(_fault(fault) for fault in error.errors())) from None
+
+
+def _fault(fault: ErrorDetails) -> str:
+    """One fault: of a field with its value, of the whole in its own words."""
+    if not fault["loc"]:
+        return fault["msg"].removeprefix("Value error, ")
+    return f"{fault['loc'][0]} is {fault['input']!r}: {fault['msg']}"

@@ -1,0 +1,73 @@
+"""What a run was made of, kept in run.json, so that every later step works without model or source."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bundle.engines.outputs import OutputKind
+from bundle.images.preprocess import PreprocessSpec
+from bundle.manifest import Provenance
+from trainer.run.folder import RunError, RunFolder, read_json, write_json
+from trainer.run.promise import PromiseConfig
+
+LIBRARIES = ("demur", "numpy", "onnxruntime", "openvino", "peft", "pillow", "scipy", "torch", "transformers")
+
+
+class StageRecord(BaseModel):
+    """One stage of the cascade."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preprocess: PreprocessSpec
+    output: OutputKind = "logits"
+    macs: float
+    """Multiply-accumulates an image; 0 where they are not known."""
+    parameters: int
+    """0 where they are not known."""
+    cost: float
+    """What an image costs, in a unit that the run's stages share: multiply-accumulates, or seconds."""
+
+
+class RunRecord(BaseModel):
+    """One run, in the order A, B of its stages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    task: str
+    classes: tuple[str, ...]
+    stages: tuple[StageRecord, ...]
+    promise: PromiseConfig
+    provenance: Provenance
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        return tuple(stage.cost for stage in self.stages)
+
+
+def write_record(record: RunRecord, run: RunFolder) -> None:
+    write_json(run.record, record.model_dump(mode="json"))
+
+
+def read_record(run: RunFolder) -> RunRecord:
+    """The record of a finished run; `RunError` where the folder holds none, or a broken one."""
+    path = run.need(run.record, "demur train")
+    try:
+        return RunRecord.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path} is damaged at {field}: {first['msg']}") from None
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that took part, so far as they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

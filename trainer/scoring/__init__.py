@@ -1,0 +1,1 @@
+"""Scores of a split, computed on the path that serves."""

@@ -1,0 +1,188 @@
+"""Somebody's own scores of labelled images, in a parquet or CSV table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from calibration.scores import BoolArray, FloatArray, IntArray
+from trainer.data.grouping import names_a_group
+from trainer.run.folder import RunError
+
+USUAL_SCORES = ("probability", "score", "prob")
+"""Names of a single column that is P(label 1), looked for where none is named."""
+
+
+class ScoreFileError(RunError):
+    """The table cannot be read as labelled scores; the message names the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFileColumns:
+    """Which columns to read; None: found by their usual names."""
+
+    label: str = "label"
+    scores: tuple[str, ...] = ()
+    """One column P(label 1), or K columns, one a class: probabilities or logits"""
+    confidence: str | None = None
+    """What ranks the images; None: how far the best class leads the next one"""
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTable:
+    """A table of scores as certificates read it; all columns are [n]."""
+
+    confidence: FloatArray
+    errors: BoolArray
+    answer: IntArray
+    """The label that would be given"""
+    groups: NDArray[np.str_] | None
+    classes: int
+    digest: str
+    """sha256 of what is read of the rows, whatever their order and whatever else the file holds"""
+    file_digest: str
+    """sha256 of the file"""
+    table: pa.Table
+    warnings: tuple[str, ...]
+    """What a reader of the certificate must know beside it"""
+
+
+def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
+    """Read and check a .parquet or .csv file; `ScoreFileError` names the column at fault.
+
+    The rows come in an order of their own, so that the one frame which is drawn of a group is the same
+    however the file is sorted.
+    """
+    table = _read(path)
+    confidence, errors, answer, classes, read = _read_scores(table, columns, path)
+    groups = None if columns.group is None else texts(column_of(table, columns.group, path))
+    # Adding 0 makes one zero of the two that compare equal.
+    keys = [*(read + 0.0).T, *(() if groups is None else (groups,))]
+    order = np.lexsort(keys)
+    return ScoredTable(
+        confidence=confidence[order],
+        errors=errors[order],
+        answer=answer[order],
+        groups=None if groups is None else groups[order],
+        classes=classes,
+        digest=_digest([key[order] for key in keys]),
+        file_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        table=table.take(order),
+        warnings=_warnings(table, columns),
+    )
+
+
+def _digest(columns: Sequence[NDArray[Any]]) -> str:
+    whole = hashlib.sha256()
+    for column in columns:
+        whole.update(f"{column.dtype.kind} {column.shape} ".encode())
+        whole.update("\0".join(column).encode() if column.dtype.kind == "U" else column.tobytes())
+    return whole.hexdigest()
+
+
+def _read(path: Path) -> pa.Table:
+    readers = {".parquet": pq.read_table, ".csv": pa_csv.read_csv}
+    if path.suffix.lower() not in readers:
+        raise ScoreFileError(f"{path} is {path.suffix or 'without a suffix'}; it must be .parquet or .csv")
+    try:
+        table = readers[path.suffix.lower()](path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ScoreFileError(f"{path} cannot be read: {error}") from None
+    if table.num_rows == 0:
+        raise ScoreFileError(f"{path} has no rows")
+    return table
+
+
+def _read_scores(
+    table: pa.Table, columns: ScoreFileColumns, path: Path
+) -> tuple[FloatArray, BoolArray, IntArray, int, FloatArray]:
+    """(confidence [n], errors [n], answer [n], number of classes, all numbers that were read [n, C])."""
+    labels = _numbers(column_of(table, columns.label, path), columns.label)
+    names = columns.scores or _usual_scores(table, columns, path)
+    scores = np.stack([_numbers(column_of(table, name, path), name) for name in names], axis=1)
+    if len(names) == 1:
+        if scores.min() < 0.0 or scores.max() > 1.0:
+            raise ScoreFileError(
+                f"column {names[0]!r} goes from {scores.min():g} to {scores.max():g}; a single score column "
+                "must be P(label 1), between 0 and 1 (name one column a class otherwise)"
+            )
+        # Exactly one half is the negative answer, as everywhere.
+        predicted = (scores[:, 0] > 0.5).astype(np.int64)
+        own: FloatArray = np.abs(scores[:, 0] - 0.5)
+    else:
+        predicted = scores.argmax(axis=1)
+        top_two = np.partition(scores, -2, axis=1)[:, -2:]
+        own = top_two[:, 1] - top_two[:, 0]
+    k = max(len(names), 2)
+    odd = np.setdiff1d(labels, np.arange(k))
+    if len(odd):
+        raise ScoreFileError(f"column {columns.label!r} holds {odd[0]:g}; labels must be 0..{k - 1}")
+    if columns.confidence is not None:
+        own = _numbers(column_of(table, columns.confidence, path), columns.confidence)
+    errors = np.asarray(predicted != labels, dtype=np.bool_)
+    return own, errors, predicted.astype(np.int64), k, np.column_stack([own, scores, labels])
+
+
+def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[str, ...]:
+    """A single column of a usual name, or score_0 .. score_K-1 and the like."""
+    names = set(table.column_names)
+    for name in USUAL_SCORES:
+        if name in names:
+            return (name,)
+        several = [f"{name}_{k}" for k in range(len(names))]
+        found = tuple(column for column in several if column in names)
+        if len(found) >= 2 and found == tuple(several[: len(found)]):
+            return found
+    raise ScoreFileError(
+        f"{path} has no column {', '.join(USUAL_SCORES)} or score_0, score_1, ...; its columns are "
+        f"{', '.join(table.column_names)}: name them with --score-column"
+    )
+
+
+def column_of(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise ScoreFileError(
+            f"{path} has no column {name!r}; its columns are {', '.join(table.column_names)}"
+        )
+    column = table.column(name)
+    if column.null_count:
+        raise ScoreFileError(f"column {name!r} has {column.null_count} empty cells; every row needs a value")
+    return column
+
+
+def _numbers(column: pa.ChunkedArray, name: str) -> FloatArray:
+    try:
+        values: FloatArray = column.to_numpy().astype(np.float64)
+    except (ValueError, TypeError):
+        raise ScoreFileError(f"column {name!r} holds {column.type}; it must hold numbers") from None
+    if not np.isfinite(values).all():
+        raise ScoreFileError(
+            f"column {name!r} has {int((~np.isfinite(values)).sum())} values that are not finite"
+        )
+    return values
+
+
+def texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
+    return np.asarray([str(value) for value in column.to_pylist()], dtype=np.str_)
+
+
+def _warnings(table: pa.Table, columns: ScoreFileColumns) -> tuple[str, ...]:
+    """A column that looks like a group and is not used makes every promise too good."""
+    if columns.group is not None:
+        return ()
+    return tuple(
+        f"the column {name!r} looks like a group and is not used: images of one group are no independent "
+        f"evidence, so this certificate promises too much. Use --group {name}"
+        for name in table.column_names
+        if names_a_group(name) and 1 < len(table.column(name).unique()) < table.num_rows
+    )

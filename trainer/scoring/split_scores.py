@@ -1,0 +1,126 @@
+"""Scores of one split on disk: what every step after training reads, so that none needs the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from calibration.scores import BoolArray, IntArray, ScoreTable, StageOutputs
+from trainer.run.folder import RunError, write_bytes
+
+_SLICE = "slice."
+_STAGES = ("a", "b")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitScores:
+    """Raw outputs of every stage on one labelled split, as the exported models computed them."""
+
+    split: str
+    digest: str
+    """sha256 of the split: which images, in which order, with which labels."""
+    engine: str
+    """Engine and precision, for example `onnxruntime-cpu/fp32`."""
+    labels: IntArray
+    """[n]"""
+    stages: tuple[StageOutputs, ...]
+    """In the order A, B; each [n]"""
+    groups: NDArray[np.str_] | None = None
+    """[n]"""
+    paths: tuple[str, ...] = ()
+    """[n], names for reports"""
+    slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """Metadata columns by which reports and promises may be cut, each [n]"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def table(self, stage: int) -> ScoreTable:
+        return ScoreTable(self.stages[stage], self.labels, self.groups)
+
+    def take(self, rows: BoolArray | IntArray) -> SplitScores:
+        where = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return SplitScores(
+            split=self.split,
+            digest=self.digest,
+            engine=self.engine,
+            labels=self.labels[where],
+            stages=tuple(stage.take(where) for stage in self.stages),
+            groups=None if self.groups is None else self.groups[where],
+            paths=tuple(self.paths[i] for i in where) if self.paths else (),
+            slices={name: values[where] for name, values in self.slices.items()},
+        )
+
+    @property
+    def n_groups(self) -> int:
+        """Independent units: groups where there are any, images otherwise."""
+        return len(self) if self.groups is None else len(np.unique(self.groups))
+
+
+def save_scores(scores: SplitScores, path: Path) -> None:
+    """Parquet, a row an image: path, label, group, `a_logits`, `a_gate`, `b_logits`, ..., slices."""
+    columns: dict[str, pa.Array] = {}
+    if scores.paths:
+        columns["path"] = pa.array(scores.paths, pa.string())
+    columns["label"] = pa.array(scores.labels, pa.int64())
+    if scores.groups is not None:
+        columns["group"] = pa.array(scores.groups.tolist(), pa.string())
+    for name, outputs in zip(_STAGES, scores.stages, strict=False):
+        width = outputs.logits.shape[1]
+        flat = pa.array(np.ascontiguousarray(outputs.logits).reshape(-1), pa.float64())
+        columns[f"{name}_logits"] = pa.FixedSizeListArray.from_arrays(flat, width)
+        if outputs.gate is not None:
+            columns[f"{name}_gate"] = pa.array(outputs.gate, pa.float64())
+    for slice_name, values in scores.slices.items():
+        columns[f"{_SLICE}{slice_name}"] = pa.array(values.tolist(), pa.string())
+    notes = {"split": scores.split, "digest": scores.digest, "engine": scores.engine}
+    table = pa.table(columns).replace_schema_metadata(notes)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def load_scores(path: Path) -> SplitScores:
+    """The inverse of `save_scores`; `RunError` where the file holds something else."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunError(f"{path} cannot be read as a table of scores: {error}") from None
+    notes = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    missing = [name for name in ("split", "digest", "engine") if name not in notes]
+    if missing or "label" not in table.column_names or "a_logits" not in table.column_names:
+        raise RunError(f"{path} is not a table of scores of a run; `demur train` or `demur wrap` writes it")
+    names = set(table.column_names)
+    n = table.num_rows
+    stages = []
+    for name in _STAGES:
+        if f"{name}_logits" not in names:
+            break
+        logits = table.column(f"{name}_logits").combine_chunks()
+        flat = logits.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+        gate = table.column(f"{name}_gate").to_numpy().astype(np.float64) if f"{name}_gate" in names else None
+        stages.append(StageOutputs(flat.reshape(n, logits.type.list_size), gate))
+    return SplitScores(
+        split=notes["split"],
+        digest=notes["digest"],
+        engine=notes["engine"],
+        labels=table.column("label").to_numpy().astype(np.int64),
+        stages=tuple(stages),
+        groups=_strings(table, "group") if "group" in names else None,
+        paths=tuple(table.column("path").to_pylist()) if "path" in names else (),
+        slices={
+            name.removeprefix(_SLICE): _strings(table, name)
+            for name in table.column_names
+            if name.startswith(_SLICE)
+        },
+    )
+
+
+def _strings(table: pa.Table, name: str) -> NDArray[np.str_]:
+    return np.asarray(table.column(name).to_pylist(), dtype=np.str_)

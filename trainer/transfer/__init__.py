@@ -1,0 +1,1 @@
+"""Transfer from pretrained weights: adapters, frozen features, linear probes, merging."""

@@ -1,0 +1,171 @@
+"""Embeddings of images, computed once and kept on disk; heads and gates are trained on them in seconds.
+
+A frozen backbone gives the same features every epoch, so they are worth keeping: the images as they are,
+and a few augmented views of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from calibration.scores import StageOutputs
+from trainer.fit.augment import AugmentConfig, augment, to_unit_range
+from trainer.fit.batches import LabelledPixels, Normaliser, to_size
+from trainer.fit.checkpoint import weights_digest
+from trainer.fit.gradient_accumulation import MicroBatches
+from trainer.models import Backbone, StageModel
+
+CACHE_FORMAT = 1
+BATCH = 256
+"""Images a pass; fixed, because a view's random changes depend on it."""
+
+FeatureArray = NDArray[np.float32]
+
+
+class FeatureConfig(BaseModel):
+    """Which views of each image are embedded, and how exactly."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    views: int = Field(default=4, ge=0, le=64)
+    """Augmented views an image, beside the image as it is."""
+    augment: AugmentConfig = AugmentConfig()
+    bf16: bool = False
+    """Compute in bfloat16; two to three times as fast where the processor has it. Kept as float32."""
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Embeddings of n labelled images."""
+
+    views: FeatureArray
+    """[1 + views, n, d]; the first are the images as they are. May be a memory-mapped file."""
+    labels: Tensor
+    """int64 [n]"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def view(self, index: int) -> Tensor:
+        """float32 [n, d]; beyond the last view they come round again."""
+        return torch.from_numpy(np.array(self.views[index % len(self.views)]))
+
+
+def embed(
+    model: StageModel,
+    data: LabelledPixels,
+    mean_std: tuple[Sequence[float], Sequence[float]],
+    config: FeatureConfig,
+    *,
+    out: FeatureArray | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Features:
+    """The backbone's features of every view, into `out` where given; `advance` hears of images done.
+
+    The same seed gives the same views. The backbone computes as it does when it serves, on fewer images
+    at a time where memory runs out; raises `OutOfMemory` where not even one fits.
+    """
+    normalise = Normaliser.from_mean_std(mean_std)
+    device = next(model.parameters()).device
+    n, views = len(data), 1 + config.views
+    found = np.empty((views, n, model.backbone.n_features), dtype=np.float32) if out is None else out
+    micro = MicroBatches(BATCH)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+        for view in range(views):
+            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + view)
+            for rows in torch.split(torch.arange(n), BATCH):
+                pixels = data.pixels[rows].to(device)
+                x = to_unit_range(pixels) if view == 0 else augment(pixels, config.augment, generator)
+                x = normalise(to_size(x, model.image_size)).contiguous(memory_format=torch.channels_last)
+                found[view, rows.numpy()] = micro.measure(partial(_in_parts, model.backbone, x)).numpy()
+                advance(len(rows))
+    model.train(was_training)
+    return Features(found, data.labels)
+
+
+def _in_parts(backbone: Backbone, x: Tensor, size: int) -> Tensor:
+    """Features of normalised pixels, float32 on the CPU, `size` images at a time."""
+    return torch.cat([backbone(part).float().cpu() for part in torch.split(x, size)])
+
+
+def cached_features(
+    model: StageModel,
+    data: LabelledPixels,
+    mean_std: tuple[Sequence[float], Sequence[float]],
+    config: FeatureConfig,
+    cache: Path,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Features:
+    """As `embed`, but kept in `cache` and found there again, by all that they depend on.
+
+    The file is memory-mapped, so that it may be larger than memory. A pass that is interrupted leaves
+    nothing that could be taken for a whole one.
+    """
+    path = cache / f"{feature_key(model, data, mean_std, config)}.npy"
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.npy")
+        try:
+            shape = (1 + config.views, len(data), model.backbone.n_features)
+            out = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
+            embed(model, data, mean_std, config, out=out, advance=advance)
+            out.flush()
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    else:
+        advance((1 + config.views) * len(data))
+    return Features(np.load(path, mmap_mode="r"), data.labels)
+
+
+def feature_key(
+    model: StageModel,
+    data: LabelledPixels,
+    mean_std: tuple[Sequence[float], Sequence[float]],
+    config: FeatureConfig,
+) -> str:
+    """Digest of the backbone's weights, the pixels, and how they are turned into views."""
+    facts = {
+        "format": CACHE_FORMAT,
+        "batch": BATCH,
+        "config": config.model_dump(mode="json"),
+        "normalisation": [[float(v) for v in part] for part in mean_std],
+        "image size": model.image_size,
+        "data": data.digest(),
+        "backbone": type(model.backbone).__name__,
+        "weights": weights_digest(model.backbone.state_dict()),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def outputs_from(model: StageModel, features: Features, view: int = 0) -> StageOutputs:
+    """Logits and gate of every image, float64: what the whole model says, without its backbone's work."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        outputs = model.heads(features.view(view).to(device))
+    model.train(was_training)
+    return StageOutputs(outputs.logits.double().cpu().numpy(), outputs.gate.double().cpu().numpy())
+
+
+def head_modules(model: StageModel) -> nn.ModuleList:
+    """The three heads, which are all that features can train."""
+    return nn.ModuleList([model.classifier, model.gate, model.auxiliary])
