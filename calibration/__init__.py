@@ -38,6 +38,13 @@ if TYPE_CHECKING:
         answers,
         decide,
     )
+    from calibration.errors import (
+        CalibrationError,
+        DeltaExhausted,
+        DemurError,
+        LedgerError,
+        ScrcError,
+    )
     from calibration.exact.cascade import (
         CascadePath,
         CascadeScores,
@@ -77,10 +84,8 @@ if TYPE_CHECKING:
         intra_group_correlation,
     )
     from calibration.ledger import (
-        DeltaExhausted,
         Ledger,
         LedgerEntry,
-        LedgerError,
     )
     from calibration.metrics import (
         augrc,
@@ -161,11 +166,16 @@ _HOMES = {
         "certify_answers",
         "certify_slices",
     ),
-    "calibration.ledger": (
+    "calibration.errors": (
+        "CalibrationError",
         "DeltaExhausted",
+        "DemurError",
+        "LedgerError",
+        "ScrcError",
+    ),
+    "calibration.ledger": (
         "Ledger",
         "LedgerEntry",
-        "LedgerError",
     ),
     "calibration.metrics": (
         "augrc",
@@ -204,12 +214,14 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CalibrationError",
     "CascadePath",
     "CascadeScores",
     "CascadeUsage",
     "Certificate",
     "Decision",
     "DeltaExhausted",
+    "DemurError",
     "JointCertificate",
     "Ledger",
     "LedgerEntry",
@@ -221,6 +233,7 @@ __all__ = [
     "RiskLadder",
     "RiskTarget",
     "ScoreTable",
+    "ScrcError",
     "ScrcI",
     "ScrcT",
     "StageOutputs",

@@ -12,16 +12,10 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from calibration.errors import DeltaExhausted, LedgerError
+
 _ROUNDING = 1e-12
 """Shares such as .05 / 3 must add up to .05 again."""
-
-
-class LedgerError(ValueError):
-    """A charge or a stored ledger that cannot be accepted."""
-
-
-class DeltaExhausted(LedgerError):
-    """The calibration split has not enough delta left for what is asked of it."""
 
 
 @dataclass(frozen=True, slots=True)

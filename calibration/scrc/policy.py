@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from calibration.certificate import Certificate, Kind, Population, RiskTarget
 from calibration.decision import StageRule
+from calibration.errors import ScrcError
 from calibration.groups import Unit, independent_units
 from calibration.inputs import read_confidence
 from calibration.prediction_sets import critical_for_answer, critical_for_set, read_probabilities
@@ -30,10 +31,6 @@ sets of several labels count as right and dilute the error of the single ones.""
 SET_THRESHOLD_LIMIT = 0.5
 """No larger set threshold is used unless asked for: above 1/2 even a sure image of two classes can have an
 empty set, which abstains."""
-
-
-class ScrcError(ValueError):
-    """SCRC was asked for something that it cannot promise."""
 
 
 CRITICAL: Mapping[Promise, Callable[[FloatArray, IntArray], FloatArray]] = MappingProxyType(

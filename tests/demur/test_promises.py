@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.ledger import DeltaExhausted
+from calibration.errors import DeltaExhausted
 from demur.promises import Wanted, tell_promise
 from trainer.run.folder import RunError
 from trainer.run.promise import PromiseConfig

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from calibration.ledger import DeltaExhausted, Ledger
+from calibration.errors import DeltaExhausted
+from calibration.ledger import Ledger
 from trainer.certify.certification import charge, fingerprint, read_ledger
 from trainer.certify.evidence import Evidence
 from trainer.run.folder import RunError, RunFolder, read_json, write_json

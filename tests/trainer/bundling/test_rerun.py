@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bundle.store import load_bundle
-from calibration.ledger import DeltaExhausted
+from calibration.errors import DeltaExhausted
 from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import evaluate_run, recalibrate, refit_gate
 from trainer.reports.threshold_sweep import sweep

@@ -8,8 +8,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from calibration.errors import DeltaExhausted
 from calibration.exact.fixed_sequence import certify
-from calibration.ledger import DeltaExhausted
 from trainer.certify.from_scores import certify_each, certify_scores
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoreFileColumns, ScoreFileError
