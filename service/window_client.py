@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-import redis
-
+from monitoring.delivery.delivery_round import RecorderOptions
 from monitoring.delivery.event_lines import kind_of
 from monitoring.delivery.event_log import LogBounds
 from monitoring.delivery.recorder import Recorder
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 from monitoring.metrics.instruments import Instruments
-from monitoring.store.connection import connect
-from monitoring.windows.rolling import Outcome, RollingWindows
+from monitoring.store.contract import EventOutcome, StoreUnavailable
+from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import RollingSnapshot
 from service.problems import RequestError, refused
 from service.settings import Settings
@@ -37,17 +36,16 @@ class Monitor:
 
     def __init__(self, settings: Settings, model: str, instruments: Instruments) -> None:
         self._instruments = instruments
-        self._client: redis.Redis | None = None
         self._windows: RollingWindows | None = None
         self._recorder: Recorder | None = None
         self._stop_timeout = settings.stop_timeout
         self._shown: deque[str] = deque(maxlen=_BUNDLES_SHOWN)
         if settings.redis_url is None or settings.redis_url == NO_STORE:
             return
-        self._client = connect(settings.redis_url, timeout=settings.redis_timeout)
-        self._windows = RollingWindows(
-            self._client,
+        self._windows = RollingWindows.at(
+            settings.redis_url,
             settings.model or model,
+            timeout=settings.redis_timeout,
             prediction_ttl=settings.prediction_ttl,
             parked_ttl=settings.parked_ttl,
         )
@@ -56,7 +54,7 @@ class Monitor:
             _Fates(instruments),
             logs=_log_folder(settings, settings.model or model),
             bounds=LogBounds(settings.event_log_bytes, settings.event_log_days * 86_400),
-            capacity=settings.events_kept,
+            options=RecorderOptions(capacity=settings.events_kept),
         )
 
     @property
@@ -93,8 +91,8 @@ class Monitor:
         """Deliver what is waiting, in a bounded time."""
         if self._recorder is not None:
             self._recorder.close(self._stop_timeout / 2)
-        if self._client is not None:
-            self._client.close()
+        if self._windows is not None:
+            self._windows.close()
 
     def record_prediction(self, event: PredictionEvent) -> None:
         """Never waits and never fails: an event too many is dropped and counted."""
@@ -122,7 +120,7 @@ class Monitor:
             raise _unavailable("this service runs without a store, so there are no rolling metrics")
         try:
             return self._windows.snapshot(bundle)
-        except redis.RedisError as error:
+        except StoreUnavailable as error:
             raise _unavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
     def scrape(self, bundles: Sequence[str]) -> None:
@@ -137,7 +135,7 @@ class Monitor:
             if self._windows is not None:
                 for shown in tuple(self._shown):
                     self._instruments.show_rolling(self._windows.snapshot(shown))
-        except redis.RedisError:
+        except StoreUnavailable:
             self._instruments.redis_up.set(0)
         else:
             self._instruments.redis_up.set(self._windows is not None)
@@ -154,7 +152,7 @@ class _Fates:
             self._dropped.labels(kind)
             self._unlogged.labels(kind)
 
-    def delivered(self, event: Event, outcome: Outcome) -> None:
+    def delivered(self, event: Event, outcome: EventOutcome) -> None:
         self._delivered.labels(kind_of(event), outcome).inc()
 
     def dropped(self, event: Event) -> None:

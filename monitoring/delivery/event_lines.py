@@ -1,4 +1,4 @@
-"""Events as lines of JSON, the form in which they are kept on disk: one flat object a line."""
+"""Events as lines of JSON, their form on disk: one flat object per line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from monitoring.errors import MonitoringError
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 
 _KINDS: Final[dict[str, type[PredictionEvent] | type[FeedbackEvent]]] = {
@@ -17,8 +18,8 @@ _OPENINGS: Final = {kind: b'{"event":"%s",' % name.encode() for name, kind in _K
 _FIELDS: Final = {name: frozenset(field.name for field in fields(kind)) for name, kind in _KINDS.items()}
 
 
-class UnreadableLine(ValueError):
-    """A line is no event: torn by a crash, damaged, or of a kind that this version does not know."""
+class UnreadableLine(MonitoringError, ValueError):
+    """A line is no event: torn by a crash, damaged, or of a kind that this version does not support."""
 
 
 def kind_of(event: Event) -> str:
@@ -27,13 +28,13 @@ def kind_of(event: Event) -> str:
 
 
 def line_of(event: Event) -> bytes:
-    """The event's line, its end included."""
-    # Its kind in front of the object that orjson makes of a dataclass, which is faster than any dict.
+    """The event's line, including its line end."""
+    # The kind is put in front of the object that orjson makes of a dataclass, which is faster than a dict.
     return _OPENINGS[type(event)] + orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)[1:]
 
 
 def event_of(line: bytes) -> Event:
-    """The event of a line; fields that a later version has added are passed over.
+    """The event of a line; fields that a later version has added are ignored.
 
     Raises UnreadableLine.
     """

@@ -1,18 +1,17 @@
-"""An append-only log of events on disk, so that the rolling windows can be worked out again.
+"""An append-only log of events on disk, from which the rolling windows can be rebuilt.
 
-A log belongs to one writer at a time: a folder of segments, `000000000001.jsonl` and so on, and a name
-of its own. Segments are only ever appended to, rotated by size and age, and removed once they are too
-old or too many. What a crash tore is passed over by the reader.
+A log belongs to one writer at a time: a folder with segments and a name of its own. Segments are only
+appended to, rotated by size and age, and removed once they are too old or too many. The reader skips
+lines that a crash has torn.
 
 Durability: `append` hands the events to the system, so they survive the death of this process; `sync`
-puts them on the disk, so that they survive the machine's. The recorder does the first ten times a
-second, the second every second, at each rotation and at the end.
+puts them on the disk, so they survive the death of the machine. The recorder appends ten times per
+second, and syncs every second, at each rotation and at the end.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import time
 import uuid
@@ -24,15 +23,14 @@ from typing import IO, Final, Self
 import structlog
 
 from monitoring.delivery.event_lines import UnreadableLine, event_of, line_of
+from monitoring.delivery.segments import Position, Segments, SegmentWriter, sync_folder
 from monitoring.events import Event
 
 logger = structlog.get_logger("demur.events")
 
-_FOLDER, _SEGMENT, _LOCK, _NAME = "writer-", ".jsonl", "lock", "name"
-_CHUNK: Final = 256 * 2**10
-"""Bytes read at a time; a line is far shorter."""
-_DRAWN: Final = re.compile("[0-9a-f]{32}")
-_MOST_WRITERS: Final = 1024
+_FOLDER, _LOCK, _NAME = "writer-", "lock", "name"
+_DRAWN_NAME: Final = re.compile("[0-9a-f]{32}")
+_MAX_WRITERS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,66 +43,47 @@ class LogBounds:
 
     @property
     def segment_bytes(self) -> int:
-        """Small enough that removing one is no great loss."""
+        """Size at which a segment is rotated: small, so that removing one segment loses little."""
         return min(16 * 2**20, max(4096, self.most_bytes // 16))
 
     @property
     def segment_seconds(self) -> float:
+        """Age at which a segment is rotated."""
         return min(86_400.0, self.longest / 4)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """A place in a log: behind the `offset`-th byte of a segment."""
-
-    segment: int
-    offset: int
-
-    @classmethod
-    def read(cls, text: str) -> Position:
-        segment, offset = text.split(":")
-        return cls(int(segment), int(offset))
-
-    def __str__(self) -> str:
-        return f"{self.segment}:{self.offset}"
-
-
-START: Final = Position(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Some events of a log, one after another."""
+    """Consecutive events of a log."""
 
     events: Sequence[Event]
     after: Position
-    """Behind the last of them."""
+    """The position behind the last of them."""
 
 
 class EventLog:
-    """One writer's log, open and locked; used from one thread. Every method may raise OSError."""
+    """The log of one writer, open and locked; used from one thread. Every method may raise OSError."""
 
     def __init__(self, folder: Path, lock: IO[bytes], bounds: LogBounds) -> None:
         """See `claim` and `unclaimed`."""
-        self._folder = folder
         self._lock = lock
         self._bounds = bounds
         self.name = _name_of(folder)
-        """Known to the store of the windows, and to no other log."""
-        existing = self._segments()
-        self._last = existing[-1] if existing else 0
-        self._end = Position(self._last, self._size(self._last))
-        self._file: int | None = None
+        """The log's name in the store of the windows; no other log has it."""
+        self._segments = Segments(folder)
+        existing = self._segments.numbers()
+        last = existing[-1] if existing else 0
+        self._end = Position(last, self._segments.size(last))
+        self._writer: SegmentWriter | None = None
         self._began = 0.0
-        self._unsynced = False
 
     @classmethod
     def claim(cls, parent: Path, bounds: LogBounds, *, besides: Path | None = None) -> Self:
-        """The first log in `parent` that nobody writes, or a new one; not the one in `besides`.
+        """The first log in `parent` without a writer, or a new one; never the one in folder `besides`.
 
-        So a worker that is started in a dead one's place goes on with its log.
+        So a worker that is started in the place of a dead one continues its log.
         """
-        for number in range(_MOST_WRITERS):
+        for number in range(_MAX_WRITERS):
             folder = parent / f"{_FOLDER}{number}"
             if folder == besides:
                 continue
@@ -112,11 +91,11 @@ class EventLog:
             lock = _locked(folder)
             if lock is not None:
                 return cls(folder, lock, bounds)
-        raise OSError(f"all {_MOST_WRITERS} logs in {parent} are being written")
+        raise OSError(f"all {_MAX_WRITERS} logs in {parent} are being written")
 
     @classmethod
     def unclaimed(cls, parent: Path, bounds: LogBounds) -> Iterator[Self]:
-        """Each log in `parent` that nobody writes now, claimed while it is looked at."""
+        """Each log in `parent` that has no writer now, claimed until the next one is requested."""
         for folder in sorted(parent.glob(f"{_FOLDER}*")):
             lock = _locked(folder)
             if lock is not None:
@@ -132,31 +111,26 @@ class EventLog:
 
     @property
     def folder(self) -> Path:
-        return self._folder
+        return self._segments.folder
 
     def append(self, events: Sequence[Event]) -> None:
-        """Write events behind the others; where it raises, none of them counts as written."""
+        """Write events behind the others; if it raises, none of them counts as written."""
         self._rotate_if_due()
-        if self._file is None:
-            self._begin_segment()
-        assert self._file is not None  # noqa: S101 - just opened
-        content = b"".join(map(line_of, events))
+        writer = self._writer or self._begin_segment()
         try:
-            _write_all(self._file, content)
+            writer.append(b"".join(map(line_of, events)))
         except OSError:
-            self._take_back()
+            self._undo_append(writer)
             raise
-        self._unsynced = True
-        self._end = Position(self._last, self._end.offset + len(content))
+        self._end = Position(self._end.segment, writer.size)
 
     def sync(self) -> None:
-        """Put on the disk what was written."""
-        if self._unsynced and self._file is not None:
-            os.fdatasync(self._file)
-            self._unsynced = False
+        """Put on the disk what has been written."""
+        if self._writer is not None:
+            self._writer.sync()
 
     def read(self, after: Position, most: int, until: Position | None = None) -> Excerpt:
-        """At most `most` events behind `after`, up to `until` (None: the end); none there."""
+        """At most `most` events behind `after`, up to `until` (None: the end); there are none there."""
         events: list[Event] = []
         at = after
         while len(events) < most and at < (until or self._end):
@@ -164,11 +138,11 @@ class EventLog:
             if following is not None:
                 at = following
                 continue
-            chunk = self._chunk(at)
+            chunk = self._segments.chunk(at, self._end)
             lines = chunk.split(b"\n")
             if len(lines) == 1:
-                # No end of a line in sight: a torn last line, or no text at all.
-                _note_unreadable(self._folder, at)
+                # A chunk without a line end: a torn last line, or no text at all.
+                self._log_unreadable(at)
                 at = Position(at.segment, at.offset + len(chunk))
                 continue
             for line in lines[:-1]:
@@ -176,48 +150,43 @@ class EventLog:
                 try:
                     events.append(event_of(line))
                 except UnreadableLine:
-                    _note_unreadable(self._folder, at_line)
+                    self._log_unreadable(at_line)
                 if len(events) == most:
                     break
         return Excerpt(events, at)
 
     def count(self, after: Position) -> int:
-        """Lines behind `after`."""
-        lines = 0
-        for number in self._segments():
-            if number >= after.segment:
-                with self._path(number).open("rb") as segment:
-                    segment.seek(after.offset if number == after.segment else 0)
-                    while chunk := segment.read(_CHUNK):
-                        lines += chunk.count(b"\n")
-        return lines
+        """Number of lines behind `after`."""
+        return self._segments.count_lines(after)
 
     def prune(self, delivered: Position, lost: Callable[[Event], None]) -> None:
-        """Remove the segments that are too old or too many; `lost` is told of events in them that lie
-        behind `delivered`."""
-        segments = self._segments()
-        total = sum(map(self._size, segments))
+        """Remove the segments that are too old or too many.
+
+        `lost` is called with each event in them that lies behind `delivered`.
+        """
+        numbers = self._segments.numbers()
+        total = sum(map(self._segments.size, numbers))
         now = time.time()
-        for number in segments:
-            if number == self._last and self._file is not None:
+        for number in numbers:
+            if number == self._end.segment and self._writer is not None:
                 return
-            path = self._path(number)
+            path, size = self._segments.path(number), self._segments.size(number)
             if total <= self._bounds.most_bytes and now - path.stat().st_mtime <= self._bounds.longest:
                 return
-            at, its_end = max(delivered, Position(number, 0)), Position(number, self._size(number))
-            while at < its_end:
-                excerpt = self.read(at, 1000, its_end)
+            at, segment_end = max(delivered, Position(number, 0)), Position(number, size)
+            while at < segment_end:
+                excerpt = self.read(at, 1000, segment_end)
                 for event in excerpt.events:
                     lost(event)
                 at = excerpt.after
-            total -= self._size(number)
+            total -= size
             path.unlink()
-            if number == self._last:
+            if number == self._end.segment:
                 self._end = Position(number, 0)
             logger.info("events_pruned", log=self.name, segment=number)
 
     def close(self) -> None:
-        """Put everything on the disk and let go of the log."""
+        """Put everything on the disk and release the log."""
         try:
             self._end_segment()
         finally:
@@ -225,61 +194,41 @@ class EventLog:
 
     def _rotate_if_due(self) -> None:
         full = self._end.offset >= self._bounds.segment_bytes
-        if self._file is not None and (full or time.time() - self._began >= self._bounds.segment_seconds):
+        if full or time.time() - self._began >= self._bounds.segment_seconds:
             self._end_segment()
 
-    def _begin_segment(self) -> None:
+    def _begin_segment(self) -> SegmentWriter:
         # Always a new one: the last one may end in a torn line.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self._path(self._last + 1), flags, 0o640)
-        self._last += 1
+        number = self._end.segment + 1
+        self._writer = SegmentWriter.create(self._segments.path(number))
         self._began = time.time()
-        self._end = Position(self._last, 0)
-        _sync_folder(self._folder)
+        self._end = Position(number, 0)
+        sync_folder(self.folder)
+        return self._writer
 
     def _end_segment(self) -> None:
-        if self._file is not None:
-            try:
-                self.sync()
-            finally:
-                os.close(self._file)
-                self._file = None
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
 
-    def _take_back(self) -> None:
-        """Cut off what a failed write has left; where that fails as well, leave the segment alone."""
-        assert self._file is not None  # noqa: S101 - it was written to
+    def _undo_append(self, writer: SegmentWriter) -> None:
+        """Cut off what a failed write has left; if that fails as well, end the segment as it is."""
         try:
-            os.ftruncate(self._file, self._end.offset)
+            writer.cut_to_size()
         except OSError:
-            os.close(self._file)
-            self._file = None
-            self._end = Position(self._last, self._size(self._last))
+            self._writer = None
+            writer.close(sync=False)
+            self._end = Position(self._end.segment, self._segments.size(self._end.segment))
 
     def _next_segment(self, at: Position) -> Position | None:
-        """The start of the next segment, where `at` is the end of its own or its own is gone."""
-        if at.segment == self._last or at.offset < self._size(at.segment):
+        """The start of the next segment if `at` is the end of its own or its own is gone."""
+        if at.segment == self._end.segment or at.offset < self._segments.size(at.segment):
             return None
-        following = [number for number in self._segments() if number > at.segment]
+        following = [number for number in self._segments.numbers() if number > at.segment]
         return Position(following[0], 0) if following else self._end
 
-    def _chunk(self, at: Position) -> bytes:
-        most = _CHUNK if at.segment < self._last else min(_CHUNK, self._end.offset - at.offset)
-        with self._path(at.segment).open("rb") as segment:
-            segment.seek(at.offset)
-            return segment.read(most)
-
-    def _segments(self) -> list[int]:
-        numbers = (path.name.removesuffix(_SEGMENT) for path in self._folder.glob(f"*{_SEGMENT}"))
-        return sorted(int(number) for number in numbers if number.isdigit())
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:012d}{_SEGMENT}"
-
-    def _size(self, number: int) -> int:
-        try:
-            return self._path(number).stat().st_size
-        except FileNotFoundError:
-            return 0
+    def _log_unreadable(self, at: Position) -> None:
+        logger.warning("event_unreadable", log=str(self.folder), position=str(at))
 
 
 def _locked(folder: Path) -> IO[bytes] | None:
@@ -293,30 +242,12 @@ def _locked(folder: Path) -> IO[bytes] | None:
 
 
 def _name_of(folder: Path) -> str:
-    """Drawn once, and kept beside the segments."""
+    """The log's name, drawn once and kept beside the segments."""
     file = folder / _NAME
-    if file.exists() and _DRAWN.fullmatch(name := file.read_text("utf-8", "replace").strip()):
+    if file.exists() and _DRAWN_NAME.fullmatch(name := file.read_text("utf-8", "replace").strip()):
         return name
     name = uuid.uuid4().hex
     fresh = folder / f"{_NAME}.new"
     fresh.write_text(f"{name}\n", "utf-8")
     fresh.replace(file)
     return name
-
-
-def _write_all(file: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _note_unreadable(folder: Path, at: Position) -> None:
-    logger.warning("event_unreadable", log=str(folder), position=str(at))

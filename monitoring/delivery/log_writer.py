@@ -1,4 +1,4 @@
-"""Brings events from a worker's buffer to its log, and lives with a disk that is full or not to be had."""
+"""Writing from a worker's buffer to its event log, also while the disk is full or missing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import Final
 import structlog
 
 from monitoring.delivery.backoff import Backoff
-from monitoring.delivery.delivery import Delivery, EventSink
+from monitoring.delivery.delivery import Delivery
 from monitoring.delivery.event_log import EventLog, LogBounds
 from monitoring.events import Event
+from monitoring.store.contract import EventSink
 
 logger = structlog.get_logger("demur.events")
 
 _SYNC_EVERY: Final = 1.0
-"""Seconds; what a machine that fails may lose."""
+"""Seconds; the most that the death of the machine loses."""
 _PRUNE_EVERY: Final = 60.0
 _AT_A_TIME: Final = 1024
 
@@ -35,28 +36,28 @@ class LogWriter:
         sink: EventSink,
         lost: Callable[[Event], None],
         *,
-        pause: Backoff,
+        backoff: Backoff,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lost` is told of events that had to be removed before they could be delivered."""
+        """`lost` is called with each event that has to be removed before it is delivered."""
         self.parent = parent
         self.bounds = bounds
         self.works: bool | None = None
-        """Whether the events could be written the last time; None before the first try."""
+        """Whether the last try to write succeeded; None before the first."""
         self.delivery: Delivery | None = None
         """From the log to the store; None while there is no log."""
         self._sink = sink
         self._lost = lost
-        self._pause = pause
+        self._backoff = backoff
         self._clock = clock
         self._log: EventLog | None = None
         self._unreadable: Path | None = None
-        """The log that was given up last; whoever looks after abandoned ones tries it again."""
+        """Folder of the log that was abandoned last; it is read again as an unclaimed one."""
         self._synced = self._pruned = clock()
 
     def write(self, buffer: deque[Event]) -> None:
-        """Move everything from the buffer to the log; where that fails, it stays in the buffer."""
-        if not self._pause.over(self._clock()):
+        """Move everything from the buffer to the log; if that fails, it stays in the buffer."""
+        if not self._backoff.is_over(self._clock()):
             return
         try:
             if self._log is None:
@@ -64,33 +65,33 @@ class LogWriter:
                 self.delivery = Delivery(log, self._sink)
                 self._log = log
             self._move(buffer, self._log)
-            self._keep(self._log)
+            self._sync_and_prune(self._log)
         except OSError as error:
-            self._pause.failed(self._clock())
+            self._backoff.failed(self._clock())
             self._note(False, str(error))
         except Exception as error:
-            # A fault of ours, brought about by one event: what is in the buffer goes to the store directly.
+            # One event cannot be written as a line: the buffer's events go to the store directly.
             logger.exception("event_log_failed")
-            self._pause.failed(self._clock())
+            self._backoff.failed(self._clock())
             self._note(False, f"{type(error).__name__}: {error}")
         else:
-            self._pause.reset()
+            self._backoff.reset()
             self._note(True, None)
 
-    def give_up(self, why: str) -> None:
-        """The log cannot be read any more: somebody has removed it, or the disk fails. Take a new one."""
+    def abandon(self, reason: str) -> None:
+        """Leave a log that cannot be read any more (removed, or on a failing disk) for a new one."""
         if self.delivery is not None and self.delivery.waiting:
             logger.error("events_unreadable", count=self.delivery.waiting)
-        self._note(False, why)
+        self._note(False, reason)
         self._unreadable = None if self._log is None else self._log.folder
         self.close()
 
-    def try_again(self) -> None:
-        """Do not wait for the next try any longer."""
-        self._pause.reset()
+    def end_pause(self) -> None:
+        """Make the next `write` try at once, also shortly after a failure."""
+        self._backoff.reset()
 
     def close(self) -> None:
-        """Put everything on the disk and let go of the log."""
+        """Put everything on the disk and release the log."""
         if self._log is not None:
             with suppress(OSError):
                 self._log.close()
@@ -104,7 +105,7 @@ class LogWriter:
             if self.delivery is not None:
                 self.delivery.added(len(events))
 
-    def _keep(self, log: EventLog) -> None:
+    def _sync_and_prune(self, log: EventLog) -> None:
         now = self._clock()
         if now - self._synced >= _SYNC_EVERY:
             log.sync()

@@ -2,11 +2,11 @@
 
 Each script is atomic and idempotent, so any number of processes may write, an event may be sent twice,
 and labels may come late, early, twice, corrected or in any order: the windows end up the same. They
-hold the last N *labelled* predictions in the order in which they were *made*, one set of windows a
-bundle version. All keys of a model share one {hash tag}, as Redis Cluster needs.
+hold the last N *labelled* predictions in the order in which they were *made*, one set of windows per
+bundle version. All keys of a model share one {hash tag}, as Redis Cluster requires.
 
-Events that come from a log bring along how far they take it. The store keeps that position with the
-windows, so a store that has lost its memory is known by it, and is told everything again.
+Events from a log carry the position that they lead to. The store keeps that position beside the
+windows, so a store that has lost its memory is recognised by it and receives everything again.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from calibration.metrics.reward import ACCURACY_WINDOW, MCC_WINDOW
-from monitoring.events import Event, FeedbackOutcome, PredictionEvent, PredictionOutcome
+from monitoring.events import Event, PredictionEvent
+from monitoring.store.connection import connect, translated_errors
+from monitoring.store.contract import EventOutcome, EventRefused, PositionLost
 from monitoring.windows.snapshot import RollingSnapshot, SeriesSnapshot, WindowSnapshot
 
 ACC_SIZE: Final = ACCURACY_WINDOW
@@ -28,24 +30,14 @@ MCC_SIZE: Final = MCC_WINDOW
 _SIZES: Final = f"{ACC_SIZE},{MCC_SIZE}"
 _LAGS_KEPT: Final = 100
 _RECENT: Final = 10_000
-"""Latest predictions of a bundle whose times are kept, to know which share of them is labelled."""
-
-Outcome = PredictionOutcome | FeedbackOutcome
+"""Number of the latest predictions of a bundle whose times are kept, to compute the share labelled."""
 
 _Call = tuple[str, list[str | int]]
 """A script's digest; its one key and its arguments."""
 
 
-class EventRefused(Exception):
-    """The store refused one event for what it is; sending it again would not help."""
-
-
-class PositionLost(Exception):
-    """The store does not stand where the log's reader thought: it has lost its memory, or part of it."""
-
-
 class _Script:
-    """A Lua script: its text, and the digest by which the store knows it."""
+    """A Lua script: its text, and the digest under which the store keeps it."""
 
     def __init__(self, name: str) -> None:
         folder = files("monitoring.windows") / "lua"
@@ -54,9 +46,9 @@ class _Script:
 
 
 class RollingWindows:
-    """The windows of one model.
+    """The windows of one model; an `EventSink` and a `WindowReader`.
 
-    Every method may raise redis.exceptions.RedisError when the store does not answer.
+    Every method raises StoreUnavailable if the store does not answer.
     """
 
     def __init__(
@@ -67,8 +59,8 @@ class RollingWindows:
         prediction_ttl: float = 7 * 86_400,
         parked_ttl: float = 86_400,
     ) -> None:
-        """`prediction_ttl`: seconds that a prediction waits for its label (and recognises a repeated or
-        corrected one); `parked_ttl`: seconds that an early label waits for its prediction."""
+        """`prediction_ttl`: seconds for which a prediction waits for its label (and recognises a repeated
+        or corrected one); `parked_ttl`: seconds for which an early label waits for its prediction."""
         if not model or any(c in "{}" for c in model):
             raise ValueError(f"model is {model!r}; it must be a name without braces")
         self._client = client
@@ -78,43 +70,65 @@ class RollingWindows:
         self._predict, self._label, self._snapshot = map(_Script, ("predict", "label", "snapshot"))
         self._advance = _Script("advance")
 
-    def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
-        """Enter events in their order, in one round trip; what each turned out to be.
+    @classmethod
+    def at(
+        cls,
+        url: str,
+        model: str,
+        *,
+        timeout: float = 1.0,
+        prediction_ttl: float = 7 * 86_400,
+        parked_ttl: float = 86_400,
+    ) -> Self:
+        """The windows in the store at `url`, over a connection of their own; `close` at the end.
 
-        An event that the store refuses yields its error in place and does not hold up the others.
+        `timeout`: seconds after which a call gives up. See `monitoring.store.connection.connect`.
         """
-        return [_outcome(reply) for reply in self._all([self._call(event) for event in events])]
+        client = connect(url, timeout=timeout)
+        return cls(client, model, prediction_ttl=prediction_ttl, parked_ttl=parked_ttl)
+
+    def close(self) -> None:
+        """Close the connections to the store."""
+        self._client.close()
+
+    def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
+        """Enter events in their order, in one round trip; see `EventSink`."""
+        with translated_errors():
+            return [_outcome(reply) for reply in self._all([self._call(event) for event in events])]
 
     def apply_from_log(
         self, log: str, events: Sequence[Event], before: str | None, after: str
-    ) -> list[Outcome | EventRefused]:
-        """The same for events that take the reader of a log from `before` (None: its start) to `after`.
+    ) -> list[EventOutcome | EventRefused]:
+        """Enter events that lead from position `before` of a log (None: its start) to `after`.
 
-        It may be said again where the answer did not arrive. Raises PositionLost where the store knows the
+        The call may be repeated if its answer did not arrive. Raises PositionLost if the store knows the
         log to be neither at `before` nor at `after`; the events have been entered all the same.
         """
         advance: _Call = (self._advance.digest, [self._logs, log, before or "", after])
         calls = [self._call(event) for event in events]
-        *replies, noted = self._all([*calls, advance])
-        if isinstance(noted, Exception):
-            raise noted
-        if not noted:
-            raise PositionLost(f"the store does not know that the log {log} was delivered up to {before}")
-        return [_outcome(reply) for reply in replies]
+        with translated_errors():
+            *replies, noted = self._all([*calls, advance])
+            if isinstance(noted, Exception):
+                raise noted
+            if not noted:
+                raise PositionLost(f"the store does not know that the log {log} was delivered up to {before}")
+            return [_outcome(reply) for reply in replies]
 
     def position(self, log: str) -> str | None:
-        """How far a log has been delivered; None where the store does not know it."""
-        held = cast("bytes | None", self._client.hget(self._logs, log))
+        """Position up to which a log has been delivered; None if the store does not know the log."""
+        with translated_errors():
+            held = cast("bytes | None", self._client.hget(self._logs, log))
         return None if held is None else held.decode()
 
     def snapshot(self, bundle: str) -> RollingSnapshot:
-        """All windows of one bundle at one moment; empty ones for a bundle never seen."""
+        """All windows of one bundle at one moment; empty ones for an unknown bundle."""
         args = [f"{self._prefix}predictions:{bundle}", self._prefix, _SIZES, bundle]
-        try:
-            reply = self._client.evalsha(self._snapshot.digest, 1, *args)
-        except NoScriptError:
-            self._load_scripts()
-            reply = self._client.evalsha(self._snapshot.digest, 1, *args)
+        with translated_errors():
+            try:
+                reply = self._client.evalsha(self._snapshot.digest, 1, *args)
+            except NoScriptError:
+                self._load_scripts()
+                reply = self._client.evalsha(self._snapshot.digest, 1, *args)
         predictions, labelled, recent, since, lags, *windows = cast("list[Any]", reply)
         read = {
             (series.decode(), int(size)): WindowSnapshot.of(int(size), _cells(flat))
@@ -131,15 +145,15 @@ class RollingWindows:
         )
 
     def bundles(self) -> list[str]:
-        """Bundles that have served, the one that began last at the end."""
-        return [
-            name.decode()
-            for name in cast("list[bytes]", self._client.zrange(f"{self._prefix}bundles", 0, -1))
-        ]
+        """Bundles that have served, in the order in which they began; the latest at the end."""
+        with translated_errors():
+            names = cast("list[bytes]", self._client.zrange(f"{self._prefix}bundles", 0, -1))
+        return [name.decode() for name in names]
 
     def ping(self) -> None:
-        """Returns where the store answers."""
-        self._client.ping()
+        """Return if the store answers."""
+        with translated_errors():
+            self._client.ping()
 
     def _call(self, event: Event) -> _Call:
         key = f"{self._prefix}prediction:{event.request_id}"
@@ -152,11 +166,11 @@ class RollingWindows:
         return self._label.digest, [*head, event.label, at, self._parked_ttl]
 
     def _all(self, calls: Sequence[_Call]) -> list[Any]:
-        """The replies, errors among them, of one round trip, or of two."""
+        """The replies, including errors, of one round trip, or of two if the scripts have to be loaded."""
         replies = self._pipelined(calls)
         if any(isinstance(reply, NoScriptError) for reply in replies):
-            # A store that was restarted or replaced has forgotten the scripts. Those of the events
-            # that it did take are recognised as repeated.
+            # A store that was restarted or replaced has forgotten the scripts. Events that it has
+            # already taken are recognised as repeated.
             self._load_scripts()
             replies = self._pipelined(calls)
         return replies
@@ -176,17 +190,17 @@ class RollingWindows:
             self._client.script_load(script.text)
 
 
-def _outcome(reply: object) -> Outcome | EventRefused:
+def _outcome(reply: object) -> EventOutcome | EventRefused:
     if isinstance(reply, list):
-        return cast("Outcome", reply[0].decode())
+        return cast("EventOutcome", reply[0].decode())
     if isinstance(reply, Exception) and not _is_about_the_event(reply):
         raise reply
     return EventRefused(str(reply))
 
 
 def _is_about_the_event(error: Exception) -> bool:
-    """False where the store is in trouble (loading, out of memory, read only, a failed disk): those
-    errors have a class of their own or begin with a code in capitals, and pass."""
+    """False if the store is in trouble (loading, out of memory, read only, a failed disk): those errors
+    have a class of their own or begin with a code in capitals, and are temporary."""
     code = str(error).split(" ", 1)[0]
     return type(error) is ResponseError and (code == "WRONGTYPE" or not code.isupper())
 
@@ -196,7 +210,7 @@ def _coverage(n: int, since: int, recent: int, labelled: int, predictions: int) 
     if not n:
         return None
     if since == recent >= _RECENT:
-        # Further back than the times are kept: the share of all predictions stands in.
+        # The oldest is further back than the times are kept: the share of all predictions stands in.
         return min(1.0, labelled / predictions)
     return n / since if since else None
 

@@ -1,18 +1,18 @@
-"""What the rolling windows say at one moment, and the figures computed from their counts."""
+"""Snapshots: the rolling windows at one moment, and the figures computed from their counts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from calibration.metrics import confusion_mcc, natix_reward, wilson_interval
 
 Cells = Mapping[tuple[int, int], int]
-"""(predicted, label) -> how many."""
+"""(predicted, label) -> count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class WindowSnapshot:
     accuracy_high: float
     """Wilson 95 % interval; [0, 1] while the window is empty."""
     mcc: float
-    """Matthews correlation; 0 where its denominator is zero, and `mcc_reason` says why."""
+    """Matthews correlation; 0 if its denominator is zero, and `mcc_reason` then says why."""
     mcc_reason: str | None
 
     @classmethod
@@ -52,7 +52,7 @@ class WindowSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class SeriesSnapshot:
-    """One way to look at the predictions: `all` of them forced, or the `answered` ones alone."""
+    """The windows of one series: `all` predictions with their forced labels, or the `answered` ones."""
 
     acc: WindowSnapshot
     mcc: WindowSnapshot
@@ -80,11 +80,11 @@ class RollingSnapshot:
     predictions: int
     """Recorded since the bundle first served."""
     labelled: int
-    """Of those, labelled by now."""
+    """Predictions among them that are labelled by now."""
     label_coverage: float | None
-    """Share labelled of the predictions since the oldest one in the larger window; None without one."""
+    """Share labelled of the predictions since the oldest in the larger window; None if it is empty."""
     lags: Sequence[float]
-    """Seconds from prediction to first label, of the labels that came last, newest first."""
+    """Seconds from prediction to first label, for the latest labels, newest first."""
 
     def label_lag(self, quantile: float) -> float | None:
         """Quantile (nearest rank) of `lags`, seconds; None without a label."""
@@ -104,6 +104,19 @@ class RollingSnapshot:
             "label_coverage": self.label_coverage,
             "label_lag_seconds": {"p50": self.label_lag(0.5), "p95": self.label_lag(0.95)},
         }
+
+
+class WindowReader(Protocol):
+    """The windows as their readers see them; `monitoring.windows.rolling.RollingWindows` is one.
+
+    Every method raises `monitoring.store.contract.StoreUnavailable` if the store does not answer.
+    """
+
+    def snapshot(self, bundle: str) -> RollingSnapshot:
+        """All windows of one bundle at one moment; empty ones for an unknown bundle."""
+
+    def bundles(self) -> list[str]:
+        """Bundles that have served, in the order in which they began; the latest at the end."""
 
 
 def _mcc(cells: Cells) -> float:

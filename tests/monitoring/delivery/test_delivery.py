@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes.fates import Fates
+from fakes.recording_observer import RecordingObserver
 from fakes.waiting import eventually
 from redis import Redis
 
+from monitoring.delivery.delivery_round import RecorderOptions
 from monitoring.delivery.recorder import Recorder
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 from monitoring.store.connection import connect
+from monitoring.store.contract import StoreUnavailable
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
 
@@ -43,9 +45,11 @@ def history(count: int, seed: int = 0) -> list[Event]:
     return events
 
 
-def recorder(windows: RollingWindows, fates: Fates, logs: Path | None, **options: Any) -> Recorder:
+def recorder(
+    windows: RollingWindows, observer: RecordingObserver, logs: Path | None, **options: Any
+) -> Recorder:
     given = {"interval": 0.002, "longest_pause": 0.05, "ping_every": 0.05, "adopt_every": 0.1, "batch": 32}
-    started = Recorder(windows, fates, logs=logs, **{**given, **options})
+    started = Recorder(windows, observer, logs=logs, options=RecorderOptions(**{**given, **options}))
     started.start()
     return started
 
@@ -69,8 +73,8 @@ def forget(store: Redis, model: str) -> None:
 def test_a_store_that_forgets_everything_is_told_again(
     store: Redis, windows: RollingWindows, model: str, tmp_path: Path
 ) -> None:
-    fates = Fates()
-    running = recorder(windows, fates, tmp_path)
+    observer = RecordingObserver()
+    running = recorder(windows, observer, tmp_path)
     for event in history(300):
         assert running.record(event)
     eventually(lambda: running.waiting == 0)
@@ -84,7 +88,7 @@ def test_a_store_that_forgets_everything_is_told_again(
         running.record(event)
     eventually(lambda: running.waiting == 0 and figures(windows)["predictions"] == 320)
     assert running.close() == 0
-    assert fates.lost == fates.unwritten == []
+    assert observer.lost == observer.unwritten == []
 
 
 class LateStore(RollingWindows):
@@ -98,7 +102,7 @@ class LateStore(RollingWindows):
         self.deliveries += 1
         if self.deliveries % 3 == 0:
             self.late += 1
-            raise TimeoutError("no answer in time")
+            raise StoreUnavailable("no answer in time")
         return outcomes
 
 
@@ -106,8 +110,8 @@ class LateStore(RollingWindows):
 def test_a_store_that_answers_too_late_is_told_again_and_counts_once(
     store: Redis, model: str, tmp_path: Path, batch: int
 ) -> None:
-    windows, fates = LateStore(store, model), Fates()
-    running = recorder(windows, fates, tmp_path, batch=batch, deliver_every=0.0)
+    windows, observer = LateStore(store, model), RecordingObserver()
+    running = recorder(windows, observer, tmp_path, batch=batch, deliver_every=0.0)
     events = history(100)
     for event in events:
         running.record(event)
@@ -117,7 +121,7 @@ def test_a_store_that_answers_too_late_is_told_again_and_counts_once(
     assert windows.late >= 2
     assert (windows.snapshot(BUNDLE).predictions, windows.snapshot(BUNDLE).labelled) == (100, 100)
     # Each has become of something once, and nothing else has.
-    assert (len(fates.outcomes), fates.lost, fates.unwritten) == (len(events), [], [])
+    assert (len(observer.outcomes), observer.lost, observer.unwritten) == (len(events), [], [])
 
 
 def test_a_store_that_forgets_what_it_did_not_confirm_is_told_all(
@@ -127,26 +131,26 @@ def test_a_store_that_forgets_what_it_did_not_confirm_is_told_all(
         def apply_from_log(self, *told: Any) -> Any:
             try:
                 return super().apply_from_log(*told)
-            except TimeoutError:
+            except StoreUnavailable:
                 forget(store, model)
                 raise
 
-    windows, fates = Forgetful(store, model), Fates()
-    running = recorder(windows, fates, tmp_path, deliver_every=0.0, batch=1000)
+    windows, observer = Forgetful(store, model), RecordingObserver()
+    running = recorder(windows, observer, tmp_path, deliver_every=0.0, batch=1000)
     for event in history(100):
         running.record(event)
         time.sleep(0.001)
     eventually(lambda: running.waiting == 0 and windows.snapshot(BUNDLE).labelled == 100)
     assert windows.late >= 2
     assert running.close() == 0
-    assert fates.lost == fates.unwritten == []
+    assert observer.lost == observer.unwritten == []
 
 
 def test_two_workers_and_a_store_that_forgets(
     store: Redis, windows: RollingWindows, model: str, tmp_path: Path
 ) -> None:
-    fates = Fates()
-    workers = [recorder(windows, fates, tmp_path) for _ in range(2)]
+    observer = RecordingObserver()
+    workers = [recorder(windows, observer, tmp_path) for _ in range(2)]
     rng = np.random.default_rng(3)
     for event in history(400):
         # A label often comes in at another worker than its image did.
@@ -170,8 +174,8 @@ def test_an_outage_longer_than_any_buffer(
 ) -> None:
     first = private_valkey()
     client = connect(first.url)
-    windows, fates = RollingWindows(client, "m"), Fates()
-    running = recorder(windows, fates, tmp_path / "events", capacity=50)
+    windows, observer = RollingWindows(client, "m"), RecordingObserver()
+    running = recorder(windows, observer, tmp_path / "events", capacity=50)
     events = history(300)
     for event in events[:40]:
         running.record(event)
@@ -180,7 +184,7 @@ def test_an_outage_longer_than_any_buffer(
     for event in events[40:]:
         while not running.record(event):
             # Twice as many as there is room for in memory, but the disk takes them.
-            fates.lost.pop()
+            observer.lost.pop()
             time.sleep(0.001)
     eventually(lambda: running.connected is False and running.waiting >= len(events) - 40)
     assert running.log_works is True
@@ -200,8 +204,8 @@ def test_an_outage_longer_than_any_buffer(
 def test_a_store_that_is_killed_and_started_again(tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path / "valkey") as server:
         client = connect(server.url)
-        windows, fates = RollingWindows(client, "m"), Fates()
-        running = recorder(windows, fates, tmp_path / "events")
+        windows, observer = RollingWindows(client, "m"), RecordingObserver()
+        running = recorder(windows, observer, tmp_path / "events")
         events = history(600)
         for number, event in enumerate(events):
             running.record(event)
@@ -223,8 +227,8 @@ def test_what_a_stopped_service_could_not_deliver_is_delivered_by_the_next(
     windows: RollingWindows, tmp_path: Path
 ) -> None:
     away = connect("redis://127.0.0.1:1")
-    fates = Fates()
-    first = recorder(RollingWindows(away, "m"), fates, tmp_path)
+    observer = RecordingObserver()
+    first = recorder(RollingWindows(away, "m"), observer, tmp_path)
     events = history(50)
     for event in events:
         first.record(event)
@@ -233,7 +237,7 @@ def test_what_a_stopped_service_could_not_deliver_is_delivered_by_the_next(
     # All of it is on the disk, so there is nothing to wait for.
     assert time.monotonic() - began < 3
     away.close()
-    second = recorder(windows, fates, tmp_path)
+    second = recorder(windows, observer, tmp_path)
     eventually(lambda: second.waiting == 0 and figures(windows)["labelled"] == 50)
     assert second.close() == 0
 
@@ -245,10 +249,10 @@ from monitoring.store.connection import connect
 from monitoring.events import FeedbackEvent, PredictionEvent
 from monitoring.delivery.recorder import Recorder
 from monitoring.windows.rolling import RollingWindows
-class Fates:
+class Observer:
     def delivered(self, event, outcome): pass
     dropped = unlogged = lambda self, event: None
-recorder = Recorder(RollingWindows(connect(sys.argv[1]), sys.argv[2]), Fates(), logs=Path(sys.argv[3]))
+recorder = Recorder(RollingWindows(connect(sys.argv[1]), sys.argv[2]), Observer(), logs=Path(sys.argv[3]))
 recorder.start()
 for number in range(10**9):
     recorder.record(PredictionEvent(f"r{number}", "b:1", 1, 1, "A", 1.0, 1.0, float(number)))
@@ -262,7 +266,7 @@ for number in range(10**9):
 def test_a_worker_killed_at_work_and_one_that_takes_over(
     windows: RollingWindows, model: str, tmp_path: Path
 ) -> None:
-    survivor = recorder(windows, Fates(), tmp_path)
+    survivor = recorder(windows, RecordingObserver(), tmp_path)
     eventually(lambda: (tmp_path / "writer-0").exists())
     with subprocess.Popen(
         # It has no store at all, so that nothing of its log has been delivered.
@@ -287,30 +291,30 @@ def test_a_folder_that_cannot_be_written_costs_the_log_and_no_event(
     windows: RollingWindows, tmp_path: Path
 ) -> None:
     (tmp_path / "events").write_text("a file where the folder should be")
-    fates = Fates()
-    running = recorder(windows, fates, tmp_path / "events")
+    observer = RecordingObserver()
+    running = recorder(windows, observer, tmp_path / "events")
     for event in history(50):
         running.record(event)
     eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 50)
     assert running.log_works is False
-    assert len(fates.unwritten) == len(fates.outcomes) >= 100
+    assert len(observer.unwritten) == len(observer.outcomes) >= 100
     (tmp_path / "events").unlink()
     eventually(lambda: running.log_works is True)
-    unwritten = len(fates.unwritten)
+    unwritten = len(observer.unwritten)
     for event in history(50, seed=1):
         running.record(event)
     eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 100)
-    assert len(fates.unwritten) == unwritten
+    assert len(observer.unwritten) == unwritten
     assert running.close() == 0
-    assert fates.lost == []
+    assert observer.lost == []
 
 
 def test_a_log_that_is_removed_under_way_is_begun_anew(windows: RollingWindows, tmp_path: Path) -> None:
-    fates = Fates()
-    running = recorder(windows, fates, tmp_path)
+    observer = RecordingObserver()
+    running = recorder(windows, observer, tmp_path)
     for event in history(20):
         running.record(event)
-    eventually(lambda: running.waiting == 0 and len(fates.outcomes) >= 40)
+    eventually(lambda: running.waiting == 0 and len(observer.outcomes) >= 40)
     for path in (tmp_path / "writer-0").iterdir():
         path.unlink()
     (tmp_path / "writer-0").rmdir()
@@ -326,43 +330,43 @@ def test_a_log_that_is_removed_under_way_is_begun_anew(windows: RollingWindows, 
 def test_an_event_that_cannot_be_sent_does_not_hold_up_the_log(
     windows: RollingWindows, tmp_path: Path
 ) -> None:
-    fates = Fates()
-    running = recorder(windows, fates, tmp_path)
+    observer = RecordingObserver()
+    running = recorder(windows, observer, tmp_path)
     good = history(30)
     # A label that is no number is none that the store's client can send.
     bad = FeedbackEvent("s0-r3", [1], 1e9)  # type: ignore[arg-type]
     for event in [*good[:20], bad, *good[20:]]:
         running.record(event)
     eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
-    assert fates.lost == [bad]
+    assert observer.lost == [bad]
     assert running.close() == 0
 
 
 def test_an_event_that_cannot_be_written_does_not_end_the_recorder(
     windows: RollingWindows, tmp_path: Path
 ) -> None:
-    fates = Fates()
-    running = recorder(windows, fates, tmp_path)
+    observer = RecordingObserver()
+    running = recorder(windows, observer, tmp_path)
     good = history(30)
     bad = FeedbackEvent("s0-r3", {1}, 1e9)  # type: ignore[arg-type]
     for event in [*good[:20], bad, *good[20:]]:
         running.record(event)
     eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
-    assert fates.lost == [bad]
+    assert observer.lost == [bad]
     eventually(lambda: running.log_works is True)
     assert running.close() == 0
 
 
 def test_a_log_that_cannot_be_read_is_left_for_another_one(windows: RollingWindows, tmp_path: Path) -> None:
-    fates = Fates()
-    first = recorder(windows, fates, tmp_path)
+    observer = RecordingObserver()
+    first = recorder(windows, observer, tmp_path)
     assert first.close() == 0
     (tmp_path / "writer-0" / "000000000007.jsonl").mkdir()
-    running = recorder(windows, fates, tmp_path)
+    running = recorder(windows, observer, tmp_path)
     eventually(lambda: (tmp_path / "writer-1").is_dir() and running.log_works is True)
     for event in history(30):
         running.record(event)
     eventually(lambda: running.waiting == 0 and figures(windows)["labelled"] == 30)
     assert (tmp_path / "writer-1" / "000000000001.jsonl").is_file()
     assert running.close() == 0
-    assert fates.lost == []
+    assert observer.lost == []

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.delivery import event_log
 from monitoring.delivery.event_lines import UnreadableLine, event_of, line_of
-from monitoring.delivery.event_log import START, EventLog, LogBounds, Position
+from monitoring.delivery.event_log import EventLog, LogBounds
+from monitoring.delivery.segments import START, Position
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 
 BOUNDS = LogBounds()
@@ -224,7 +224,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
         return write(file, content[:600])
 
     with monkeypatch.context() as patched:
-        patched.setattr(event_log.os, "write", short)
+        patched.setattr(os, "write", short)
         with pytest.raises(OSError, match="No space"):
             log.append(events(10, 20))
     assert all_of(log) == events(0, 10)
@@ -239,7 +239,8 @@ def test_a_small_file_system_that_is_really_full(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from monitoring.delivery.event_log import EventLog, LogBounds, START\n"
+        "from monitoring.delivery.event_log import EventLog, LogBounds\n"
+        "from monitoring.delivery.segments import START\n"
         "from monitoring.events import FeedbackEvent\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "log = EventLog.claim(Path(sys.argv[1]), LogBounds())\n"

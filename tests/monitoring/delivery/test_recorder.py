@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
-import redis
-from fakes.fates import Fates
+from fakes.recording_observer import RecordingObserver
 from fakes.waiting import eventually
 
+from monitoring.delivery.delivery_round import RecorderOptions
 from monitoring.delivery.recorder import Recorder
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 from monitoring.store.connection import connect
+from monitoring.store.contract import EventOutcome, EventRefused, StoreUnavailable
 from monitoring.store.embedded_valkey import EmbeddedValkey
-from monitoring.windows.rolling import EventRefused, Outcome, RollingWindows
+from monitoring.windows.rolling import RollingWindows
 
 
 def event(number: int) -> PredictionEvent:
@@ -23,39 +24,41 @@ def event(number: int) -> PredictionEvent:
 
 
 def test_events_wait_for_the_next_delivery_or_for_a_batch_of_them(windows: RollingWindows) -> None:
-    fates = Fates()
-    recorder = Recorder(windows, fates, interval=0.001, deliver_every=60.0, batch=4)
+    observer = RecordingObserver()
+    recorder = Recorder(
+        windows, observer, options=RecorderOptions(interval=0.001, deliver_every=60.0, batch=4)
+    )
     recorder.start()
     eventually(lambda: recorder.connected is True)
     for number in range(3):
         recorder.record(event(number))
     time.sleep(0.1)
-    assert (recorder.waiting, fates.outcomes) == (3, [])
+    assert (recorder.waiting, observer.outcomes) == (3, [])
     recorder.record(event(3))
-    eventually(lambda: fates.outcomes == ["recorded"] * 4)
+    eventually(lambda: observer.outcomes == ["recorded"] * 4)
     assert recorder.close() == 0
 
 
 def test_events_arrive_in_their_order(windows: RollingWindows) -> None:
-    fates = Fates()
-    recorder = Recorder(windows, fates, interval=0.001, batch=16)
+    observer = RecordingObserver()
+    recorder = Recorder(windows, observer, options=RecorderOptions(interval=0.001, batch=16))
     recorder.start()
     for number in range(100):
         assert recorder.record(event(number))
         assert recorder.record(FeedbackEvent(f"r{number}", number % 2, 500.0))
     assert recorder.close() == 0
-    assert fates.outcomes == ["recorded", "ok"] * 100
+    assert observer.outcomes == ["recorded", "ok"] * 100
     assert windows.snapshot("b:1").labelled == 100
 
 
 def test_a_store_that_goes_and_comes_back_loses_nothing(private_valkey: Callable[[], EmbeddedValkey]) -> None:
     first = private_valkey()
     client = connect(first.url)
-    windows, fates = RollingWindows(client, "m"), Fates()
-    recorder = Recorder(windows, fates, interval=0.005, longest_pause=0.05)
+    windows, observer = RollingWindows(client, "m"), RecordingObserver()
+    recorder = Recorder(windows, observer, options=RecorderOptions(interval=0.005, longest_pause=0.05))
     recorder.start()
     recorder.record(event(0))
-    eventually(lambda: len(fates.outcomes) == 1)
+    eventually(lambda: len(observer.outcomes) == 1)
     assert recorder.connected is True
     first.close()
     for number in range(1, 50):
@@ -68,20 +71,22 @@ def test_a_store_that_goes_and_comes_back_loses_nothing(private_valkey: Callable
     assert recorder.close() == 0
     # What was under way when the store went may have been taken and is then sent again.
     assert windows.snapshot("b:1").predictions == 50
-    assert fates.lost == []
+    assert observer.lost == []
     client.close()
 
 
 def test_a_full_buffer_refuses_the_newest_and_counts_them(tmp_path: object) -> None:
-    fates = Fates()
-    recorder = Recorder(RollingWindows(connect("redis://127.0.0.1:1"), "m"), fates, capacity=3)
+    observer = RecordingObserver()
+    recorder = Recorder(
+        RollingWindows(connect("redis://127.0.0.1:1"), "m"), observer, options=RecorderOptions(capacity=3)
+    )
     assert [recorder.record(event(number)) for number in range(5)] == [True, True, True, False, False]
-    assert [lost.request_id for lost in fates.lost] == ["r3", "r4"]
+    assert [lost.request_id for lost in observer.lost] == ["r3", "r4"]
     recorder.start()
     started = time.monotonic()
     assert recorder.close(timeout=0.2) == 3
     assert time.monotonic() - started < 3
-    assert len(fates.lost) == 5
+    assert len(observer.lost) == 5
     assert recorder.connected is False
 
 
@@ -91,7 +96,7 @@ class Stubborn:
     def __init__(self) -> None:
         self.taken: list[str] = []
 
-    def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
+    def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
         if any(e.request_id == "r5" for e in events):
             raise RuntimeError("a fault of ours")
         self.taken.extend(e.request_id for e in events)
@@ -99,7 +104,7 @@ class Stubborn:
 
     def apply_from_log(
         self, log: str, events: Sequence[Event], before: str | None, after: str
-    ) -> list[Outcome | EventRefused]:
+    ) -> list[EventOutcome | EventRefused]:
         return self.apply(events)
 
     def position(self, log: str) -> str | None:
@@ -110,14 +115,14 @@ class Stubborn:
 
 
 def test_an_event_that_cannot_be_stored_does_not_stop_the_others() -> None:
-    sink, fates = Stubborn(), Fates()
-    recorder = Recorder(sink, fates, interval=0.001, batch=4)
+    sink, observer = Stubborn(), RecordingObserver()
+    recorder = Recorder(sink, observer, options=RecorderOptions(interval=0.001, batch=4))
     recorder.start()
     for number in range(8):
         recorder.record(event(number))
-    eventually(lambda: len(fates.outcomes) == 6)
+    eventually(lambda: len(observer.outcomes) == 6)
     assert recorder.close() == 0
-    assert [lost.request_id for lost in fates.lost] == ["r2", "r5"]
+    assert [lost.request_id for lost in observer.lost] == ["r2", "r5"]
 
 
 class Gone:
@@ -126,13 +131,13 @@ class Gone:
     def __init__(self) -> None:
         self.asked = 0
 
-    def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
+    def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
         self.asked += 1
-        raise redis.ConnectionError("gone")
+        raise StoreUnavailable("gone")
 
     def apply_from_log(
         self, log: str, events: Sequence[Event], before: str | None, after: str
-    ) -> list[Outcome | EventRefused]:
+    ) -> list[EventOutcome | EventRefused]:
         return self.apply(events)
 
     def position(self, log: str) -> str | None:
@@ -141,12 +146,12 @@ class Gone:
 
     def ping(self) -> None:
         self.asked += 1
-        raise redis.ConnectionError("gone")
+        raise StoreUnavailable("gone")
 
 
 def test_a_store_that_is_away_is_asked_less_and_less_often() -> None:
     sink = Gone()
-    recorder = Recorder(sink, Fates(), interval=0.001, longest_pause=0.1)
+    recorder = Recorder(sink, RecordingObserver(), options=RecorderOptions(interval=0.001, longest_pause=0.1))
     recorder.start()
     time.sleep(0.5)
     recorder.close(timeout=0.01)
@@ -157,12 +162,12 @@ def test_recording_does_not_wait_for_the_store() -> None:
     hangs, go_on = threading.Event(), threading.Event()
 
     class Hanging(Stubborn):
-        def apply(self, events: Sequence[Event]) -> list[Outcome | EventRefused]:
+        def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
             hangs.set()
             go_on.wait(5)
             return super().apply(events)
 
-    recorder = Recorder(Hanging(), Fates(), interval=0.001)
+    recorder = Recorder(Hanging(), RecordingObserver(), options=RecorderOptions(interval=0.001))
     recorder.start()
     recorder.record(event(0))
     assert hangs.wait(10)
@@ -177,12 +182,12 @@ def test_recording_does_not_wait_for_the_store() -> None:
 @pytest.mark.parametrize(("capacity", "batch"), [(0, 1), (1, 0)])
 def test_bounds_that_make_no_sense(capacity: int, batch: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Recorder(Gone(), Fates(), capacity=capacity, batch=batch)
+        RecorderOptions(capacity=capacity, batch=batch)
 
 
 def test_several_threads_may_record(windows: RollingWindows) -> None:
-    fates = Fates()
-    recorder = Recorder(windows, fates, interval=0.001)
+    observer = RecordingObserver()
+    recorder = Recorder(windows, observer, options=RecorderOptions(interval=0.001))
     recorder.start()
 
     def record(start: int) -> None:

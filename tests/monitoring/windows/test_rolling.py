@@ -18,8 +18,9 @@ from river import metrics, utils
 
 from monitoring.events import Event, FeedbackEvent, PredictionEvent, forced_label
 from monitoring.store.connection import connect
+from monitoring.store.contract import EventRefused, PositionLost
 from monitoring.store.embedded_valkey import EmbeddedValkey
-from monitoring.windows.rolling import EventRefused, PositionLost, RollingWindows
+from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import RollingSnapshot
 
 BUNDLE = "roadwork:1"

@@ -1,20 +1,20 @@
-"""What became of the events that a recorder was given."""
+"""An observer that remembers the outcomes of a recorder's events."""
 
 from __future__ import annotations
 
 from monitoring.events import Event
-from monitoring.windows.rolling import Outcome
+from monitoring.store.contract import EventOutcome
 
 
-class Fates:
-    """Remembers it."""
+class RecordingObserver:
+    """Lists of the outcomes, of the lost events and of those that no log holds."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[EventOutcome] = []
         self.lost: list[Event] = []
         self.unwritten: list[Event] = []
 
-    def delivered(self, event: Event, outcome: Outcome) -> None:
+    def delivered(self, event: Event, outcome: EventOutcome) -> None:
         self.outcomes.append(outcome)
 
     def dropped(self, event: Event) -> None:
