@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from trainer.choices import Adapt, AugmentLevel, CheckpointSelection
 from trainer.data.config import DataConfig, SplitConfig
-from trainer.fit.augment import AugmentLevel
 from trainer.fit.device import ComputeConfig
-from trainer.models.backbones import Adapt
 from trainer.recipe import PartialRecipe
 from trainer.run.folder import RunError
 from trainer.run.promise import PromiseConfig
 
 PLANNING = ("minutes", "mirror", "augment")
 """Fields that plan the stages which `recipe` leaves out."""
-CheckpointSelection = Literal["augrc", "loss", "mcc"]
 Config = TypeVar("Config", bound=BaseModel)
 
 

@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from trainer.choices import Adapt
 from trainer.models import VARIANTS, EfficientNetConfig, ModelConfig, TransformerConfig
-from trainer.models.backbones import Adapt, family_of
+from trainer.models.backbones import family_of
 from trainer.models.efficientnet import working_size
 from trainer.models.pretrained import BackboneError, open_weights
 from trainer.transfer.methods import METHODS

@@ -11,7 +11,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainer.fit.augment import AugmentLevel, level
+from trainer.choices import AugmentLevel
+from trainer.fit.augment import level
 from trainer.fit.loop import LoopConfig
 from trainer.fit.loss import ObjectiveConfig
 from trainer.fit.schedule import mean_work

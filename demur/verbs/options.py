@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from trainer import choices
+
 Source = Annotated[
     str,
     typer.Option(
@@ -33,11 +35,11 @@ Delta = Annotated[
     float | None, typer.Option(help="Largest probability that the promise is false. [default: 0.05]")
 ]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda"] | None,
+    choices.Device | None,
     typer.Option(help="Where training computes. [default: the GPU where there is one]"),
 ]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16"] | None,
+    choices.Precision | None,
     typer.Option(help="Of training's activations. [default: bf16 where the machine has it in hardware]"),
 ]
 EngineName = Annotated[

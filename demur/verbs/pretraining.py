@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from demur.verbs.options import Device, Group, LabelColumn, Precision
+from trainer.choices import PretrainRows, TransformerFamily, names
 
 PANEL = "From images to a bundle"
 
@@ -31,7 +32,7 @@ def pretrain(
         typer.Option(
             metavar="WEIGHTS",
             help="`folder:PATH` or `hub:OWNER/NAME` to carry on from (ExPLoRA); with --from-scratch a kind: "
-            "vit, dinov2, dinov2-registers or dinov3.",
+            f"{', '.join(names(TransformerFamily))}.",
         ),
     ] = None,
     from_scratch: Annotated[
@@ -41,7 +42,7 @@ def pretrain(
         Path | None, typer.Option(metavar="FILE.yaml", help="Configuration; options given here win over it.")
     ] = None,
     rows: Annotated[
-        Literal["auto", "train", "all"] | None,
+        PretrainRows | None,
         typer.Option(
             help="`train`: what `demur train` trains on, given the same data, group and seed, so that "
             "nothing that it certifies or tests on is seen. [default: train where there are labels, else all]"

@@ -19,6 +19,7 @@ from demur.verbs.options import (
     Seed,
     Source,
 )
+from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, ComparedMethod, names
 
 PANEL = "From images to a bundle"
 
@@ -101,7 +102,7 @@ def train(
         ),
     ] = None,
     adapt: Annotated[
-        Literal["lora", "dora", "head", "full"] | None,
+        Adapt | None,
         typer.Option(help="What is trained of it. [default: lora for transformers, full for EfficientNets]"),
     ] = None,
     minutes: Annotated[
@@ -127,13 +128,13 @@ def train(
         typer.Option(metavar="COLUMN", help="Promise alpha for each value of this metadata column."),
     ] = None,
     augment: Annotated[
-        Literal["none", "geometric", "colour", "degraded", "ladder"] | None,
+        AugmentLevel | None,
         typer.Option(
             help="How far training images are changed; `ladder`: as in the roadwork task. [default: degraded]"
         ),
     ] = None,
     checkpoint_selection: Annotated[
-        Literal["augrc", "loss", "mcc"] | None, typer.Option(help="Which epoch is kept. [default: augrc]")
+        CheckpointSelection | None, typer.Option(help="Which epoch is kept. [default: augrc]")
     ] = None,
     skip_bad: Annotated[
         bool | None, typer.Option("--skip-bad", help="Go on without images that cannot be used; recorded.")
@@ -184,8 +185,8 @@ def compare(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the table.")],
     methods: Annotated[
-        str, typer.Option(help="Of full, lora, lora-all, dora, dora-all, head; separated by commas.")
-    ] = "full,lora,lora-all,dora,dora-all,head",
+        str, typer.Option(help=f"Of {', '.join(names(ComparedMethod))}; separated by commas.")
+    ] = ",".join(names(ComparedMethod)),
     seeds: Annotated[int, typer.Option(min=1, help="Runs a method.")] = 3,
     search: Annotated[
         bool, typer.Option(help="Try three learning rates a method with the first seed.")

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from trainer.config import CheckpointSelection, read_as
+from trainer.choices import AugmentLevel, CheckpointSelection
+from trainer.config import read_as
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.fit.device import ComputeConfig
 from trainer.run.promise import PromiseConfig
@@ -35,7 +36,7 @@ class CompareConfig(BaseModel):
     rank: int = Field(default=8, ge=1, le=512)
     views: int = Field(default=4, ge=0, le=64)
     """Augmented views an image that the linear probe keeps."""
-    augment: str = "colour"
+    augment: AugmentLevel = "colour"
     balance: float = Field(default=0.5, ge=0.0, le=1.0)
     compute: ComputeConfig = ComputeConfig()
     checkpoint_selection: CheckpointSelection = "augrc"

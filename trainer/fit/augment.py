@@ -12,14 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
-
-AugmentLevel = Literal["none", "geometric", "colour", "degraded", "ladder"]
 
 
 class AugmentConfig(BaseModel):

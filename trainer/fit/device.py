@@ -16,10 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from bundle.system.malloc import OF_A_TENSOR, keep_freed_memory
+from trainer.choices import Device, Precision
 from trainer.run.folder import RunError
-
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 class NoSuchDevice(RunError):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from trainer.choices import CheckpointSelection
 from trainer.fit.augment import AugmentConfig, augment
 from trainer.fit.batches import (
     LabelledPixels,
@@ -69,7 +70,7 @@ class LoopConfig(BaseModel):
     networks."""
     time_budget_s: float | None = Field(default=None, gt=0.0)
     """Fewer steps are trained, on a shorter schedule, where the planned ones would take longer."""
-    checkpoint_selection: Literal["augrc", "loss", "mcc"] = "augrc"
+    checkpoint_selection: CheckpointSelection = "augrc"
     seed: int = Field(default=0, ge=0)
 
 

@@ -12,21 +12,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from trainer.choices import AdapterMethod, AdapterTargets
 from trainer.run.folder import RunError
-
-AdapterMethod = Literal["lora", "dora"]
-AdapterTargets = Literal["qv", "all-linear"]
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 """What `save_adapter` leaves in its folder."""
 
 _ATTENTION, _MLP = r".*\.attention", r".*\.mlp"
-_TARGETS: Mapping[AdapterTargets, str] = MappingProxyType(
+TARGETS: Mapping[AdapterTargets, str] = MappingProxyType(
     {
         "qv": rf"{_ATTENTION}\.(q_proj|v_proj)",
         "all-linear": rf"{_ATTENTION}\.(q_proj|k_proj|v_proj|o_proj)"
@@ -74,7 +72,7 @@ def attach(
         # Typed as an integer, used as a factor.
         lora_alpha=2.0 * config.rank if config.alpha is None else config.alpha,  # type: ignore[arg-type]
         lora_dropout=config.dropout,
-        target_modules=_TARGETS[config.targets],
+        target_modules=TARGETS[config.targets],
         exclude_modules=exclude,
         use_dora=method == "dora",
         bias="none",

@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.models.adapters import AdapterConfig, AdapterMethod, attach, is_adapted, merge, save_adapter
+from trainer.choices import Adapt, AdapterMethod
+from trainer.models.adapters import AdapterConfig, attach, is_adapted, merge, save_adapter
 from trainer.models.normalisation import HALVES, IMAGENET, MeanStd, normalised_as
 from trainer.models.pretrained import BackboneError, WeightFolder, load_network, open_weights
 from trainer.models.stage import Backbone
-
-Adapt = Literal["lora", "dora", "head", "full"]
 
 
 class TransformerConfig(BaseModel):

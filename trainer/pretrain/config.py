@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trainer.choices import PretrainRows
 from trainer.config import read_as
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.fit.augment import AugmentConfig
@@ -16,8 +17,6 @@ from trainer.models.backbones import FAMILIES
 from trainer.pretrain.decoder import DecoderConfig
 from trainer.pretrain.explora import ExploraConfig
 from trainer.run.promise import PromiseConfig
-
-Rows = Literal["auto", "train", "all"]
 
 
 class ShapeConfig(BaseModel):
@@ -41,7 +40,7 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: DataConfig
-    rows: Rows = "auto"
+    rows: PretrainRows = "auto"
     """`train`: the training split that `demur train` and `demur compare` would draw from the same data,
     group, seed, sizes and promise, so that no image they certify or test on is seen. `all`: every image.
     `auto`: `train` where there are labels, `all` where there are none."""

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
+from trainer.choices import PretrainRows
 from trainer.data.faults import prepare
 from trainer.data.images import DataError, ImageSource, row_units
 from trainer.data.opening import split_data
 from trainer.data.pixels import Pixels, load_pixels
-from trainer.pretrain.config import PretrainConfig, Rows
+from trainer.pretrain.config import PretrainConfig
 from trainer.run.console import RunConsole
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.02, 512
@@ -90,7 +91,7 @@ def unlabelled_images(
     )
 
 
-def _resolved(rows: Rows, source: ImageSource) -> Literal["train", "all"]:
+def _resolved(rows: PretrainRows, source: ImageSource) -> Literal["train", "all"]:
     if rows != "auto":
         return rows
     return "train" if source.labelled else "all"

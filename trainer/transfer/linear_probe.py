@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from trainer.choices import CheckpointSelection
 from trainer.fit.batches import epoch_order, step_rows, steps_per_epoch
 from trainer.fit.checkpoint_selection import EpochMetrics, best_epoch, measure_outputs
 from trainer.fit.loop import finite
@@ -35,7 +35,7 @@ class ProbeConfig(BaseModel):
     balance: float = Field(default=0.0, ge=0.0, le=1.0)
     """0 shows every image once an epoch; 1 shows every class equally often."""
     objective: ObjectiveConfig = ObjectiveConfig()
-    checkpoint_selection: Literal["augrc", "loss", "mcc"] = "augrc"
+    checkpoint_selection: CheckpointSelection = "augrc"
     seed: int = Field(default=0, ge=0)
 
 

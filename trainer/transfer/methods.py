@@ -12,13 +12,13 @@ from torch import Tensor
 
 from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import StageOutputs
+from trainer.choices import Adapt, AdapterTargets
 from trainer.fit.batches import LabelledPixels, Normaliser
 from trainer.fit.checkpoint_selection import EpochMetrics, stage_outputs
 from trainer.fit.device import ComputeConfig
 from trainer.fit.loop import LoopConfig, StepProgress, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model, n_parameters
-from trainer.models.adapters import AdapterConfig, AdapterTargets
-from trainer.models.backbones import Adapt
+from trainer.models.adapters import AdapterConfig
 from trainer.transfer.frozen_backbone import fit_frozen
 
 
