@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bundle.engines.model import PRECISIONS, EngineKey
 from trainer.bundling.engines import Family
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 
 
 def wanted_keys(engines: str, precisions: str) -> list[EngineKey]:

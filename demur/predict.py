@@ -15,7 +15,8 @@ from bundle.store import LoadedBundle, load_bundle
 from bundle.verify import read_manifest
 from calibration.decision import Decision
 from demur.decision_table import DecisionRow, open_table
-from trainer.data.images import DataError, ImageSource
+from trainer.data.images import ImageSource
+from trainer.errors import DataError
 from trainer.run.console import RunConsole
 
 CHUNK = 32

@@ -12,7 +12,7 @@ from calibration.exact.fallback import RiskLadder
 from calibration.exact.intersection_union import JointCertificate
 from trainer.certify.from_scores import FileProof, certify_each, certify_risks, certify_scores
 from trainer.certify.wording import part_lines, risk_lines, thresholds_in_words
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoreFileColumns
 

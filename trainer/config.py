@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trainer.choices import Adapt, AugmentLevel, CheckpointSelection
 from trainer.data.config import DataConfig, SplitConfig
+from trainer.errors import RunError
 from trainer.fit.device import ComputeConfig
 from trainer.recipe import PartialRecipe
-from trainer.run.folder import RunError
 from trainer.run.promise import PromiseConfig
 
 PLANNING = ("minutes", "mirror", "augment")

@@ -13,7 +13,7 @@ from bundle.engines.model import EngineKey
 from demur.cli import app
 from demur.family import tell_family, wanted_keys
 from trainer.bundling.engines import Family, Member
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 from trainer.scoring.agreement import Agreement
 
 EVERYWHERE = tuple(str(key) for key in usable_keys())

@@ -9,7 +9,7 @@ import pytest
 
 from calibration.errors import DeltaExhausted
 from demur.promises import Wanted, tell_promise
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoreFileColumns, ScoreFileError
 

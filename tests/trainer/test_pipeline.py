@@ -16,10 +16,11 @@ from bundle.store import load_bundle
 from trainer.bundling.finish import RunResult
 from trainer.config import TrainConfig, load_config
 from trainer.data.faults import FaultyData
+from trainer.errors import RunError
 from trainer.fit.checkpoint import ResumeMismatch
 from trainer.pipeline import train
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunError, RunFolder, read_json
+from trainer.run.folder import RunFolder, read_json
 
 STAGE: dict[str, Any] = {
     "image_size": 16,

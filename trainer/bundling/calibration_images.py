@@ -13,7 +13,7 @@ from trainer.certify.evidence import Evidence, plan_path
 from trainer.certify.exact import reads_all_frames
 from trainer.data.images import ImageSource
 from trainer.data.splits import Splits
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 

@@ -26,8 +26,9 @@ from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.gate import fit_gate, read_rules, write_gate
 from trainer.certify.policy_outcome import apply_policy
 from trainer.data.reopening import reopen
+from trainer.errors import RunError
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunError, RunFolder
+from trainer.run.folder import RunFolder
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import RunRecord, read_record, write_record
 from trainer.scoring.agreement import Agreement, agreement

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, preprocess
-from trainer.run.folder import RunError, write_bytes
+from trainer.errors import RunError
+from trainer.run.folder import write_bytes
 
 Scales = Literal["fixed", "dynamic"]
 

@@ -23,11 +23,12 @@ from calibration.certificate import RiskTarget
 from trainer.bundling.finish import RunResult, prove_and_pack
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
-from trainer.data.images import DataError, ImageSource
+from trainer.data.images import ImageSource
 from trainer.data.perceptual import THUMB
 from trainer.data.splits import Splits, SplitSizes, make_splits
+from trainer.errors import DataError, RunError
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunError, RunFolder, write_bytes, write_json
+from trainer.run.folder import RunFolder, write_bytes, write_json
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.scoring.collect import require_slices

@@ -10,7 +10,8 @@ from calibration.errors import DeltaExhausted
 from calibration.ledger import Ledger
 from trainer.certify.certification import charge, fingerprint, read_ledger
 from trainer.certify.evidence import Evidence
-from trainer.run.folder import RunError, RunFolder, read_json, write_json
+from trainer.errors import RunError
+from trainer.run.folder import RunFolder, read_json, write_json
 
 
 class NeedsReissue(RunError):

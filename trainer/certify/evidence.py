@@ -13,7 +13,7 @@ from calibration.exact.strata import Parts
 from calibration.planning.cascade import plan_cascade
 from calibration.planning.thresholds import plan_thresholds
 from calibration.scores import FloatArray
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.split_scores import SplitScores
 

@@ -18,7 +18,8 @@ from calibration.planning.thresholds import planned_coverage
 from calibration.probability import fit_platt, fit_temperature
 from calibration.resampling import bootstrap_difference
 from calibration.scores import BoolArray, FloatArray, IntArray, ScoreTable
-from trainer.run.folder import RunError, RunFolder, read_json, write_csv, write_json
+from trainer.errors import RunError
+from trainer.run.folder import RunFolder, read_json, write_csv, write_json
 from trainer.run.promise import PromiseConfig, ScoreChoice
 from trainer.scoring.split_scores import SplitScores
 

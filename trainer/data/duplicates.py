@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from bundle.images.decode import ImageError, decode
 from calibration.scores import IntArray
-from trainer.data.images import DataError, ImageSource
+from trainer.data.images import ImageSource
 from trainer.data.passes import each_row
 from trainer.data.perceptual import THUMB, fingerprint
+from trainer.errors import DataError
 
 NEAR_BITS = 8
 """Of 64: differing bits up to which two pictures are compared further."""

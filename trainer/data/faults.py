@@ -14,8 +14,9 @@ from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import BoolArray, IntArray
 from trainer.data.annotate import is_present
 from trainer.data.duplicates import exact_copies
-from trainer.data.images import UNLABELLED, DataError, ImageSource, UnknownColumn
+from trainer.data.images import UNLABELLED, ImageSource, UnknownColumn
 from trainer.data.pixels import Pixels, load_pixels
+from trainer.errors import DataError
 
 SKEWED = 0.8
 """Share of one class from which accuracy says little."""

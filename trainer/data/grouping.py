@@ -11,9 +11,10 @@ from bundle.images.decode import ImageError, decode
 from calibration.scores import IntArray
 from trainer.data.annotate import is_present
 from trainer.data.duplicates import fingerprints_of, near_copies
-from trainer.data.images import Column, DataError, ImageSource, Notice
+from trainer.data.images import Column, ImageSource, Notice
 from trainer.data.labels import as_text
 from trainer.data.perceptual import THUMB, fingerprint
+from trainer.errors import DataError
 
 GROUP_WORDS = (
     *("track", "seq", "sequence", "vid", "video", "clip", "burst", "group", "scene", "session"),

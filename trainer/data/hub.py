@@ -6,8 +6,9 @@ import os
 from pathlib import Path, PurePosixPath
 
 from trainer.data.annotate import Annotation
-from trainer.data.images import DataError, HubUnreachable, ImageSet, NoImages, SourceNotFound
+from trainer.data.images import HubUnreachable, ImageSet, NoImages, SourceNotFound
 from trainer.data.parquet import open_shards
+from trainer.errors import DataError
 
 TIMEOUT_S = 20.0
 """For the listing of a data set."""

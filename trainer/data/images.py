@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.scores import BoolArray, IntArray
+from trainer.errors import DataError
 
 StrArray = NDArray[np.str_]
 Column = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.str_]
@@ -18,10 +19,6 @@ Column = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.str_]
 
 UNLABELLED = -1
 """The label of an image that has none."""
-
-
-class DataError(Exception):
-    """The data cannot be used as asked; the message is one sentence that says what to do."""
 
 
 class SourceNotFound(DataError):

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from bundle.images.decode import DecodeLimits, ImageError, decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, resize
-from trainer.data.images import DataError, ImageSource
+from trainer.data.images import ImageSource
 from trainer.data.passes import each_row
+from trainer.errors import DataError
 
 CACHE_FORMAT = 1
 

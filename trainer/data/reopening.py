@@ -10,8 +10,9 @@ import numpy as np
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.data.splits import Splits
+from trainer.errors import RunError
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunError, RunFolder, read_json
+from trainer.run.folder import RunFolder, read_json
 from trainer.run.record import RunRecord
 
 

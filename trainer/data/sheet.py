@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bundle.images.decode import ImageError, decode
 from calibration.scores import IntArray
-from trainer.data.images import UNLABELLED, Column, DataError, ImageSource
+from trainer.data.images import UNLABELLED, Column, ImageSource
+from trainer.errors import DataError
 
 MARGIN, GAP, CAPTION_LINES = 28, 16, 3
 PAPER, INK, FAINT, FRAME = "#fbfaf7", "#22262b", "#6d7680", "#dcd9d2"

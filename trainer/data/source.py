@@ -12,7 +12,6 @@ from trainer.data.hub import open_hub
 from trainer.data.images import (
     UNLABELLED,
     BadLabels,
-    DataError,
     HubUnreachable,
     ImageSet,
     ImageSource,
@@ -24,6 +23,7 @@ from trainer.data.images import (
     UnreadableSource,
 )
 from trainer.data.parquet import open_parquet
+from trainer.errors import DataError
 
 if TYPE_CHECKING:
     from trainer.scenes import SceneOptions

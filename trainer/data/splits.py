@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from calibration.bounds import fewest_answered
 from calibration.certificate import RiskTarget
 from calibration.scores import IntArray
+from trainer.errors import TrainerError
 
 StrArray = NDArray[np.str_]
 
 SPLIT_NAMES = ("train", "val_select", "val_calib", "val_test")
 
 
-class SplitError(Exception):
+class SplitError(TrainerError):
     """The rows cannot be split as asked; the message is one sentence that says why."""
 
 

@@ -14,8 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trainer.errors import TrainingError
 
-class ResumeMismatch(ValueError):
+
+class ResumeMismatch(TrainingError):
     """A checkpoint was written by a run with another configuration, model or data."""
 
 

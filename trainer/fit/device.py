@@ -17,7 +17,7 @@ from torch import nn
 
 from bundle.system.malloc import OF_A_TENSOR, keep_freed_memory
 from trainer.choices import Device, Precision
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 
 
 class NoSuchDevice(RunError):

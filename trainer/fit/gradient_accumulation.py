@@ -18,6 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from trainer.errors import TrainingError
 from trainer.models import HeadOutputs
 
 Forward = Callable[[slice], HeadOutputs]
@@ -39,7 +40,7 @@ _MEMORY_WORDS = (
 )
 
 
-class OutOfMemory(RuntimeError):
+class OutOfMemory(TrainingError):
     """Not even one image at a time fits memory, or what does not depend on their number does not fit."""
 
 
@@ -56,7 +57,7 @@ def telling_memory(doing: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, OutOfMemory) or not ran_out_of_memory(error):
+        if not ran_out_of_memory(error):
             raise
         raise OutOfMemory(
             f"memory ran out while {doing} ({_first_line(error)}); use a smaller batch_size, image_size or "

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from trainer.choices import CheckpointSelection
+from trainer.errors import TrainingError
 from trainer.fit.augment import AugmentConfig, augment
 from trainer.fit.batches import (
     LabelledPixels,
@@ -34,10 +35,6 @@ from trainer.fit.schedule import Schedule
 from trainer.fit.state import TrainingState
 from trainer.fit.weight_average import WeightAverage
 from trainer.models import HeadOutputs, StageModel
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on."""
 
 
 class NonFiniteLoss(TrainingError):

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from trainer.choices import AdapterMethod, AdapterTargets
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 """What `save_adapter` leaves in its folder."""

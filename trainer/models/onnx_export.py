@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bundle.engines.model import open_engine
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 
 MAX_BATCH = 256
 TOLERANCE = 1e-4

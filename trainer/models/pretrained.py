@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from trainer.errors import RunError
 from trainer.models.normalisation import MeanStd
-from trainer.run.folder import RunError
 
 FETCHED = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
 """Never a pickle"""

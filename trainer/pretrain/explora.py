@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from trainer.errors import RunError
 from trainer.models.adapters import AdapterConfig, attach
-from trainer.run.folder import RunError
 
 LEAST_SHARE, MOST_SHARE = 0.001, 0.10
 """Of the backbone's weights: less cannot follow a new domain, more forgets the old one and is no longer

@@ -17,9 +17,10 @@ from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.choices import PretrainRows
 from trainer.data.faults import prepare
-from trainer.data.images import DataError, ImageSource, row_units
+from trainer.data.images import ImageSource, row_units
 from trainer.data.opening import split_data
 from trainer.data.pixels import Pixels, load_pixels
+from trainer.errors import DataError
 from trainer.pretrain.config import PretrainConfig
 from trainer.run.console import RunConsole
 

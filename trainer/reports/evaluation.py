@@ -25,7 +25,8 @@ from calibration.metrics import (
 from calibration.resampling import Interval, bootstrap
 from calibration.scores import IntArray, softmax
 from trainer.certify.policy_outcome import PolicyOutcome, apply_policy
-from trainer.run.folder import RunError, RunFolder, write_csv, write_json
+from trainer.errors import RunError
+from trainer.run.folder import RunFolder, write_csv, write_json
 from trainer.scoring.split_scores import SplitScores
 
 RESAMPLES = 1000

@@ -12,8 +12,9 @@ from calibration.exact.policies import at_thresholds
 from trainer.certify.evidence import Evidence, plan_path
 from trainer.certify.gate import read_rules
 from trainer.certify.policy_outcome import PolicyOutcome, apply_policy
+from trainer.errors import RunError
 from trainer.reports.pictures import Curve, draw_risk_coverage
-from trainer.run.folder import RunError, RunFolder, write_csv
+from trainer.run.folder import RunFolder, write_csv
 from trainer.run.record import read_record
 from trainer.scoring.split_scores import load_scores
 

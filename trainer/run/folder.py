@@ -14,10 +14,7 @@ import orjson
 import yaml
 
 from bundle.engines.contract import DEFAULT_PRECISION, file_precision
-
-
-class RunError(Exception):
-    """A step could not run on this folder; the message names the file and the way out."""
+from trainer.errors import RunError
 
 
 class MissingStep(RunError):

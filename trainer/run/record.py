@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bundle.engines.outputs import OutputKind
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
-from trainer.run.folder import RunError, RunFolder, read_json, write_json
+from trainer.errors import RunError
+from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.run.promise import PromiseConfig
 
 LIBRARIES = ("demur", "numpy", "onnxruntime", "openvino", "peft", "pillow", "scipy", "torch", "transformers")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.metrics.classification import mcc
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 from trainer.scoring.split_scores import SplitScores
 
 

@@ -15,8 +15,9 @@ from calibration.scores import IntArray, StageOutputs
 from trainer.data.images import Column, ImageSource
 from trainer.data.labels import as_text
 from trainer.data.splits import Splits
+from trainer.errors import RunError
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunError, RunFolder
+from trainer.run.folder import RunFolder
 from trainer.run.record import RunRecord
 from trainer.scoring.split_scores import SplitScores, save_scores
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.grouping import names_a_group
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 
 USUAL_SCORES = ("probability", "score", "prob")
 """Names of a single column that is P(label 1), looked for where none is named."""

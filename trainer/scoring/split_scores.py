@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from calibration.scores import BoolArray, IntArray, ScoreTable, StageOutputs
-from trainer.run.folder import RunError, write_bytes
+from trainer.errors import RunError
+from trainer.run.folder import write_bytes
 
 _SLICE = "slice."
 _STAGES = ("a", "b")

@@ -31,8 +31,9 @@ from trainer.certify.delta import NeedsReissue
 from trainer.data import reopening as reopen_room
 from trainer.data.images import ImageSource
 from trainer.data.reopening import SourceChanged
+from trainer.errors import RunError
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunError, RunFolder, read_json
+from trainer.run.folder import RunFolder, read_json
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import read_record
 from trainer.scoring.agreement import agreement

@@ -8,8 +8,9 @@ from bundle.store import load_bundle
 from calibration.errors import DeltaExhausted
 from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import evaluate_run, recalibrate, refit_gate
+from trainer.errors import RunError
 from trainer.reports.threshold_sweep import sweep
-from trainer.run.folder import MissingStep, RunError, RunFolder, read_json
+from trainer.run.folder import MissingStep, RunFolder, read_json
 
 
 def test_the_same_promise_again_costs_nothing_and_gives_the_same(run_copy: Path, wrapped: RunResult) -> None:

@@ -12,8 +12,9 @@ from bundle.store import load_bundle, verify_bundle
 from trainer.bundling.finish import RunResult
 from trainer.bundling.wrap import ModelInput, find_output, wrap
 from trainer.data.faults import FaultyData
+from trainer.errors import RunError
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunError, read_json
+from trainer.run.folder import read_json
 from trainer.scoring.split_scores import load_scores
 
 

@@ -22,7 +22,8 @@ from trainer.certify.evidence import Evidence
 from trainer.certify.exact import reads_all_frames
 from trainer.certify.policy_outcome import apply_policy
 from trainer.data.splits import SplitSizes
-from trainer.run.folder import RunError, RunFolder, read_json
+from trainer.errors import RunError
+from trainer.run.folder import RunFolder, read_json
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.split_scores import SplitScores
 

@@ -14,7 +14,8 @@ from trainer.certify.gate import (
     read_rules,
     write_gate,
 )
-from trainer.run.folder import RunError, RunFolder
+from trainer.errors import RunError
+from trainer.run.folder import RunFolder
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.split_scores import SplitScores
 

@@ -11,9 +11,9 @@ import pytest
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, resize
 from trainer.data import pixels as room
-from trainer.data.images import DataError
 from trainer.data.pixels import load_pixels, typical_size
 from trainer.data.source import open_source
+from trainer.errors import DataError
 
 Writer = Callable[..., Path]
 SPECS = (PreprocessSpec(height=8, width=8), PreprocessSpec(height=16, width=12, resize="crop"))

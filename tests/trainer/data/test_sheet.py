@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.data.images import DataError
 from trainer.data.sheet import choose, contact_sheet
 from trainer.data.source import open_source
+from trainer.errors import DataError
 
 Writer = Callable[..., Path]
 

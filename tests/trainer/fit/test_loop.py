@@ -11,13 +11,14 @@ import torch
 
 from calibration.scores import StageOutputs
 from trainer.choices import Precision
+from trainer.errors import TrainingError
 from trainer.fit.augment import level
 from trainer.fit.batches import LabelledPixels
 from trainer.fit.checkpoint import ResumeMismatch, load_checkpoint
 from trainer.fit.checkpoint_selection import EpochMetrics, best_epoch, measure_outputs
 from trainer.fit.device import EXACT, ComputeConfig
 from trainer.fit.gradient_accumulation import MicroBatches
-from trainer.fit.loop import FitResult, LoopConfig, NonFiniteLoss, StepProgress, TrainingError, fit
+from trainer.fit.loop import FitResult, LoopConfig, NonFiniteLoss, StepProgress, fit
 from trainer.fit.loss import ObjectiveConfig
 from trainer.fit.optimizer import kernel_optimizer
 from trainer.fit.schedule import Schedule

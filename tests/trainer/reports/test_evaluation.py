@@ -11,8 +11,9 @@ from calibration.decision import OperatingPoint, StageRule, decide
 from calibration.metrics import simulated_reward
 from calibration.scores import StageOutputs
 from trainer.certify.policy_outcome import apply_policy
+from trainer.errors import RunError
 from trainer.reports.evaluation import evaluate, write_report
-from trainer.run.folder import RunError, RunFolder, read_json
+from trainer.run.folder import RunFolder, read_json
 from trainer.scoring.split_scores import SplitScores
 
 

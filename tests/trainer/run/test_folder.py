@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.run.folder import MissingStep, RunError, RunFolder, read_json, write_bytes, write_csv, write_json
+from trainer.errors import RunError
+from trainer.run.folder import MissingStep, RunFolder, read_json, write_bytes, write_csv, write_json
 
 
 def test_a_missing_file_names_the_verb_that_writes_it(tmp_path: Path) -> None:

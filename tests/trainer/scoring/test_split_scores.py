@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibration.scores import StageOutputs
-from trainer.run.folder import RunError
+from trainer.errors import RunError
 from trainer.scoring.split_scores import SplitScores, load_scores, save_scores
 
 
