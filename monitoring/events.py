@@ -1,4 +1,4 @@
-"""What happened, as plain facts: a prediction was made, a label came back."""
+"""Events: a prediction was made, a label arrived."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Literal
 from calibration.decision import Decision
 
 FORCED_ABOVE = 0.5
-"""A forced binary answer is label 1 above this probability; exactly at it, it is label 0."""
+"""A forced binary answer is label 1 above this probability and label 0 at or below it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionEvent:
-    """One image was decided."""
+    """The decision on one image."""
 
     request_id: str
     bundle: str
-    """Which bundle decided, `name:version`; each has windows of its own."""
+    """The bundle that decided, `name:version`; each bundle has windows of its own."""
     predicted: int
-    """The label that the image gets when every image is forced to an answer."""
+    """The label of the image if every image is forced to an answer."""
     answer: int | None
-    """The label answered; None where it abstained."""
+    """The label answered; None for an abstention."""
     stage: str
     confidence: float
     probability: float
@@ -35,12 +35,12 @@ class PredictionEvent:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackEvent:
-    """The true label of an earlier (or, where labels overtake, a coming) prediction."""
+    """The true label of an earlier prediction, or of a later one that the label has overtaken."""
 
     request_id: str
     label: int
     at: float
-    """Unix time, seconds; of two labels for one prediction the later one holds."""
+    """Unix time, seconds; of two labels for one prediction, the later one holds."""
 
 
 Event = PredictionEvent | FeedbackEvent
@@ -54,7 +54,7 @@ the first. stale: a different, older one, ignored. unknown: no such prediction y
 
 
 def forced_label(probabilities: Sequence[float]) -> int:
-    """The label of an image that has to be answered; `probabilities` is p(k), k = 0..K-1."""
+    """The label of an image that is forced to an answer; `probabilities` is p(k), k = 0..K-1."""
     if len(probabilities) == 2:
         return int(probabilities[1] > FORCED_ABOVE)
     return max(range(len(probabilities)), key=lambda k: probabilities[k])
@@ -69,7 +69,7 @@ def prediction_event(
     unit_id: str | None = None,
     audit: bool = False,
 ) -> PredictionEvent:
-    """The event that one decision leaves behind."""
+    """The event of one decision; `at` is Unix time, seconds."""
     return PredictionEvent(
         request_id=request_id,
         bundle=bundle,

@@ -1,7 +1,7 @@
-"""The metrics of `monitoring.metrics.names` as things that count, on a registry of their own.
+"""Instruments for the metrics of `monitoring.metrics.names`, on a registry of their own.
 
-With PROMETHEUS_MULTIPROC_DIR set before this process began, the values of all workers are kept in that
-folder and one scrape of any worker shows their sum (or, for what is the same everywhere, the latest).
+If PROMETHEUS_MULTIPROC_DIR was set before this process began, the values of all workers are kept in that
+folder, and a scrape of any worker shows their sum (or, for values that all workers share, the latest).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
 
 class Instruments:
-    """Every instrument of the service. One set a process."""
+    """Every instrument of the service; one set per process."""
 
     def __init__(self) -> None:
-        # Of each series' birth nobody asks, and it would double their number.
+        # The creation time of each series is of no use here and would double the number of series.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.http_duration = self._histogram(names.HTTP_DURATION)
@@ -64,14 +64,14 @@ class Instruments:
         self._label_lag = self._gauge(names.LABEL_LAG)
 
     def show_shares(self, shares: Mapping[str, float]) -> None:
-        """Set the gauge of who answers how much; whoever is gone has 0 from then on."""
+        """Set the gauge of each bundle's share of the units; a bundle that is gone has 0 from then on."""
         self._sharing.update(shares)
         for bundle in tuple(self._sharing):
             self._bundle_share.labels(bundle).set(shares.get(bundle, 0.0))
 
     def show_engines(self, engines: set[tuple[str, ...]]) -> None:
-        """Set the gauge of what computes: (bundle, engine, precision, provider, runtime) of each bundle;
-        whoever is gone has 0 from then on."""
+        """Set the gauge of the engines, (bundle, engine, precision, provider, runtime) of each bundle; an
+        engine that is gone has 0 from then on."""
         for gone in self._engines - engines:
             self._engine_info.labels(*gone).set(0)
         for here in engines:
@@ -79,7 +79,7 @@ class Instruments:
         self._engines = engines
 
     def show_rolling(self, snapshot: RollingSnapshot) -> None:
-        """Set the gauges of the rolling windows; what an empty window does not know is left unset."""
+        """Set the gauges of the rolling windows; figures that an empty window does not have stay unset."""
         bundle = snapshot.bundle
         for name, series in (("all", snapshot.all), ("answered", snapshot.answered)):
             self._rolling_mcc.labels(bundle, name).set(series.mcc.mcc)
@@ -97,12 +97,12 @@ class Instruments:
             self._label_lag.labels(bundle).set(lag)
 
     def render(self) -> bytes:
-        """The scrape, in Prometheus' text format. Takes milliseconds: not for the event loop."""
+        """The scrape in Prometheus' text format. It takes milliseconds, too long for the event loop."""
         if _MULTIPROCESS_FOLDER not in os.environ:
             return generate_latest(self.registry)
-        everyone = CollectorRegistry()
-        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
-        return generate_latest(everyone)
+        all_workers = CollectorRegistry()
+        MultiProcessCollector(all_workers)  # type: ignore[no-untyped-call]
+        return generate_latest(all_workers)
 
     def _counter(self, spec: names.Counter) -> prometheus_client.Counter:
         return prometheus_client.Counter(spec.name, spec.help, spec.labels, registry=self.registry)

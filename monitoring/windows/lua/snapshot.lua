@@ -1,8 +1,8 @@
 -- One consistent view of all windows of a bundle.
 -- KEYS[1]  the bundle's prediction counter
 -- ARGV     prefix, sizes "10,100", bundle
--- Returns  {predictions, labelled, how many of the predictions are counted as recent, how many of those
---           were made since the oldest one in the largest window (0: it is empty), lags,
+-- Returns  {predictions, labelled, number of recent predictions whose times are kept, number of those
+--           made since the oldest in the largest window (0: it is empty), lags,
 --           {series, size, {cell, count, ...}}, ...}
 
 local prefix, sizes, bundle = unpack(ARGV)

@@ -1,10 +1,10 @@
 -- Shared by predict.lua and label.lua, which are loaded with this text in front of them.
 --
 -- A window is a sorted set of labelled predictions, "predicted:label:id" scored by the time at which the
--- predictions were made, and beside it a hash of counts, "predicted:label" -> how many.
--- It keeps the `size` latest *predictions*: an old prediction whose label comes late enters at its
--- place in that order and, in a full window, leaves again at once. Since the order is the predictions'
--- own and not that of their arrival, events that arrive late or in another order give the same window.
+-- prediction was made, with a hash of counts beside it, "predicted:label" -> count.
+-- It keeps the `size` latest *predictions*: an old prediction whose label is late enters at its place in
+-- that order and, in a full window, leaves again at once. Since the order is that of the predictions and
+-- not that of the arrivals, events that arrive late or in another order give the same window.
 
 local function window_key(prefix, bundle, series, size)
   return prefix .. 'window:' .. bundle .. ':' .. series .. ':' .. size
@@ -17,7 +17,7 @@ end
 local function enter(prefix, bundle, series, size, made, cell, id)
   local window = window_key(prefix, bundle, series, size)
   local counts = counts_key(prefix, bundle, series, size)
-  -- One that is there already was delivered again, after its prediction's hash had expired.
+  -- ZADD returns 0 for a member that is there already: a repeated delivery, after the hash had expired.
   redis.call('HINCRBY', counts, cell, redis.call('ZADD', window, made, cell .. ':' .. id))
   while redis.call('ZCARD', window) > tonumber(size) do
     local oldest = redis.call('ZPOPMIN', window)
@@ -28,7 +28,7 @@ end
 local function exchange(prefix, bundle, series, size, made, before, after, id)
   local window = window_key(prefix, bundle, series, size)
   local counts = counts_key(prefix, bundle, series, size)
-  -- A prediction that has left the window stays out of it.
+  -- A prediction that has left the window stays outside.
   if redis.call('ZREM', window, before .. ':' .. id) == 1 then
     redis.call('HINCRBY', counts, before, -1)
     redis.call('HINCRBY', counts, after, redis.call('ZADD', window, made, after .. ':' .. id))
@@ -36,7 +36,7 @@ local function exchange(prefix, bundle, series, size, made, before, after, id)
 end
 
 -- Calls act(series, size, guess) for every window that holds this prediction: it is always in the
--- series 'all' with its forced label, and in 'answered' with its answer where it was answered.
+-- series 'all' with its forced label, and in 'answered' with its answer if it was answered.
 local function each_window(sizes, predicted, answer, act)
   for size in string.gmatch(sizes, '%d+') do
     act('all', size, predicted)
@@ -46,7 +46,7 @@ local function each_window(sizes, predicted, answer, act)
   end
 end
 
--- Keeps the `most` highest-scored members of a sorted set.
+-- Adds a member to a sorted set that keeps its `most` highest scores.
 local function add_bounded(key, score, member, most)
   redis.call('ZADD', key, score, member)
   if redis.call('ZCARD', key) > tonumber(most) then

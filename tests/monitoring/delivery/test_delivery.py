@@ -1,4 +1,4 @@
-"""From the log to a real Valkey: nothing is lost and nothing counted twice, whoever dies or forgets."""
+"""Delivery from the log to a real Valkey: no event is lost or counted twice, whichever side fails."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def history(count: int, seed: int = 0) -> list[Event]:
         made = PredictionEvent(
             name, BUNDLE, guess, guess if rng.random() < 0.7 else None, "A", 1.0, float(guess), at
         )
-        told = FeedbackEvent(name, label, at + float(rng.exponential(5)))
-        events += [told, made] if rng.random() < 0.1 else [made, told]
+        feedback = FeedbackEvent(name, label, at + float(rng.exponential(5)))
+        events += [feedback, made] if rng.random() < 0.1 else [made, feedback]
         if rng.random() < 0.2:
-            events.append(FeedbackEvent(name, 1 - label, told.at + 1))
+            events.append(FeedbackEvent(name, 1 - label, feedback.at + 1))
     return events
 
 
@@ -66,11 +66,11 @@ def store(valkey: EmbeddedValkey) -> Any:
 
 
 def forget(store: Redis, model: str) -> None:
-    """What FLUSHALL would do to this model."""
+    """Delete the keys of this model, as FLUSHALL would."""
     store.delete(*store.keys(f"demur:{{{model}}}:*"))
 
 
-def test_a_store_that_forgets_everything_is_told_again(
+def test_a_store_that_forgets_everything_is_rebuilt(
     store: Redis, windows: RollingWindows, model: str, tmp_path: Path
 ) -> None:
     observer = RecordingObserver()
@@ -92,13 +92,13 @@ def test_a_store_that_forgets_everything_is_told_again(
 
 
 class LateStore(RollingWindows):
-    """Does what it is told, but the answer to some deliveries does not arrive in time."""
+    """Applies every delivery, but the answers to some of them do not arrive in time."""
 
     late = 0
     deliveries = 0
 
-    def apply_from_log(self, *told: Any) -> Any:
-        outcomes = super().apply_from_log(*told)
+    def apply_from_log(self, *delivery: Any) -> Any:
+        outcomes = super().apply_from_log(*delivery)
         self.deliveries += 1
         if self.deliveries % 3 == 0:
             self.late += 1
@@ -107,7 +107,7 @@ class LateStore(RollingWindows):
 
 
 @pytest.mark.parametrize("batch", [4, 1000])
-def test_a_store_that_answers_too_late_is_told_again_and_counts_once(
+def test_a_store_that_answers_too_late_counts_each_event_once(
     store: Redis, model: str, tmp_path: Path, batch: int
 ) -> None:
     windows, observer = LateStore(store, model), RecordingObserver()
@@ -120,17 +120,15 @@ def test_a_store_that_answers_too_late_is_told_again_and_counts_once(
     assert running.close() == 0
     assert windows.late >= 2
     assert (windows.snapshot(BUNDLE).predictions, windows.snapshot(BUNDLE).labelled) == (100, 100)
-    # Each has become of something once, and nothing else has.
+    # Each event has exactly one outcome.
     assert (len(observer.outcomes), observer.lost, observer.unwritten) == (len(events), [], [])
 
 
-def test_a_store_that_forgets_what_it_did_not_confirm_is_told_all(
-    store: Redis, model: str, tmp_path: Path
-) -> None:
+def test_a_store_that_forgets_unconfirmed_events_is_rebuilt(store: Redis, model: str, tmp_path: Path) -> None:
     class Forgetful(LateStore):
-        def apply_from_log(self, *told: Any) -> Any:
+        def apply_from_log(self, *delivery: Any) -> Any:
             try:
-                return super().apply_from_log(*told)
+                return super().apply_from_log(*delivery)
             except StoreUnavailable:
                 forget(store, model)
                 raise
@@ -153,12 +151,12 @@ def test_two_workers_and_a_store_that_forgets(
     workers = [recorder(windows, observer, tmp_path) for _ in range(2)]
     rng = np.random.default_rng(3)
     for event in history(400):
-        # A label often comes in at another worker than its image did.
+        # A label often arrives at another worker than its image.
         workers[int(rng.integers(2))].record(event)
     eventually(lambda: sum(worker.waiting for worker in workers) == 0)
 
     def counted() -> dict[str, Any]:
-        # Which of two labels for one image comes first may differ, and with it when it was labelled.
+        # Which of two labels for one image arrives first may differ, and with it the lag.
         return {key: value for key, value in figures(windows).items() if key != "label_lag_seconds"}
 
     before = counted()
@@ -183,21 +181,21 @@ def test_an_outage_longer_than_any_buffer(
     first.close()
     for event in events[40:]:
         while not running.record(event):
-            # Twice as many as there is room for in memory, but the disk takes them.
+            # More events than the buffer holds, but the disk takes them.
             observer.lost.pop()
             time.sleep(0.001)
     eventually(lambda: running.connected is False and running.waiting >= len(events) - 40)
     assert running.log_works is True
     private_valkey()
     eventually(lambda: running.waiting == 0 and running.connected is True)
-    told = figures(windows)
+    found = figures(windows)
     assert running.close() == 0
     client.close()
-    # The same events, with nothing having gone wrong.
+    # The same events without any failure.
     with EmbeddedValkey(tmp_path / "other") as other:
         calm = connect(other.url)
         RollingWindows(calm, "m").apply(events)
-        assert figures(RollingWindows(calm, "m")) == told
+        assert figures(RollingWindows(calm, "m")) == found
         calm.close()
 
 
@@ -216,14 +214,14 @@ def test_a_store_that_is_killed_and_started_again(tmp_path: Path) -> None:
             time.sleep(0.0005)
         eventually(lambda: running.waiting == 0 and running.connected is True)
         assert running.close() == 0
-        told = figures(windows)
-        assert (told["predictions"], told["labelled"]) == (600, 600)
+        found = figures(windows)
+        assert (found["predictions"], found["labelled"]) == (600, 600)
         RollingWindows(client, "calm").apply(events)
-        assert figures(RollingWindows(client, "calm")) == told
+        assert figures(RollingWindows(client, "calm")) == found
         client.close()
 
 
-def test_what_a_stopped_service_could_not_deliver_is_delivered_by_the_next(
+def test_events_that_a_stopped_service_could_not_deliver_are_delivered_by_the_next(
     windows: RollingWindows, tmp_path: Path
 ) -> None:
     away = connect("redis://127.0.0.1:1")
@@ -234,7 +232,7 @@ def test_what_a_stopped_service_could_not_deliver_is_delivered_by_the_next(
         first.record(event)
     began = time.monotonic()
     assert first.close(timeout=10) == 0
-    # All of it is on the disk, so there is nothing to wait for.
+    # Every event is on the disk, so there is nothing to wait for.
     assert time.monotonic() - began < 3
     away.close()
     second = recorder(windows, observer, tmp_path)
@@ -263,13 +261,13 @@ for number in range(10**9):
 """
 
 
-def test_a_worker_killed_at_work_and_one_that_takes_over(
+def test_the_log_of_a_killed_worker_is_adopted_by_another(
     windows: RollingWindows, model: str, tmp_path: Path
 ) -> None:
     survivor = recorder(windows, RecordingObserver(), tmp_path)
     eventually(lambda: (tmp_path / "writer-0").exists())
     with subprocess.Popen(
-        # It has no store at all, so that nothing of its log has been delivered.
+        # Its store is unreachable, so no event of its log has been delivered.
         [sys.executable, "-P", "-c", _WORKER, "redis://127.0.0.1:1", model, str(tmp_path)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -281,9 +279,9 @@ def test_a_worker_killed_at_work_and_one_that_takes_over(
     written = [line for path in tmp_path.glob("writer-1/*.jsonl") for line in path.read_bytes().split(b"\n")]
     # Whole lines; the last one may be torn.
     eventually(lambda: figures(windows)["labelled"] >= (len(written) - 1) // 2)
-    told = figures(windows)
-    assert told["predictions"] - told["labelled"] in (0, 1)
-    assert told["labelled"] >= 50
+    found = figures(windows)
+    assert found["predictions"] - found["labelled"] in (0, 1)
+    assert found["labelled"] >= 50
     assert survivor.close() == 0
 
 
@@ -309,7 +307,7 @@ def test_a_folder_that_cannot_be_written_costs_the_log_and_no_event(
     assert observer.lost == []
 
 
-def test_a_log_that_is_removed_under_way_is_begun_anew(windows: RollingWindows, tmp_path: Path) -> None:
+def test_a_log_that_is_removed_while_in_use_is_replaced(windows: RollingWindows, tmp_path: Path) -> None:
     observer = RecordingObserver()
     running = recorder(windows, observer, tmp_path)
     for event in history(20):
@@ -333,7 +331,7 @@ def test_an_event_that_cannot_be_sent_does_not_hold_up_the_log(
     observer = RecordingObserver()
     running = recorder(windows, observer, tmp_path)
     good = history(30)
-    # A label that is no number is none that the store's client can send.
+    # The store's client cannot send a label that is no number.
     bad = FeedbackEvent("s0-r3", [1], 1e9)  # type: ignore[arg-type]
     for event in [*good[:20], bad, *good[20:]]:
         running.record(event)

@@ -1,4 +1,4 @@
-"""The log on disk: what was written comes back, whatever a crash or a full disk did to it."""
+"""The event log on disk: written events are read back, also after a crash or on a full disk."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def test_a_line_of_a_later_version_is_read() -> None:
 @pytest.mark.parametrize(
     "line", [b"", b"{", b"[]", b"null", b'{"event": "dream"}', b'{"event": "feedback"}', b"\0" * 9]
 )
-def test_what_is_no_event(line: bytes) -> None:
+def test_lines_that_are_no_event(line: bytes) -> None:
     with pytest.raises(UnreadableLine):
         event_of(line)
 
 
-def test_what_was_written_comes_back_in_order_after_a_restart(tmp_path: Path) -> None:
+def test_events_are_read_back_in_order_after_a_restart(tmp_path: Path) -> None:
     for start in (0, 50, 100):
         log = EventLog.claim(tmp_path, BOUNDS)
         log.append(events(start, start + 30))
@@ -107,7 +107,7 @@ def test_what_was_written_comes_back_in_order_after_a_restart(tmp_path: Path) ->
     log.close()
 
 
-def test_each_writer_has_a_log_and_takes_over_a_dead_ones(tmp_path: Path) -> None:
+def test_each_writer_has_a_log_and_takes_over_that_of_a_dead_one(tmp_path: Path) -> None:
     first, second = EventLog.claim(tmp_path, BOUNDS), EventLog.claim(tmp_path, BOUNDS)
     first.append(events(0, 3))
     assert first.name != second.name
@@ -160,7 +160,7 @@ def test_a_process_killed_while_it_writes_leaves_whole_events(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 33, b"\xff\xfe", b"torn\n"])
-def test_a_damaged_name_is_drawn_anew(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_name_is_replaced(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "writer-0").mkdir()
     (tmp_path / "writer-0" / "name").write_bytes(content)
     log = EventLog.claim(tmp_path, BOUNDS)
@@ -181,7 +181,7 @@ def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     kept = all_of(log)
     assert 200 < len(kept) < 1000
     assert kept == events(2000 - len(kept), 2000)
-    # All of it had been delivered.
+    # Every event had been delivered.
     assert lost == []
     log.close()
 
@@ -235,7 +235,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
 
 
 def test_a_small_file_system_that_is_really_full(tmp_path: Path) -> None:
-    """By the system's own limit on a file's size; the rest is as with a full disk."""
+    """The system's limit on the size of a file stands in for a full disk."""
     code = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
@@ -261,7 +261,7 @@ def test_a_small_file_system_that_is_really_full(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], check=True)
 
 
-def test_a_position_in_a_segment_that_is_gone_goes_on_with_the_next(tmp_path: Path) -> None:
+def test_a_position_in_a_removed_segment_continues_with_the_next(tmp_path: Path) -> None:
     for start in (0, 10, 20):
         log = EventLog.claim(tmp_path, BOUNDS)
         log.append(events(start, start + 10))

@@ -1,4 +1,4 @@
-"""The recorder against a real Valkey that goes away and comes back, and its bounds."""
+"""The recorder with a real Valkey that is stopped and restarted, and the recorder's bounds."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_store_that_goes_and_comes_back_loses_nothing(private_valkey: Callable
     private_valkey()
     eventually(lambda: recorder.waiting == 0 and recorder.connected is True)
     assert recorder.close() == 0
-    # What was under way when the store went may have been taken and is then sent again.
+    # Events in transit when the store stopped may have been taken, and are then sent again.
     assert windows.snapshot("b:1").predictions == 50
     assert observer.lost == []
     client.close()
@@ -91,7 +91,7 @@ def test_a_full_buffer_refuses_the_newest_and_counts_them(tmp_path: object) -> N
 
 
 class Stubborn:
-    """Takes every event but one, and fails in a way nobody expected on another."""
+    """Refuses one event, and raises an unexpected error on another."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -126,13 +126,13 @@ def test_an_event_that_cannot_be_stored_does_not_stop_the_others() -> None:
 
 
 class Gone:
-    """A store that never answers, and says how often it was asked."""
+    """A store that never answers, and counts the calls."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
-        self.asked += 1
+        self.calls += 1
         raise StoreUnavailable("gone")
 
     def apply_from_log(
@@ -145,26 +145,26 @@ class Gone:
         return None
 
     def ping(self) -> None:
-        self.asked += 1
+        self.calls += 1
         raise StoreUnavailable("gone")
 
 
-def test_a_store_that_is_away_is_asked_less_and_less_often() -> None:
+def test_calls_to_an_absent_store_become_less_and_less_frequent() -> None:
     sink = Gone()
     recorder = Recorder(sink, RecordingObserver(), options=RecorderOptions(interval=0.001, longest_pause=0.1))
     recorder.start()
     time.sleep(0.5)
     recorder.close(timeout=0.01)
-    assert sink.asked < 20
+    assert sink.calls < 20
 
 
 def test_recording_does_not_wait_for_the_store() -> None:
-    hangs, go_on = threading.Event(), threading.Event()
+    hangs, resume = threading.Event(), threading.Event()
 
     class Hanging(Stubborn):
         def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
             hangs.set()
-            go_on.wait(5)
+            resume.wait(5)
             return super().apply(events)
 
     recorder = Recorder(Hanging(), RecordingObserver(), options=RecorderOptions(interval=0.001))
@@ -175,12 +175,12 @@ def test_recording_does_not_wait_for_the_store() -> None:
     for number in range(1000):
         recorder.record(event(number))
     assert time.perf_counter() - started < 2
-    go_on.set()
+    resume.set()
     recorder.close(timeout=0.01)
 
 
 @pytest.mark.parametrize(("capacity", "batch"), [(0, 1), (1, 0)])
-def test_bounds_that_make_no_sense(capacity: int, batch: int) -> None:
+def test_invalid_bounds(capacity: int, batch: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         RecorderOptions(capacity=capacity, batch=batch)
 

@@ -1,4 +1,4 @@
-"""The embedded Valkey: persistence, the lock on its folder, restarts, and no orphan."""
+"""The embedded Valkey: persistence, the lock on its folder, restarts, and no orphaned server."""
 
 from __future__ import annotations
 

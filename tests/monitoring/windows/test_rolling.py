@@ -1,4 +1,4 @@
-"""The Lua windows on a real Valkey, against a recount that knows nothing of them."""
+"""The Lua windows on a real Valkey, compared with an independent recount."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from river import metrics, utils
 
 from monitoring.events import Event, FeedbackEvent, PredictionEvent, forced_label
 from monitoring.store.connection import connect
-from monitoring.store.contract import EventRefused, PositionLost
+from monitoring.store.contract import EventRefused, PositionLost, StoreUnavailable
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import RollingSnapshot
@@ -68,7 +68,7 @@ class Recount:
 def assert_agrees(
     snapshot: RollingSnapshot, events: Sequence[PredictionEvent], labels: dict[str, int]
 ) -> None:
-    """`events` in the order in which they were made; `labels` those that hold in the end."""
+    """`events` in the order in which they were made; `labels`: the final ones."""
     known = [event for event in events if event.request_id in labels]
     forced = Recount.of([(event.predicted, labels[event.request_id]) for event in known])
     answered = Recount.of(
@@ -102,7 +102,7 @@ def test_labels_in_any_order_give_the_recount(windows: RollingWindows) -> None:
 
 
 _STEPS = st.lists(st.integers(0, 2 * 2 * 2 * 6 * 121 - 1), min_size=200, max_size=420)
-"""One integer a step: prediction or label, its value, answered or not, its time, and which of 121 ids."""
+"""One integer per step: prediction or label, its value, answered or not, its time, and one of 121 ids."""
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -146,7 +146,7 @@ def test_any_history_gives_the_recount(valkey: EmbeddedValkey, steps: list[int])
 
 
 def test_the_order_of_arrival_does_not_matter(valkey: EmbeddedValkey, model: str) -> None:
-    """A worker's events may be delivered long after the other's: the windows are those of the making."""
+    """The events of one worker may be delivered long after those of another: the windows are the same."""
     rng = np.random.default_rng(2)
     events = [
         predicted(f"r{i}", int(rng.random() < 0.5), answered=bool(rng.random() < 0.8), at=1e9 + i / 7)
@@ -170,7 +170,9 @@ def test_the_order_of_arrival_does_not_matter(valkey: EmbeddedValkey, model: str
     client.close()
 
 
-def test_what_was_forgotten_and_comes_again_is_not_counted_twice(valkey: EmbeddedValkey, model: str) -> None:
+def test_a_repeated_event_after_its_hash_has_expired_is_not_counted_twice(
+    valkey: EmbeddedValkey, model: str
+) -> None:
     client = connect(valkey.url)
     windows = RollingWindows(client, model)
     events: list[Event] = [predicted("r", 1, at=5.0), labelled("r", 0), labelled("r", 1, at=2.0)]
@@ -181,13 +183,13 @@ def test_what_was_forgotten_and_comes_again_is_not_counted_twice(valkey: Embedde
     client.close()
 
 
-def test_the_store_knows_how_far_a_log_has_come(valkey: EmbeddedValkey, model: str) -> None:
+def test_the_store_keeps_the_position_of_each_log(valkey: EmbeddedValkey, model: str) -> None:
     client = connect(valkey.url)
     windows = RollingWindows(client, model)
     assert windows.position("log") is None
     assert windows.apply_from_log("log", [predicted("a", 1)], None, "1:10") == ["recorded"]
     assert windows.apply_from_log("log", [labelled("a", 1)], "1:10", "1:20") == ["ok"]
-    # Said again, because the answer did not arrive.
+    # Repeated, because the answer did not arrive.
     assert windows.apply_from_log("log", [labelled("a", 1)], "1:10", "1:20") == ["duplicate"]
     assert windows.position("log") == "1:20"
     assert windows.position("other") is None
@@ -202,7 +204,7 @@ def test_the_store_knows_how_far_a_log_has_come(valkey: EmbeddedValkey, model: s
     client.close()
 
 
-def test_coverage_when_labels_are_rarer_than_times_are_kept(
+def test_label_coverage_beyond_the_times_that_are_kept(
     windows: RollingWindows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitoring.windows.rolling._RECENT", 20)
@@ -213,7 +215,7 @@ def test_coverage_when_labels_are_rarer_than_times_are_kept(
     assert windows.snapshot(BUNDLE).label_coverage == pytest.approx(3 / 50)
 
 
-def test_an_ancient_label_does_not_push_out_fresh_ones(windows: RollingWindows) -> None:
+def test_a_late_label_does_not_push_out_fresh_ones(windows: RollingWindows) -> None:
     windows.apply([predicted(f"r{i}", 1, at=float(i)) for i in range(30)])
     windows.apply([labelled(f"r{i}", 1) for i in range(15, 30)])
     windows.apply([labelled(f"r{i}", 0) for i in range(15)])
@@ -290,7 +292,7 @@ def test_waiting_predictions_and_parked_labels_expire(valkey: EmbeddedValkey, mo
     prefix = f"demur:{{{model}}}:"
     assert 0 < client.ttl(f"{prefix}prediction:r") <= 3600
     assert 0 < client.ttl(f"{prefix}parked:early") <= 60
-    # The window itself outlives them.
+    # The window itself does not expire.
     windows.apply([labelled("r", 1)])
     assert client.ttl(f"{prefix}window:{BUNDLE}:all:10") == -1
     client.close()
@@ -365,7 +367,7 @@ for start in range(0, len(events), 7):
 
 
 def test_four_processes_write_at_once(valkey: EmbeddedValkey, model: str) -> None:
-    """Duplicates, shuffled and early labels from four writers; the order that counts is the predictions'."""
+    """Duplicates, shuffled and early labels from four writers; the order of the predictions counts."""
     draws = 4000 if os.environ.get("DEMUR_SLOW") else 800
     rng = np.random.default_rng(11)
     events = [
@@ -379,7 +381,7 @@ def test_four_processes_write_at_once(valkey: EmbeddedValkey, model: str) -> Non
             shares[(int(rng.integers(4)) + copy) % 4].append(event)
     for request_id, label in labels.items():
         for copy in range(1 + int(rng.random() < 0.3)):
-            # A wrong label that an equal or later one has replaced, and the right one again.
+            # The right label, also repeated; below, a wrong one that the right one replaces.
             shares[int(rng.integers(4))].append(labelled(request_id, label, at=2.0 + copy))
         if rng.random() < 0.2:
             shares[int(rng.integers(4))].append(labelled(request_id, 1 - label, at=1.0))
@@ -397,3 +399,36 @@ def test_four_processes_write_at_once(valkey: EmbeddedValkey, model: str) -> Non
     client = connect(valkey.url)
     assert_agrees(RollingWindows(client, model).snapshot(BUNDLE), events, labels)
     client.close()
+
+
+class TestErrors:
+    def test_every_call_to_an_absent_store_says_so(self) -> None:
+        away = RollingWindows.at("redis://127.0.0.1:1", "m")
+        calls: list[Callable[[], object]] = [
+            away.ping,
+            away.bundles,
+            lambda: away.snapshot(BUNDLE),
+            lambda: away.position("log"),
+            lambda: away.apply([predicted("r", 1)]),
+            lambda: away.apply_from_log("log", [predicted("r", 1)], None, "1:10"),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailable, match="refused"):
+                call()
+        away.close()
+
+    def test_a_store_in_trouble_is_unavailable(self, private_valkey: Callable[[], EmbeddedValkey]) -> None:
+        client = connect(private_valkey().url)
+        windows = RollingWindows(client, "m")
+        windows.apply([predicted("a", 1)])
+        client.config_set("maxmemory", "1")
+        client.config_set("maxmemory-policy", "noeviction")
+        with pytest.raises(StoreUnavailable, match="memory"):
+            windows.apply([predicted("b", 1)])
+        client.close()
+
+    def test_an_event_that_cannot_be_sent_is_refused_before_the_others(self, windows: RollingWindows) -> None:
+        bad = FeedbackEvent("b", [1], 1.0)  # type: ignore[arg-type]
+        with pytest.raises(EventRefused, match="Invalid input of type"):
+            windows.apply([predicted("a", 1), bad])
+        assert windows.snapshot(BUNDLE).predictions == 0
