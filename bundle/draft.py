@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from bundle.choices import OutputKind
 from bundle.engines.model import DEFAULT_PRECISION
-from bundle.engines.outputs import OutputKind
 from bundle.golden import GoldenCandidate
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance

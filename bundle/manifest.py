@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from bundle.choices import OutputKind
 from bundle.engines.contract import DEFAULT_PRECISION, file_precision
-from bundle.engines.outputs import OutputKind
 from bundle.images.preprocess import PreprocessSpec, decode_target
 from bundle.policy import CertificateEntry, KeyPart
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageName, StageRule

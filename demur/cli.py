@@ -1,6 +1,6 @@
-"""The command line: one verb a thing that a person wants done.
+"""Command line: the list of verbs, and what becomes of their errors.
 
-A verb reads its options, calls one function and prints what it returned. Imports are lazy, so that
+A verb reads its options, calls one function and prints the result. Its imports are inside of it, so that
 `demur --help` is quick and serving never loads a training library.
 """
 
@@ -8,11 +8,28 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import typer
 
 from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
-from demur.verbs import bundles, certificates, pretraining, serving, training
+from demur.verbs.bundle import bundle
+from demur.verbs.calibrate import calibrate
+from demur.verbs.compare import compare
+from demur.verbs.data import data
+from demur.verbs.demo import demo
+from demur.verbs.evaluate import evaluate
+from demur.verbs.gate import gate
+from demur.verbs.inspect import inspect
+from demur.verbs.predict import predict
+from demur.verbs.pretrain import pretrain
+from demur.verbs.profile import profile
+from demur.verbs.serve import serve
+from demur.verbs.sweep import sweep
+from demur.verbs.train import train
+from demur.verbs.verify import verify
+from demur.verbs.wrap import wrap
 
 app = typer.Typer(
     name="demur",
@@ -21,22 +38,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=(
         "An image classifier that knows when not to answer.\n\n"
-        "Labelled images in, a certified *bundle* out: of the images it answers, at most 1 % are answered "
-        "wrongly, with 95 % confidence; the rest come back as ambiguous.\n\n"
+        "From labelled images demur makes a certified *bundle*: of the images that it answers, at most 1 % "
+        "are answered wrongly, with 95 % confidence; the others come back as ambiguous.\n\n"
         "Start with `demur demo`, or with your own images: `demur train --data folder:PATH --out DIR`."
     ),
 )
-training.register(app)
-pretraining.register(app)
-certificates.register(app)
-bundles.register(app)
-serving.register(app)
+
+PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
+    "From images to a bundle": (demo, data, train, compare, pretrain),
+    "Certificates": (sweep, gate, calibrate, evaluate, wrap),
+    "Bundles": (bundle, inspect, verify, predict),
+    "Production": (serve, profile),
+}
+for _panel, _verbs in PANELS.items():
+    for _verb in _verbs:
+        app.command(rich_help_panel=_panel)(_verb)
 
 EXPECTED_FAULT, INTERRUPTED = 2, 130
 
 
 def main() -> None:
-    """Entry point: what a user can mend is told in one message, without a traceback."""
+    """Entry point. An error that a user can mend ends in one message, without a traceback."""
     keep_freed_memory(OF_AN_IMAGE)
     try:
         app()
@@ -44,7 +66,7 @@ def main() -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output went away; nothing is left to say, also not at exit.
+        # The reader of the output is gone; nothing is left to print, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
@@ -55,7 +77,7 @@ def main() -> None:
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether the error is one that a room raises about its input, or the system about a file."""
+    """Whether the error is one that a package raises about its input, or the system about a file."""
     if isinstance(error, OSError):
         return True
     rooms = ("bundle", "calibration", "demur", "monitoring", "service", "trainer")

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EngineWish
+from service.choices import LogLevel
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -50,9 +52,9 @@ class Settings(BaseModel):
     """Processes. They share the port, the embedded Valkey and the metrics."""
     cores: Count | None = None
     """Images computed at a time in one worker; None: the machine's cores, divided among the workers."""
-    engine: Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "openvino"] = "auto"
+    engine: Literal["auto", EngineName] = "auto"
     """What computes; auto: the fastest of those that the bundle is certified on and that are installed."""
-    precision: Literal["auto", "fp32", "int8", "bf16"] = "auto"
+    precision: Literal["auto", PrecisionName] = "auto"
     """Likewise. Only what is certified is answered with."""
     batch: Annotated[int, Field(ge=1, le=256)] | None = None
     """Images that a stage computes together, at most; None: what is fastest here, timed once."""
@@ -124,7 +126,7 @@ class Settings(BaseModel):
     """Seconds between "not ready" and the closing of the port, for load balancers to notice."""
     stop_timeout: Seconds = 20.0
     """Seconds for accepted requests to finish and for events to be delivered, after that."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: LogLevel = "info"
 
     @field_validator("challengers", mode="before")
     @classmethod

@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+CertificationMethod = Literal["exact", "scrc-i", "scrc-t"]
+"""Methods of certification"""
+CertificateName = Literal[CertificationMethod, "none"]
+"""The same, or no certificate"""
+ScoreChoice = Literal["softmax", "margin", "gate", "best"]
+"""Scores that rank the images; `best` is whichever ranks val_select best"""
+Normalisation = Literal["imagenet", "minus-one-one", "zero-one", "bytes"]
+"""Pixel values that a wrapped model expects"""
+
 CheckpointSelection = Literal["augrc", "loss", "mcc"]
 """Metric on val_select by which the kept epoch is chosen"""
 AugmentLevel = Literal["none", "geometric", "colour", "degraded", "ladder"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.choices import OutputKind
 from bundle.engines.contract import (
     ALONE,
     DEFAULT_ENGINE,
@@ -30,7 +31,7 @@ from bundle.engines.installed import available_engines, require_key
 from bundle.engines.onnx_scan import refuse_external_data
 from bundle.engines.openvino_cpu import OpenVinoSession
 from bundle.engines.ort import PROVIDERS, OrtSession
-from bundle.engines.outputs import TO_LOGITS, OutputKind
+from bundle.engines.outputs import TO_LOGITS
 from calibration.scores import StageOutputs
 
 __all__ = [

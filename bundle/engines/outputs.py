@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.choices import OutputKind
 from calibration.scores import FloatArray
-
-OutputKind = Literal["logits", "probabilities", "binary_logit", "binary_probability"]
-"""`logits` [B, K]; `probabilities` [B, K] that sum to 1; `binary_logit` or `binary_probability` of class 1,
-[B] or [B, 1]."""
 
 PROBABILITY_FLOOR = 1e-12
 """Probabilities below it are taken as it, so that their logarithm is finite."""

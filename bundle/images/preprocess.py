@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from bundle.choices import ResizeMode
 from bundle.images.decode import PixelArray
 
 TensorArray = NDArray[np.float32]
@@ -19,10 +20,6 @@ TensorArray = NDArray[np.float32]
 Side = Annotated[int, Field(ge=8, le=4096)]
 Channel = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
 Spread = Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
-
-ResizeMode = Literal["stretch", "crop"]
-"""`stretch`: the whole image, its aspect ratio given up. `crop`: the largest centred part of the
-model's aspect ratio."""
 
 REDUCING_GAP = 3.0
 """A first integer reduction may leave this many times the final size; Pillow calls it close to exact."""

@@ -1,57 +1,159 @@
-"""Options that several verbs share, spelled once."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
+from bundle.choices import ENGINE_NAMES, EngineName, PrecisionName
 from trainer import choices
 
+IMAGES: Final = "Images"
+PROMISE: Final = "Promise"
+TRAINING: Final = "Training"
+"""Panels of a verb's own help"""
+
+SOURCES: Final = "`scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`"
+"""Forms of SOURCE"""
+
 Source = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        metavar="SOURCE",
-        help="Where the images are: `scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`.",
-    ),
+    str, typer.Option("--data", metavar="SOURCE", help=f"Images: {SOURCES}.", rich_help_panel=IMAGES)
 ]
 Group = Annotated[
     str | None,
     typer.Option(
-        help="Column that names what belongs together (drive, track, burst). Images of one group are not "
-        "independent: splits and certificates go by it."
+        metavar="COLUMN",
+        help="Column that names the group of an image (drive, track, burst). Images of one group are not "
+        "independent: splits and certificates are made by group. [default: every image on its own]",
+        rich_help_panel=IMAGES,
     ),
 ]
-LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels; `label` where there is one.")]
-ImageColumn = Annotated[str, typer.Option(help="Column of the images, in parquet.")]
-Bundle = Annotated[
-    Path, typer.Option("--bundle", metavar="DIR", help="Folder of a bundle, for example `runs/x/bundle`.")
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of the labels. [default: `label`, if there is one]",
+        rich_help_panel=IMAGES,
+    ),
 ]
+ImageColumn = Annotated[
+    str,
+    typer.Option(metavar="COLUMN", help="Column of the images in parquet files.", rich_help_panel=IMAGES),
+]
+ConfiguredImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of the images in parquet files. [default: image]",
+        rich_help_panel=IMAGES,
+    ),
+]
+
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
-Alpha = Annotated[float | None, typer.Option(help="Largest share of wrong answers promised. [default: 0.01]")]
-Delta = Annotated[
-    float | None, typer.Option(help="Largest probability that the promise is false. [default: 0.05]")
+Bundle = Annotated[
+    Path, typer.Option("--bundle", metavar="DIR", help="Folder of a bundle, for example `runs/first/bundle`.")
 ]
+BundleFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a bundle.")]
+
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest share of wrong answers among the answered images. [default: 0.01]",
+        rich_help_panel=PROMISE,
+    ),
+]
+Delta = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest probability that the certificate is wrong; 0.05 gives 95 % confidence. [default: 0.05]",
+        rich_help_panel=PROMISE,
+    ),
+]
+MinCoverage = Annotated[
+    float | None,
+    typer.Option(help="Share of the images to be answered. [default: 0.7]", rich_help_panel=PROMISE),
+]
+Score = Annotated[
+    choices.ScoreChoice | None,
+    typer.Option(
+        help="Score that ranks the images; `best` takes the one that ranks val_select best. [default: best]",
+        rich_help_panel=PROMISE,
+    ),
+]
+Certificate = Annotated[
+    choices.CertificateName | None,
+    typer.Option(
+        help="Method of certification. `exact`: holds with confidence 1 - delta; `scrc-i`: likewise, more "
+        "conservative; `scrc-t`: holds on average only; `none`: no certificate yet. [default: exact]",
+        rich_help_panel=PROMISE,
+    ),
+]
+EachAnswer = Annotated[
+    bool | None,
+    typer.Option(
+        "--each-answer",
+        help="Certify alpha for each class that is answered, not only for all answers together; costs "
+        "coverage. [default: all answers together]",
+        rich_help_panel=PROMISE,
+    ),
+]
+Slices = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Certify alpha for each value of this metadata column; costs coverage. [default: none]",
+        rich_help_panel=PROMISE,
+    ),
+]
+
 Device = Annotated[
     choices.Device | None,
-    typer.Option(help="Where training computes. [default: the GPU where there is one]"),
+    typer.Option(help="Device of training. [default: the GPU if there is one]", rich_help_panel=TRAINING),
 ]
 Precision = Annotated[
     choices.Precision | None,
-    typer.Option(help="Of training's activations. [default: bf16 where the machine has it in hardware]"),
+    typer.Option(
+        help="Precision of the activations in training. [default: bf16 if the hardware has it, else fp32]",
+        rich_help_panel=TRAINING,
+    ),
 ]
-EngineName = Annotated[
-    Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "openvino"] | None,
+Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
+ConfiguredSeed = Annotated[
+    int | None, typer.Option(min=0, help="Random seed; the same seed gives the same result. [default: 0]")
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out images that cannot be used, and record them, instead of stopping.",
+        rich_help_panel=IMAGES,
+    ),
+]
+ConfiguredSkipBad = Annotated[
+    bool | None,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out images that cannot be used, and record them, instead of stopping.",
+        rich_help_panel=IMAGES,
+    ),
+]
+
+EngineOption = Annotated[
+    Literal["auto", EngineName] | None,
     typer.Option(
         "--engine",
-        help="What computes. [default: auto, of those that the bundle is certified on and that are here]",
+        metavar="ENGINE",
+        help=f"Inference engine: auto, {', '.join(ENGINE_NAMES[:-1])} or {ENGINE_NAMES[-1]}. "
+        "[default: auto, an engine that is installed and that the bundle is certified on]",
     ),
 ]
 EnginePrecision = Annotated[
-    Literal["auto", "fp32", "int8", "bf16"] | None,
-    typer.Option("--precision", help="At which precision. [default: auto, likewise]"),
+    Literal["auto", PrecisionName] | None,
+    typer.Option(
+        "--precision",
+        help="Precision of inference. [default: auto, one that the bundle is certified on]",
+    ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="One seed gives one result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

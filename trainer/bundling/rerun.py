@@ -14,11 +14,11 @@ from trainer.bundling.pack import pack_bundle
 from trainer.certify.certification import certify_run, read_policy
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.gate import GateFit, fit_gate, read_rules, write_gate
+from trainer.choices import ScoreChoice
 from trainer.errors import RunError
 from trainer.reports.evaluation import Report
 from trainer.reports.summary import closing_lines
 from trainer.run.folder import RunFolder
-from trainer.run.promise import ScoreChoice
 from trainer.run.record import RunRecord, read_record, write_record
 from trainer.scoring.split_scores import SplitScores, load_scores
 

@@ -8,19 +8,20 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from bundle.choices import OutputKind, ResizeMode
 from bundle.engines.model import ModelUnfit, OnnxEngine, open_engine
-from bundle.engines.outputs import OutputKind, OutputUnfit
+from bundle.engines.outputs import OutputUnfit
 from bundle.images.decode import ImageError, decode
 from bundle.images.preprocess import PreprocessSpec, preprocess
 from bundle.manifest import Provenance
 from calibration.certificate import RiskTarget
 from trainer.bundling.finish import RunResult, prove_and_pack
+from trainer.choices import Normalisation
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
 from trainer.data.images import ImageSource
@@ -33,7 +34,6 @@ from trainer.run.promise import PromiseConfig
 from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.scoring.collect import require_slices
 
-Normalisation = Literal["imagenet", "minus-one-one", "zero-one", "bytes"]
 Triple = tuple[float, float, float]
 
 NORMALISATIONS: Mapping[Normalisation, tuple[Triple, Triple]] = MappingProxyType(
@@ -63,7 +63,7 @@ class ModelInput:
     output: OutputKind | None = None
     """None: found out from a few images"""
     normalisation: Normalisation = "imagenet"
-    resize: Literal["stretch", "crop"] = "stretch"
+    resize: ResizeMode = "stretch"
 
 
 def wrap(

@@ -23,8 +23,9 @@ from calibration.ledger import Ledger
 from trainer.certify.evidence import Evidence, Policy, parts_of, plan_path
 from trainer.certify.exact import exact
 from trainer.certify.scrc import scrc_inductive, scrc_transductive
+from trainer.choices import CertificateName
 from trainer.run.folder import RunFolder, read_json, write_json
-from trainer.run.promise import CertificateName, PromiseConfig
+from trainer.run.promise import PromiseConfig
 
 
 def certify_run(evidence: Evidence, run: RunFolder) -> Policy:

@@ -18,9 +18,10 @@ from calibration.planning.thresholds import planned_coverage
 from calibration.probability import fit_platt, fit_temperature
 from calibration.resampling import bootstrap_difference
 from calibration.scores import BoolArray, FloatArray, IntArray, ScoreTable
+from trainer.choices import ScoreChoice
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json, write_csv, write_json
-from trainer.run.promise import PromiseConfig, ScoreChoice
+from trainer.run.promise import PromiseConfig
 from trainer.scoring.split_scores import SplitScores
 
 FOLDS = 5

@@ -12,10 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from calibration.certificate import RiskTarget
+from trainer.choices import CertificateName, ScoreChoice
 from trainer.errors import RunError
-
-CertificateName = Literal["exact", "scrc-i", "scrc-t", "none"]
-ScoreChoice = Literal["softmax", "margin", "gate", "best"]
 
 
 class PromiseConfig(BaseModel):

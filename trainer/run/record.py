@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bundle.engines.outputs import OutputKind
+from bundle.choices import OutputKind
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from trainer.errors import RunError

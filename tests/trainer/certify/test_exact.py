@@ -14,7 +14,7 @@ from calibration.certificate import RiskTarget
 from calibration.decision import StageRule
 from calibration.ledger import Ledger
 from calibration.scores import StageOutputs
-from demur.promises import OVER_ALL_ANSWERS, Wanted
+from demur.commands.calibrate import OVER_ALL_ANSWERS, PromiseChoice
 from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import recalibrate
 from trainer.certify.certification import charge, prove, read_policy, write_policy
@@ -178,17 +178,17 @@ def test_promises_that_make_no_sense_are_refused(changes: dict[str, object], mes
 
 
 def test_what_is_asked_for_takes_the_place_of_what_was() -> None:
-    each = PromiseConfig().changed(Wanted(each_answer=True).changes())
+    each = PromiseConfig().changed(PromiseChoice(each_answer=True).changes())
     assert each.each_answer
-    ladder = each.changed(Wanted(alphas="0.02,0.01").changes())
+    ladder = each.changed(PromiseChoice(alphas="0.02,0.01").changes())
     assert (ladder.alphas, ladder.alpha, ladder.each_answer) == ((0.02, 0.01), 0.02, False)
-    assert ladder.changed(Wanted().changes()) == ladder
+    assert ladder.changed(PromiseChoice().changes()) == ladder
     assert ladder.changed(OVER_ALL_ANSWERS).alphas == ()
 
 
 def test_a_run_promises_each_answer_and_its_bundle_says_so(run_copy: Path, wrapped: RunResult) -> None:
     (run_copy / "ledger.json").unlink()
-    result = recalibrate(run_copy, Wanted(each_answer=True).changes())
+    result = recalibrate(run_copy, PromiseChoice(each_answer=True).changes())
     certificate = result.policy.certificate
     assert certificate.feasible
     assert certificate.coverage <= wrapped.policy.certificate.coverage

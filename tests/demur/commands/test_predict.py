@@ -15,9 +15,9 @@ from rich.console import Console
 
 from bundle.selection.choice import EngineWish
 from bundle.store import BundleTampered, load_bundle
-from demur import decision_table, predict
-from demur.decision_table import UnknownTableFormat
-from demur.predict import predict_source
+from demur.commands import decision_table, predict
+from demur.commands.decision_table import UnknownTableFormat
+from demur.commands.predict import predict_source
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.run.console import RunConsole

@@ -1,4 +1,4 @@
-"""`demur predict`: the decisions of a bundle on a set of images, offline, as the service would decide."""
+"""`demur predict`: decisions of a bundle on a set of images, offline, the same as the service makes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bundle.selection.choice import EngineWish, first_choice
 from bundle.store import LoadedBundle, load_bundle
 from bundle.verify import read_manifest
 from calibration.decision import Decision
-from demur.decision_table import DecisionRow, open_table
+from demur.commands.decision_table import DecisionRow, open_table
 from trainer.data.images import ImageSource
 from trainer.errors import DataError
 from trainer.run.console import RunConsole
 
 CHUNK = 32
-"""Images that one thread decides before it hands them over."""
+"""Number of images per task of a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictSummary:
-    """How a set of images was decided."""
+    """Counts of the decisions on a set of images."""
 
     images: int
     answered_by_stage: Mapping[str, int]
@@ -55,16 +55,16 @@ def predict_source(
     threads: int = 2,
     console: RunConsole | None = None,
 ) -> PredictSummary:
-    """Decide every image of `source` and write a row an image to `out` (.parquet, .csv or .jsonl).
+    """Decide every image of `source` and write one row per image to `out` (.parquet, .csv or .jsonl).
 
-    `wish`: the engine and precision; None for the first that the bundle is certified on and that is here.
-    An image that cannot be read is a row as well. Raises BundleError, EngineUnavailable or
-    UnknownTableFormat; `out` is then as it was before.
+    `wish`: engine and precision; None takes the first that the bundle is certified on and that is
+    installed. An unreadable image gets a row as well. Raises BundleError, EngineUnavailable or
+    UnknownTableFormat, and then leaves `out` as it was.
     """
     console = console or RunConsole()
     key = first_choice(read_manifest(bundle_folder), wish or EngineWish())
     loaded = load_bundle(bundle_folder, key=key, calls=threads, limits=limits)
-    _explain(loaded, source, console)
+    _print_notices(loaded, source, console)
     counts: Counter[str] = Counter()
     unreadable = 0
     with (
@@ -79,8 +79,8 @@ def predict_source(
     return PredictSummary(len(source), dict(counts), unreadable)
 
 
-def _explain(loaded: LoadedBundle, source: ImageSource, console: RunConsole) -> None:
-    """What the person at the terminal should know before the decisions come."""
+def _print_notices(loaded: LoadedBundle, source: ImageSource, console: RunConsole) -> None:
+    """Print the certificate, or why none holds, and whether the data names other classes."""
     if loaded.certificate is None:
         console.warn(
             f"Not certified here: the bundle has no certificate for {loaded.key}; all is abstained on."
@@ -95,7 +95,7 @@ def _explain(loaded: LoadedBundle, source: ImageSource, console: RunConsole) -> 
 
 
 def _decided(runner: CascadeRunner, source: ImageSource, threads: int) -> Iterator[list[DecisionRow]]:
-    """Rows in the source's order. Bytes are read here, one after another, and decided on the threads."""
+    """Rows in the source's order. This thread reads the bytes, one image after another; the pool decides."""
     running: deque[Future[list[DecisionRow]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="predict") as pool:
         for start in range(0, len(source), CHUNK):
@@ -111,8 +111,8 @@ def _decided(runner: CascadeRunner, source: ImageSource, threads: int) -> Iterat
 def _read(source: ImageSource, row: int) -> bytes | DataError:
     try:
         return source.read(row)
-    except DataError as fault:
-        return fault
+    except DataError as error:
+        return error
 
 
 def _decide_chunk(
@@ -126,8 +126,8 @@ def _decide(runner: CascadeRunner, path: str, image: bytes | DataError) -> Decis
         return _unreadable(path, image)
     try:
         (decision,) = runner.decide([image])
-    except ImageError as fault:
-        return _unreadable(path, fault)
+    except ImageError as error:
+        return _unreadable(path, error)
     return _row(path, decision)
 
 
@@ -146,7 +146,7 @@ def _row(path: str, decision: Decision) -> DecisionRow:
     )
 
 
-def _unreadable(path: str, fault: Exception) -> DecisionRow:
+def _unreadable(path: str, error: Exception) -> DecisionRow:
     return DecisionRow(
         path=path,
         decision="abstain",
@@ -156,6 +156,6 @@ def _unreadable(path: str, fault: Exception) -> DecisionRow:
         confidence=None,
         stage=None,
         reason="unreadable",
-        error=str(fault),
+        error=str(error),
         probabilities=None,
     )

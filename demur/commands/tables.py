@@ -1,4 +1,4 @@
-"""What a run found, as tables in a terminal."""
+"""Tables for the terminal: a threshold sweep, and a report on a test split."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from trainer.reports.evaluation import Measurement, Report
 from trainer.reports.threshold_sweep import SweepRow
 
 SHOWN = 16
-"""Rows of a sweep that fit a screen; the file holds all."""
+"""Number of rows of a sweep that fit a screen; the file holds all of them."""
 
 
 def sweep_table(rows: Sequence[SweepRow]) -> Table:
-    """Some evenly spaced steps, strict to loose; the last one always among them."""
+    """Evenly spaced steps from strict to loose, the last one included."""
     table = Table(title="Thresholds on val_select, strict to loose")
     for column in (
         "stage A from",
@@ -43,7 +43,7 @@ def sweep_table(rows: Sequence[SweepRow]) -> Table:
 
 
 def report_table(report: Report) -> Table:
-    """Every figure with its 95 % interval."""
+    """Every metric with its 95 % interval."""
     table = Table(title=f"{report.split}: {report.n:,} images, {report.units:,} independent units")
     table.add_column("figure")
     for column in ("value", "95 % interval", "images"):

@@ -1,4 +1,4 @@
-"""Decisions written to a file, a row an image, in the form that its suffix names."""
+"""Table of decisions: one row per image, in the format that the file's suffix names."""
 
 from __future__ import annotations
 
@@ -17,48 +17,51 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from calibration.decision import StageName
+from demur.choices import TABLE_SUFFIXES
 
 ROW_GROUP = 8192
-"""Rows that a parquet file gathers before it writes them."""
+"""Number of rows per row group of a parquet file."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """The outcome for one image. An image that could not be read is abstained on, and `error` says why."""
+    """Decision on one image. For an unreadable image it is to abstain, and `error` says why."""
 
     path: str
     decision: Literal["answer", "abstain"]
     label: int | None
     prediction_set: tuple[int, ...] | None
     probability: float | None
-    """p(label 1), there also when it abstains"""
+    """p(label 1); also given when the decision is to abstain"""
     confidence: float | None
     stage: StageName | None
     reason: Literal["ambiguous", "atypical", "unreadable"] | None
     error: str | None
     probabilities: tuple[float, ...] | None
-    """p of every class; written only where there are more than two"""
+    """p of every class; a column only for more than two classes"""
 
 
 class RowWriter(Protocol):
-    """Takes rows as they come."""
+    """Writer of one file format."""
 
     def write(self, rows: Sequence[DecisionRow]) -> None: ...
     def close(self) -> None: ...
 
 
 class UnknownTableFormat(ValueError):
-    """The output file's suffix names no format."""
+    """The suffix of the output file names no format."""
 
 
 @contextmanager
 def open_table(out: Path, classes: int) -> Iterator[RowWriter]:
-    """A writer of `out`, which comes into being whole at the end, or not at all.
+    """A writer of `out`. The file appears complete at the end, or not at all.
 
-    Raises UnknownTableFormat before anything is done.
+    `classes`: number of classes, K. Raises UnknownTableFormat before any file is touched.
     """
     if out.suffix not in _WRITERS:
-        raise UnknownTableFormat(f"out is {out.name!r}; its suffix must be one of {', '.join(_WRITERS)}")
+        raise UnknownTableFormat(
+            f"out is {out.name!r}; its suffix must be one of {', '.join(TABLE_SUFFIXES)}"
+        )
     columns = [field.name for field in fields(DecisionRow) if field.name != "probabilities" or classes > 2]
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f".{out.name}.{token_hex(6)}.partial")
@@ -112,7 +115,7 @@ class _ParquetRows:
 
 
 class _CsvRows:
-    """Lists are JSON text in their cell; what is missing is an empty cell."""
+    """A list is JSON text in its cell; a missing value is an empty cell."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._stream = path.open("w", encoding="utf-8", newline="")

@@ -1,4 +1,4 @@
-"""`demur demo`: everything once, from nothing but the program to a service that answers."""
+"""`demur demo`: a whole run on synthetic scenes, from rendering to a running service."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trainer.scenes import SceneOptions, render
 
 HOST, PORT = "127.0.0.1", 8000
 SAMPLES = 6
-"""Scenes that are written out to try the service with."""
+"""Number of scenes written as files to try the service with."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """How much the demo renders and trains."""
+    """Size of the demo: numbers of scenes, and minutes of training."""
 
     train: int = 6_000
-    """Training scenes; every scene is a sequence of its own, for another frame of a sequence teaches
-    little and proves nothing"""
+    """Number of training scenes. Every scene is a sequence of its own, because another frame of the same
+    sequence teaches little and proves nothing."""
     select: int = 1_200
     calib: int = 1_500
     test: int = 1_500
@@ -39,9 +39,9 @@ class DemoPlan:
 
 
 def run_demo(out: Path, *, serve: bool = True, seed: int = 0, plan: DemoPlan | None = None) -> RunResult:
-    """Scenes, training, certificate, verified bundle, samples and, with `serve`, the service.
+    """Render, train, certify, verify the bundle, write samples and, with `serve`, serve until stopped.
 
-    Blocks while it serves. A second run in the same folder goes on where the first one stopped.
+    A second call with the same folder resumes the run.
     """
     plan = plan or DemoPlan()
     console = RunConsole()
@@ -52,14 +52,14 @@ def run_demo(out: Path, *, serve: bool = True, seed: int = 0, plan: DemoPlan | N
     result = train(demo_config(plan, seed), out, console)
     verify_bundle(result.run.bundle)
     samples = write_samples(out / "samples", plan, seed)
-    tell(result, samples, console, serve=serve)
+    print_result(result, samples, console, serve=serve)
     if serve:
         _serve(result, console)
     return result
 
 
 def demo_config(plan: DemoPlan, seed: int) -> TrainConfig:
-    """The demo as an ordinary training run."""
+    """Configuration of the demo, as of an ordinary training run."""
     return load_config(
         None,
         {
@@ -79,7 +79,7 @@ def demo_config(plan: DemoPlan, seed: int) -> TrainConfig:
 
 
 def write_samples(folder: Path, plan: DemoPlan, seed: int) -> list[Path]:
-    """A few scenes that no split holds, as JPEG files named by their label."""
+    """Write a few scenes that are in no split, as JPEG files with the label in their name."""
     options = SceneOptions(sequences=SAMPLES, seed=seed + 1_000_003, difficulty=plan.difficulty)
     paths = []
     for index, frame in enumerate(render(options, processes=1)):
@@ -89,8 +89,8 @@ def write_samples(folder: Path, plan: DemoPlan, seed: int) -> list[Path]:
     return paths
 
 
-def tell(result: RunResult, samples: list[Path], console: RunConsole, *, serve: bool) -> None:
-    """What the demo found, and what to try next."""
+def print_result(result: RunResult, samples: list[Path], console: RunConsole, *, serve: bool) -> None:
+    """Print certificate, figures and files of the demo, and a request to try."""
     certificate, report = result.policy.certificate, result.report
     console.heading("What you have now")
     console.note(certificate.sentence())

@@ -1,4 +1,4 @@
-"""`demur verify`: a bundle tried on every engine and precision that it is certified on and that is here."""
+"""`demur verify`: a bundle checked on every engine and precision that it is certified on and that is here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from bundle.selection.choice import AUTO, EngineWish, first_choice, key_of
 from bundle.store import load_bundle, verify_bundle
 
 
-def verify_everywhere(folder: Path, wish: EngineWish) -> Iterator[str]:
-    """Raise as `load_bundle` does, or say what holds, a line each; `wish` may name one engine."""
+def verify_on_engines(folder: Path, wish: EngineWish) -> Iterator[str]:
+    """Check the bundle's files and golden cases; the results, one line each.
+
+    `wish` may name one engine or precision. Raises as `load_bundle` does.
+    """
     manifest = verify_bundle(folder)
     yield f"{manifest.name} {manifest.version}: {len(manifest.files)} files are as they were written."
     certified = [key_of(entry) for entry in manifest.certificates if wish.takes(key_of(entry))]
     here = [key for key in certified if usable(key)]
     for key in here or [first_choice(manifest, wish)]:
-        yield _tried(folder, key)
+        yield _golden_cases(folder, key)
     missing = [str(key) for key in certified if key not in here]
     if missing and (wish.engine, wish.precision) == (AUTO, AUTO):
         yield f"Not tried, since this machine does not have them: {', '.join(missing)}."
@@ -26,7 +29,7 @@ def verify_everywhere(folder: Path, wish: EngineWish) -> Iterator[str]:
         yield f"This machine: {problem}."
 
 
-def _tried(folder: Path, key: EngineKey) -> str:
+def _golden_cases(folder: Path, key: EngineKey) -> str:
     loaded = load_bundle(folder, key=key)
     providers = ", ".join(dict.fromkeys(name for engine in loaded.engines for name in engine.providers))
     promise = "" if loaded.certificate is not None else "; not certified here, so all is abstained on"

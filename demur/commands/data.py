@@ -1,4 +1,4 @@
-"""`demur data`: open a source, draw its contact sheet, tell what is in it."""
+"""`demur data`: a source opened, its contact sheet drawn and its report printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.data.tables import print_report
 from trainer.run.console import RunConsole
 
 
-def look_at(
+def report_data(
     spec: str,
     *,
     sheet: Path | None,
@@ -26,9 +26,10 @@ def look_at(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Report on the source `spec`; `sheet` is where a contact sheet of `shape` (rows, columns) goes.
+    """Report on the source `spec`; a contact sheet of `shape` (rows, columns) goes to the file `sheet`.
 
-    With `as_json` the report goes to standard output as JSON, everything else to standard error.
+    With `as_json` the report goes to standard output as JSON, everything else to standard error. Raises
+    DataError.
     """
     console = RunConsole(Console(stderr=as_json))
     with console.bar("Opening", 1, unit="sources") as bar:

@@ -1,0 +1,22 @@
+"""Names that a user chooses from: each set is spelled here once, for manifest, settings and command line.
+
+This file imports nothing but typing, so that `demur --help` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+EngineName = Literal["onnxruntime-cpu", "onnxruntime-cuda", "openvino"]
+"""Inference engines, as certificates name them."""
+PrecisionName = Literal["fp32", "int8", "bf16"]
+"""Precisions at which engines compute; `bundle.engines.contract.PRECISIONS` says which engine at which."""
+OutputKind = Literal["logits", "probabilities", "binary_logit", "binary_probability"]
+"""Meaning of a model's output: `logits` [B, K]; `probabilities` [B, K] that sum to 1; `binary_logit` or
+`binary_probability` of class 1, [B] or [B, 1]."""
+ResizeMode = Literal["stretch", "crop"]
+"""How an image is brought to the model's input size. `stretch`: the whole image, its aspect ratio given up;
+`crop`: the largest centred part of the model's aspect ratio."""
+
+ENGINE_NAMES: Final[tuple[EngineName, ...]] = get_args(EngineName)
+PRECISION_NAMES: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)

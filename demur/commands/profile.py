@@ -1,0 +1,46 @@
+"""`demur profile`: a bundle measured, printed and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.selection.choice import EngineWish
+from demur.profile.report import profile_tables, summary, write_profile
+from demur.profile.run import profile_bundle
+from trainer.data.images import ImageSource
+from trainer.data.source import open_source
+from trainer.run.console import RunConsole
+from trainer.scenes import SceneOptions
+
+SCENES = 256
+"""Number of scenes rendered if the source is `scenes`"""
+
+
+def profile_and_report(
+    bundle: Path,
+    source: str | None,
+    out: Path,
+    *,
+    image_column: str,
+    seconds: float,
+    processes: int | None,
+    wish: EngineWish,
+) -> None:
+    """Measure `bundle` on the images of `source` (None: its golden cases); tables to the terminal, files
+    to the folder `out`. Raises as `profile_bundle` and `open_source` do."""
+    console = RunConsole()
+    images = None if source is None else _open(source, image_column)
+    measured = profile_bundle(
+        bundle, images, seconds=seconds, processes=processes, wish=wish, console=console
+    )
+    console.console.print(profile_tables(measured))
+    for sentence in summary(measured):
+        console.note(sentence)
+    for warning in measured.warnings:
+        console.warn(warning)
+    for written in write_profile(measured, out):
+        console.note(f"written: {written}")
+
+
+def _open(source: str, image_column: str) -> ImageSource:
+    return open_source(source, image_column=image_column, scenes=SceneOptions(sequences=SCENES))

@@ -1,0 +1,95 @@
+"""The verb `bundle`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from bundle.choices import ENGINE_NAMES, PRECISION_NAMES
+from demur.verbs.options import IMAGES, SOURCES, Run
+from trainer.choices import CertificationMethod
+
+
+def _column_as_in_the_run(content: str) -> Any:
+    return typer.Option(
+        metavar="COLUMN", help=f"Column of the {content}. [default: as in the run]", rich_help_panel=IMAGES
+    )
+
+
+def bundle(
+    run: Run,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINES",
+            help=f"Inference engines, separated by commas, of {', '.join(ENGINE_NAMES)}.",
+        ),
+    ] = "onnxruntime-cpu",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="PRECISIONS",
+            help=f"Precisions, separated by commas, of {', '.join(PRECISION_NAMES)}; bf16 needs OpenVINO.",
+        ),
+    ] = "fp32",
+    certificate: Annotated[
+        CertificationMethod | None,
+        typer.Option(help="Method of certification. [default: as in the run]"),
+    ] = None,
+    reissue: Annotated[
+        bool,
+        typer.Option("--reissue", help="Withdraw the certificates of the run, and certify all of it again."),
+    ] = False,
+    carry_calibration: Annotated[
+        bool,
+        typer.Option(
+            "--with-calibration-images",
+            help="Pack the calibration images into the bundle, so that a machine with another engine can "
+            "certify it there, once; this takes one more share of delta.",
+        ),
+    ] = False,
+    least_agreement: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of val_select that must get the same label as on fp32; with less, the engine and "
+            "precision are left out.",
+        ),
+    ] = 0.98,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="SOURCE",
+            help=f"Images of the run: {SOURCES}. [default: as in the run]",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    group: Annotated[str | None, _column_as_in_the_run("groups")] = None,
+    label_column: Annotated[str | None, _column_as_in_the_run("labels")] = None,
+    image_column: Annotated[str | None, _column_as_in_the_run("images in parquet files")] = None,
+) -> None:
+    """Certify a finished run on further engines and precisions, and write its bundle again.
+
+    Example: `demur bundle runs/first --engine onnxruntime-cpu,openvino --precision fp32,int8 --reissue`
+
+    Every engine gets scores and a certificate of its own at every precision that it supports. All of them
+    share the run's delta, so each is certified at a part of it and answers somewhat less; the result says
+    how much. ONNX Runtime at fp32 is always among them. The service takes the fastest one that it has.
+
+    A run with a certificate has spent its delta: train with `--certificate none` and certify here with
+    `--certificate exact`, or withdraw with `--reissue`.
+    """
+    from demur.commands.bundle import bundle_run, engine_keys
+
+    bundle_run(
+        run,
+        engine_keys(engine, precision),
+        data={"spec": source, "group": group, "label_column": label_column, "image_column": image_column},
+        changes={"certificate": certificate},
+        least_agreement=least_agreement,
+        reissue=reissue,
+        carry_calibration=carry_calibration,
+    )

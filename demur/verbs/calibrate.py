@@ -1,0 +1,136 @@
+"""The verb `calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from demur.verbs.options import PROMISE
+from trainer.choices import CertificateName
+
+TABLE: Final = "With --scores"
+
+
+def calibrate(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="Folder of a finished run; or give --scores.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .parquet or .csv table of scores and labels instead of a run."),
+    ] = None,
+    certificate: Annotated[
+        CertificateName | None,
+        typer.Option(
+            help="Method of certification. `exact`: holds with confidence 1 - delta; `scrc-i`: likewise, "
+            "more conservative; `scrc-t`: holds on average only; `none`: no certificate. [default: as in the "
+            "run; exact for --scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest share of wrong answers among the answered images. [default: as in the run; 0.01 "
+            "for --scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest probability that the certificate is wrong; 0.05 gives 95 % confidence. "
+            "[default: as in the run; 0.05 for --scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    min_coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the images to be answered. [default: as in the run; 0.7 for --scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    each_answer: Annotated[
+        bool | None,
+        typer.Option(
+            "--each-answer/--all-answers",
+            help="Certify alpha for each class that is answered, or for all answers together. "
+            "[default: as in the run; all together for --scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Certify alpha for each value of this metadata column. [default: as in the run; none for "
+            "--scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    alphas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Several risks in the order of testing, separated by commas: `0.01,0.02,0.005`. A run "
+            "serves the first. [default: as in the run; none for --scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of the groups. [default: every row on its own]",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    label_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column of the labels.", rich_help_panel=TABLE)
+    ] = "label",
+    score_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of P(label 1); with several classes, repeat the option once per class, in order. "
+            "[default: probability, score or prob; or score_0, score_1, ...]",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    confidence_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of the confidence that ranks the rows. [default: the margin of the scores]",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+) -> None:
+    """Certify a finished run again, or a table of scores and labels from any model.
+
+    Examples: `demur calibrate runs/first --each-answer`
+
+    `demur calibrate --scores scores.csv --group drive`
+
+    A certificate per class, slice or risk costs coverage; the result says how much. All certificates on
+    one calibration split share its delta, and a ledger keeps the account.
+    """
+    if (run is None) == (scores is None):
+        raise typer.BadParameter("give the folder of a run, or --scores FILE, and not both")
+    from demur.commands.calibrate import PromiseChoice, certify_run, certify_table
+
+    changes = {"certificate": certificate, "alpha": alpha, "delta": delta, "min_coverage": min_coverage}
+    choice = PromiseChoice(each_answer, slices, alphas)
+    if run is not None:
+        lines = certify_run(run, changes, choice)
+    elif scores is not None:
+        from trainer.scoring.score_file import ScoreFileColumns
+
+        columns = ScoreFileColumns(label_column, tuple(score_column or ()), confidence_column, group)
+        lines = certify_table(scores, changes, columns, choice)
+    for line in lines:
+        warning = line.startswith("WARNING")
+        typer.secho(line, fg="yellow" if warning else None, bold=warning, err=warning)

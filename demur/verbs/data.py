@@ -1,0 +1,47 @@
+"""The verb `data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demur.verbs.options import SOURCES, AsJson, Group, ImageColumn, LabelColumn, Seed
+
+
+def data(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Images: {SOURCES}.")],
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Write a contact sheet: one picture of many images. [default: none]"
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, max=40, help="Rows of the contact sheet.")] = 5,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Columns of the contact sheet.")] = 8,
+    group: Group = None,
+    label_column: LabelColumn = None,
+    image_column: ImageColumn = "image",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Inspect a data set before training: counts, groups, copies, leaks, unreadable images.
+
+    Example: `demur data folder:photos --group drive --sheet sheet.png`
+
+    `demur data scenes --sheet scenes.png` shows the synthetic scenes; options of their generator are part
+    of SOURCE: `scenes:sequences=200,difficulty=0.8`.
+    """
+    from demur.commands.data import report_data
+
+    report_data(
+        source,
+        sheet=sheet,
+        shape=(rows, columns),
+        group=group,
+        label_column=label_column,
+        image_column=image_column,
+        seed=seed,
+        as_json=as_json,
+    )

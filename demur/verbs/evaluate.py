@@ -1,0 +1,26 @@
+"""The verb `evaluate`."""
+
+from __future__ import annotations
+
+import typer
+
+from demur.verbs.options import Run
+
+
+def evaluate(run: Run) -> None:
+    """Report a finished run on val_test: selective metrics with 95 % intervals, and pictures.
+
+    Example: `demur evaluate runs/first`
+
+    Writes metrics_selective.csv, risk_coverage_curve.png, augrc_distribution.png and
+    calibration_curve.png to the run's folder metrics/.
+    """
+    from rich.console import Console
+
+    from demur.commands.tables import report_table
+    from trainer.bundling.rerun import evaluate_run
+
+    report, policy = evaluate_run(run)
+    typer.echo(policy.certificate.sentence())
+    Console().print(report_table(report))
+    typer.echo(f"pictures and figures: {run / 'metrics'}")

@@ -1,0 +1,43 @@
+"""The verb `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demur.choices import TABLE_SUFFIXES
+from demur.verbs.options import Bundle, EngineOption, EnginePrecision, ImageColumn, LabelColumn, Source
+
+
+def predict(
+    bundle: Bundle,
+    source: Source,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help=f"Table of decisions, one row per image: {', '.join(TABLE_SUFFIXES[:-1])} or "
+            f"{TABLE_SUFFIXES[-1]}.",
+        ),
+    ],
+    engine: EngineOption = None,
+    precision: EnginePrecision = None,
+    label_column: LabelColumn = None,
+    image_column: ImageColumn = "image",
+) -> None:
+    """Decide a set of images offline, exactly as the service does, and write a table.
+
+    Example: `demur predict --bundle runs/first/bundle --data folder:new --out decisions.parquet`
+    """
+    from bundle.selection.choice import AUTO, EngineWish
+    from demur.commands.predict import predict_source
+    from trainer.data.source import open_source
+    from trainer.run.console import RunConsole
+
+    console = RunConsole()
+    images = open_source(source, label_column=label_column, image_column=image_column)
+    wish = EngineWish(engine or AUTO, precision or AUTO)
+    console.note(predict_source(bundle, images, out, wish=wish, console=console).sentence())
+    console.note(f"decisions: {out}")

@@ -1,0 +1,92 @@
+"""The verb `serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demur.verbs.options import EngineOption, EnginePrecision
+from service.choices import LOG_LEVELS
+
+
+def serve(
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the bundle. [required, here or as DEMUR_BUNDLE]",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 8000]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of worker processes that share the port. [default: 1]")
+    ] = None,
+    engine: EngineOption = None,
+    precision: EnginePrecision = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N", help="Largest number of images per batch of a stage. [default: auto, timed]"
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the event log, the embedded Valkey and the engine timings. [default: demur-data]",
+        ),
+    ] = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Redis or Valkey server for the rolling windows; `off` for none. [default: an embedded "
+            "Valkey]",
+        ),
+    ] = None,
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Private port for changing bundles and challengers; needs a token in DEMUR_ADMIN_TOKEN. "
+            "[default: none]"
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL", help=f"{', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}. [default: info]"
+        ),
+    ] = None,
+) -> None:
+    """Serve a bundle over HTTP: /predict, /feedback, /rolling, /health, /metrics.
+
+    Example: `demur serve --bundle runs/first/bundle --workers 2`
+
+    The service takes the fastest engine, precision and batch sizes that the bundle is certified on. The
+    first start of a bundle on a machine times them, for about three seconds, and keeps the result in the
+    data folder. Every setting is also an environment variable (DEMUR_PORT, ...); options override it.
+    """
+    from service.process.server import serve as serve_until_stopped
+    from service.settings import Settings
+
+    serve_until_stopped(
+        Settings.read(
+            bundle=bundle,
+            host=host,
+            port=port,
+            workers=workers,
+            engine=engine,
+            precision=precision,
+            batch=batch,
+            data_dir=data_dir,
+            redis_url=redis_url,
+            admin_port=admin_port,
+            log_level=log_level,
+        )
+    )

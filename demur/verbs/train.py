@@ -1,0 +1,140 @@
+"""The verb `train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demur.verbs.options import (
+    IMAGES,
+    SOURCES,
+    TRAINING,
+    Alpha,
+    Certificate,
+    ConfiguredImageColumn,
+    ConfiguredSeed,
+    ConfiguredSkipBad,
+    Delta,
+    Device,
+    EachAnswer,
+    Group,
+    LabelColumn,
+    MinCoverage,
+    Precision,
+    Score,
+    Slices,
+)
+from trainer.choices import Adapt, AugmentLevel, CheckpointSelection
+
+
+def train(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the run; the same folder resumes the run.")
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="Configuration file; options on the command line override it. [default: none]",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the bundle. [default: demur]")] = None,
+    seed: ConfiguredSeed = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="SOURCE", help=f"Images: {SOURCES}. [default: scenes]", rich_help_panel=IMAGES
+        ),
+    ] = None,
+    group: Group = None,
+    label_column: LabelColumn = None,
+    image_column: ConfiguredImageColumn = None,
+    skip_bad: ConfiguredSkipBad = None,
+    alpha: Alpha = None,
+    delta: Delta = None,
+    min_coverage: MinCoverage = None,
+    score: Score = None,
+    certificate: Certificate = None,
+    each_answer: EachAnswer = None,
+    slices: Slices = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Pretrained backbone of stage B: `efficientnet-lite0` (extra `imagenet`), `folder:PATH` or "
+            "`hub:OWNER/NAME`. [default: none, a network trained from scratch]",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    adapt: Annotated[
+        Adapt | None,
+        typer.Option(
+            help="Which weights of the backbone are trained. "
+            "[default: lora for transformers, full for EfficientNets]",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Planned minutes of training on two cores, both stages together. [default: 12]",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    augment: Annotated[
+        AugmentLevel | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="Augmentation of the training images, each level adding to the one before: none, geometric, "
+            "colour, degraded; or ladder, a mixture of four strengths. [default: degraded]",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    checkpoint_selection: Annotated[
+        CheckpointSelection | None,
+        typer.Option(
+            help="Criterion on val_select by which the best epoch is kept. [default: augrc]",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    device: Device = None,
+    precision: Precision = None,
+) -> None:
+    """Train and certify a classifier on labelled images, and write its bundle.
+
+    Example: `demur train --data folder:photos --group drive --out runs/first`
+
+    A folder of images has one sub-folder per class, or a `metadata.csv` with the columns `file_name` and
+    `label`. The run makes splits by group, trains stages A and B, certifies the cascade on val_calib,
+    reports on val_test and packs the bundle.
+    """
+    from trainer.config import load_config
+    from trainer.pipeline import train as run_training
+    from trainer.run.console import RunConsole
+
+    overrides = {
+        "data.source": source,
+        "data.group": group,
+        "data.label_column": label_column,
+        "data.image_column": image_column,
+        "data.skip_bad": skip_bad,
+        "name": name,
+        "backbone": backbone,
+        "adapt": adapt,
+        "minutes": minutes,
+        "promise.alpha": alpha,
+        "promise.delta": delta,
+        "promise.min_coverage": min_coverage,
+        "promise.score": score,
+        "promise.certificate": certificate,
+        "promise.each_answer": each_answer,
+        "promise.slices": slices,
+        "augment": augment,
+        "checkpoint_selection": checkpoint_selection,
+        "compute.device": device,
+        "compute.precision": precision,
+        "seed": seed,
+    }
+    run_training(load_config(config, overrides), out, RunConsole())

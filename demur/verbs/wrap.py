@@ -1,0 +1,128 @@
+"""The verb `wrap`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from bundle.choices import OutputKind, ResizeMode
+from demur.verbs.options import (
+    Alpha,
+    Delta,
+    EachAnswer,
+    Group,
+    ImageColumn,
+    LabelColumn,
+    MinCoverage,
+    Seed,
+    SkipBad,
+    Slices,
+    Source,
+)
+from trainer.choices import Normalisation
+
+MODEL: Final = "Model"
+
+
+def wrap(
+    model: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE.onnx", help="The classifier: stage B of the bundle.", rich_help_panel=MODEL
+        ),
+    ],
+    source: Source,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the run; the bundle is written to DIR/bundle.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "wrapped",
+    seed: Seed = 0,
+    fast: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.onnx",
+            help="A cheaper classifier that is tried first: stage A. [default: none]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    class_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Names of the classes in the order of the model's outputs: `no,yes`. [default: as in the "
+            "data]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    normalisation: Annotated[
+        Normalisation,
+        typer.Option(help="Normalisation of the pixels that the model expects.", rich_help_panel=MODEL),
+    ] = "imagenet",
+    resize: Annotated[
+        ResizeMode,
+        typer.Option(
+            help="How an image is brought to the model's input size: stretched to it, or scaled and cropped.",
+            rich_help_panel=MODEL,
+        ),
+    ] = "stretch",
+    output: Annotated[
+        OutputKind | None,
+        typer.Option(
+            metavar="KIND",
+            help="Meaning of the model's output: logits, probabilities, binary_logit or binary_probability. "
+            "[default: detected]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            metavar="PIXELS",
+            help="Height and width of the model's input. [default: as the model states]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    group: Group = None,
+    label_column: LabelColumn = None,
+    image_column: ImageColumn = "image",
+    skip_bad: SkipBad = False,
+    alpha: Alpha = None,
+    delta: Delta = None,
+    min_coverage: MinCoverage = None,
+    each_answer: EachAnswer = None,
+    slices: Slices = None,
+) -> None:
+    """Certify an existing ONNX classifier on labelled images, and write its bundle; no training.
+
+    Example: `demur wrap --model strong.onnx --fast small.onnx --data folder:labelled --out runs/wrapped`
+
+    The model must never have seen these images in its training. torch is not needed.
+    """
+    from demur.commands.wrap import wrap_models
+    from trainer.bundling.wrap import ModelInput
+    from trainer.data.config import DataConfig
+    from trainer.scenes import SceneOptions
+
+    data = DataConfig(
+        source=source,
+        group=group,
+        label_column=label_column,
+        image_column=image_column,
+        class_names=tuple(part.strip() for part in class_names.split(",")) if class_names else (),
+        skip_bad=skip_bad,
+        scenes=SceneOptions(),
+    )
+    promise = {
+        "alpha": alpha,
+        "delta": delta,
+        "min_coverage": min_coverage,
+        "each_answer": each_answer,
+        "slices": slices,
+        "seed": seed,
+    }
+    size = None if image_size is None else (image_size, image_size)
+    models = [ModelInput(path, size, output, normalisation, resize) for path in (model, fast) if path]
+    wrap_models(models, data, promise, out, name=name, seed=seed)

@@ -1,0 +1,9 @@
+"""Names that a user chooses from, spelled once for settings and command line; imports nothing but typing."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
