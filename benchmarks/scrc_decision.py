@@ -14,7 +14,7 @@ import numpy as np
 from calibration.certificate import RiskTarget
 from calibration.decision import StageRule, decide_stage
 from calibration.scores import StageOutputs
-from calibration.scrc import ScrcT, selector_and_classifier
+from calibration.scrc import ScrcScores, ScrcT, ScrcTerms, selector_and_classifier
 
 
 def best_time(action: Callable[[], object], repeats: int) -> float:
@@ -42,7 +42,7 @@ def main() -> None:
     target = RiskTarget(alpha=0.01)
 
     def fit() -> ScrcT:
-        return ScrcT.fit(g, f, labels, target, acceptance=0.8, answer_share=0.95)
+        return ScrcT.fit(ScrcScores(g, f, labels), target, ScrcTerms(acceptance=0.8), answer_share=0.95)
 
     policy = fit()
     print(f"set-up on {n} calibration units: {1e3 * best_time(fit, options.repeats):.2f} ms")

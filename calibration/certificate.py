@@ -40,6 +40,19 @@ class RiskTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class CertifiedOn:
+    """Provenance of a certificate: the calibration split and the engine that scored it."""
+
+    split_digest: str | None = None
+    """sha256 of the calibration split"""
+    engine: str | None = None
+    """Engine and precision that computed the scores, for example `onnxruntime-cpu/fp32`"""
+
+
+UNRECORDED = CertifiedOn()
+
+
+@dataclass(frozen=True, slots=True)
 class PromisedPart:
     """What was seen of one part at the certified threshold (or, where infeasible, at none)."""
 

@@ -19,6 +19,23 @@ Unit = Literal["group", "image"]
 """Whose risk is promised for grouped images: a random frame of a random group, or a random image."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampling:
+    """How independent units are drawn from the images of a split; uses no score and no label."""
+
+    groups: ArrayLike | None = None
+    """[n], the drive, track or burst of each image; None: the images are independent"""
+    unit: Unit = "group"
+    seed: int = 0
+    """Of the draw of one frame per group and of the thinning; also of a randomised test's uniform number"""
+    max_group_size: int | None = None
+    """For `unit="image"`: size of the largest group that can occur, fixed before the split is seen"""
+
+
+UNGROUPED = Sampling()
+"""Independent images"""
+
+
 @dataclass(frozen=True, slots=True)
 class Units:
     """The rows of the calibration split that count as independent draws of `population`."""
@@ -54,9 +71,7 @@ def one_frame_a_group(codes: IntArray, rng: np.random.Generator) -> IntArray:
     return np.asarray(shuffled[np.unique(codes[shuffled], return_index=True)[1]], dtype=np.int64)
 
 
-def independent_units(
-    n: int, groups: ArrayLike | None, unit: Unit, seed: int, max_group_size: int | None
-) -> Units:
+def independent_units(n: int, sampling: Sampling) -> Units:
     """The rows that may be counted as independent.
 
     Without groups: all n images. With groups, `unit="group"`: one frame of each group, population
@@ -65,18 +80,19 @@ def independent_units(
     `max_group_size` should be fixed beforehand (a limit of the recording, or the largest group of
     the selection split); None takes the largest group here. The draw uses no score and no label.
     """
+    unit, seed = sampling.unit, sampling.seed
     if unit not in ("group", "image"):
         raise ValueError(f"unit is {unit!r}; it must be 'group' or 'image'")
-    if groups is None:
+    if sampling.groups is None:
         return all_images(n)
-    codes = group_codes(groups, n)
+    codes = group_codes(sampling.groups, n)
     rng = np.random.default_rng(seed)
     rows = one_frame_a_group(codes, rng)
     if unit == "group":
         return Units(rows, "random group, random frame", "group", seed, n)
     sizes = np.bincount(codes)
     largest = int(sizes.max(initial=1))
-    limit = largest if max_group_size is None else max_group_size
+    limit = largest if sampling.max_group_size is None else sampling.max_group_size
     if limit < largest:
         raise ValueError(
             f"max_group_size is {limit}, but a group here has {largest} images; "

@@ -21,12 +21,12 @@ from calibration.bounds import (
     milestones,
     wsr_betting_upper,
 )
-from calibration.certificate import Certificate, Kind, RiskTarget
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, Kind, RiskTarget
 from calibration.decision import answers
-from calibration.exact.issuer import Issuer
+from calibration.exact.issuer import Issuer, Proven
 from calibration.exact.shortfall import describe_shortfall
 from calibration.exact.steps import count, last_before_failure
-from calibration.groups import Unit, independent_units
+from calibration.groups import UNGROUPED, Sampling, independent_units
 from calibration.inputs import read_losses, read_scores
 from calibration.scores import BoolArray, FloatArray
 
@@ -35,13 +35,8 @@ def sgr(
     confidence: ArrayLike,
     errors: ArrayLike,
     target: RiskTarget,
-    groups: ArrayLike | None = None,
-    *,
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    sampling: Sampling = UNGROUPED,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
     """Selection with guaranteed risk (Geifman and El-Yaniv, arXiv 1705.08500, algorithm 2).
 
@@ -51,13 +46,13 @@ def sgr(
     the search depend on earlier outcomes in a way that its union bound does not cover.
     """
     scores, wrong = read_scores(confidence, errors)
-    units = independent_units(len(scores), groups, unit, seed, max_group_size)
+    units = independent_units(len(scores), sampling)
     scores, wrong = scores[units.rows], wrong[units.rows]
     n = len(scores)
     ascending = np.sort(scores)
     rounds = max(1, math.ceil(math.log2(n))) if n else 0
     strictest, loosest = 0, n
-    best: tuple[float, int, int, float] | None = None
+    lowest, best = math.inf, None
     for _ in range(rounds):
         rank = max(1, (strictest + loosest + 1) // 2)
         threshold = float(ascending[n - rank])
@@ -65,15 +60,15 @@ def sgr(
         bound = float(clopper_pearson_upper(k, m, target.delta / rounds))
         if bound <= target.alpha:
             strictest = rank
-            if best is None or threshold < best[0]:
-                best = (threshold, m, k, bound)
+            # Ranks that share one confidence give the same threshold again.
+            if threshold < lowest:
+                lowest, best = threshold, Proven(threshold, m, k, bound)
         else:
             loosest = rank
-    issuer = Issuer("SGR", target, units, split_digest, engine)
+    issuer = Issuer("SGR", target, units, certified_on)
     if best is None:
         return issuer.infeasible(_sgr_shortfall(scores, wrong, target, max(rounds, 1), units.name))
-    threshold, m, k, bound = best
-    return issuer.feasible(threshold, m, k, risk_upper_bound=bound)
+    return issuer.feasible(best)
 
 
 def _count_at(scores: FloatArray, wrong: BoolArray, threshold: float) -> tuple[int, int]:

@@ -24,8 +24,9 @@ from bundle.manifest import BundleManifest, BundlePath, BundleTampered, Count, D
 from bundle.policy import CertificateEntry, OperatingPointField
 from bundle.runner import CascadeRunner, CascadeStage, joined
 from bundle.verify import read_verified
-from calibration.certificate import RiskTarget
+from calibration.certificate import CertifiedOn, RiskTarget
 from calibration.exact.strata import Parts
+from calibration.groups import Sampling
 
 CASES_FILE = "calibration/cases.json"
 _CHUNK = 256
@@ -111,7 +112,7 @@ def certify_here(
     Takes as long as deciding all of them. Raises a BundleError and EngineUnavailable.
     """
     # Certifying takes SciPy, which serving otherwise never loads: fifty megabytes and half a second.
-    from calibration.exact.policies import Reading, policy_path, walk, with_thresholds
+    from calibration.exact.policies import certify_policies, policy_path, with_thresholds
 
     cases = read_cases(folder, manifest)
     cores = os.cpu_count() or 1
@@ -137,14 +138,13 @@ def certify_here(
     path = np.array([[math.inf if t is None else t for t in step] for step in plan.path], dtype=np.float64)
     labels = np.array([case.label for case in cases.cases], dtype=np.int64)
     groups = [case.group for case in cases.cases]
-    certificate = walk(
+    certificate = certify_policies(
         policy_path(scores, labels, plan.rules.stages, path),
         RiskTarget(cases.alpha, cases.reserved_delta, cases.min_coverage),
         Parts.whole(len(labels)),
-        None if None in groups else np.array(groups, dtype=np.str_),
-        Reading(cases.unit, cases.seed, cases.all_frames),
-        split_digest=cases.split_digest,
-        engine=str(key),
+        Sampling(None if None in groups else np.array(groups, dtype=np.str_), cases.unit, cases.seed),
+        "betting" if cases.all_frames else "exact",
+        certified_on=CertifiedOn(cases.split_digest, str(key)),
     )
     say(f"{key}: {certificate.sentence()}")
     return CertificateEntry(

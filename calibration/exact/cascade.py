@@ -17,14 +17,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import answers
-from calibration.exact.path_test import certify_path
+from calibration.exact.path_test import PathTest, certify_path
 from calibration.exact.paths import Entries, Outcome
+from calibration.exact.stage_scores import StageScores
 from calibration.exact.steps import StepCounts
 from calibration.exact.strata import Parts
-from calibration.groups import Unit
-from calibration.inputs import read_answers, read_confidence, read_errors, read_path, read_scores
+from calibration.groups import UNGROUPED, Sampling
+from calibration.inputs import read_path
 from calibration.scores import BoolArray, FloatArray, IntArray
 
 CASCADE_METHOD = "exact fixed sequence, cascade as one policy"
@@ -32,57 +33,35 @@ CASCADE_METHOD = "exact fixed sequence, cascade as one policy"
 
 @dataclass(frozen=True, slots=True)
 class CascadeScores:
-    """Confidences and errors of both stages on the same images, all [n]."""
+    """Scores of both stages on the same n images."""
 
-    confidence_a: FloatArray
-    wrong_a: BoolArray
-    confidence_b: FloatArray
-    wrong_b: BoolArray
-    answer_a: IntArray
-    """The label that the stage would give; 0 where it was not told"""
-    answer_b: IntArray
+    a: StageScores
+    b: StageScores
+
+    def __post_init__(self) -> None:
+        if len(self.b) != len(self.a):
+            raise ValueError(f"confidence_b has length {len(self.b)}; confidence_a has {len(self.a)}")
 
     @classmethod
     def read(
-        cls,
-        confidence_a: ArrayLike,
-        errors_a: ArrayLike,
-        confidence_b: ArrayLike,
-        errors_b: ArrayLike,
-        answer_a: ArrayLike | None = None,
-        answer_b: ArrayLike | None = None,
-        classes: int = 2,
+        cls, confidence_a: ArrayLike, errors_a: ArrayLike, confidence_b: ArrayLike, errors_b: ArrayLike
     ) -> Self:
-        """ValueError where a stage is malformed or the stages differ in length."""
-        scores_a, wrong_a = read_scores(confidence_a, errors_a, "_a")
-        scores_b, n = read_confidence(confidence_b, "confidence_b"), len(scores_a)
-        if len(scores_b) != n:
-            raise ValueError(f"confidence_b has length {len(scores_b)}; confidence_a has {n}")
-        wrong_b = read_errors(errors_b, n, "errors_b")
-        given = (
-            read_answers(answer, n, classes, f"answer_{stage}")
-            for stage, answer in (("a", answer_a), ("b", answer_b))
-        )
-        return cls(scores_a, wrong_a, scores_b, wrong_b, *given)
+        """All [n]; ValueError for a malformed stage, or if the stages differ in length."""
+        stage_a = StageScores.read(confidence_a, errors_a, stage="_a")
+        return cls(stage_a, StageScores.read(confidence_b, errors_b, stage="_b"))
 
     def __len__(self) -> int:
-        return len(self.confidence_a)
+        return len(self.a)
 
     def take(self, rows: IntArray | BoolArray) -> Self:
-        return type(self)(
-            self.confidence_a[rows],
-            self.wrong_a[rows],
-            self.confidence_b[rows],
-            self.wrong_b[rows],
-            self.answer_a[rows],
-            self.answer_b[rows],
-        )
+        """The same stages on some of the images."""
+        return type(self)(self.a.take(rows), self.b.take(rows))
 
     def outcome(self, pair: FloatArray) -> tuple[BoolArray, BoolArray, BoolArray]:
         """(answered by A, answered by B, answered wrongly) at one pair of thresholds, each [n]."""
-        by_a = answers(self.confidence_a, float(pair[0]))
-        by_b = answers(self.confidence_b, float(pair[1])) & ~by_a
-        return by_a, by_b, (by_a & self.wrong_a) | (by_b & self.wrong_b)
+        by_a = answers(self.a.confidence, float(pair[0]))
+        by_b = answers(self.b.confidence, float(pair[1])) & ~by_a
+        return by_a, by_b, (by_a & self.a.wrong) | (by_b & self.b.wrong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +97,7 @@ class CascadePath:
 
     def outcome(self, step: int) -> Outcome:
         by_a, by_b, wrong = self.scores.outcome(self.pairs[step])
-        return Outcome(by_a | by_b, wrong, np.where(by_a, self.scores.answer_a, self.scores.answer_b))
+        return Outcome(by_a | by_b, wrong, np.where(by_a, self.scores.a.answer, self.scores.b.answer))
 
     def count(self, parts: Parts) -> StepCounts:
         counts = StepCounts.empty(self.steps, len(parts))
@@ -161,19 +140,11 @@ class CascadeUsage:
 
 
 def certify_cascade(
-    confidence_a: ArrayLike,
-    errors_a: ArrayLike,
-    confidence_b: ArrayLike,
-    errors_b: ArrayLike,
+    scores: CascadeScores,
     path: ArrayLike,
     target: RiskTarget,
-    groups: ArrayLike | None = None,
-    *,
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    sampling: Sampling = UNGROUPED,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
     """Certify the last pair of `path` [T, 2] that keeps the cascade's risk at most `target.alpha`.
 
@@ -183,31 +154,15 @@ def certify_cascade(
     Groups, units and the meaning of the fields are those of `certify`; a promise for each answer or
     slice is `certify_path` on the same `CascadePath`. ValueError for malformed input only.
     """
-    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
-    return certify_path(
-        CascadePath(scores, read_path(path)),
-        target,
-        groups=groups,
-        method=CASCADE_METHOD,
-        unit=unit,
-        seed=seed,
-        max_group_size=max_group_size,
-        split_digest=split_digest,
-        engine=engine,
-    )
+    policies = CascadePath(scores, read_path(path))
+    test = PathTest(CASCADE_METHOD)
+    return certify_path(policies, target, sampling=sampling, test=test, certified_on=certified_on)
 
 
 def cascade_usage(
-    confidence_a: ArrayLike,
-    errors_a: ArrayLike,
-    confidence_b: ArrayLike,
-    errors_b: ArrayLike,
-    threshold: tuple[float, float],
-    cost_a: float,
-    cost_b: float,
+    scores: CascadeScores, threshold: tuple[float, float], cost_a: float, cost_b: float
 ) -> CascadeUsage:
-    """Who answers how much, how well and at what cost, on any labelled images [n >= 1]."""
-    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
+    """Coverage, risk and compute of each stage on any labelled images [n >= 1]."""
     if len(scores) == 0:
         raise ValueError("no images; usage is a share of them")
     by_a, by_b, wrong = scores.outcome(np.asarray(threshold, dtype=np.float64))

@@ -11,54 +11,45 @@ from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import answers
 from calibration.exact.cascade import CascadeScores
 from calibration.exact.fixed_sequence import certify
-from calibration.exact.issuer import Issuer
-from calibration.groups import Unit, independent_units
+from calibration.exact.issuer import Issuer, Proven
+from calibration.groups import UNGROUPED, Sampling, independent_units
 
 
 def certify_each_stage(
-    confidence_a: ArrayLike,
-    errors_a: ArrayLike,
-    confidence_b: ArrayLike,
-    errors_b: ArrayLike,
+    scores: CascadeScores,
     thresholds_a: ArrayLike | None,
     thresholds_b: ArrayLike | None,
     target: RiskTarget,
-    groups: ArrayLike | None = None,
-    *,
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    sampling: Sampling = UNGROUPED,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
     """Stage A on all units at delta / 2, then stage B on those that A leaves, at delta / 2.
 
     A stage that cannot be certified answers nothing (+inf); the certificate is infeasible where
     neither can. The union bound makes both promises hold together with confidence 1 - delta.
     """
-    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
-    units = independent_units(len(scores), groups, unit, seed, max_group_size)
+    units = independent_units(len(scores), sampling)
     scores = scores.take(units.rows)
     n = len(scores)
     half = replace(target, delta=target.delta / 2.0)
-    stage_a = certify(scores.confidence_a, scores.wrong_a, thresholds_a, half)
-    left = ~answers(scores.confidence_a, _scalar(stage_a))
-    stage_b = certify(scores.confidence_b[left], scores.wrong_b[left], thresholds_b, half)
-    issuer = Issuer("exact fixed sequence, each stage at delta / 2", target, units, split_digest, engine)
+    stage_a = certify(scores.a.confidence, scores.a.wrong, thresholds_a, half)
+    left = ~answers(scores.a.confidence, _scalar(stage_a))
+    stage_b = certify(scores.b.confidence[left], scores.b.wrong[left], thresholds_b, half)
+    issuer = Issuer("exact fixed sequence, each stage at delta / 2", target, units, certified_on)
     if not (stage_a.feasible or stage_b.feasible):
         return issuer.infeasible(f"stage A: {stage_a.needed}; stage B: {stage_b.needed}")
     m = stage_a.answered + stage_b.answered
-    return issuer.feasible(
+    proven = Proven(
         (_or_infinity(stage_a), _or_infinity(stage_b)),
         m,
         stage_a.errors + stage_b.errors,
-        risk_upper_bound=max(stage.risk_upper_bound or 0.0 for stage in (stage_a, stage_b)),
-        coverage_lower_bound=_coverage_bound(m, n, target.delta),
+        max(stage.risk_upper_bound or 0.0 for stage in (stage_a, stage_b)),
     )
+    return issuer.feasible(proven, coverage_lower_bound=_coverage_bound(m, n, target.delta))
 
 
 def _scalar(certificate: Certificate) -> float | None:

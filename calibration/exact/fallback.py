@@ -12,16 +12,40 @@ but it ends for all risks where it ends for one: at n = 3000 and accuracy .95 it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
-from calibration.exact.fixed_sequence import certify
-from calibration.groups import Unit
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
+from calibration.exact.fixed_sequence import RANK_START
+from calibration.exact.path_test import certify_path
+from calibration.exact.paths import StagePath
+from calibration.groups import UNGROUPED, Sampling
 from calibration.inputs import read_thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class RiskSequence:
+    """Risks in the order in which they are certified, each with its share of delta."""
+
+    alphas: tuple[float, ...]
+    shares: tuple[float, ...] | None = None
+    """Positive, adding up to at most 1; None: equal"""
+
+    def __post_init__(self) -> None:
+        if len(self.alphas) == 0 or len(set(self.alphas)) != len(self.alphas):
+            raise ValueError(f"alphas are {self.alphas!r}; give at least one, each once")
+        shares = self.shares
+        if shares is not None and (
+            len(shares) != len(self.alphas) or not min(shares) > 0.0 or sum(shares) > 1.0 + 1e-12
+        ):
+            raise ValueError(f"shares are {shares!r}; give one a risk, positive, adding up to at most 1")
+
+    def deltas(self, delta: float) -> list[float]:
+        """The share of `delta` that each risk has of its own."""
+        weights = [1.0 / len(self.alphas)] * len(self.alphas) if self.shares is None else self.shares
+        return [float(weight) * delta for weight in weights]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +76,24 @@ class Walked:
 
 
 def climb(
-    walk: Callable[[RiskTarget, RiskTarget], Walked],
-    alphas: Sequence[float],
-    target: RiskTarget,
-    shares: Sequence[float] | None = None,
+    walk: Callable[[RiskTarget, RiskTarget], Walked], risks: RiskSequence, target: RiskTarget
 ) -> RiskLadder:
-    """Certify each of `alphas`, in this order, at `target.delta` for all together.
+    """Certify each risk, in order, at `target.delta` for all together; `target.alpha` is not used.
 
     `walk` certifies one target along a path, both it and its steps planned for another of the same alpha,
-    whose delta no calibration label has shaped. `shares`
-    divide delta (positive, adding up to at most 1; default: equal); `target.alpha` is not used. An
-    alpha that cannot be certified is infeasible and costs the others nothing more.
+    whose delta no calibration label has shaped. An alpha that cannot be certified is infeasible and costs
+    the others nothing more.
     """
-    if len(alphas) == 0 or len(set(alphas)) != len(alphas):
-        raise ValueError(f"alphas are {tuple(alphas)!r}; give at least one, each once")
-    weights = np.full(len(alphas), 1.0 / len(alphas)) if shares is None else np.asarray(shares, dtype=float)
-    if weights.shape != (len(alphas),) or not (weights > 0.0).all() or weights.sum() > 1.0 + 1e-12:
-        raise ValueError(f"shares are {shares!r}; give one a risk, positive, adding up to at most 1")
     certificates: list[Certificate] = []
     handed_on = 0.0
-    for alpha, weight in zip(alphas, weights, strict=True):
+    for alpha, own in zip(risks.alphas, risks.deltas(target.delta), strict=True):
         # Rounding must not lift the last of many shares above the whole.
-        delta = min(target.delta, handed_on + float(weight) * target.delta)
-        planned = replace(target, alpha=alpha, delta=float(weight) * target.delta)
+        delta = min(target.delta, handed_on + own)
+        planned = replace(target, alpha=alpha, delta=own)
         walked = walk(replace(planned, delta=delta), planned)
         certificates.append(walked.certificate)
         handed_on = delta if walked.to_the_end else 0.0
-    whole = [replace(target, alpha=alpha) for alpha in alphas]
+    whole = [replace(target, alpha=alpha) for alpha in risks.alphas]
     alone = tuple(walk(one, one).certificate.coverage for one in whole)
     return RiskLadder(tuple(certificates), alone)
 
@@ -87,37 +102,22 @@ def certify_several(
     confidence: ArrayLike,
     errors: ArrayLike,
     thresholds: ArrayLike,
-    alphas: Sequence[float],
+    risks: RiskSequence,
     target: RiskTarget,
-    groups: ArrayLike | None = None,
-    *,
-    shares: Sequence[float] | None = None,
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    sampling: Sampling = UNGROUPED,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> RiskLadder:
-    """`climb` with one classifier: confidence, errors [n], thresholds [T] and groups as in `certify`.
+    """`climb` with one classifier: confidence, errors [n], thresholds [T] and sampling as in `certify`.
 
     ValueError for malformed input only.
     """
     grid = read_thresholds(thresholds)
+    path = StagePath.read(confidence, errors, grid)
 
     def walk(at: RiskTarget, planned: RiskTarget) -> Walked:
-        certificate = certify(
-            confidence,
-            errors,
-            grid,
-            at,
-            groups,
-            planned=planned,
-            unit=unit,
-            seed=seed,
-            max_group_size=max_group_size,
-            split_digest=split_digest,
-            engine=engine,
+        certificate = certify_path(
+            path, at, sampling=sampling, test=RANK_START, planned=planned, certified_on=certified_on
         )
         return Walked(certificate, certificate.threshold == grid[-1])
 
-    return climb(walk, alphas, target, shares)
+    return climb(walk, risks, target)

@@ -16,14 +16,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
-from calibration.exact.path_test import Start, certify_path
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
+from calibration.exact.path_test import PathTest, Start, certify_path
 from calibration.exact.paths import StagePath
-from calibration.groups import Unit
+from calibration.groups import UNGROUPED, Sampling
 
 Method = Literal["rank start", "grid", "randomised"]
 
 STARTS: Mapping[str, Start] = MappingProxyType({"rank start": "rank", "grid": "path", "randomised": "path"})
+
+
+RANK_START = PathTest("exact fixed sequence, rank start")
 
 
 def certify(
@@ -31,28 +34,23 @@ def certify(
     errors: ArrayLike,
     thresholds: ArrayLike | None,
     target: RiskTarget,
-    groups: ArrayLike | None = None,
+    sampling: Sampling = UNGROUPED,
     *,
     method: Method = "rank start",
-    planned: RiskTarget | None = None,
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
     """Certify the loosest threshold whose answers are wrong at most `target.alpha`.
 
     confidence [n] and errors [n] (1: the stage's label is wrong) are of the calibration split;
     thresholds [T], strict to loose, from `plan_thresholds` on another split. None takes the
-    calibration ranks themselves (scores only). `groups` [n] names the drive, track or burst of each
-    image; see `independent_units` for `unit`, `seed` and `max_group_size`.
+    calibration ranks themselves (scores only). `sampling` names the drive, track or burst of each image
+    (see `independent_units`) and the seed of all draws.
 
     Methods: "rank start" (default) begins where one error still certifies (calibration rank 473 at
     1 % and 95 %) and refines the grid by ranks: exact where the thresholds of too high a risk are the
     loose ones. "grid" tests the given grid alone: no assumption. "randomised" is "grid" with
-    randomised p-values, one uniform for the certificate, drawn from `seed`: no assumption, more power.
-    `planned` chooses the steps of "rank start" where the delta of `target` is known from labels only.
+    randomised p-values, one uniform for the certificate, drawn from `sampling.seed`: no assumption, more
+    power.
 
     Never fails on a hard problem: the certificate is then infeasible and says what would be needed.
     ValueError for malformed input only. `coverage_lower_bound` holds with confidence 1 - delta of its
@@ -66,17 +64,6 @@ def certify(
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(STARTS)}")
     if thresholds is None and STARTS[method] == "path":
         raise ValueError("thresholds is None; this method walks a grid that was planned beforehand")
-    return certify_path(
-        path,
-        target,
-        groups=groups,
-        method=f"exact fixed sequence, {method}",
-        start=STARTS[method],
-        planned=planned,
-        uniform=float(np.random.default_rng([seed, 1]).random()) if method == "randomised" else None,
-        unit=unit,
-        seed=seed,
-        max_group_size=max_group_size,
-        split_digest=split_digest,
-        engine=engine,
-    )
+    uniform = float(np.random.default_rng([sampling.seed, 1]).random()) if method == "randomised" else None
+    test = PathTest(f"exact fixed sequence, {method}", STARTS[method], uniform)
+    return certify_path(path, target, sampling=sampling, test=test, certified_on=certified_on)

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from calibration.certificate import Certificate, RiskTarget
-from calibration.exact.issuer import Issuer
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
+from calibration.exact.issuer import Issuer, Proven
 from calibration.exact.path_test import nothing_promised, promised
 from calibration.exact.paths import Outcome, PolicyPath, StagePath
 from calibration.exact.steps import start_of
@@ -42,11 +42,9 @@ def certify_path_by_betting(
     groups: ArrayLike,
     parts: Parts | None = None,
     *,
-    method: str = BETTING_METHOD,
     planned: RiskTarget | None = None,
     bet: float = DEFAULT_BET,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
     """Certify the last step of `path` for "random group, random frame" with all frames [n] of all groups.
 
@@ -61,9 +59,8 @@ def certify_path_by_betting(
     parts = parts or Parts.whole(path.n)
     table = _Groups.of(group_codes(groups, path.n))
     stake = bet / (1.0 - target.alpha)
-    issuer = Issuer(
-        method + parts.title, target, all_frames(len(table), path.n), split_digest, engine, parts.each
-    )
+    units = all_frames(len(table), path.n)
+    issuer = Issuer(BETTING_METHOD + parts.title, target, units, certified_on, parts.each)
     planned = planned or target
     starts = table.starts(path, parts, planned, stake)
     last, proven, failed = -1, None, None
@@ -82,11 +79,9 @@ def certify_path_by_betting(
     coverage = float(table.means(outcome.answered).mean())
     # The path was fixed beforehand: Hoeffding at each of its points, delta shared among them.
     margin = math.sqrt(math.log(path.steps / target.delta) / (2.0 * len(table)))
+    risk = target.alpha if failed is not None else proven.risk(target, stake)
     return issuer.feasible(
-        path.threshold(last),
-        int(outcome.answered.sum()),
-        int(outcome.wrong.sum()),
-        risk_upper_bound=target.alpha if failed is not None else proven.risk(target, stake),
+        Proven(path.threshold(last), int(outcome.answered.sum()), int(outcome.wrong.sum()), risk),
         coverage=coverage,
         coverage_lower_bound=max(0.0, coverage - margin),
         parts=promised(parts, outcome),
@@ -101,13 +96,12 @@ def certify_group_means(
     groups: ArrayLike,
     *,
     bet: float = DEFAULT_BET,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
     """`certify_path_by_betting` with one classifier: confidence, errors [n], thresholds [T], strict to
     loose. ValueError for malformed input only."""
     path = StagePath.read(confidence, errors, read_thresholds(thresholds))
-    return certify_path_by_betting(path, target, groups, bet=bet, split_digest=split_digest, engine=engine)
+    return certify_path_by_betting(path, target, groups, bet=bet, certified_on=certified_on)
 
 
 _ROUNDING = 1e-9

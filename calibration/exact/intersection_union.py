@@ -8,17 +8,15 @@ union; the largest of the parts' p-values tests it at the full delta (intersecti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
-from calibration.exact.path_test import certify_path
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
+from calibration.exact.path_test import PathTest, certify_path
 from calibration.exact.paths import StagePath
-from calibration.exact.strata import Parts
-from calibration.groups import Unit
+from calibration.exact.strata import AnswerLabels, Parts, Slices
+from calibration.groups import UNGROUPED, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,74 +38,41 @@ class JointCertificate:
 def certify_slices(
     confidence: ArrayLike,
     errors: ArrayLike,
-    slices: ArrayLike,
+    slices: Slices,
     thresholds: ArrayLike | None,
     target: RiskTarget,
-    groups: ArrayLike | None = None,
-    *,
-    names: Sequence[str] | None = None,
-    column: str = "slice",
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    sampling: Sampling = UNGROUPED,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> JointCertificate:
     """Certify one threshold at which in each slice at most `target.alpha` of the answers are wrong.
 
-    confidence, errors, slices [n]: `slices` names the slice of each image and must be known without
-    the label (a metadata column, called `column` in messages). thresholds [T], strict to loose; None:
-    the ranks. `names` lists the slices that must hold (default: those that occur); one without enough
+    confidence, errors [n]; thresholds [T], strict to loose; None: the ranks. A slice without enough
     answers makes the certificate infeasible. Each slice needs 299 answers without an error at 1 % and
     95 %. Groups as in `certify`. ValueError for malformed input only.
     """
     path = StagePath.read(confidence, errors, thresholds)
-    return _jointly(
-        path,
-        Parts.of_slices(slices, path.n, names, column),
-        target,
-        groups=groups,
-        unit=unit,
-        seed=seed,
-        max_group_size=max_group_size,
-        split_digest=split_digest,
-        engine=engine,
-    )
+    return _jointly(path, Parts.of_slices(slices, path.n), target, sampling, certified_on)
 
 
 def certify_answers(
     confidence: ArrayLike,
     errors: ArrayLike,
-    answer: ArrayLike,
+    answer: AnswerLabels,
     thresholds: ArrayLike | None,
     target: RiskTarget,
-    groups: ArrayLike | None = None,
-    *,
-    classes: int = 2,
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    sampling: Sampling = UNGROUPED,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> JointCertificate:
-    """`certify_slices` for each answer: of the images answered k, at most alpha are not k, for every k.
-
-    `answer` [n] is the label that would be given, 0..classes-1.
-    """
-    return _jointly(
-        StagePath.read(confidence, errors, thresholds, answer, classes),
-        Parts.of_answers([str(k) for k in range(classes)]),
-        target,
-        groups=groups,
-        unit=unit,
-        seed=seed,
-        max_group_size=max_group_size,
-        split_digest=split_digest,
-        engine=engine,
-    )
+    """`certify_slices` for each answer: of the images answered k, at most alpha are not k, for every k."""
+    path = StagePath.read(confidence, errors, thresholds, answer.labels, answer.classes)
+    parts = Parts.of_answers([str(k) for k in range(answer.classes)])
+    return _jointly(path, parts, target, sampling, certified_on)
 
 
-def _jointly(path: StagePath, parts: Parts, target: RiskTarget, **how: Any) -> JointCertificate:
-    certificate = certify_path(path, target, parts, method="exact fixed sequence", **how)
-    overall = certify_path(path, target, method="exact fixed sequence", **how)
+def _jointly(
+    path: StagePath, parts: Parts, target: RiskTarget, sampling: Sampling, certified_on: CertifiedOn
+) -> JointCertificate:
+    test = PathTest("exact fixed sequence")
+    certificate = certify_path(path, target, parts, sampling, test=test, certified_on=certified_on)
+    overall = certify_path(path, target, sampling=sampling, test=test, certified_on=certified_on)
     return JointCertificate(certificate, overall.coverage)

@@ -5,29 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calibration.bounds import clopper_pearson_upper, dkw_margin, randomised_clopper_pearson_upper
-from calibration.certificate import Certificate, PromisedPart, RiskTarget
+from calibration.certificate import Certificate, CertifiedOn, PromisedPart, RiskTarget
 from calibration.groups import Units
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """A threshold that passed its test, and the counts on the calibration units at it."""
+
+    threshold: float | tuple[float, ...]
+    answered: int
+    errors: int
+    risk_upper_bound: float
+
+
+@dataclass(frozen=True, slots=True)
 class Issuer:
-    """What is known before the outcome."""
+    """Fields of a certificate that are known before the outcome of the test."""
 
     method: str
     target: RiskTarget
     units: Units
-    split_digest: str | None
-    engine: str | None
+    certified_on: CertifiedOn
     each: str | None = None
     """Of what the parts are in which the promise holds, see `Certificate.each`"""
 
     def feasible(
         self,
-        threshold: float | tuple[float, ...],
-        answered: int,
-        errors: int,
+        proven: Proven,
         *,
-        risk_upper_bound: float,
         coverage: float | None = None,
         coverage_lower_bound: float | None = None,
         parts: tuple[PromisedPart, ...] = (),
@@ -37,9 +43,9 @@ class Issuer:
         Without a coverage it is the share of the units answered, without a bound of it `coverage_bound`.
         """
         n = len(self.units.rows)
-        coverage = answered / n if coverage is None else coverage
+        coverage = proven.answered / n if coverage is None else coverage
         if coverage_lower_bound is None:
-            coverage_lower_bound = coverage_bound(answered, n, self.target.delta)
+            coverage_lower_bound = coverage_bound(proven.answered, n, self.target.delta)
         return Certificate(
             feasible=True,
             meets_coverage=coverage >= self.target.min_coverage,
@@ -49,14 +55,14 @@ class Issuer:
             alpha=self.target.alpha,
             delta=self.target.delta,
             n=n,
-            answered=answered,
-            errors=errors,
-            threshold=threshold,
-            risk_upper_bound=risk_upper_bound,
+            answered=proven.answered,
+            errors=proven.errors,
+            threshold=proven.threshold,
+            risk_upper_bound=proven.risk_upper_bound,
             coverage=coverage,
             coverage_lower_bound=coverage_lower_bound,
-            split_digest=self.split_digest,
-            engine=self.engine,
+            split_digest=self.certified_on.split_digest,
+            engine=self.certified_on.engine,
             seed=self.units.seed,
             images=self._images(),
             each=self.each,
@@ -80,8 +86,8 @@ class Issuer:
             risk_upper_bound=None,
             coverage=0.0,
             coverage_lower_bound=0.0,
-            split_digest=self.split_digest,
-            engine=self.engine,
+            split_digest=self.certified_on.split_digest,
+            engine=self.certified_on.engine,
             needed=needed,
             seed=self.units.seed,
             images=self._images(),

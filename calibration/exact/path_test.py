@@ -7,20 +7,19 @@ hold in several parts, a step passes where each part passes (`steps.passes`).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from calibration.bounds import clopper_pearson_lower, fewest_answered
-from calibration.certificate import Certificate, PromisedPart, RiskTarget
-from calibration.exact.issuer import Issuer, coverage_bound, proven_risk
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, PromisedPart, RiskTarget
+from calibration.exact.issuer import Issuer, Proven, coverage_bound, proven_risk
 from calibration.exact.paths import Outcome, PolicyPath
 from calibration.exact.shortfall import describe_shortfall
 from calibration.exact.steps import StepCounts, last_before_failure, passes, steps_to_test
 from calibration.exact.strata import Parts
-from calibration.groups import Unit, independent_units
+from calibration.groups import UNGROUPED, Sampling, independent_units
 from calibration.scores import IntArray
 
 Start = Literal["rank", "path"]
@@ -28,44 +27,50 @@ Start = Literal["rank", "path"]
 every step of the path as it was planned, so that not even a score of the calibration split shapes it."""
 
 
+@dataclass(frozen=True, slots=True)
+class PathTest:
+    """Which steps of a path are tested, and how."""
+
+    method: str
+    """Name of the test in the certificate"""
+    start: Start = "rank"
+    uniform: float | None = None
+    """In (0, 1), drawn before a label is read: randomises the test; None: the exact test"""
+
+
 def certify_path(
     path: PolicyPath,
     target: RiskTarget,
     parts: Parts | None = None,
-    groups: ArrayLike | None = None,
+    sampling: Sampling = UNGROUPED,
     *,
-    method: str,
-    start: Start = "rank",
+    test: PathTest,
     planned: RiskTarget | None = None,
-    uniform: float | None = None,
-    unit: Unit = "group",
-    seed: int = 0,
-    max_group_size: int | None = None,
-    split_digest: str | None = None,
-    engine: str | None = None,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
     """Certify the last step of `path` up to which in each part at most `target.alpha` is wrong.
 
     `parts` [P] say of which answers the promise speaks (default: of all together); each needs 299
-    answers without an error at 1 % and 95 %. `method` names the test in the certificate; `uniform` in
-    (0, 1), drawn beforehand, randomises it. `planned` chooses the steps of a rank start (default: `target`);
+    answers without an error at 1 % and 95 %. `planned` chooses the steps of a rank start (default: `target`);
     where the delta of `target` comes from calibration labels it must not. Groups as in `certify`.
     The certificate is infeasible, and says what is missing, where the first step fails or a part has too
     few answers.
     """
-    units = independent_units(path.n, groups, unit, seed, max_group_size)
-    if uniform is not None:
-        units = replace(units, seed=seed)
+    units = independent_units(path.n, sampling)
+    if test.uniform is not None:
+        units = replace(units, seed=sampling.seed)
     planned = planned or target
     path, parts = path.take(units.rows), (parts or Parts.whole(path.n)).take(units.rows)
-    if start == "rank":
+    if test.start == "rank":
         path = path.refined(parts, planned)
     counts = path.count(parts)
     tested = (
-        np.flatnonzero(steps_to_test(counts.answered, planned)) if start == "rank" else np.arange(path.steps)
+        np.flatnonzero(steps_to_test(counts.answered, planned))
+        if test.start == "rank"
+        else np.arange(path.steps)
     )
-    last = last_before_failure(passes(counts.take(tested), target, uniform))
-    issuer = Issuer(method + parts.title, target, units, split_digest, engine, parts.each)
+    last = last_before_failure(passes(counts.take(tested), target, test.uniform))
+    issuer = Issuer(test.method + parts.title, target, units, certified_on, parts.each)
     if last < 0:
         # Where no step could be tested, it is the plan that asks for more.
         needed = _shortfall(path, parts, counts, tested, target if len(tested) else planned, units.name)
@@ -76,13 +81,9 @@ def certify_path(
     found = promised(parts, outcome)
     all_passed = last == len(tested) - 1
     m, k = int(outcome.answered.sum()), int(outcome.wrong.sum())
+    risk = max(proven_risk(part.answered, part.errors, target, all_passed, test.uniform) for part in found)
     return issuer.feasible(
-        path.threshold(chosen),
-        m,
-        k,
-        risk_upper_bound=max(
-            proven_risk(part.answered, part.errors, target, all_passed, uniform) for part in found
-        ),
+        Proven(path.threshold(chosen), m, k, risk),
         coverage_lower_bound=_coverage_bound(path, m, target.delta),
         parts=found,
     )

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 from calibration.bounds import milestones
 from calibration.certificate import RiskTarget
 from calibration.decision import answers
+from calibration.exact.stage_scores import StageScores
 from calibration.exact.steps import StepCounts, count
 from calibration.exact.strata import Parts
-from calibration.inputs import read_answers, read_scores, read_thresholds
+from calibration.inputs import read_thresholds
 from calibration.scores import BoolArray, FloatArray, IntArray
 
 Threshold = float | tuple[float, ...]
@@ -72,9 +73,7 @@ class PolicyPath(Protocol):
 class StagePath:
     """One classifier, one threshold that is lowered."""
 
-    confidence: FloatArray
-    wrong: BoolArray
-    answer: IntArray
+    stage: StageScores
     thresholds: FloatArray | None
     """[T]; None: the ranks of the confidences themselves, once `refined`"""
 
@@ -89,13 +88,12 @@ class StagePath:
     ) -> Self:
         """confidence, errors [n]; thresholds [T], strict to loose; `answer` [n], the label that would be
         given, where a promise speaks of single answers. ValueError for malformed input."""
-        scores, wrong = read_scores(confidence, errors)
-        given = read_answers(answer, len(scores), classes)
-        return cls(scores, wrong, given, None if thresholds is None else read_thresholds(thresholds))
+        stage = StageScores.read(confidence, errors, answer, classes)
+        return cls(stage, None if thresholds is None else read_thresholds(thresholds))
 
     @property
     def n(self) -> int:
-        return len(self.confidence)
+        return len(self.stage)
 
     @property
     def nested(self) -> bool:
@@ -106,17 +104,15 @@ class StagePath:
         return len(self._grid)
 
     def take(self, rows: IntArray) -> Self:
-        return replace(
-            self, confidence=self.confidence[rows], wrong=self.wrong[rows], answer=self.answer[rows]
-        )
+        return replace(self, stage=self.stage.take(rows))
 
     def refined(self, parts: Parts, target: RiskTarget) -> Self:
         if self.thresholds is None:
-            return replace(self, thresholds=np.unique(self.confidence)[::-1])
+            return replace(self, thresholds=np.unique(self.stage.confidence)[::-1])
         ranks = [self.thresholds]
-        part = parts.of(self.answer)
+        part = parts.of(self.stage.answer)
         for code in range(len(parts)):
-            ascending = np.sort(self.confidence[part == code])
+            ascending = np.sort(self.stage.confidence[part == code])
             marks = milestones(target.alpha, target.delta, len(ascending))
             at_marks = ascending[len(ascending) - marks[marks <= len(ascending)]]
             inside = (at_marks <= self.thresholds[0]) & (at_marks >= self.thresholds[-1])
@@ -127,13 +123,13 @@ class StagePath:
         return float(self._grid[step])
 
     def outcome(self, step: int) -> Outcome:
-        answered = answers(self.confidence, self.threshold(step))
-        return Outcome(answered, answered & self.wrong, self.answer)
+        answered = answers(self.stage.confidence, self.threshold(step))
+        return Outcome(answered, answered & self.stage.wrong, self.stage.answer)
 
     def count(self, parts: Parts) -> StepCounts:
-        part = parts.of(self.answer)
+        stage, part = self.stage, parts.of(self.stage.answer)
         counted = [
-            count(self.confidence[part == code], self.wrong[part == code], self._grid)
+            count(stage.confidence[part == code], stage.wrong[part == code], self._grid)
             for code in range(len(parts))
         ]
         return StepCounts(
@@ -141,7 +137,7 @@ class StagePath:
         )
 
     def entries(self, parts: Parts) -> Entries:
-        return Entries(self.confidence, self.wrong, parts.of(self.answer))
+        return Entries(self.stage.confidence, self.stage.wrong, parts.of(self.stage.answer))
 
     @property
     def _grid(self) -> FloatArray:

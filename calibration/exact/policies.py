@@ -7,54 +7,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import OperatingPoint, StageRule
 from calibration.exact.cascade import CASCADE_METHOD, CascadePath, CascadeScores
+from calibration.exact.fixed_sequence import RANK_START
 from calibration.exact.group_betting import certify_path_by_betting
-from calibration.exact.path_test import certify_path
+from calibration.exact.path_test import PathTest, certify_path
 from calibration.exact.paths import PolicyPath, StagePath
+from calibration.exact.stage_scores import StageScores
 from calibration.exact.strata import Parts
-from calibration.groups import Unit
-from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs
+from calibration.groups import Sampling
+from calibration.inputs import read_thresholds
+from calibration.scores import FloatArray, IntArray, StageOutputs
 
-STAGE_METHOD = "exact fixed sequence, rank start"
-
-
-@dataclass(frozen=True, slots=True)
-class StageColumns:
-    """One stage's outputs as certificates read them; [n] each."""
-
-    confidence: FloatArray
-    errors: BoolArray
-    answer: IntArray
-    """The label that would be given"""
+Procedure = Literal["exact", "betting"]
+"""`exact`: the exact test on one frame per group. `betting`: all frames of each group, by betting on group
+means (images without groups are tested by `exact`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How a calibration split is read, fixed before a label of it is."""
-
-    unit: Unit = "group"
-    seed: int = 0
-    """Draws the frame of each group, where one is read"""
-    all_frames: bool = False
-    """Bet on all frames of each group instead of reading one"""
-
-
-def columns_of(
+def stage_scores(
     stages: Sequence[StageOutputs], labels: IntArray, rules: Sequence[StageRule]
-) -> list[StageColumns]:
-    """What certificates read of each stage's outputs [n]."""
+) -> list[StageScores]:
+    """Confidence, error and label [n] of each stage under its rule; labels [n]."""
     columns = []
     for raw, rule in zip(stages, rules, strict=True):
         answer = np.asarray(raw.logits.argmax(axis=-1), dtype=np.int64)
-        columns.append(StageColumns(rule.confidence(raw), answer != labels, answer))
+        columns.append(StageScores.read(rule.confidence(raw), answer != labels, answer, raw.logits.shape[-1]))
     return columns
 
 
@@ -62,40 +45,33 @@ def policy_path(
     stages: Sequence[StageOutputs], labels: IntArray, rules: Sequence[StageRule], path: FloatArray
 ) -> PolicyPath:
     """The policies along a planned path [T, stages], applied to one split."""
-    columns, classes = columns_of(stages, labels, rules), stages[0].logits.shape[1]
-    if len(columns) == 1:
-        (stage,) = columns
-        return StagePath.read(stage.confidence, stage.errors, path[:, 0], stage.answer, classes)
-    a, b = columns
-    return CascadePath(
-        CascadeScores.read(
-            a.confidence, a.errors, b.confidence, b.errors, a.answer, b.answer, classes=classes
-        ),
-        path,
-    )
+    scores = stage_scores(stages, labels, rules)
+    if len(scores) == 1:
+        return StagePath(scores[0], read_thresholds(path[:, 0]))
+    return CascadePath(CascadeScores(*scores), path)
 
 
-def walk(
+def certify_policies(
     policies: PolicyPath,
     target: RiskTarget,
     parts: Parts,
-    groups: ArrayLike | None,
-    reading: Reading,
+    sampling: Sampling,
+    procedure: Procedure,
     *,
-    split_digest: str | None,
-    engine: str | None,
     planned: RiskTarget | None = None,
+    certified_on: CertifiedOn = UNRECORDED,
 ) -> Certificate:
-    """The exact certificate of the last policy of the path that keeps the promise in every part.
+    """The certificate of the last policy of the path that keeps the promise in every part.
 
     `planned` chooses the steps that are tested, as in `certify_path`.
     """
-    how: dict[str, Any] = {"split_digest": split_digest, "engine": engine, "planned": planned}
-    if reading.all_frames and groups is not None:
-        return certify_path_by_betting(policies, target, groups, parts, **how)
-    method = CASCADE_METHOD if isinstance(policies, CascadePath) else STAGE_METHOD
+    if procedure == "betting" and sampling.groups is not None:
+        return certify_path_by_betting(
+            policies, target, sampling.groups, parts, planned=planned, certified_on=certified_on
+        )
+    test = PathTest(CASCADE_METHOD) if isinstance(policies, CascadePath) else RANK_START
     return certify_path(
-        policies, target, parts, groups, method=method, unit=reading.unit, seed=reading.seed, **how
+        policies, target, parts, sampling, test=test, planned=planned, certified_on=certified_on
     )
 
 

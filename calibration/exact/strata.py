@@ -13,6 +13,27 @@ from calibration.certificate import EACH_ANSWER
 from calibration.scores import BoolArray, IntArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Slices:
+    """Values of a metadata column, in each of which a promise is to hold; known without the label."""
+
+    values: ArrayLike
+    """[n], of any type"""
+    names: Sequence[str] | None = None
+    """The values that must hold; None: all that occur"""
+    column: str = "slice"
+    """Name of the column in messages"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerLabels:
+    """Labels that a stage would give, for a promise about each of them."""
+
+    labels: ArrayLike
+    """[n], in 0..classes-1"""
+    classes: int = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts in each of which the promise is to hold; an image is in at most one of them at a time."""
@@ -44,14 +65,9 @@ class Parts:
         return cls(tuple(names), EACH_ANSWER, None)
 
     @classmethod
-    def of_slices(
-        cls, values: ArrayLike, n: int, names: Sequence[str] | None = None, column: str = "slice"
-    ) -> Self:
-        """Each value of a metadata column, known without the label; `values` [n], of any type.
-
-        `names` lists the values that must hold (default: those that occur).
-        """
-        members = np.asarray(values)
+    def of_slices(cls, slices: Slices, n: int) -> Self:
+        """Each value of a metadata column; ValueError if it does not have n rows, or no value must hold."""
+        members, names = np.asarray(slices.values), slices.names
         if members.shape != (n,):
             raise ValueError(f"slices has shape {members.shape}; the scores need ({n},)")
         members = members.astype(np.str_)
@@ -61,7 +77,7 @@ class Parts:
         codes = np.full(n, -1, dtype=np.int64)
         for code, name in enumerate(wanted):
             codes[members == name] = code
-        return cls(wanted, column, codes)
+        return cls(wanted, slices.column, codes)
 
     def take(self, rows: IntArray) -> Self:
         return self if self.codes is None else replace(self, codes=self.codes[rows])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from calibration.certificate import RiskTarget
 from calibration.decision import answers
@@ -33,17 +32,14 @@ a few images with great confidence, many more certificates are feasible (docs/me
 
 
 def plan_cascade(
-    confidence_a: ArrayLike,
-    errors_a: ArrayLike,
-    confidence_b: ArrayLike,
-    errors_b: ArrayLike,
+    scores: CascadeScores,
     cost_a: float,
     cost_b: float,
     n_calibration: int,
     target: RiskTarget,
     slack: float = 1.2,
 ) -> FloatArray:
-    """Pairs (t_a, t_b) [T, 2] for `certify_cascade`, from both stages' scores [n] on val_select.
+    """Pairs (t_a, t_b) [T, 2] for `certify_cascade`, from the scores of both stages on val_select.
 
     For each of `PATH_POINTS` coverages, of all pairs that answer so many selection images, those with
     at most `slack` times the least number of planned errors (or a negligible one) are kept, and the
@@ -53,7 +49,6 @@ def plan_cascade(
     `slack` is the most that may be given up for compute: where the coverage planned with it falls short
     of `target.min_coverage`, a smaller one is taken, down to 1, which plans for coverage alone.
     """
-    scores = CascadeScores.read(confidence_a, errors_a, confidence_b, errors_b)
     if len(scores) == 0:
         raise ValueError("the selection split is empty; a path is planned on its confidences")
     if not slack >= 1.0:
@@ -92,26 +87,26 @@ class _Candidates:
         n = len(scores)
         first = min(1.0, FIRST_ANSWERED / max(n_calibration, 1))
         answered = np.unique(np.linspace(first * n, n, PATH_POINTS).round().astype(np.int64).clip(1, n))
-        thresholds_a = _stage_a_grid(scores.confidence_a)
-        curve_a = fit_error_curve(scores.confidence_a, scores.wrong_a)
-        curve_b = fit_error_curve(scores.confidence_b, scores.wrong_b)
-        by_b_order = np.argsort(-scores.confidence_b, kind="stable")
+        thresholds_a = _stage_a_grid(scores.a.confidence)
+        curve_a = fit_error_curve(scores.a.confidence, scores.a.wrong)
+        curve_b = fit_error_curve(scores.b.confidence, scores.b.wrong)
+        by_b_order = np.argsort(-scores.b.confidence, kind="stable")
 
         planned = np.full((len(thresholds_a), len(answered)), np.inf)
         thresholds_b = np.full(planned.shape, np.inf)
         seen = np.zeros(planned.shape, dtype=np.int64)
         costs = np.empty(len(thresholds_a))
         for row, threshold in enumerate(thresholds_a):
-            by_a = answers(scores.confidence_a, float(threshold))
+            by_a = answers(scores.a.confidence, float(threshold))
             left = by_b_order[~by_a[by_b_order]]
             by_b = answered - int(by_a.sum())
             possible = by_b >= 0
             planned[row, possible] = curve_a[by_a].sum() + _running_sum(curve_b[left])[by_b[possible]]
             seen[row, possible] = (
-                scores.wrong_a[by_a].sum() + _running_sum(scores.wrong_b[left])[by_b[possible]]
+                scores.a.wrong[by_a].sum() + _running_sum(scores.b.wrong[left])[by_b[possible]]
             )
             some = by_b > 0
-            thresholds_b[row, some] = scores.confidence_b[left[by_b[some] - 1]]
+            thresholds_b[row, some] = scores.b.confidence[left[by_b[some] - 1]]
             costs[row] = (cost_a if by_a.any() else 0.0) + cost_b * len(left) / n
         return cls(n, answered, thresholds_a, thresholds_b, planned, seen, costs)
 

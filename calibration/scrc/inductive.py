@@ -14,12 +14,34 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import StageRule
-from calibration.groups import Unit
+from calibration.groups import UNGROUPED, Sampling
 from calibration.inputs import read_thresholds
 from calibration.scores import BoolArray, FloatArray, IntArray
-from calibration.scrc.policy import FittedPolicy, Fitting, Guarantee, Promise, ScrcData, rule_with
+from calibration.scrc.policy import (
+    DEFAULT_TERMS,
+    FittedPolicy,
+    Fitting,
+    Guarantee,
+    ScrcData,
+    ScrcScores,
+    ScrcTerms,
+    rule_with,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScrcGrids:
+    """Candidate thresholds of SCRC-I, strict (high) to loose (low), fixed before a calibration label is read.
+
+    Every further point costs a little coverage, so small grids are better.
+    """
+
+    confidence: ArrayLike
+    """[T]"""
+    sets: ArrayLike
+    """[U]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +59,13 @@ class ScrcI(FittedPolicy):
     @classmethod
     def fit(
         cls,
-        confidence: ArrayLike,
-        probabilities: ArrayLike,
-        labels: ArrayLike,
-        confidence_grid: ArrayLike,
-        set_grid: ArrayLike,
+        scores: ScrcScores,
+        grids: ScrcGrids,
         target: RiskTarget,
-        *,
-        promise: Promise = "answers",
-        acceptance: float | None = None,
-        class_conditional: bool = False,
-        groups: ArrayLike | None = None,
-        unit: Unit = "group",
-        seed: int = 0,
-        max_group_size: int | None = None,
+        terms: ScrcTerms = DEFAULT_TERMS,
+        sampling: Sampling = UNGROUPED,
     ) -> Self:
         """Fit on the calibration split.
-
-        `confidence` g [n], `probabilities` f [n, K], `labels` [n] (see `selector_and_classifier`).
-        `confidence_grid` [T] and `set_grid` [U], both strict (high) to loose (low), are fixed before any
-        calibration label is looked at; every further point costs a little, so keep them small.
 
         "sets" (the paper's): the largest confidence threshold that accepts a share qhat >= `acceptance`,
         then the largest set threshold with Nhat + eps_N <= alpha * max(qhat - eps_q, 0), where Nhat is the
@@ -70,19 +79,10 @@ class ScrcI(FittedPolicy):
         With `class_conditional` each class must satisfy its own inequality; the number of classes then
         multiplies the terms inside the logarithms.
         """
-        fitting = Fitting.read(
-            confidence,
-            probabilities,
-            labels,
-            promise,
-            target.min_coverage if acceptance is None else acceptance,
-            groups,
-            unit,
-            seed,
-            max_group_size,
-        )
+        promise, class_conditional = terms.promise, terms.class_conditional
+        fitting = Fitting.read(scores, promise, terms.acceptance_for(target), sampling)
         data, critical, xi = fitting.data, fitting.critical, fitting.acceptance
-        grid, sets = read_thresholds(confidence_grid), read_thresholds(set_grid)
+        grid, sets = read_thresholds(grids.confidence), read_thresholds(grids.sets)
         policy = cls(
             promise=promise,
             alpha=target.alpha,
@@ -128,12 +128,10 @@ class ScrcI(FittedPolicy):
         """The decision rule of this policy; `base` names the score, temperature and gate scaling."""
         return rule_with(base, self.threshold, self.set_threshold, None)
 
-    def certificate(
-        self, target: RiskTarget, *, split_digest: str | None = None, engine: str | None = None
-    ) -> Certificate:
+    def certificate(self, target: RiskTarget, certified_on: CertifiedOn = UNRECORDED) -> Certificate:
         """The promise about answers; ScrcError for a policy that promises sets only."""
         guarantee = Guarantee("pac", self.delta, self.risk_upper_bound)
-        return self._certificate(target, guarantee, split_digest, engine)
+        return self._certificate(target, guarantee, certified_on)
 
 
 def images_needed(

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from calibration.certificate import RiskTarget
 from calibration.prediction_sets import allowed_losses
 from calibration.scores import BoolArray, FloatArray
-from calibration.scrc.policy import SET_THRESHOLD_LIMIT, Fitting
+from calibration.scrc.policy import SET_THRESHOLD_LIMIT, Fitting, ScrcScores
 from calibration.scrc.transductive import acceptance_threshold
 
 _ACCEPTANCES = tuple(percent / 100 for percent in range(100, 0, -5))
@@ -29,9 +28,7 @@ class ScrcPlan:
 
 
 def plan_scrc_t(
-    confidence: ArrayLike,
-    probabilities: ArrayLike,
-    labels: ArrayLike,
+    scores: ScrcScores,
     n_calibration: int,
     target: RiskTarget,
     acceptance: float | None = None,
@@ -46,7 +43,7 @@ def plan_scrc_t(
     costs more answers than it saves refused plans. Other parameters as for `ScrcT.fit`.
     """
     xi_by_default = target.min_coverage if acceptance is None else acceptance
-    fitting = Fitting.read(confidence, probabilities, labels, "answers", xi_by_default)
+    fitting = Fitting.read(scores, "answers", xi_by_default)
     data, critical = fitting.data, fitting.critical
     classes = data.classes(class_conditional)
     best = ScrcPlan(xi_by_default, _SHARES[-1])

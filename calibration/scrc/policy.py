@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, Kind, Population, RiskTarget
+from calibration.certificate import Certificate, CertifiedOn, Kind, Population, RiskTarget
 from calibration.decision import StageRule
 from calibration.errors import ScrcError
-from calibration.groups import Unit, independent_units
+from calibration.groups import UNGROUPED, Sampling, independent_units
 from calibration.inputs import read_confidence
 from calibration.prediction_sets import critical_for_answer, critical_for_set, read_probabilities
 from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, softmax
@@ -36,6 +36,36 @@ empty set, which abstains."""
 CRITICAL: Mapping[Promise, Callable[[FloatArray, IntArray], FloatArray]] = MappingProxyType(
     {"answers": critical_for_answer, "sets": critical_for_set}
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScrcScores:
+    """Selector, classifier and labels on the n images of one split (see `selector_and_classifier`)."""
+
+    confidence: ArrayLike
+    """g, [n]"""
+    probabilities: ArrayLike
+    """f, [n, K]"""
+    labels: ArrayLike
+    """[n], in 0..K-1"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrcTerms:
+    """Terms of an SCRC promise."""
+
+    promise: Promise = "answers"
+    acceptance: float | None = None
+    """xi, the share of images to accept; None: the target's `min_coverage`"""
+    class_conditional: bool = False
+    """The promise holds for the images of each class"""
+
+    def acceptance_for(self, target: RiskTarget) -> float:
+        """The share of images to accept."""
+        return target.min_coverage if self.acceptance is None else self.acceptance
+
+
+DEFAULT_TERMS = ScrcTerms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +141,7 @@ class FittedPolicy:
         return cls(**values)
 
     def _certificate(
-        self, target: RiskTarget, guarantee: Guarantee, split_digest: str | None, engine: str | None
+        self, target: RiskTarget, guarantee: Guarantee, certified_on: CertifiedOn
     ) -> Certificate:
         """The promise about answers; ScrcError for a policy that promises sets only."""
         if self.promise != "answers":
@@ -135,8 +165,8 @@ class FittedPolicy:
             risk_upper_bound=guarantee.risk_upper_bound,
             coverage=coverage,
             coverage_lower_bound=self.coverage_lower_bound,
-            split_digest=split_digest,
-            engine=engine,
+            split_digest=certified_on.split_digest,
+            engine=certified_on.engine,
             needed=self.needed,
             seed=self.seed,
             images=self.images if self.images != self.n else None,
@@ -163,19 +193,10 @@ class Fitting:
 
     @classmethod
     def read(
-        cls,
-        confidence: ArrayLike,
-        probabilities: ArrayLike,
-        labels: ArrayLike,
-        promise: Promise,
-        acceptance: float,
-        groups: ArrayLike | None = None,
-        unit: Unit = "group",
-        seed: int = 0,
-        max_group_size: int | None = None,
+        cls, scores: ScrcScores, promise: Promise, acceptance: float, sampling: Sampling = UNGROUPED
     ) -> Self:
-        """The calibration units, one frame a group where there are groups; ValueError for malformed input."""
-        data = read_data(confidence, probabilities, labels, groups, unit, seed, max_group_size)
+        """The calibration units, one frame per group if there are groups; ValueError for malformed input."""
+        data = read_data(scores, sampling)
         if promise not in CRITICAL:
             raise ValueError(f"promise is {promise!r}; it must be one of {', '.join(CRITICAL)}")
         check_share("acceptance", acceptance)
@@ -191,21 +212,13 @@ def selector_and_classifier(raw: StageOutputs, rule: StageRule) -> tuple[FloatAr
     return rule.confidence(raw), softmax(rule.calibrated(raw).logits)
 
 
-def read_data(
-    confidence: ArrayLike,
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    groups: ArrayLike | None,
-    unit: Unit,
-    seed: int,
-    max_group_size: int | None,
-) -> ScrcData:
-    """The calibration units, one frame a group where there are groups; ValueError for malformed input."""
-    g = read_confidence(confidence)
-    f, true = read_probabilities(probabilities, labels)
+def read_data(scores: ScrcScores, sampling: Sampling = UNGROUPED) -> ScrcData:
+    """The calibration units, one frame per group if there are groups; ValueError for malformed input."""
+    g = read_confidence(scores.confidence)
+    f, true = read_probabilities(scores.probabilities, scores.labels)
     if len(g) != len(f):
         raise ValueError(f"confidence has {len(g)} rows and probabilities {len(f)}; they must agree")
-    units = independent_units(len(g), groups, unit, seed, max_group_size)
+    units = independent_units(len(g), sampling)
     rows = units.rows
     return ScrcData(g[rows], f[rows], true[rows], units.population, units.seed, units.images)
 

@@ -14,20 +14,21 @@ from fractions import Fraction
 from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import StageRule
-from calibration.groups import Unit
+from calibration.groups import UNGROUPED, Sampling
 from calibration.prediction_sets import allowed_losses, largest_threshold
 from calibration.scores import BoolArray, FloatArray
 from calibration.scrc.policy import (
+    DEFAULT_TERMS,
     SET_THRESHOLD_LIMIT,
     FittedPolicy,
     Fitting,
     Guarantee,
-    Promise,
     ScrcData,
+    ScrcScores,
+    ScrcTerms,
     check_share,
     rule_with,
 )
@@ -54,24 +55,15 @@ class ScrcT(FittedPolicy):
     @classmethod
     def fit(
         cls,
-        confidence: ArrayLike,
-        probabilities: ArrayLike,
-        labels: ArrayLike,
+        scores: ScrcScores,
         target: RiskTarget,
+        terms: ScrcTerms = DEFAULT_TERMS,
+        sampling: Sampling = UNGROUPED,
         *,
-        promise: Promise = "answers",
-        acceptance: float | None = None,
         answer_share: float | None = None,
-        class_conditional: bool = False,
         set_threshold_limit: float = SET_THRESHOLD_LIMIT,
-        groups: ArrayLike | None = None,
-        unit: Unit = "group",
-        seed: int = 0,
-        max_group_size: int | None = None,
     ) -> Self:
         """Fit on the calibration split.
-
-        `confidence` g [n], `probabilities` f [n, K], `labels` [n] (see `selector_and_classifier`).
 
         What holds exactly, for images exchangeable with the calibration units and on average over draws
         of both: P(accepted) >= `acceptance`, and for promise "sets" P(label not in the set | accepted) <=
@@ -80,8 +72,7 @@ class ScrcT(FittedPolicy):
         planned on the selection split (`plan_scrc_t`), and refuted here, with nothing promised,
         where the calibration units answer fewer even with one standard error of luck.
 
-        With `class_conditional` the loss is bounded for the images of each class. `acceptance` defaults to
-        the target's `min_coverage`.
+        With `class_conditional` the loss is bounded for the images of each class.
 
         Why two comparisons are enough. Among the n + 1 confidences the acceptance threshold is the
         (K + 1)-th smallest, K = floor((1 - xi)(n + 1)); with c_K, c_(K+1) of the n calibration confidences,
@@ -89,17 +80,8 @@ class ScrcT(FittedPolicy):
         larger than c_K the accepted calibration units are always the same ones; if it equals c_K they are
         those at or above c_K. Each of the two cases has one set threshold, computed here.
         """
-        fitting = Fitting.read(
-            confidence,
-            probabilities,
-            labels,
-            promise,
-            target.min_coverage if acceptance is None else acceptance,
-            groups,
-            unit,
-            seed,
-            max_group_size,
-        )
+        promise, class_conditional = terms.promise, terms.class_conditional
+        fitting = Fitting.read(scores, promise, terms.acceptance_for(target), sampling)
         data, critical, xi = fitting.data, fitting.critical, fitting.acceptance
         if promise == "answers" and answer_share is None:
             raise ValueError(
@@ -163,11 +145,9 @@ class ScrcT(FittedPolicy):
         """The decision rule of this policy; `base` names the score, temperature and gate scaling."""
         return rule_with(base, self.threshold, self.set_threshold, self.set_threshold_at_boundary)
 
-    def certificate(
-        self, target: RiskTarget, *, split_digest: str | None = None, engine: str | None = None
-    ) -> Certificate:
+    def certificate(self, target: RiskTarget, certified_on: CertifiedOn = UNRECORDED) -> Certificate:
         """The promise about answers, in expectation; ScrcError for a policy that promises sets only."""
-        return self._certificate(target, Guarantee("expectation"), split_digest, engine)
+        return self._certificate(target, Guarantee("expectation"), certified_on)
 
 
 def acceptance_threshold(confidence: FloatArray, xi: float) -> tuple[float, BoolArray, BoolArray]:

@@ -27,7 +27,8 @@ def test_the_decision_rule_can_be_imported_without_scipy() -> None:
 def test_certifying_does_not_load_scipy_stats() -> None:
     code = (
         "import sys, calibration; calibration.certify([0.5], [0], None, calibration.RiskTarget());"
-        "calibration.certify_cascade([0.5], [0], [0.5], [0], [[0.1, 0.1]], calibration.RiskTarget());"
+        "scores = calibration.CascadeScores.read([0.5], [0], [0.5], [0]);"
+        "calibration.certify_cascade(scores, [[0.1, 0.1]], calibration.RiskTarget());"
         "print('scipy.stats' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration import Certificate, RiskTarget, certify, certify_group_means, intra_group_correlation
+from calibration import (
+    Certificate,
+    CertifiedOn,
+    RiskTarget,
+    Sampling,
+    certify,
+    certify_group_means,
+    intra_group_correlation,
+)
 from calibration.groups import group_codes, independent_units
 
 TARGET = RiskTarget()
@@ -19,7 +27,7 @@ def test_one_frame_of_each_group_drawn_evenly() -> None:
     groups = np.repeat([7, 3, 5], [1, 2, 10])
     picked = np.zeros(13)
     for seed in range(3000):
-        units = independent_units(13, groups, "group", seed, None)
+        units = independent_units(13, Sampling(groups, seed=seed))
         assert sorted(groups[units.rows].tolist()) == [3, 5, 7]
         picked[units.rows] += 1
     assert picked[0] == 3000
@@ -32,7 +40,7 @@ def test_thinning_makes_every_image_equally_likely() -> None:
     groups = np.repeat(np.arange(3), [1, 2, 10])
     picked = np.zeros(13)
     for seed in range(8000):
-        units = independent_units(13, groups, "image", seed, 20)
+        units = independent_units(13, Sampling(groups, "image", seed, 20))
         picked[units.rows] += 1
     assert np.abs(picked / 8000 - 1 / 20).max() < 0.013
     assert units.population == "image"
@@ -40,17 +48,17 @@ def test_thinning_makes_every_image_equally_likely() -> None:
 
 def test_thinning_refuses_a_limit_below_a_group_that_occurs() -> None:
     with pytest.raises(ValueError, match="max_group_size is 5, but a group here has 10"):
-        independent_units(10, np.zeros(10), "image", 0, 5)
-    assert len(independent_units(10, np.zeros(10), "image", 0, None).rows) == 1
+        independent_units(10, Sampling(np.zeros(10), "image", 0, 5))
+    assert len(independent_units(10, Sampling(np.zeros(10), "image")).rows) == 1
 
 
 def test_without_groups_every_image_is_a_unit() -> None:
-    units = independent_units(4, None, "group", 5, None)
+    units = independent_units(4, Sampling(seed=5))
     assert units.rows.tolist() == [0, 1, 2, 3]
     assert units.seed is None
     assert units.population == "image"
     with pytest.raises(ValueError, match="unit is 'frame'"):
-        independent_units(4, None, "frame", 0, None)
+        independent_units(4, Sampling(unit="frame"))
 
 
 @pytest.mark.parametrize(
@@ -70,12 +78,12 @@ def test_a_grouped_certificate_counts_groups_and_names_its_population_and_seed()
     groups = np.repeat([f"drive {i}" for i in range(500)], 4)
     confidence = np.random.default_rng(0).random(2000)
     errors = np.zeros(2000)
-    certificate = certify(confidence, errors, None, TARGET, groups, seed=11)
+    certificate = certify(confidence, errors, None, TARGET, Sampling(groups, seed=11))
     assert (certificate.n, certificate.images, certificate.seed) == (500, 2000, 11)
     assert certificate.population == "random group, random frame"
     assert "random frames of random groups" in certificate.sentence()
     assert Certificate.from_dict(certificate.to_dict()) == certificate
-    few = certify(confidence, errors, None, TARGET, groups.astype("U8"))
+    few = certify(confidence, errors, None, TARGET, Sampling(groups.astype("U8")))
     assert "labelled groups" in few.needed
 
 
@@ -83,8 +91,8 @@ def test_the_draw_of_frames_does_not_see_scores_or_labels() -> None:
     groups = np.repeat(np.arange(600), 3)
     rng = np.random.default_rng(1)
     confidence, errors = rng.random(1800), rng.random(1800) < 0.001
-    first = certify(confidence, errors, None, TARGET, groups, seed=3)
-    rows = independent_units(1800, groups, "group", 3, None).rows
+    first = certify(confidence, errors, None, TARGET, Sampling(groups, seed=3))
+    rows = independent_units(1800, Sampling(groups, seed=3)).rows
     direct = certify(confidence[rows], errors[rows], None, TARGET)
     assert (first.threshold, first.answered, first.errors) == (
         direct.threshold,
@@ -133,7 +141,9 @@ def test_betting_needs_about_as_many_groups_as_the_exact_test_without_errors() -
 
 def test_betting_counts_groups_and_frames_and_bounds_the_risk() -> None:
     confidence, wrong, groups = frames(800, 10, 0.005, 0)
-    certificate = certify_group_means(confidence, wrong, GRID, TARGET, groups, split_digest="d", engine="e")
+    certificate = certify_group_means(
+        confidence, wrong, GRID, TARGET, groups, certified_on=CertifiedOn("d", "e")
+    )
     assert certificate.feasible
     assert (certificate.n, certificate.images) == (800, 8000)
     chosen = confidence >= certificate.threshold

@@ -10,7 +10,9 @@ from fakes.worlds import CascadeWorld, GroupedWorld, gaussian
 from scipy import special
 
 from calibration import (
+    CascadeScores,
     RiskTarget,
+    Sampling,
     certify,
     certify_cascade,
     certify_each_stage,
@@ -30,7 +32,7 @@ def test_true_coverage_lies_below_its_bound_at_most_as_often_as_delta(
     rng = np.random.default_rng(1)
     world, cascade, grouped = gaussian(0.95), CascadeWorld(), GroupedWorld(gaussian(0.97), 0.9)
     grid = 1.0 - np.linspace(0.3, 1.0, 71)
-    path = plan_cascade(*cascade.draw(rng, 2000), 1.0, 10.0, 1500, TARGET)
+    path = plan_cascade(CascadeScores.read(*cascade.draw(rng, 2000)), 1.0, 10.0, 1500, TARGET)
     crossing = path.copy()
     crossing[1::2, 0] = 3.0
     missed: dict[str, list[bool]] = {}
@@ -44,18 +46,18 @@ def test_true_coverage_lies_below_its_bound_at_most_as_often_as_delta(
         certificate = certify(*world.draw(rng, 1500), None, TARGET)
         if certificate.threshold is not None:
             note("one stage", certificate.coverage_lower_bound, world.coverage(float(certificate.threshold)))
-        scores = cascade.draw(rng, 1500)
+        scores = CascadeScores.read(*cascade.draw(rng, 1500))
         for name, outcome in (
-            ("planned path", certify_cascade(*scores, path, TARGET)),
-            ("crossing path", certify_cascade(*scores, crossing, TARGET)),
-            ("each stage", certify_each_stage(*scores, None, None, TARGET)),
+            ("planned path", certify_cascade(scores, path, TARGET)),
+            ("crossing path", certify_cascade(scores, crossing, TARGET)),
+            ("each stage", certify_each_stage(scores, None, None, TARGET)),
         ):
             if outcome.threshold is not None:
                 by_a, by_b, _ = cascade.shares(outcome.threshold)
                 note(name, outcome.coverage_lower_bound, by_a + by_b)
         confidence, errors, groups = grouped.draw(rng, 800)
         for name, outcome in (
-            ("one frame a group", certify(confidence, errors, grid, TARGET, groups)),
+            ("one frame a group", certify(confidence, errors, grid, TARGET, Sampling(groups))),
             ("group means", certify_group_means(confidence, errors, grid, TARGET, groups)),
         ):
             if outcome.threshold is not None:

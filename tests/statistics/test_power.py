@@ -14,7 +14,9 @@ from fakes.worlds import CascadeWorld, World, gaussian
 from scipy.optimize import brentq
 
 from calibration import (
+    CascadeScores,
     RiskTarget,
+    Sampling,
     certify,
     certify_cascade,
     certify_each_stage,
@@ -103,7 +105,7 @@ def _coverages(setting: Setting, total: int) -> dict[str, np.ndarray]:
         for name, certificate in (
             ("rank start", certify(*scores, grid, TARGET)),
             ("planned start", certify(*scores, from_500, TARGET, method="grid")),
-            ("randomised", certify(*scores, from_500, TARGET, method="randomised", seed=index)),
+            ("randomised", certify(*scores, from_500, TARGET, Sampling(seed=index), method="randomised")),
         ):
             reached[name].append(
                 0.0 if certificate.threshold is None else world.coverage(float(certificate.threshold))
@@ -163,15 +165,19 @@ def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
         for index in range(total):
             if index % REPLAN == 0:
                 chosen = world.draw(rng, n)
+                selection = CascadeScores.read(*chosen)
                 paths = {
-                    f"one path, slack {slack:g}": plan_cascade(*chosen, cost_a, cost_b, n, EASILY_MET, slack)
+                    f"one path, slack {slack:g}": plan_cascade(
+                        selection, cost_a, cost_b, n, EASILY_MET, slack
+                    )
                     for slack in (1.0, 1.1, 1.2)
                 }
                 grid_a = plan_thresholds(chosen[0], chosen[1], n, TARGET)
                 grid_b = plan_thresholds(chosen[2], chosen[3], n, TARGET)
             scores = world.draw(rng, n)
-            certificates = {name: certify_cascade(*scores, path, TARGET) for name, path in paths.items()}
-            certificates["delta / 2 a stage"] = certify_each_stage(*scores, grid_a, grid_b, TARGET)
+            both = CascadeScores.read(*scores)
+            certificates = {name: certify_cascade(both, path, TARGET) for name, path in paths.items()}
+            certificates["delta / 2 a stage"] = certify_each_stage(both, grid_a, grid_b, TARGET)
             for name, certificate in certificates.items():
                 pair = (np.inf, np.inf) if certificate.threshold is None else certificate.threshold
                 by_a, by_b, _ = world.shares(pair)
@@ -218,7 +224,7 @@ def test_betting_on_group_means_pays_for_uncorrelated_frames(
             confidence = np.full(groups * frames, 0.9)
             proven += (
                 certify_group_means(confidence, errors, [0.9], TARGET, group).feasible,
-                certify(confidence, errors, [0.9], TARGET, group, seed=index).feasible,
+                certify(confidence, errors, [0.9], TARGET, Sampling(group, seed=index)).feasible,
             )
         power[correlation] = proven / total
         rows.append([correlation, *(float(p) for p in power[correlation])])

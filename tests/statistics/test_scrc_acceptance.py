@@ -13,7 +13,15 @@ from calibration.certificate import RiskTarget
 from calibration.decision import OperatingPoint, StageRule, answers, decide, decide_stage
 from calibration.prediction_sets import set_report
 from calibration.scores import ScoreTable, StageOutputs
-from calibration.scrc import ScrcI, ScrcT, plan_scrc_t, selector_and_classifier
+from calibration.scrc import (
+    ScrcGrids,
+    ScrcI,
+    ScrcScores,
+    ScrcT,
+    ScrcTerms,
+    plan_scrc_t,
+    selector_and_classifier,
+)
 
 FULL = os.environ.get("DEMUR_SLOW") == "1"
 RULE = StageRule(score="gate", temperature=1.4, gate_slope=1.2, gate_intercept=0.3)
@@ -32,23 +40,24 @@ def images(n, generator):
 
 
 def inputs(table):
-    return (*selector_and_classifier(table.outputs, RULE), table.labels)
+    return ScrcScores(*selector_and_classifier(table.outputs, RULE), table.labels)
 
 
 @pytest.fixture(scope="module")
 def fitted():
     generator = np.random.default_rng(21)
     select, calibration = images(2000, generator), images(6000, generator)
-    plan = plan_scrc_t(*inputs(select), 6000, TARGET)
+    plan = plan_scrc_t(inputs(select), 6000, TARGET)
     return calibration, ScrcT.fit(
-        *inputs(calibration), TARGET, acceptance=plan.acceptance, answer_share=plan.answer_share
+        inputs(calibration), TARGET, ScrcTerms(acceptance=plan.acceptance), answer_share=plan.answer_share
     )
 
 
 def test_thresholds_are_right(fitted):
     """Both thresholds from their definitions, recomputed with sorted lists."""
     calibration, policy = fitted
-    g, f, _ = inputs(calibration)
+    scores = inputs(calibration)
+    g, f = scores.confidence, scores.probabilities
     n = len(g)
     rejected = math.floor((1 - policy.acceptance) * (n + 1))
     assert policy.threshold == sorted(g)[rejected - 1]
@@ -71,7 +80,7 @@ def test_set_coverage_is_as_promised():
     inside = np.zeros((draws, 2))
     for draw in range(draws):
         calibration, new = images(300, generator), images(500, generator)
-        policy = ScrcT.fit(*inputs(calibration), target, promise="sets")
+        policy = ScrcT.fit(inputs(calibration), target, ScrcTerms("sets"))
         outcome = decide_stage(new.outputs, policy.stage_rule(RULE))
         accepted = answers(outcome.confidence, policy.threshold)
         inside[draw] = accepted.mean(), (accepted & outcome.sets[np.arange(500), new.labels]).mean()
@@ -109,8 +118,8 @@ def test_ambiguous_is_handled(fitted):
 def test_exit_error_by_its_upper_bound_on_one_draw():
     """SCRC-I promises each draw: on new images the exact upper bound of the exit error is below alpha."""
     generator = np.random.default_rng(24)
-    grid = np.quantile(inputs(images(2000, generator))[0], np.linspace(0.95, 0.05, 10))
-    policy = ScrcI.fit(*inputs(images(150_000, generator)), grid, [0.5], TARGET)
+    grid = np.quantile(inputs(images(2000, generator)).confidence, np.linspace(0.95, 0.05, 10))
+    policy = ScrcI.fit(inputs(images(150_000, generator)), ScrcGrids(grid, [0.5]), TARGET)
     new = images(100_000, generator)
     outcome = decide_stage(new.outputs, policy.stage_rule(RULE))
     errors = int((outcome.answered & (outcome.labels != new.labels)).sum())
@@ -129,11 +138,11 @@ def test_exit_error_by_its_upper_bound_on_average():
     new = images(50_000, generator)
     rates = []
     for _ in range(draws):
-        plan = plan_scrc_t(*inputs(images(1000, generator)), 3000, TARGET)
+        plan = plan_scrc_t(inputs(images(1000, generator)), 3000, TARGET)
         policy = ScrcT.fit(
-            *inputs(images(3000, generator)),
+            inputs(images(3000, generator)),
             TARGET,
-            acceptance=plan.acceptance,
+            ScrcTerms(acceptance=plan.acceptance),
             answer_share=plan.answer_share,
         )
         outcome = decide_stage(new.outputs, policy.stage_rule(RULE))

@@ -16,7 +16,7 @@ import pytest
 from calibration.certificate import RiskTarget
 from calibration.prediction_sets import critical_for_set
 from calibration.scores import softmax
-from calibration.scrc import ScrcI, ScrcT, plan_scrc_t
+from calibration.scrc import ScrcGrids, ScrcI, ScrcScores, ScrcT, ScrcTerms, plan_scrc_t
 
 FULL = os.environ.get("DEMUR_SLOW") == "1"
 DELTA, ACCEPTANCE = 0.05, 0.7
@@ -93,7 +93,7 @@ def test_scrc_t_keeps_its_promise_about_sets_where_the_printed_rounding_breaks_i
     corrected, printed = [], []
     for _ in range(draws):
         g, f, y = ten_classes.draw(n, generator)
-        policy = ScrcT.fit(g, f, y, target, promise="sets", set_threshold_limit=1.0)
+        policy = ScrcT.fit(ScrcScores(g, f, y), target, ScrcTerms("sets"), set_threshold_limit=1.0)
         corrected.append(ten_classes.truth(policy))
         accepted = g > policy.threshold
         # As printed: sum of losses <= ceil((m + 1) alpha) - 1.
@@ -119,9 +119,11 @@ def test_scrc_t_keeps_its_promise_about_answers(ten_classes, alpha):
     target = RiskTarget(alpha, DELTA, ACCEPTANCE)
     rows, bounds = [], []
     for _ in range(draws):
-        share = plan_scrc_t(*ten_classes.draw(1000, generator), n, target, acceptance=ACCEPTANCE).answer_share
+        share = plan_scrc_t(
+            ScrcScores(*ten_classes.draw(1000, generator)), n, target, acceptance=ACCEPTANCE
+        ).answer_share
         data = ten_classes.draw(n, generator)
-        policy = ScrcT.fit(*data, target, answer_share=share, acceptance=ACCEPTANCE)
+        policy = ScrcT.fit(ScrcScores(*data), target, ScrcTerms(acceptance=ACCEPTANCE), answer_share=share)
         if policy.feasible:
             rows.append(ten_classes.truth(policy))
             bounds.append(policy.coverage_lower_bound)
@@ -147,7 +149,7 @@ def test_scrc_i_keeps_its_promise_about_sets_where_version_1_breaks_it(ten_class
     corrected, version_1 = [], []
     for _ in range(draws):
         g, f, y = ten_classes.draw(n, generator)
-        policy = ScrcI.fit(g, f, y, grid, sets, target, promise="sets", acceptance=ACCEPTANCE)
+        policy = ScrcI.fit(ScrcScores(g, f, y), ScrcGrids(grid, sets), target, ScrcTerms("sets", ACCEPTANCE))
         assert policy.feasible
         corrected.append(ten_classes.truth(policy))
         # Version 1: sum of losses <= ceil((n + 1) alpha xi_LCB) - 1, without the margin of the numerator.
@@ -178,7 +180,7 @@ def test_scrc_i_keeps_its_promise_about_answers(ten_classes, alpha):
     sets = np.linspace(0.5, 0.05, 10)
     rows, bounds, risks = [], [], []
     for _ in range(draws):
-        policy = ScrcI.fit(*ten_classes.draw(n, generator), grid, sets, target)
+        policy = ScrcI.fit(ScrcScores(*ten_classes.draw(n, generator)), ScrcGrids(grid, sets), target)
         assert policy.feasible
         rows.append(ten_classes.truth(policy))
         bounds.append(policy.coverage_lower_bound)
@@ -205,10 +207,12 @@ def test_sets_of_two_labels_dilute_the_error_of_the_answers():
     target = RiskTarget(0.01, DELTA, 0.9)
     of_sets, of_answers = [], []
     for _ in range(draws):
-        data = population.draw(n, generator)
-        of_sets.append(population.truth(ScrcT.fit(*data, target, promise="sets", acceptance=0.99)))
-        share = plan_scrc_t(*population.draw(2000, generator), n, target, acceptance=0.99).answer_share
-        policy = ScrcT.fit(*data, target, answer_share=share, acceptance=0.99)
+        data = ScrcScores(*population.draw(n, generator))
+        of_sets.append(population.truth(ScrcT.fit(data, target, ScrcTerms("sets", 0.99))))
+        share = plan_scrc_t(
+            ScrcScores(*population.draw(2000, generator)), n, target, acceptance=0.99
+        ).answer_share
+        policy = ScrcT.fit(data, target, ScrcTerms(acceptance=0.99), answer_share=share)
         if policy.feasible:
             of_answers.append(population.truth(policy))
     print(f"\nDilution, 2 classes, forced error {forced_error:.3f}, alpha 0.01, {draws} draws")
@@ -237,7 +241,10 @@ def test_scrc_t_holds_on_tied_and_saturated_scores():
     generator = np.random.default_rng(9)
     target = RiskTarget(0.1, DELTA, ACCEPTANCE)
     rows = np.array(
-        [coarse.truth(ScrcT.fit(*coarse.draw(n, generator), target, promise="sets")) for _ in range(draws)]
+        [
+            coarse.truth(ScrcT.fit(ScrcScores(*coarse.draw(n, generator)), target, ScrcTerms("sets")))
+            for _ in range(draws)
+        ]
     )
     accepted, missed = rows.T[:2]
     print(

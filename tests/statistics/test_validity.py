@@ -24,11 +24,16 @@ from fakes.worlds import (
 from scipy import special
 
 from calibration import (
+    AnswerLabels,
     CascadePath,
     CascadeScores,
     Certificate,
     Parts,
+    PathTest,
+    RiskSequence,
     RiskTarget,
+    Sampling,
+    StageScores,
     binomial_p_value,
     certify,
     certify_answers,
@@ -140,7 +145,7 @@ RULES: dict[str, tuple[bool, Rule]] = {
     "randomised": (
         True,
         lambda c, e, plan, seed: (
-            certify(c, e, plan.from_500, TARGET, method="randomised", seed=seed).threshold
+            certify(c, e, plan.from_500, TARGET, Sampling(seed=seed), method="randomised").threshold
         ),
     ),
     "SGR": (True, lambda c, e, plan, seed: sgr(c, e, TARGET).threshold),
@@ -184,15 +189,13 @@ def _grouped(world: GroupedWorld, groups: int, total: int, seed: int) -> Iterato
         "one frame a group": (
             True,
             "group",
-            lambda c, e, g, grid, seed: certify(c, e, grid, TARGET, g, seed=seed).threshold,
+            lambda c, e, g, grid, seed: certify(c, e, grid, TARGET, Sampling(g, seed=seed)).threshold,
         ),
         "thinned to images": (
             True,
             "image",
             lambda c, e, g, grid, seed: (
-                certify(
-                    c, e, grid, TARGET, g, unit="image", max_group_size=max(world.sizes), seed=seed
-                ).threshold
+                certify(c, e, grid, TARGET, Sampling(g, "image", seed, max(world.sizes))).threshold
             ),
         ),
         "betting on group means": (
@@ -228,13 +231,13 @@ def _cascade(world: CascadeWorld, n: int, total: int, seed: int) -> Iterator[Cel
     for index in range(total):
         if index % REPLAN == 0:
             selection = world.draw(rng, n)
-            path = plan_cascade(*selection, 1.0, 10.0, n, TARGET)
+            path = plan_cascade(CascadeScores.read(*selection), 1.0, 10.0, n, TARGET)
             grid_a = plan_thresholds(selection[0], selection[1], n, TARGET)
             grid_b = plan_thresholds(selection[2], selection[3], n, TARGET)
-        scores = world.draw(rng, n)
+        scores = CascadeScores.read(*world.draw(rng, n))
         for certificate, outcomes in (
-            (certify_cascade(*scores, path, TARGET), whole),
-            (certify_each_stage(*scores, grid_a, grid_b, TARGET), staged),
+            (certify_cascade(scores, path, TARGET), whole),
+            (certify_each_stage(scores, grid_a, grid_b, TARGET), staged),
         ):
             if certificate.threshold is None:
                 outcomes.append((0.0, False))
@@ -258,7 +261,7 @@ def _joint(n: int, total: int, seed: int) -> Iterator[Cell]:
         depth, answer = rng.random(n), (rng.random(n) < 0.4).astype(int)
         rate = np.minimum(world.rate(depth) * np.where(answer == 0, safe, unsafe), 1.0)
         errors = rng.random(n) < rate
-        joint = certify_answers(1.0 - depth, errors, answer, grid, TARGET).certificate
+        joint = certify_answers(1.0 - depth, errors, AnswerLabels(answer), grid, TARGET).certificate
         if joint.threshold is None:
             each_answer.append((0.0, False))
         else:
@@ -266,7 +269,7 @@ def _joint(n: int, total: int, seed: int) -> Iterator[Cell]:
             # Below a depth where a rate of .5 is multiplied above 1 this is exact, and alpha is far below.
             each_answer.append((world.coverage(t), unsafe * world.risk(t) > TARGET.alpha))
         confidence, errors = world.draw(rng, n)
-        ladder = certify_several(confidence, errors, grid, alphas, TARGET).certificates
+        ladder = certify_several(confidence, errors, grid, RiskSequence(alphas), TARGET).certificates
         proven = [c for c in ladder if c.threshold is not None]
         several.append(
             (
@@ -299,14 +302,17 @@ def _cascade_answers(n: int, total: int, seed: int) -> Iterator[Cell]:
 
     for index in range(total):
         if index % REPLAN == 0:
-            path = plan_cascade(*world.draw(rng, n), 1.0, 10.0, n, TARGET)
+            path = plan_cascade(CascadeScores.read(*world.draw(rng, n)), 1.0, 10.0, n, TARGET)
         a, wrong_a, b, wrong_b = world.draw(rng, n)
         labels = (rng.random(n) < share_of_1).astype(np.int64)
-        answer_a, answer_b = (np.where(wrong, 1 - labels, labels) for wrong in (wrong_a, wrong_b))
-        policies = CascadePath(CascadeScores.read(a, wrong_a, b, wrong_b, answer_a, answer_b), path)
+        stages = (
+            StageScores.read(confidence, wrong, np.where(wrong, 1 - labels, labels))
+            for confidence, wrong in ((a, wrong_a), (b, wrong_b))
+        )
+        policies = CascadePath(CascadeScores(*stages), path)
         parts = Parts.of_answers(["0", "1"])
-        each_answer.append(judged(certify_path(policies, TARGET, parts, method="")))
-        overall.append(judged(certify_path(policies, TARGET, method="")))
+        each_answer.append(judged(certify_path(policies, TARGET, parts, test=PathTest(""))))
+        overall.append(judged(certify_path(policies, TARGET, test=PathTest(""))))
     name = f"two answers, {world.name}, n = {n}"
     yield Cell(name, "cascade, each answer (intersection-union)", True, tuple(each_answer))
     yield Cell(name, "all answers, judged by each", False, tuple(overall))

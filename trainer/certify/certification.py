@@ -20,7 +20,7 @@ from calibration.exact.issuer import Issuer
 from calibration.exact.policies import with_thresholds
 from calibration.groups import all_frames, all_images
 from calibration.ledger import Ledger
-from trainer.certify.evidence import Evidence, Policy, parts_of, plan_path
+from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path
 from trainer.certify.exact import exact
 from trainer.certify.scrc import scrc_inductive, scrc_transductive
 from trainer.choices import CertificateName
@@ -103,7 +103,7 @@ def _abstaining(evidence: Evidence, method: str, why: str) -> Policy:
     """A valid policy that answers nothing, and why."""
     calib = evidence.calib
     units = all_images(len(calib)) if calib.groups is None else all_frames(calib.n_groups, len(calib))
-    certificate = Issuer(method, evidence.target, units, calib.digest, calib.engine).infeasible(why)
+    certificate = Issuer(method, evidence.target, units, certified_on(evidence)).infeasible(why)
     return Policy(with_thresholds(evidence.rules, certificate), certificate, None)
 
 

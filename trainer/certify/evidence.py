@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import Certificate, CertifiedOn, RiskTarget
 from calibration.decision import OperatingPoint, StageRule
-from calibration.exact.policies import columns_of
-from calibration.exact.strata import Parts
+from calibration.exact.cascade import CascadeScores
+from calibration.exact.policies import stage_scores
+from calibration.exact.strata import Parts, Slices
+from calibration.groups import Sampling
 from calibration.planning.cascade import plan_cascade
 from calibration.planning.thresholds import plan_thresholds
 from calibration.scores import FloatArray
@@ -61,23 +63,24 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
     `target`: another one than the promise's own.
     """
     target = target or evidence.target
-    columns = columns_of(evidence.select.stages, evidence.select.labels, evidence.rules)
+    scores = stage_scores(evidence.select.stages, evidence.select.labels, evidence.rules)
     n_calibration = evidence.calib.n_groups
-    if len(columns) == 1:
-        (stage,) = columns
-        return plan_thresholds(stage.confidence, stage.errors, n_calibration, target)[:, None]
-    stage_a, stage_b = columns
-    return plan_cascade(
-        stage_a.confidence,
-        stage_a.errors,
-        stage_b.confidence,
-        stage_b.errors,
-        evidence.costs[0],
-        evidence.costs[1],
-        n_calibration,
-        target,
-        slack=evidence.promise.slack,
-    )
+    if len(scores) == 1:
+        (stage,) = scores
+        return plan_thresholds(stage.confidence, stage.wrong, n_calibration, target)[:, None]
+    cost_a, cost_b = evidence.costs
+    slack = evidence.promise.slack
+    return plan_cascade(CascadeScores(*scores), cost_a, cost_b, n_calibration, target, slack)
+
+
+def sampling_of(evidence: Evidence) -> Sampling:
+    """How units are drawn from val_calib, from the promise alone."""
+    return Sampling(evidence.calib.groups, evidence.promise.unit, evidence.promise.seed)
+
+
+def certified_on(evidence: Evidence) -> CertifiedOn:
+    """The calibration split and the engine that scored it."""
+    return CertifiedOn(evidence.calib.digest, evidence.calib.engine)
 
 
 def parts_of(evidence: Evidence) -> Parts:
@@ -93,4 +96,5 @@ def parts_of(evidence: Evidence) -> Parts:
             f"slices is {promise.slices!r}; the scores of val_calib have "
             f"{', '.join(calib.slices) or 'no metadata column'} (columns of text with few values)"
         )
-    return Parts.of_slices(calib.slices[promise.slices], len(calib), column=promise.slices)
+    slices = Slices(calib.slices[promise.slices], column=promise.slices)
+    return Parts.of_slices(slices, len(calib))

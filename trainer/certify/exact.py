@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from calibration.certificate import Certificate, RiskTarget
-from calibration.exact.fallback import Walked, climb
-from calibration.exact.policies import Reading, policy_path, walk, with_thresholds
+from calibration.exact.fallback import RiskSequence, Walked, climb
+from calibration.exact.policies import certify_policies, policy_path, with_thresholds
 from calibration.exact.strata import Parts
 from calibration.groups import intra_group_correlation
 from calibration.scores import FloatArray
-from trainer.certify.evidence import Evidence, Policy, parts_of, plan_path
+from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path, sampling_of
 from trainer.certify.wording import part_lines, risk_lines
 from trainer.scoring.split_scores import SplitScores
 
@@ -54,7 +54,7 @@ def _several_risks(evidence: Evidence) -> Policy:
         loosest = tuple(path[-1].tolist())
         return Walked(certificate, certificate.threshold in (loosest, loosest[0]))
 
-    ladder = climb(walk_to, promise.alphas, evidence.target)
+    ladder = climb(walk_to, RiskSequence(tuple(promise.alphas)), evidence.target)
     first, *others = ladder.certificates
     return Policy(
         with_thresholds(evidence.rules, first),
@@ -69,22 +69,15 @@ def _prove(
     evidence: Evidence, path: FloatArray, target: RiskTarget, parts: Parts, planned: RiskTarget | None = None
 ) -> Certificate:
     calib = evidence.calib
-    return walk(
+    return certify_policies(
         policy_path(calib.stages, calib.labels, evidence.rules, path),
         target,
         parts,
-        calib.groups,
-        reading_of(evidence),
-        split_digest=calib.digest,
-        engine=calib.engine,
+        sampling_of(evidence),
+        "betting" if reads_all_frames(evidence) else "exact",
         planned=planned,
+        certified_on=certified_on(evidence),
     )
-
-
-def reading_of(evidence: Evidence) -> Reading:
-    """How the calibration split is read, from the promise and val_select alone."""
-    promise = evidence.promise
-    return Reading(promise.unit, promise.seed, reads_all_frames(evidence))
 
 
 def reads_all_frames(evidence: Evidence) -> bool:

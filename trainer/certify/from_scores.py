@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.certificate import Certificate
-from calibration.exact.fallback import RiskLadder, certify_several
+from calibration.certificate import Certificate, CertifiedOn
+from calibration.exact.fallback import RiskLadder, RiskSequence, certify_several
 from calibration.exact.fixed_sequence import certify
 from calibration.exact.intersection_union import JointCertificate, certify_answers, certify_slices
+from calibration.exact.strata import AnswerLabels, Slices
+from calibration.groups import Sampling
 from calibration.ledger import Ledger
 from trainer.run.folder import read_json, write_json
 from trainer.run.promise import PromiseConfig
@@ -50,7 +52,12 @@ def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns
     scored = _scored(path, promise, columns)
     ledger = _charge(path, scored, promise, columns, "all answers together")
     certificate = certify(
-        scored.confidence, scored.errors, None, promise.target, scored.groups, **_how(promise, scored)
+        scored.confidence,
+        scored.errors,
+        None,
+        promise.target,
+        _sampling(promise, scored),
+        certified_on=CertifiedOn(scored.digest),
     )
     return FileProof(certificate, scored.warnings, ledger)
 
@@ -65,27 +72,26 @@ def certify_each(
     members = None if slices is None else texts(column_of(scored.table, slices, path))
     ledger = _charge(path, scored, promise, columns, what, members)
     ranks = np.unique(scored.confidence)[::-1]
+    sampling, certified_on = _sampling(promise, scored), CertifiedOn(scored.digest)
     if slices is None or members is None:
         joint = certify_answers(
             scored.confidence,
             scored.errors,
-            scored.answer,
+            AnswerLabels(scored.answer, scored.classes),
             ranks,
             promise.target,
-            scored.groups,
-            classes=scored.classes,
-            **_how(promise, scored),
+            sampling,
+            certified_on,
         )
     else:
         joint = certify_slices(
             scored.confidence,
             scored.errors,
-            members,
+            Slices(members, column=slices),
             ranks,
             promise.target,
-            scored.groups,
-            column=slices,
-            **_how(promise, scored),
+            sampling,
+            certified_on,
         )
     return FileProof(joint, scored.warnings, ledger)
 
@@ -100,10 +106,10 @@ def certify_risks(
         scored.confidence,
         scored.errors,
         np.unique(scored.confidence)[::-1],
-        alphas,
+        RiskSequence(tuple(alphas)),
         promise.target,
-        scored.groups,
-        **_how(promise, scored),
+        _sampling(promise, scored),
+        CertifiedOn(scored.digest),
     )
     return FileProof(ladder, scored.warnings, ledger)
 
@@ -137,5 +143,5 @@ def _charge(
     return ledger
 
 
-def _how(promise: PromiseConfig, scored: ScoredTable) -> dict[str, Any]:
-    return {"unit": promise.unit, "seed": promise.seed, "split_digest": scored.digest}
+def _sampling(promise: PromiseConfig, scored: ScoredTable) -> Sampling:
+    return Sampling(scored.groups, promise.unit, promise.seed)

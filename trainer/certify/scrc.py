@@ -12,8 +12,17 @@ import numpy as np
 
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
-from calibration.scrc import ScrcI, ScrcT, plan_scrc_t, selector_and_classifier
-from trainer.certify.evidence import Evidence, Policy
+from calibration.scrc import (
+    ScrcGrids,
+    ScrcI,
+    ScrcScores,
+    ScrcT,
+    ScrcTerms,
+    plan_scrc_t,
+    selector_and_classifier,
+)
+from trainer.certify.evidence import Evidence, Policy, certified_on, sampling_of
+from trainer.scoring.split_scores import SplitScores
 
 CONFIDENCE_GRID = 20
 """Every point of SCRC-I's grid costs a little; twenty confidences planned on val_select are plenty."""
@@ -25,16 +34,11 @@ def scrc_inductive(evidence: Evidence) -> Policy:
     """SCRC-I: holds with confidence 1 - delta over the draw of val_calib; needs very many labels."""
     confidence, _ = selector_and_classifier(evidence.select.stages[-1], evidence.rules[-1])
     quantiles = np.quantile(confidence, np.linspace(1.0, 0.0, CONFIDENCE_GRID + 1)[1:])
-    calib = evidence.calib
     fitted = ScrcI.fit(
-        *selector_and_classifier(calib.stages[-1], evidence.rules[-1]),
-        calib.labels,
-        np.unique(quantiles)[::-1],
-        SET_GRID,
+        _last_stage(evidence.calib, evidence.rules[-1]),
+        ScrcGrids(np.unique(quantiles)[::-1], SET_GRID),
         evidence.target,
-        groups=calib.groups,
-        unit=evidence.promise.unit,
-        seed=evidence.promise.seed,
+        sampling=sampling_of(evidence),
     )
     return _policy(evidence, fitted)
 
@@ -42,26 +46,23 @@ def scrc_inductive(evidence: Evidence) -> Policy:
 def scrc_transductive(evidence: Evidence) -> Policy:
     """SCRC-T: holds in expectation over draws of val_calib, with no confidence level."""
     select, calib, rule = evidence.select, evidence.calib, evidence.rules[-1]
-    plan = plan_scrc_t(
-        *selector_and_classifier(select.stages[-1], rule), select.labels, calib.n_groups, evidence.target
-    )
+    plan = plan_scrc_t(_last_stage(select, rule), calib.n_groups, evidence.target)
     fitted = ScrcT.fit(
-        *selector_and_classifier(calib.stages[-1], rule),
-        calib.labels,
+        _last_stage(calib, rule),
         evidence.target,
-        acceptance=plan.acceptance,
+        ScrcTerms(acceptance=plan.acceptance),
+        sampling_of(evidence),
         answer_share=plan.answer_share,
-        groups=calib.groups,
-        unit=evidence.promise.unit,
-        seed=evidence.promise.seed,
     )
     return _policy(evidence, fitted)
 
 
+def _last_stage(split: SplitScores, rule: StageRule) -> ScrcScores:
+    return ScrcScores(*selector_and_classifier(split.stages[-1], rule), split.labels)
+
+
 def _policy(evidence: Evidence, fitted: ScrcI | ScrcT) -> Policy:
-    certificate = fitted.certificate(
-        evidence.target, split_digest=evidence.calib.digest, engine=evidence.calib.engine
-    )
+    certificate = fitted.certificate(evidence.target, certified_on(evidence))
     idle = tuple(replace(rule, threshold=None) for rule in evidence.rules[:-1])
     point = OperatingPoint((*idle, fitted.stage_rule(evidence.rules[-1])))
     return Policy(point, _for_all_stages(certificate, point.stages), None, fitted.to_dict())

@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration import (
+    CascadeScores,
     Certificate,
+    CertifiedOn,
     RiskTarget,
+    Sampling,
     cascade_usage,
     certify,
     certify_cascade,
@@ -22,7 +25,6 @@ from calibration import (
     plan_thresholds,
 )
 from calibration.decision import OperatingPoint, StageRule, decide
-from calibration.exact.cascade import CascadeScores
 from calibration.scores import StageOutputs
 
 TARGET = RiskTarget()
@@ -35,7 +37,7 @@ def draw(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 def planned(seed: int = 0, slack: float = 1.2, min_coverage: float = 0.0) -> np.ndarray:
     target = replace(TARGET, min_coverage=min_coverage)
-    return plan_cascade(*draw(2000, seed), 1.0, 10.0, 2000, target, slack)
+    return plan_cascade(CascadeScores.read(*draw(2000, seed)), 1.0, 10.0, 2000, target, slack)
 
 
 def test_a_path_goes_from_few_answers_to_all() -> None:
@@ -52,11 +54,11 @@ def test_a_path_goes_from_few_answers_to_all() -> None:
 
 @pytest.mark.parametrize("slack", [1.2, 1.5])
 def test_slack_buys_compute_with_planned_errors(slack: float) -> None:
-    scores = draw(20_000, 9)
+    scores = CascadeScores.read(*draw(20_000, 9))
     tight, loose = planned(slack=1.0), planned(slack=slack)
     middle_tight, middle_loose = tight[len(tight) // 2], loose[len(loose) // 2]
-    usage_tight = cascade_usage(*scores, tuple(middle_tight), 1.0, 10.0)
-    usage_loose = cascade_usage(*scores, tuple(middle_loose), 1.0, 10.0)
+    usage_tight = cascade_usage(scores, tuple(middle_tight), 1.0, 10.0)
+    usage_loose = cascade_usage(scores, tuple(middle_loose), 1.0, 10.0)
     assert usage_loose.compute < 0.95 * usage_tight.compute
     assert usage_loose.coverage == pytest.approx(usage_tight.coverage, abs=0.02)
 
@@ -69,25 +71,28 @@ def test_the_slack_is_what_the_coverage_asked_for_leaves() -> None:
 
 def test_where_hardly_an_error_is_planned_the_cheapest_pair_is_taken() -> None:
     """Both stages are all but perfect, so every image may be answered by A alone."""
-    easy = CascadeWorld(accuracy_a=0.9999, accuracy_b=0.99999).draw(np.random.default_rng(0), 2000)
-    path = plan_cascade(*easy, 1.0, 10.0, 2000, TARGET, 1.0)
-    by_a, by_b, _ = CascadeScores.read(*easy).outcome(path[-1])
+    easy = CascadeScores.read(
+        *CascadeWorld(accuracy_a=0.9999, accuracy_b=0.99999).draw(np.random.default_rng(0), 2000)
+    )
+    path = plan_cascade(easy, 1.0, 10.0, 2000, TARGET, 1.0)
+    by_a, by_b, _ = easy.outcome(path[-1])
     assert by_a.mean() > 0.98
     assert (by_a | by_b).mean() > 0.99
 
 
 def test_a_free_strong_stage_is_used_alone() -> None:
     _, wrong_a, b, wrong_b = draw(2000)
-    path = plan_cascade(
-        np.random.default_rng(0).random(2000), wrong_a, b, wrong_b, 1.0, 10.0, 2000, TARGET, 1.0
-    )
+    scores = CascadeScores.read(np.random.default_rng(0).random(2000), wrong_a, b, wrong_b)
+    path = plan_cascade(scores, 1.0, 10.0, 2000, TARGET, 1.0)
     assert np.isinf(path[:, 0]).mean() > 0.9
 
 
 def test_the_certificate_holds_both_thresholds_and_counts_the_policy() -> None:
     scores = draw(4000, 5)
     path = planned()
-    certificate = certify_cascade(*scores, path, TARGET, split_digest="abc", engine="x")
+    certificate = certify_cascade(
+        CascadeScores.read(*scores), path, TARGET, certified_on=CertifiedOn("abc", "x")
+    )
     assert certificate.feasible
     t_a, t_b = certificate.threshold
     assert [t_a, t_b] in path.tolist()
@@ -115,8 +120,8 @@ def test_the_certified_policy_is_the_one_that_decides() -> None:
     wrong = [raw.logits.argmax(axis=1) != labels for raw in outputs]
     scores = (confidence[0], wrong[0], confidence[1], wrong[1])
     half = n // 2
-    path = plan_cascade(*(s[:half] for s in scores), 1.0, 10.0, half, TARGET)
-    certificate = certify_cascade(*(s[half:] for s in scores), path, TARGET)
+    path = plan_cascade(CascadeScores.read(*(s[:half] for s in scores)), 1.0, 10.0, half, TARGET)
+    certificate = certify_cascade(CascadeScores.read(*(s[half:] for s in scores)), path, TARGET)
     rules = tuple(StageRule(threshold=None if math.isinf(t) else t) for t in certificate.threshold)
     decisions = decide([raw.take(np.arange(half, n)) for raw in outputs], OperatingPoint(rules))
     answered = [d for d in decisions if d.decision == "answer"]
@@ -131,7 +136,7 @@ def test_a_path_of_b_alone_is_the_certificate_of_b() -> None:
     grid = np.unique(np.quantile(scores[2], np.linspace(0, 1, 300)))[::-1]
     path = np.stack([np.full(len(grid), np.inf), grid], axis=1)
     alone = certify(scores[2], scores[3], grid, TARGET)
-    cascade = certify_cascade(*scores, path, TARGET)
+    cascade = certify_cascade(CascadeScores.read(*scores), path, TARGET)
     assert cascade.threshold[0] == math.inf
     # The single stage may also stop at a rank between two grid points.
     assert cascade.coverage == pytest.approx(alone.coverage, abs=0.01)
@@ -143,8 +148,9 @@ def test_the_order_of_images_does_not_matter(seed: int, shuffle: int) -> None:
     scores = draw(1500, seed)
     path = planned()
     order = np.random.default_rng(shuffle).permutation(1500)
-    assert certify_cascade(*scores, path, TARGET) == certify_cascade(
-        *(s[order] for s in scores), path, TARGET
+    scores_in_order = CascadeScores.read(*scores)
+    assert certify_cascade(scores_in_order, path, TARGET) == certify_cascade(
+        scores_in_order.take(order), path, TARGET
     )
 
 
@@ -156,23 +162,33 @@ def test_increasing_transforms_of_the_scores_change_only_the_thresholds(seed: in
     def moved(scores: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         return np.exp(scores[0]), scores[1], scores[2] ** 3, scores[3]
 
-    plain = certify_cascade(*calibration, plan_cascade(*selection, 1, 10, 1500, TARGET), TARGET)
-    other = certify_cascade(*moved(calibration), plan_cascade(*moved(selection), 1, 10, 1500, TARGET), TARGET)
+    plain, other = (
+        certify_cascade(
+            CascadeScores.read(*of_calibration),
+            plan_cascade(CascadeScores.read(*of_selection), 1, 10, 1500, TARGET),
+            TARGET,
+        )
+        for of_selection, of_calibration in (
+            (selection, calibration),
+            (moved(selection), moved(calibration)),
+        )
+    )
     assert replace(other, threshold=plain.threshold) == plain
 
 
 def test_groups_are_counted_once() -> None:
-    scores = draw(4000, 1)
+    scores = CascadeScores.read(*draw(4000, 1))
     groups = np.repeat(np.arange(1000), 4)
-    certificate = certify_cascade(*scores, planned(), TARGET, groups, seed=2)
+    certificate = certify_cascade(scores, planned(), TARGET, Sampling(groups, seed=2))
     assert (certificate.n, certificate.images, certificate.seed) == (1000, 4000, 2)
     assert certificate.population == "random group, random frame"
-    assert certify_cascade(*scores, planned(), TARGET, groups, unit="image", seed=2).population == "image"
+    of_images = certify_cascade(scores, planned(), TARGET, Sampling(groups, "image", seed=2))
+    assert of_images.population == "image"
 
 
 @pytest.mark.parametrize("n", [0, 1, 250])
 def test_too_few_images_are_infeasible(n: int) -> None:
-    certificate = certify_cascade(*draw(n), planned(), TARGET)
+    certificate = certify_cascade(CascadeScores.read(*draw(n)), planned(), TARGET)
     assert not certificate.feasible
     assert "299" in certificate.needed
 
@@ -180,21 +196,22 @@ def test_too_few_images_are_infeasible(n: int) -> None:
 def test_a_hopeless_cascade_is_infeasible_and_says_so() -> None:
     a, _, b, _ = draw(2000)
     everything = np.ones(2000, dtype=bool)
-    certificate = certify_cascade(a, everything, b, everything, planned(), TARGET)
+    scores = CascadeScores.read(a, everything, b, everything)
+    certificate = certify_cascade(scores, planned(), TARGET)
     assert not certificate.feasible
     assert "better classifier" in certificate.needed
-    by_stage = certify_each_stage(a, everything, b, everything, None, None, TARGET)
+    by_stage = certify_each_stage(scores, None, None, TARGET)
     assert not by_stage.feasible
     assert "stage A:" in by_stage.needed
     assert "stage B:" in by_stage.needed
 
 
 def test_coverage_is_bounded_on_paths_that_are_not_nested_too() -> None:
-    scores = draw(3000, 4)
+    scores = CascadeScores.read(*draw(3000, 4))
     nested = np.stack([np.full(50, np.inf), np.linspace(2.5, 0.5, 50)], axis=1)
     crossing = nested.copy()
     crossing[::2, 0] = 4.5
-    bounds = [certify_cascade(*scores, path, TARGET) for path in (nested, crossing)]
+    bounds = [certify_cascade(scores, path, TARGET) for path in (nested, crossing)]
     assert all(0.0 < c.coverage_lower_bound < c.coverage for c in bounds)
     assert (
         bounds[1].coverage - bounds[1].coverage_lower_bound
@@ -205,7 +222,7 @@ def test_coverage_is_bounded_on_paths_that_are_not_nested_too() -> None:
 def test_each_stage_alone_keeps_its_own_promise_at_half_of_delta() -> None:
     scores, selection = draw(4000, 6), draw(2000, 7)
     grids = [plan_thresholds(selection[i], selection[i + 1], 4000, TARGET) for i in (0, 2)]
-    certificate = certify_each_stage(*scores, *grids, TARGET)
+    certificate = certify_each_stage(CascadeScores.read(*scores), *grids, TARGET)
     t_a, t_b = certificate.threshold
     by_a = scores[0] >= t_a
     by_b = ~by_a & (scores[2] >= t_b)
@@ -218,17 +235,18 @@ def test_each_stage_alone_keeps_its_own_promise_at_half_of_delta() -> None:
 
 def test_usage_adds_up() -> None:
     a, wrong_a, b, wrong_b = draw(5000)
-    usage = cascade_usage(a, wrong_a, b, wrong_b, (2.0, 1.5), 1.0, 10.0)
+    scores = CascadeScores.read(a, wrong_a, b, wrong_b)
+    usage = cascade_usage(scores, (2.0, 1.5), 1.0, 10.0)
     by_a = a >= 2.0
     assert usage.answered_by_a == by_a.mean()
     assert usage.coverage == pytest.approx((by_a | (b >= 1.5)).mean())
     assert usage.compute == pytest.approx(1.0 + 10.0 * (1 - by_a.mean()))
     assert usage.risk_a == wrong_a[by_a].mean()
-    alone = cascade_usage(a, wrong_a, b, wrong_b, (math.inf, 1.5), 1.0, 10.0)
+    alone = cascade_usage(scores, (math.inf, 1.5), 1.0, 10.0)
     assert alone.compute == 10.0
     assert math.isnan(alone.risk_a)
     with pytest.raises(ValueError, match="no images"):
-        cascade_usage([], [], [], [], (1.0, 1.0), 1.0, 10.0)
+        cascade_usage(CascadeScores.read([], [], [], []), (1.0, 1.0), 1.0, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -242,18 +260,19 @@ def test_usage_adds_up() -> None:
 )
 def test_malformed_paths_are_refused(path: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        certify_cascade(*draw(10), path, TARGET)
+        certify_cascade(CascadeScores.read(*draw(10)), path, TARGET)
 
 
 def test_malformed_scores_and_plans_are_refused() -> None:
     a, wrong_a, b, wrong_b = draw(10)
+    scores = CascadeScores.read(a, wrong_a, b, wrong_b)
     with pytest.raises(ValueError, match="confidence_b has length 9"):
-        certify_cascade(a, wrong_a, b[:9], wrong_b, [[1.0, 1.0]], TARGET)
+        CascadeScores.read(a, wrong_a, b[:9], wrong_b[:9])
     with pytest.raises(ValueError, match="confidence_a has 1 NaN"):
-        certify_cascade(np.where(np.arange(10) == 0, np.nan, a), wrong_a, b, wrong_b, [[1.0, 1.0]], TARGET)
+        CascadeScores.read(np.where(np.arange(10) == 0, np.nan, a), wrong_a, b, wrong_b)
     with pytest.raises(ValueError, match=r"slack is 0\.9"):
-        plan_cascade(a, wrong_a, b, wrong_b, 1, 10, 100, TARGET, 0.9)
+        plan_cascade(scores, 1, 10, 100, TARGET, 0.9)
     with pytest.raises(ValueError, match="costs are"):
-        plan_cascade(a, wrong_a, b, wrong_b, -1, 10, 100, TARGET)
+        plan_cascade(scores, -1, 10, 100, TARGET)
     with pytest.raises(ValueError, match="selection split is empty"):
-        plan_cascade([], [], [], [], 1, 10, 100, TARGET)
+        plan_cascade(CascadeScores.read([], [], [], []), 1, 10, 100, TARGET)

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration import Certificate, RiskTarget, answers, certify, clopper_pearson_upper, plan_thresholds
+from calibration import (
+    Certificate,
+    CertifiedOn,
+    RiskTarget,
+    Sampling,
+    answers,
+    certify,
+    clopper_pearson_upper,
+    plan_thresholds,
+)
 from calibration.exact.shortfall import labels_needed
 from calibration.exact.steps import count, steps_to_test
 
@@ -265,13 +274,18 @@ def test_methods_are_named_and_checked() -> None:
     strict = certify(confidence, wrong, planned, TARGET, method="grid")
     assert strict.threshold in planned
     assert strict.method == "exact fixed sequence, grid"
-    once, again = (certify(confidence, wrong, planned, TARGET, method="randomised", seed=4) for _ in range(2))
+    once, again = (
+        certify(confidence, wrong, planned, TARGET, method="randomised", sampling=Sampling(seed=4))
+        for _ in range(2)
+    )
     assert once == again
     assert once.seed == 4
 
 
 def test_provenance_is_written_into_the_certificate() -> None:
-    certificate = certify(*perfect(500), None, TARGET, split_digest="abc", engine="onnxruntime-cpu/fp32")
+    certificate = certify(
+        *perfect(500), None, TARGET, certified_on=CertifiedOn("abc", "onnxruntime-cpu/fp32")
+    )
     assert (certificate.split_digest, certificate.engine) == ("abc", "onnxruntime-cpu/fp32")
-    refused = certify(*perfect(5), None, TARGET, split_digest="abc", engine="x")
+    refused = certify(*perfect(5), None, TARGET, certified_on=CertifiedOn("abc", "x"))
     assert (refused.split_digest, refused.engine) == ("abc", "x")

@@ -13,12 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration import (
+    AnswerLabels,
     CascadePath,
     CascadeScores,
     Certificate,
+    CertifiedOn,
     Parts,
+    PathTest,
     RiskTarget,
+    Sampling,
+    Slices,
     StagePath,
+    StageScores,
     certify,
     certify_answers,
     certify_cascade,
@@ -33,6 +39,8 @@ from calibration.exact.paths import PolicyPath
 from calibration.exact.steps import StepCounts
 
 TARGET = RiskTarget()
+TEST = PathTest("m")
+EVERY_STEP = PathTest("m", start="path")
 WORLD = CascadeWorld(accuracy_a=0.95, accuracy_b=0.97)
 
 
@@ -41,8 +49,9 @@ def cascade(n: int, seed: int, share_of_1: float = 0.5) -> CascadePath:
     rng = np.random.default_rng(seed)
     a, wrong_a, b, wrong_b = WORLD.draw(rng, n)
     labels = (rng.random(n) < share_of_1).astype(int)
-    scores = CascadeScores.read(
-        a, wrong_a, b, wrong_b, np.where(wrong_a, 1 - labels, labels), np.where(wrong_b, 1 - labels, labels)
+    scores = CascadeScores(
+        StageScores.read(a, wrong_a, np.where(wrong_a, 1 - labels, labels)),
+        StageScores.read(b, wrong_b, np.where(wrong_b, 1 - labels, labels)),
     )
     loosening = np.linspace(2.6, 0.2, 60)
     crossing = loosening + 0.4 * (np.arange(60) % 3 == 0)
@@ -62,7 +71,7 @@ def three_parts(n: int, seed: int) -> list[Parts]:
     return [
         Parts.whole(n),
         Parts.of_answers(["no", "yes"]),
-        Parts.of_slices(column, n, ["day", "night"], "light"),
+        Parts.of_slices(Slices(column, ["day", "night"], "light"), n),
     ]
 
 
@@ -96,14 +105,11 @@ def test_one_stage_is_a_cascade_whose_other_stage_answers_nothing() -> None:
     path = one_stage(3000, 4)
     assert path.thresholds is not None
     nobody = np.full(path.steps, np.inf)
-    scores = CascadeScores.read(
-        path.confidence, path.wrong, path.confidence, path.wrong, path.answer, path.answer
-    )
-    pairs = CascadePath(scores, np.stack([nobody, path.thresholds], axis=1))
+    pairs = CascadePath(CascadeScores(path.stage, path.stage), np.stack([nobody, path.thresholds], axis=1))
     assert pairs.nested
     for parts in three_parts(3000, 4):
-        alone = certify_path(path, TARGET, parts, method="m", start="path")
-        paired = certify_path(pairs, TARGET, parts, method="m", start="path")
+        alone = certify_path(path, TARGET, parts, test=EVERY_STEP)
+        paired = certify_path(pairs, TARGET, parts, test=EVERY_STEP)
         if alone.feasible:
             assert paired.threshold == (np.inf, alone.threshold)
         assert replace(paired, threshold=alone.threshold) == alone
@@ -111,9 +117,9 @@ def test_one_stage_is_a_cascade_whose_other_stage_answers_nothing() -> None:
 
 def test_a_cascade_is_promised_for_each_answer_and_each_slice() -> None:
     path = cascade(8000, 1, share_of_1=0.3)
-    whole = certify_path(path, TARGET, method="m")
+    whole = certify_path(path, TARGET, test=TEST)
     for parts in three_parts(8000, 1)[1:]:
-        certificate = certify_path(path, TARGET, parts, method="m", split_digest="d", engine="e")
+        certificate = certify_path(path, TARGET, parts, test=TEST, certified_on=CertifiedOn("d", "e"))
         assert certificate.feasible
         assert certificate.each == parts.each
         assert certificate.method == f"m{parts.title}"
@@ -131,14 +137,14 @@ def test_a_cascade_is_promised_for_each_answer_and_each_slice() -> None:
         assert certificate.coverage <= whole.coverage
         assert Certificate.from_dict(certificate.to_dict()) == certificate
     assert (
-        "each answer by itself" in certify_path(path, TARGET, three_parts(8000, 1)[1], method="m").sentence()
+        "each answer by itself" in certify_path(path, TARGET, three_parts(8000, 1)[1], test=TEST).sentence()
     )
 
 
 def test_the_rarer_answer_holds_a_cascade_back() -> None:
     """Errors among the answers of a class are as many as the other class is frequent."""
     coverages = [
-        certify_path(cascade(8000, 2, share), TARGET, Parts.of_answers(["0", "1"]), method="m").coverage
+        certify_path(cascade(8000, 2, share), TARGET, Parts.of_answers(["0", "1"]), test=TEST).coverage
         for share in (0.5, 0.35, 0.2)
     ]
     assert coverages[0] > coverages[1] > coverages[2]
@@ -150,8 +156,8 @@ def test_the_order_of_images_changes_no_joint_certificate(seed: int, shuffle: in
     n = 2500
     path, parts = cascade(n, seed), Parts.of_answers(["0", "1"])
     order = np.random.default_rng(shuffle).permutation(n)
-    assert certify_path(path, TARGET, parts, method="m") == certify_path(
-        path.take(order), TARGET, parts, method="m"
+    assert certify_path(path, TARGET, parts, test=TEST) == certify_path(
+        path.take(order), TARGET, parts, test=TEST
     )
 
 
@@ -160,14 +166,14 @@ def test_the_order_of_images_changes_no_joint_certificate(seed: int, shuffle: in
 def test_one_part_that_holds_every_image_is_the_promise_over_all(seed: int) -> None:
     n = 2500
     path = cascade(n, seed)
-    whole = certify_path(path, TARGET, method="m")
-    one = certify_path(path, TARGET, Parts.of_slices(np.full(n, "all"), n), method="m")
+    whole = certify_path(path, TARGET, test=TEST)
+    one = certify_path(path, TARGET, Parts.of_slices(Slices(np.full(n, "all")), n), test=TEST)
     assert replace(one, method="m", each=None, parts=(), needed=whole.needed) == whole
 
 
 def test_a_part_without_enough_answers_is_named_with_what_is_missing() -> None:
     path = cascade(3000, 3, share_of_1=0.02)
-    certificate = certify_path(path, TARGET, Parts.of_answers(["empty", "roadwork"]), method="m")
+    certificate = certify_path(path, TARGET, Parts.of_answers(["empty", "roadwork"]), test=TEST)
     assert not certificate.feasible
     assert certificate.needed.startswith(
         "answer 'roadwork': a risk of 0.01 at 0.95 confidence needs at least 299"
@@ -195,7 +201,7 @@ def test_betting_on_all_frames_certifies_cascades_and_each_answer() -> None:
 @pytest.mark.parametrize("each", [None, "light"])
 def test_a_certificate_has_parts_exactly_where_it_says_of_what(each: str | None) -> None:
     path = one_stage(3000, 1)
-    certificate = certify_path(path, TARGET, three_parts(3000, 1)[2], method="m")
+    certificate = certify_path(path, TARGET, three_parts(3000, 1)[2], test=TEST)
     broken = {"parts": ()} if each else {"each": None}
     with pytest.raises(ValueError, match="has parts exactly where"):
         replace(certificate, **broken)
@@ -222,25 +228,25 @@ def _golden_certify(seed: int) -> Certificate:
 
 def _golden_groups(seed: int) -> Certificate:
     table = _table(seed, 3000, 0.97)
-    return certify(table["confidence"], table["errors"], None, TARGET, table["groups"], seed=seed)
+    return certify(table["confidence"], table["errors"], None, TARGET, Sampling(table["groups"], seed=seed))
 
 
 def _golden_answers(seed: int) -> Certificate:
     table = _table(seed, 3000, 0.97)
-    columns = (table["confidence"], table["errors"], table["answer"], table["thresholds"])
+    columns = (table["confidence"], table["errors"], AnswerLabels(table["answer"]), table["thresholds"])
     return certify_answers(*columns, TARGET).certificate
 
 
 def _golden_slices(seed: int) -> Certificate:
     table = _table(seed, 4000, 0.97)
-    columns = (table["confidence"], table["errors"], table["slices"], table["thresholds"])
+    columns = (table["confidence"], table["errors"], Slices(table["slices"]), table["thresholds"])
     return certify_slices(*columns, TARGET).certificate
 
 
 def _golden_cascade(seed: int) -> Certificate:
     scores = CascadeWorld().draw(np.random.default_rng(seed), 3000)
     pairs = np.stack([np.linspace(3.2, 0.8, 200), np.linspace(2.6, 0.4, 200)], axis=1)
-    return certify_cascade(*scores, pairs, TARGET)
+    return certify_cascade(CascadeScores.read(*scores), pairs, TARGET)
 
 
 def _golden_betting(seed: int) -> Certificate:

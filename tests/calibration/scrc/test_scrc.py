@@ -9,14 +9,18 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from calibration.certificate import Certificate, RiskTarget
+from calibration.certificate import Certificate, CertifiedOn, RiskTarget
 from calibration.decision import OperatingPoint, StageRule, decide, decide_stage
+from calibration.groups import Sampling
 from calibration.prediction_sets import critical_for_answer, critical_for_set, set_report
 from calibration.scores import StageOutputs
 from calibration.scrc import (
     ScrcError,
+    ScrcGrids,
     ScrcI,
+    ScrcScores,
     ScrcT,
+    ScrcTerms,
     images_needed,
     plan_scrc_t,
     selector_and_classifier,
@@ -73,12 +77,9 @@ def test_a_constant_time_decision_is_the_literal_one_ties_included(rows, promise
     labels = [y for _, _, y in rows]
     loss = critical_for_answer if promise == "answers" else critical_for_set
     policy = ScrcT.fit(
-        g,
-        f,
-        labels,
+        ScrcScores(g, f, labels),
         RiskTarget(alpha, 0.05, 0.0),
-        promise=promise,
-        acceptance=xi,
+        ScrcTerms(promise, xi),
         answer_share=share,
         set_threshold_limit=1.0,
     )
@@ -99,7 +100,10 @@ def test_scrc_t_thresholds_are_right_by_hand():
     p_of_label = np.array([0.9, 0.9, 0.31, 0.42, 0.9, 0.33, 0.9, 0.9, 0.9])
     f = np.stack([1 - p_of_label, p_of_label], axis=1)
     policy = ScrcT.fit(
-        g, f, np.ones(9, dtype=int), RiskTarget(0.3, 0.05, 0.7), promise="sets", set_threshold_limit=1.0
+        ScrcScores(g, f, np.ones(9, dtype=int)),
+        RiskTarget(0.3, 0.05, 0.7),
+        ScrcTerms("sets"),
+        set_threshold_limit=1.0,
     )
     assert policy.threshold == pytest.approx(0.3)
     assert policy.accepted == 6
@@ -113,12 +117,9 @@ def test_scrc_t_thresholds_are_right_by_hand():
 @pytest.mark.parametrize("m", [98, 99])
 def test_scrc_t_needs_enough_accepted_units(m):
     policy = ScrcT.fit(
-        np.arange(m),
-        np.tile([0.1, 0.9], (m, 1)),
-        np.ones(m, dtype=int),
+        ScrcScores(np.arange(m), np.tile([0.1, 0.9], (m, 1)), np.ones(m, dtype=int)),
         RiskTarget(0.01, 0.05, 0.7),
-        promise="answers",
-        acceptance=1.0,
+        ScrcTerms("answers", acceptance=1.0),
         answer_share=1.0,
     )
     assert policy.feasible == (m >= 99)
@@ -137,7 +138,9 @@ def test_online_and_offline_decide_identically(tmp_path):
     logits = np.concatenate([new.logits, calibration.logits])
     raw = StageOutputs(logits)
     policy = ScrcT.fit(
-        *selector_and_classifier(calibration, base), labels, RiskTarget(0.05, 0.05, 0.7), answer_share=0.8
+        ScrcScores(*selector_and_classifier(calibration, base), labels),
+        RiskTarget(0.05, 0.05, 0.7),
+        answer_share=0.8,
     )
     assert policy.feasible
     kept = tmp_path / "scrcparams.json"
@@ -166,7 +169,7 @@ def test_the_boundary_has_its_own_set_threshold_in_the_rule():
     g = np.array([1.0] * 3 + [2.0] * 6)
     p = np.array([0.32, 0.34, 0.36, 0.42, 0.9, 0.9, 0.44, 0.9, 0.9])
     f = np.stack([1 - p, p], axis=1)
-    policy = ScrcT.fit(g, f, np.ones(9, dtype=int), RiskTarget(0.3, 0.05, 0.7), promise="sets")
+    policy = ScrcT.fit(ScrcScores(g, f, np.ones(9, dtype=int)), RiskTarget(0.3, 0.05, 0.7), ScrcTerms("sets"))
     assert (policy.threshold, policy.set_threshold, policy.set_threshold_at_boundary) == (1.0, 0.44, 0.36)
     logit = math.log(0.4 / 0.6)
     raw = StageOutputs(np.array([[0.0, logit], [0.0, logit]]), np.array([1.0, 2.0]))
@@ -192,10 +195,10 @@ def test_ambiguous_and_atypical_images_are_abstained_on():
 def test_a_set_threshold_above_one_half_comes_only_by_request():
     generator = np.random.default_rng(5)
     raw, labels = world(500, generator, signal=9.0)
-    data = (*selector_and_classifier(raw, MARGIN), labels)
+    data = ScrcScores(*selector_and_classifier(raw, MARGIN), labels)
     target = RiskTarget(0.2, 0.05, 0.7)
-    assert ScrcT.fit(*data, target, promise="sets").set_threshold == 0.5
-    loose = ScrcT.fit(*data, target, promise="sets", set_threshold_limit=1.0)
+    assert ScrcT.fit(data, target, ScrcTerms("sets")).set_threshold == 0.5
+    loose = ScrcT.fit(data, target, ScrcTerms("sets"), set_threshold_limit=1.0)
     assert loose.set_threshold > 0.5
     outcome = decide_stage(raw, loose.stage_rule(MARGIN))
     assert np.any(~outcome.sets.any(axis=1))
@@ -205,20 +208,20 @@ def test_a_set_threshold_above_one_half_comes_only_by_request():
 def test_a_promise_about_sets_makes_no_certificate():
     generator = np.random.default_rng(6)
     raw, labels = world(500, generator)
-    data = (*selector_and_classifier(raw, MARGIN), labels)
+    data = ScrcScores(*selector_and_classifier(raw, MARGIN), labels)
     target = RiskTarget(0.1, 0.05, 0.7)
     with pytest.raises(ScrcError, match="bounds no error among answers"):
-        ScrcT.fit(*data, target, promise="sets").certificate(target)
+        ScrcT.fit(data, target, ScrcTerms("sets")).certificate(target)
     with pytest.raises(ScrcError, match="bounds no error among answers"):
-        ScrcI.fit(*data, [1.0], [0.5], target, promise="sets").certificate(target)
+        ScrcI.fit(data, ScrcGrids([1.0], [0.5]), target, ScrcTerms("sets")).certificate(target)
 
 
 def test_the_certificate_of_scrc_t_is_in_expectation():
     generator = np.random.default_rng(7)
     raw, labels = world(2000, generator, signal=6.0)
     target = RiskTarget(0.05, 0.05, 0.7)
-    policy = ScrcT.fit(*selector_and_classifier(raw, MARGIN), labels, target, answer_share=0.9)
-    certificate = policy.certificate(target, split_digest="d", engine="e")
+    policy = ScrcT.fit(ScrcScores(*selector_and_classifier(raw, MARGIN), labels), target, answer_share=0.9)
+    certificate = policy.certificate(target, CertifiedOn("d", "e"))
     assert certificate.feasible
     assert certificate.kind == "expectation"
     assert certificate.delta is None
@@ -236,7 +239,9 @@ def test_the_certificate_of_scrc_i_is_pac():
     raw, labels = world(20_000, generator, signal=6.0)
     target = RiskTarget(0.05, 0.05, 0.5)
     grid, sets = np.linspace(4, 0, 10), np.linspace(0.5, 0.05, 10)
-    policy = ScrcI.fit(*selector_and_classifier(raw, MARGIN), labels, grid, sets, target)
+    policy = ScrcI.fit(
+        ScrcScores(*selector_and_classifier(raw, MARGIN), labels), ScrcGrids(grid, sets), target
+    )
     certificate = policy.certificate(target)
     assert certificate.feasible
     assert (certificate.kind, certificate.delta) == ("pac", 0.05)
@@ -261,13 +266,10 @@ def test_scrc_i_needs_as_many_images_as_the_theory_says(confidence_grid, set_gri
         g = (np.arange(n) < math.ceil(0.7 * n)).astype(float)
         f = np.tile([0.001, 0.999], (n, 1))
         return ScrcI.fit(
-            g,
-            f,
-            np.ones(n, dtype=int),
-            np.linspace(1, 0.5, confidence_grid),
-            np.linspace(0.5, 0.1, set_grid),
+            ScrcScores(g, f, np.ones(n, dtype=int)),
+            ScrcGrids(np.linspace(1, 0.5, confidence_grid), np.linspace(0.5, 0.1, set_grid)),
             target,
-            promise="sets",
+            ScrcTerms("sets"),
         )
 
     assert fit(needed + 10).feasible
@@ -284,7 +286,7 @@ def test_scrc_i_sets_by_hand():
     f, labels = np.stack([1 - p, p], axis=1), np.ones(n, dtype=int)
     target = RiskTarget(0.1, 0.05, 0.7)
     grid, sets = np.array([0.5, 0.3, 0.29, 0.1]), np.linspace(0.5, 0.05, 10)
-    policy = ScrcI.fit(g, f, labels, grid, sets, target, promise="sets")
+    policy = ScrcI.fit(ScrcScores(g, f, labels), ScrcGrids(grid, sets), target, ScrcTerms("sets"))
     threshold = max(t for t in grid if np.mean(g >= t) >= 0.7)
     eps_q = math.sqrt(math.log(4 / 0.05) / (2 * n))
     eps_n = math.sqrt(math.log(4 * 40 / 0.05) / (2 * n))
@@ -301,7 +303,7 @@ def test_scrc_i_answers_by_hand():
     g, f = selector_and_classifier(raw, MARGIN)
     target = RiskTarget(0.1, 0.05, 0.7)
     grid, sets = np.linspace(4, 0, 9), np.array([0.5, 0.3, 0.1])
-    policy = ScrcI.fit(g, f, labels, grid, sets, target)
+    policy = ScrcI.fit(ScrcScores(g, f, labels), ScrcGrids(grid, sets), target)
     eps = math.sqrt(math.log(2 * 27 / 0.05) / (2 * 6000))
     safe = {}
     for threshold in grid:
@@ -328,7 +330,7 @@ def test_scrc_i_counts_on_its_grids_as_the_rule_decides(seed):
     weights = generator.integers(1, 6, (n, k)).astype(float)
     f = weights / weights.sum(axis=1, keepdims=True)
     g = generator.integers(0, 5, n).astype(float)
-    data = read_data(g, f, generator.integers(0, k, n), None, "group", 0, None)
+    data = read_data(ScrcScores(g, f, generator.integers(0, k, n)))
     grid, sets = np.array([4.0, 2.5, 1.0, -1.0]), np.array([0.6, 0.5, 1 / 3, 0.2, 0.0])
     members = generator.random(n) < 0.7
     expected = [
@@ -342,7 +344,7 @@ def test_class_conditional_policies_hold_for_the_worse_class():
     labels = (generator.random(60_000) < 0.2).astype(int)
     logits = np.stack([np.zeros(60_000), 4.0 * labels - 1.3 + generator.normal(0, 1.2, 60_000)], axis=1)
     raw = StageOutputs(logits)
-    data = (*selector_and_classifier(raw, MARGIN), labels)
+    data = ScrcScores(*selector_and_classifier(raw, MARGIN), labels)
     target = RiskTarget(0.1, 0.05, 0.5)
 
     def worst_risk(policy):
@@ -352,10 +354,16 @@ def test_class_conditional_policies_hold_for_the_worse_class():
             for c in (labels == 0, labels == 1)
         )
 
-    grid, sets = np.quantile(data[0], np.linspace(1, 0, 20)), np.linspace(0.5, 0.05, 10)
+    grid, sets = np.quantile(data.confidence, np.linspace(1, 0, 20)), np.linspace(0.5, 0.05, 10)
     for policies in (
-        [ScrcT.fit(*data, target, acceptance=0.97, answer_share=0.75, class_conditional=c) for c in (0, 1)],
-        [ScrcI.fit(*data, grid, sets, target, class_conditional=c) for c in (0, 1)],
+        [
+            ScrcT.fit(data, target, ScrcTerms(acceptance=0.97, class_conditional=c), answer_share=0.75)
+            for c in (False, True)
+        ],
+        [
+            ScrcI.fit(data, ScrcGrids(grid, sets), target, ScrcTerms(class_conditional=c))
+            for c in (False, True)
+        ],
     ):
         assert all(p.feasible for p in policies)
         assert worst_risk(policies[1]) <= 0.1
@@ -369,27 +377,31 @@ def test_a_planned_answer_share_is_kept_on_another_split():
     kept = 0
     for _ in range(20):
         raw, labels = world(3000, generator, signal=2.0)
-        plan = plan_scrc_t(*selector_and_classifier(raw, MARGIN), labels, 2000, target)
+        plan = plan_scrc_t(ScrcScores(*selector_and_classifier(raw, MARGIN), labels), 2000, target)
         assert 0.05 <= plan.answer_share <= 0.99
         calibration, labels = world(2000, generator, signal=2.0)
         policy = ScrcT.fit(
-            *selector_and_classifier(calibration, MARGIN),
-            labels,
+            ScrcScores(*selector_and_classifier(calibration, MARGIN), labels),
             target,
-            acceptance=plan.acceptance,
+            ScrcTerms(acceptance=plan.acceptance),
             answer_share=plan.answer_share,
         )
         kept += policy.feasible
     assert kept >= 16
     hopeless, labels = world(500, generator, signal=0.1)
-    assert plan_scrc_t(*selector_and_classifier(hopeless, MARGIN), labels, 500, target).answer_share == 0.05
+    assert (
+        plan_scrc_t(ScrcScores(*selector_and_classifier(hopeless, MARGIN), labels), 500, target).answer_share
+        == 0.05
+    )
 
 
 def test_dilution_is_refused_and_explained():
     generator = np.random.default_rng(12)
     raw, labels = world(2000, generator, signal=1.5)
     policy = ScrcT.fit(
-        *selector_and_classifier(raw, MARGIN), labels, RiskTarget(0.02, 0.05, 0.7), answer_share=0.95
+        ScrcScores(*selector_and_classifier(raw, MARGIN), labels),
+        RiskTarget(0.02, 0.05, 0.7),
+        answer_share=0.95,
     )
     assert not policy.feasible
     assert "planned to be answered" in policy.needed
@@ -404,8 +416,10 @@ def test_frames_of_a_group_count_once():
     g, f = selector_and_classifier(raw, MARGIN)
     rows = np.repeat(np.arange(300), 5)
     target = RiskTarget(0.05, 0.05, 0.5)
-    policy = ScrcT.fit(g[rows], f[rows], labels[rows], target, groups=rows, answer_share=0.9)
-    alone = ScrcT.fit(g, f, labels, target, answer_share=0.9)
+    policy = ScrcT.fit(
+        ScrcScores(g[rows], f[rows], labels[rows]), target, sampling=Sampling(rows), answer_share=0.9
+    )
+    alone = ScrcT.fit(ScrcScores(g, f, labels), target, answer_share=0.9)
     assert (policy.n, policy.images) == (300, 1500)
     assert policy.threshold == alone.threshold
     assert policy.certificate(target).population == "random group, random frame"
@@ -420,8 +434,8 @@ def test_row_order_and_the_scale_of_the_confidence_do_not_matter(seed, random):
     order = list(range(200))
     random.shuffle(order)
     target = RiskTarget(0.1, 0.05, 0.6)
-    first = ScrcT.fit(g, f, labels, target, answer_share=0.7)
-    second = ScrcT.fit(np.exp(g[order]), f[order], labels[order], target, answer_share=0.7)
+    first = ScrcT.fit(ScrcScores(g, f, labels), target, answer_share=0.7)
+    second = ScrcT.fit(ScrcScores(np.exp(g[order]), f[order], labels[order]), target, answer_share=0.7)
     assert first.feasible == second.feasible
     assert first.set_threshold == second.set_threshold
     if first.feasible:
@@ -433,9 +447,9 @@ def test_row_order_and_the_scale_of_the_confidence_do_not_matter(seed, random):
 def test_a_larger_alpha_never_makes_sets_larger(seed):
     generator = np.random.default_rng(seed)
     raw, labels = world(200, generator)
-    data = (*selector_and_classifier(raw, MARGIN), labels)
+    data = ScrcScores(*selector_and_classifier(raw, MARGIN), labels)
     cuts = [
-        ScrcT.fit(*data, RiskTarget(alpha, 0.05, 0.7), promise="sets").set_threshold or 0.0
+        ScrcT.fit(data, RiskTarget(alpha, 0.05, 0.7), ScrcTerms("sets")).set_threshold or 0.0
         for alpha in (0.01, 0.05, 0.1, 0.3)
     ]
     assert cuts == sorted(cuts)
@@ -455,28 +469,36 @@ def test_a_larger_alpha_never_makes_sets_larger(seed):
     ],
 )
 def test_bad_input_is_named(change, message):
-    arguments = {
+    given = {
         "confidence": [0.5, 0.7],
         "probabilities": [[0.1, 0.9], [0.8, 0.2]],
         "labels": [1, 0],
-        "target": RiskTarget(0.3),
+        "promise": "answers",
+        "acceptance": None,
+        "groups": None,
         "answer_share": 0.9,
         **change,
     }
     with pytest.raises(ValueError, match=message):
-        ScrcT.fit(**arguments)
+        ScrcT.fit(
+            ScrcScores(given["confidence"], given["probabilities"], given["labels"]),
+            RiskTarget(0.3),
+            ScrcTerms(given["promise"], given["acceptance"]),
+            Sampling(given["groups"]),
+            answer_share=given["answer_share"],
+        )
 
 
 def test_empty_and_one_class_data_make_no_promise_and_no_noise():
-    empty = (np.empty(0), np.empty((0, 2)), np.empty(0, dtype=int))
+    empty = ScrcScores(np.empty(0), np.empty((0, 2)), np.empty(0, dtype=int))
     target = RiskTarget(0.1)
-    assert not ScrcT.fit(*empty, target, answer_share=0.9).feasible
-    assert not ScrcI.fit(*empty, [1.0], [0.5], target).feasible
-    assert plan_scrc_t(*empty, 100, target).answer_share == 0.05
-    assert "needed" in ScrcT.fit(*empty, target, answer_share=0.9).certificate(target).sentence()
-    one_class = (np.arange(50.0), np.tile([0.2, 0.8], (50, 1)), np.ones(50, dtype=int))
-    assert ScrcT.fit(*one_class, target, answer_share=0.9).feasible
-    assert not ScrcT.fit(*one_class, target, answer_share=0.9, class_conditional=True).feasible
+    assert not ScrcT.fit(empty, target, answer_share=0.9).feasible
+    assert not ScrcI.fit(empty, ScrcGrids([1.0], [0.5]), target).feasible
+    assert plan_scrc_t(empty, 100, target).answer_share == 0.05
+    assert "needed" in ScrcT.fit(empty, target, answer_share=0.9).certificate(target).sentence()
+    one_class = ScrcScores(np.arange(50.0), np.tile([0.2, 0.8], (50, 1)), np.ones(50, dtype=int))
+    assert ScrcT.fit(one_class, target, answer_share=0.9).feasible
+    assert not ScrcT.fit(one_class, target, ScrcTerms(class_conditional=True), answer_share=0.9).feasible
 
 
 def test_unknown_fields_are_refused():
