@@ -1,6 +1,6 @@
 # The two commands of a new user are `make demo` and `make test`; every target sets itself up.
 .DELETE_ON_ERROR:
-.PHONY: help venv demo check test slow clean
+.PHONY: help venv demo check test slow measurements clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 EXTRAS := cpu,serve,train,imagenet,dev
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 venv: $(STAMP)  ## make .venv from pyproject.toml and constraints.txt
 
@@ -30,8 +30,20 @@ check: venv  ## format, lint, types, floors
 test: check  ## check + the whole test suite (Monte Carlo and soak parts with fewer draws)
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-slow: venv  ## Monte Carlo and soak parts in full
-	DEMUR_SLOW=1 $(BIN)/pytest -m slow -s
+slow: venv  ## Monte Carlo and soak parts in full, recorded in docs/measurements
+	DEMUR_SLOW=1 DEMUR_RECORD=docs/measurements $(BIN)/pytest -m slow -s
+	$(BIN)/python benchmarks/pages.py
+
+# The benchmarks that take less than two minutes each on two cores. The others are run by hand with --record:
+# serving.py, soak.py, training_throughput.py, explora.py; the Monte Carlo tables with DEMUR_RECORD.
+measurements: venv  ## the cheap benchmarks again, and the pages of docs/measurements
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/certify.py --record
+	$(BIN)/python benchmarks/scrc_decision.py --record
+	$(BIN)/python benchmarks/decode.py --record
+	$(BIN)/python benchmarks/hostile.py --runs 3 --seconds 2 --attack 8 --record
+	$(BIN)/python benchmarks/footprint.py --record
+	$(BIN)/python benchmarks/pages.py
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
 """Time and memory of `certify`, beside MAPIE's BinaryClassificationController where it is installed.
 
-    python benchmarks/certify.py [--images 100000] [--thresholds 100] [--repeats 7]
+    python benchmarks/certify.py [--images 100000] [--thresholds 100] [--repeats 7] [--record [FOLDER]]
 
 Both get the same task: the loosest of T thresholds at which at most 1 % of the answered images are
 wrong, with confidence 95 %, by fixed-sequence testing. For MAPIE that is a precision of .99 of
@@ -14,12 +14,14 @@ import argparse
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 
 import numpy as np
+from harness.figures import markdown
+from harness.record import Claim, Recording, add_record_option
 from rich.console import Console
 from rich.table import Table
 
@@ -101,14 +103,18 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--thresholds", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=7)
+    add_record_option(parser)
     options = parser.parse_args()
+    if options.record and find_spec("mapie") is None:
+        parser.error("--record compares with MAPIE, which is not installed: pip install '.[bench]'")
 
+    recording = Recording.begin(options.record)
     task = Task.draw(options.images, options.thresholds)
     rows = [measure("demur certify", lambda: run_ours(task), options.repeats)]
     if find_spec("mapie") is not None:
         rows.append(measure(f"MAPIE {version('mapie')}", lambda: run_mapie(task), min(options.repeats, 3)))
 
-    console = Console()
+    console = Console(record=True, width=110)
     table = Table(title=f"{options.images:,} images, {len(task.thresholds)} thresholds")
     for heading in ("", "ms", "peak MB", "times demur's time", "certified"):
         table.add_column(heading, justify="left" if heading in ("", "certified") else "right")
@@ -132,7 +138,31 @@ def main() -> None:
         )
     console.print(table)
     if len(rows) == 1:
-        console.print("MAPIE is not installed; the extra [bench] has it.")
+        console.print(r"MAPIE is not installed; the extra \[bench] has it.")
+    _record(recording, rows, options.images, len(task.thresholds), console.export_text())
+
+
+def _record(
+    recording: Recording, rows: Sequence[Measurement], images: int, thresholds: int, raw: str
+) -> None:
+    ours = rows[0]
+    value = f"{ours.milliseconds:.1f} ms and {ours.peak_megabytes:.1f} MB"
+    for peer in rows[1:]:
+        value += f", {peer.milliseconds / ours.milliseconds:.0f} times faster than {peer.name}"
+    recording.save(
+        "certify-speed",
+        "promise",
+        "Speed of certify",
+        about=f"{images:,} images and {thresholds} thresholds; MAPIE's BinaryClassificationController gets "
+        "the same task. Time is the median of the repeats; memory is what NumPy and Python allocate beyond "
+        "the inputs.",
+        claims=[Claim(f"certify, {images:,} images and {thresholds} thresholds", value)],
+        detail=markdown(
+            ["", "ms", "peak MB", "certified"],
+            [[row.name, f"{row.milliseconds:.1f}", f"{row.peak_megabytes:.1f}", row.outcome] for row in rows],
+        ),
+        raw=raw,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the service weighs installed: `.[serve,cpu]` in a fresh virtual environment, by package.
 
-    python benchmarks/footprint.py [--most 400]
+    python benchmarks/footprint.py [--most 400] [--record [FOLDER]]
 
 Installs with the versions of constraints.txt. The exit code is 1 where it weighs more than `--most`
 megabytes, or where torch, transformers or pyarrow came with it.
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.figures import markdown
+from harness.record import Claim, Recording, add_record_option
 from harness.venvs import install, new_venv
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--most", type=float, default=400.0, help="megabytes")
+    add_record_option(parser)
     given = parser.parse_args(arguments)
+    recording = Recording.begin(given.record)
     with tempfile.TemporaryDirectory(prefix="footprint-") as folder:
         python = new_venv(Path(folder) / "venv")
         install(python, "-c", str(ROOT / "constraints.txt"), f"{ROOT}[serve,cpu]")
@@ -50,9 +53,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = sorted(sizes.items(), key=lambda item: -item[1])
     table = [[name, f"{size / 1e6:.1f}"] for name, size in rows[:_SHOWN]]
     table.append([f"{len(rows) - _SHOWN} others", f"{sum(size for _, size in rows[_SHOWN:]) / 1e6:.1f}"])
-    print(markdown(["package", "MB"], table))
-    print(f"installed: {total:.0f} MB in {len(rows)} packages")
+    shown = markdown(["package", "MB"], table)
+    weight = f"{total:.0f} MB in {len(rows)} packages"
+    print(f"{shown}\ninstalled: {weight}")
     unwanted = sorted(set(sizes) & set(UNWANTED))
+    recording.save(
+        "footprint",
+        "serving",
+        "Installed size",
+        about="`.[serve,cpu]` in a fresh virtual environment, with the versions of `constraints.txt`; "
+        f"without {', '.join(UNWANTED)}.",
+        claims=[
+            Claim(
+                "installed size of `.[serve,cpu]`",
+                weight,
+                f"at most {given.most:.0f} MB",
+                total <= given.most and not unwanted,
+            )
+        ],
+        detail=shown,
+        raw=f"{shown}\ninstalled: {weight}",
+    )
     if unwanted:
         sys.exit(f"not wanted where it serves: {', '.join(unwanted)}")
     if total > given.most:

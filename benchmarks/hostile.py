@@ -1,6 +1,6 @@
 """Is the service as fast after an attack as before? Requests that nobody should send, then the same load.
 
-    python benchmarks/hostile.py [--runs 5] [--seconds 3] [--attack 6] [--out DIR]
+    python benchmarks/hostile.py [--runs 5] [--seconds 3] [--attack 6] [--record [FOLDER]] [--out DIR]
 
 Each run: throughput at 8 clients, the corpus from 8 attackers for `--attack` seconds, throughput again.
 Every attack must be answered 4xx or cut off within its time limit; written is hostile.md. The exit code
@@ -26,6 +26,7 @@ from harness.figures import markdown, shown
 from harness.models import write_model_bundle
 from harness.photographs import photograph, photographs
 from harness.processes import free_ports
+from harness.record import Claim, Recording, add_record_option
 from harness.servers import DEMUR, Launch, running
 from harness.trial import usable_cores
 from harness.venvs import CACHE
@@ -42,6 +43,7 @@ LEAST = 0.95
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _options().parse_args(arguments)
+    recording = Recording.begin(given.record)
     console = RunConsole()
     server_core, client_core = usable_cores()[:2]
     images = photographs(8, 720, 1280, 181_000)
@@ -79,6 +81,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (given.out / "hostile.md").write_text(text)
     console.console.print(text, markup=False, highlight=False, soft_wrap=True)
     wrong = [name for name, found in outcomes.items() if any(what[0] in "235" for what in found)]
+    recording.save(
+        "hostile",
+        "robustness",
+        "Hostile inputs",
+        about=f"{given.runs} runs: throughput at 8 clients, {len(outcomes)} kinds of attack from {ATTACKERS} "
+        f"attackers for {given.attack:g} s, throughput again. A head or a body has {LIMIT:g} s to arrive, "
+        "and two more to stop once it was refused.",
+        claims=[
+            Claim(
+                "attacks answered otherwise than by 4xx or a cut",
+                f"{len(wrong)} of {len(outcomes)} kinds",
+                "0",
+                not wrong,
+            ),
+            Claim(
+                "throughput after the attacks against before",
+                shown(ratio),
+                f"at least {LEAST:g}",
+                ratio.median >= LEAST,
+            ),
+        ],
+        detail=text,
+        raw=text,
+    )
     if wrong:
         sys.exit(f"not answered 4xx: {', '.join(wrong)}")
     if ratio.median < LEAST:
@@ -194,6 +220,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3.0, help="of one load")
     parser.add_argument("--attack", type=float, default=6.0, help="seconds of each attack")
     parser.add_argument("--out", type=Path, default=CACHE / "hostile")
+    add_record_option(parser)
     return parser
 
 

@@ -2,7 +2,8 @@
 
     python benchmarks/serving.py --prepare            once: each peer into a virtual environment of its own
     python benchmarks/serving.py [--runs 5] [--seconds 3] [--models tiny,small,two-stage]
-                                 [--peers litserve,bentoml,mlserver] [--workers] [--shadow] [--out DIR]
+                                 [--peers litserve,bentoml,mlserver] [--workers] [--shadow]
+                                 [--record [FOLDER]] [--out DIR]
 
 Needs Linux and two cores: the server has the first to itself, the load generator the second. Raw is the
 same decode and session in a plain loop in one process, measured just before each run. demur runs with
@@ -22,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import all_cores, one_core
-from harness.figures import Measured, Target
+from harness.figures import Measured, Subject, Target
 from harness.models import MODELS, write_model_bundle
 from harness.options import names_among
 from harness.photographs import photographs
 from harness.pictures import draw_servers
+from harness.record import Claim, Recording, add_record_option
 from harness.servers import DEMUR, PEERS
 from harness.trial import Trial, usable_cores
 from harness.venvs import CACHE, prepare_peer
@@ -59,6 +61,9 @@ class Plan:
         found = [target for model in self.models for target in one_core.targets(model, DEMUR.name)]
         return found + [target for model in self.models for target in all_cores.worker_targets(model, cores)]
 
+    def targets_of(self, part: str) -> list[Target]:
+        return [target for target in self.targets() if target.subject.part == part]
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _options().parse_args(arguments)
@@ -71,12 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if len(usable_cores()) < 2:
         sys.exit("two cores are needed: one for the server, one for the load generator")
+    recording = Recording.begin(given.record)
     load = os.getloadavg()[0]
     if load > 0.5:
         console.warn(f"other programs keep {load:.1f} cores busy; figures count from a quiet machine")
     plan = Plan(given.runs, given.seconds, given.models, given.peers, given.workers, given.shadow)
     measured = _measure(plan, console)
-    _write(plan, measured, load, given.out, console)
+    text = _write(plan, measured, load, given.out, console)
+    _record(recording, plan, measured, text)
 
 
 def _measure(plan: Plan, console: RunConsole) -> Measured:
@@ -106,7 +113,7 @@ def _measure(plan: Plan, console: RunConsole) -> Measured:
     return measured
 
 
-def _write(plan: Plan, measured: Measured, load: float, out: Path, console: RunConsole) -> None:
+def _write(plan: Plan, measured: Measured, load: float, out: Path, console: RunConsole) -> str:
     out.mkdir(parents=True, exist_ok=True)
     parts = [
         f"{plan.runs} interleaved runs of {plan.seconds:g} s; median (smallest to largest run). "
@@ -129,6 +136,71 @@ def _write(plan: Plan, measured: Measured, load: float, out: Path, console: RunC
     draw_servers(out / "serving.png", measured, one_core.PART, plan.targets())
     console.console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.note(f"written: serving.md, serving.csv and serving.png in {out}")
+    return text
+
+
+def _record(recording: Recording, plan: Plan, measured: Measured, text: str) -> None:
+    runs = (
+        f"{plan.runs} interleaved runs of {plan.seconds:g} s; {WIDTH} x {HEIGHT} JPEGs of at most "
+        f"{MOST_BYTES:,} bytes."
+    )
+    one = measured.table(one_core.PART, one_core.COLUMNS)
+    one += "\n" + measured.verdicts(plan.targets_of(one_core.PART))
+    recording.save(
+        "serving",
+        "serving",
+        "Beside other servers, on one core",
+        about=f"{runs} ViT-tiny, a small model and a two-stage bundle of both, of which stage A answers 70 "
+        "%. LitServe, BentoML and MLServer run the same function over the same session, each from a small "
+        "app in `benchmarks/peers/` with pinned requirements: raw JPEG bodies, one worker, the batch size "
+        "that was its fastest. `python benchmarks/serving.py --prepare` installs them once.",
+        claims=[*measured.claims(plan.targets_of(one_core.PART)), *_ahead_of_peers(plan, measured)],
+        detail=one,
+        raw=text,
+    )
+    if not (plan.workers or plan.shadow):
+        return
+    detail = []
+    if plan.workers:
+        detail.append(measured.table(all_cores.WORKERS, all_cores.WORKERS_COLUMNS))
+    if plan.shadow:
+        detail += [
+            "With a bundle in the shadow:\n",
+            measured.table(all_cores.SHADOW, all_cores.SHADOW_COLUMNS),
+        ]
+    recording.save(
+        "serving-workers",
+        "serving",
+        "A worker per core, and a bundle in the shadow",
+        about=f"{runs} N workers beside N raw processes, each on a core of its own; the load generator "
+        "needs a little of the same cores, so a second column takes its CPU time out. The shadow is tried "
+        "at random arrivals of half the raw rate (0 clients), when it finds time to compute, and with "
+        "eight clients that leave it none.",
+        claims=measured.claims(plan.targets_of(all_cores.WORKERS)),
+        detail="\n".join(detail),
+        raw=text,
+    )
+
+
+def _ahead_of_peers(plan: Plan, measured: Measured) -> list[Claim]:
+    """Whether demur's efficiency is above every peer's, for each model and number of clients."""
+    behind, compared = [], 0
+    for model in plan.models:
+        for clients in one_core.CLIENTS:
+            ours, *others = (
+                measured.get(Subject(one_core.PART, model, name, clients), "efficiency")
+                for name in (DEMUR.name, *(PEERS[peer].name for peer in plan.peers_of(model)))
+            )
+            for other in others:
+                if ours is None or other is None:
+                    continue
+                compared += 1
+                if ours.median <= other.median:
+                    behind.append(f"{model} at {clients} clients")
+    if not compared:
+        return []
+    value = f"behind for {', '.join(behind)}" if behind else f"ahead in all {compared} comparisons"
+    return [Claim("CPU efficiency against every other server in the same run", value, "ahead", not behind)]
 
 
 def _options() -> argparse.ArgumentParser:
@@ -145,6 +217,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--workers", action="store_true", help="also a worker a core against raw processes")
     parser.add_argument("--shadow", action="store_true", help="also with a challenger in the shadow")
     parser.add_argument("--out", type=Path, default=CACHE / "serving")
+    add_record_option(parser)
     return parser
 
 

@@ -4,6 +4,7 @@
     python benchmarks/soak.py --minutes 0 --reloads 20     two bundles in turn, under 16 clients
     python benchmarks/soak.py --minutes 0 --stops 10       SIGTERM and restart, under 16 clients
                               [--peers litserve,bentoml,mlserver]   and how the peers stop
+                              [--record [FOLDER]]                   a record per trial
 
 Every prediction of the long load is followed by its label; each event that a client caused must be
 counted by the metrics, and after stops by the store. Written are soak.md and, of the long load, soak.csv
@@ -27,6 +28,7 @@ from harness.models import MODELS, write_model_bundle
 from harness.options import names_among
 from harness.photographs import photographs
 from harness.pictures import draw_memory
+from harness.record import Claim, Recording, add_record_option
 from harness.servers import DEMUR, PEERS
 from harness.soaking import Reloads, Soak, Stops, Stored, reload_under_load, soak, stop_under_load
 from harness.trial import usable_cores
@@ -47,6 +49,7 @@ _STORE_NOTE = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _options().parse_args(arguments)
+    recording = Recording.begin(given.record)
     console = RunConsole()
     cores = usable_cores()
     workers = given.workers or len(cores)
@@ -84,16 +87,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 step=step,
             )
             parts.append(_tell_soak(long, faults, given.out))
+            _record_soak(recording, long, parts[-1], faults)
         load = {"workers": workers, "clients": given.clients or CLIENTS, "pause": given.pause, "step": step}
         if given.reloads:
             reloads = reload_under_load(bundles, images, scratch, cores, times=given.reloads, **load)
+            found = len(faults)
             parts.append(_tell_reloads(reloads, faults))
+            _record_reloads(recording, reloads, parts[-1], met=len(faults) == found)
         stops = [
             stop_under_load(server, bundles[0], images, scratch, cores, times=given.stops, **load)
             for server in servers
         ]
         if stops:
+            found = len(faults)
             parts.append(_tell_stops(stops, faults))
+            _record_stops(recording, stops, parts[-1], met=len(faults) == found)
     text = "\n".join(parts)
     (given.out / "soak.md").write_text(text)
     console.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -216,6 +224,86 @@ def _tell_stops(found: Sequence[Stops], faults: list[str]) -> str:
     return "### SIGTERM under load\n\n" + markdown(titles, rows)
 
 
+def _record_soak(recording: Recording, found: Soak, text: str, faults: Sequence[str]) -> None:
+    tally = found.tally
+    minutes = f"{found.seconds / 60:g} minutes of full load"
+    growing = [fault for fault in faults if "grows" in fault]
+    recording.save(
+        "full-load",
+        "robustness",
+        "Full load",
+        about="Every prediction is followed by its label, and each event must be counted by the metrics "
+        "and be in the windows. Memory counts as growing if the slope's 95 % interval, over the medians "
+        "of twelve equal spans after the warm-up, lies above zero and the growth is more than a megabyte.",
+        claims=[
+            Claim(
+                f"{minutes}: requests refused or dropped, events lost",
+                f"{tally.lost + sum(tally.refused.values())} of {tally.answered:,} predictions and "
+                f"{tally.labelled:,} labels; "
+                f"{'every event' if found.events.all_there else 'not every event'} counted",
+                "0, every event",
+                len(faults) == len(growing),
+            ),
+            Claim(
+                f"{minutes}: processes whose memory grows",
+                f"{len(growing)} beyond noise",
+                "0",
+                not growing,
+            ),
+        ],
+        detail=_without_heading(text),
+        raw=text,
+    )
+
+
+def _record_reloads(recording: Recording, found: Reloads, text: str, *, met: bool) -> None:
+    tally = found.tally
+    recording.save(
+        "bundle-changes",
+        "robustness",
+        "Changes of the bundle under load",
+        about="Two bundles in turn under sixteen clients. A connection that was made and broke before its "
+        "answer counts as a dropped request.",
+        claims=[
+            Claim(
+                f"{len(found.seconds)} changes of the bundle under load: requests dropped or refused",
+                f"{tally.lost + sum(tally.refused.values())} of {tally.answered:,}",
+                "0",
+                met,
+            )
+        ],
+        detail=_without_heading(text),
+        raw=text,
+    )
+
+
+def _record_stops(recording: Recording, found: Sequence[Stops], text: str, *, met: bool) -> None:
+    ours = next(stops for stops in found if stops.server == DEMUR.name)
+    dropped = ", ".join(f"{stops.server} {stops.tally.lost}" for stops in found)
+    alone = len(found) == 1
+    recording.save(
+        "stops" if alone else "stops-beside-others",
+        "robustness",
+        "Stops under load" if alone else "Stops beside other servers",
+        about="SIGTERM and restart under sixteen clients. A connection that was made and broke before its "
+        "answer counts as a dropped request.",
+        claims=[
+            Claim(
+                f"{len(ours.stops)} stops by SIGTERM under load: requests accepted and dropped",
+                f"{ours.tally.lost} of {ours.tally.answered:,}" if alone else dropped,
+                "0" if alone else "demur 0",
+                met,
+            )
+        ],
+        detail=_without_heading(text),
+        raw=text,
+    )
+
+
+def _without_heading(text: str) -> str:
+    return text.partition("\n\n")[2]
+
+
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -233,6 +321,7 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", choices=list(MODELS), default="small")
     parser.add_argument("--out", type=Path, default=CACHE / "soak")
+    add_record_option(parser)
     return parser
 
 

@@ -1,6 +1,7 @@
 """Images a second of a LoRA training run beside transformers' Trainer; of kept features, bf16 beside fp32.
 
     python benchmarks/training_throughput.py [--precision fp32 bf16] [--runs 5] [--steps 6] [--batch 32]
+                                             [--record [FOLDER]]
 
 Both loops train the same module (ViT-tiny of random weights, LoRA on queries and values, our three heads and
 their loss) on the same uint8 pixels in memory, with AdamW, clipping, warm-up and cosine alike, on the same
@@ -24,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.figures import markdown
+from harness.record import Claim, Recording, add_record_option
 from scipy.stats import t as student_t
 from torch import Tensor, nn
 
@@ -163,17 +166,51 @@ def in_turn(first: Callable[[], float], second: Callable[[], float], runs: int) 
     return found
 
 
-def tell(title: str, names: tuple[str, str], rates: np.ndarray) -> None:
-    """Medians, and the ratio with its 95 % interval over the pairs (Student's t on the logarithms)."""
+@dataclass(frozen=True)
+class Ratio:
+    """Medians of two rates, and their ratio with its 95 % interval (Student's t on the logarithms)."""
+
+    title: str
+    names: tuple[str, str]
+    medians: tuple[float, float]
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+    least: float
+    """Target of the ratio."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.title}: {self.names[0]} {self.medians[0]:.1f}, {self.names[1]} {self.medians[1]:.1f} "
+            f"images/s; ratio {self.interval} over {self.pairs} pairs"
+        )
+
+    @property
+    def interval(self) -> str:
+        return f"{self.ratio:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def claim(self) -> Claim:
+        what = f"{self.title}: {self.names[0]} against {self.names[1]}"
+        return Claim(
+            what, f"{self.interval} times its speed", f"at least {self.least:g}", self.ratio >= self.least
+        )
+
+    def row(self) -> list[str]:
+        first, second = (f"{rate:.1f}" for rate in self.medians)
+        return [self.title, f"{self.names[0]}: {first}", f"{self.names[1]}: {second}", self.interval]
+
+
+def compared(title: str, names: tuple[str, str], rates: np.ndarray, least: float) -> Ratio:
+    """The ratio over all pairs of runs; it is printed too."""
     logs = np.log(rates[:, 0] / rates[:, 1])
     runs = len(logs)
     half = student_t.ppf(0.975, runs - 1) * logs.std(ddof=1) / math.sqrt(runs) if runs > 1 else math.inf
     middle = np.median(rates, axis=0)
     ratio, low, high = (math.exp(logs.mean() + shift) for shift in (0.0, -half, half))
-    print(
-        f"{title}: {names[0]} {middle[0]:.1f}, {names[1]} {middle[1]:.1f} images/s; ratio "
-        f"{ratio:.3f} ({low:.3f} to {high:.3f}) over {runs} pairs"
-    )
+    found = Ratio(title, names, (float(middle[0]), float(middle[1])), ratio, low, high, runs, least)
+    print(found)
+    return found
 
 
 def main() -> None:
@@ -184,7 +221,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    add_record_option(parser)
     options = parser.parse_args()
+    recording = Recording.begin(options.record)
+    found: list[Ratio] = []
     torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore", message=r".*pin_memory.*")
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -203,12 +243,25 @@ def main() -> None:
         for precision in options.precision:
             task = Task(weights, data, options.size, options.batch, precision)
             rates = in_turn(lambda task=task: ours(task), lambda task=task: theirs(task), options.runs)
-            tell(f"LoRA training in {precision}", ("demur", "transformers' Trainer"), rates)
+            names = ("demur", "transformers' Trainer")
+            found.append(compared(f"LoRA training in {precision}", names, rates, 1.0))
         hardware = "in hardware" if has_bf16("cpu") else "emulated"
         rates = in_turn(lambda: caching(task, "bf16"), lambda: caching(task, "fp32"), options.runs)
-        tell(f"Kept features, bf16 {hardware}", ("bf16", "fp32"), rates)
+        found.append(compared(f"Kept features, bf16 {hardware}", ("bf16", "fp32"), rates, 2.0))
         amx = torch.cpu.get_capabilities().get("amx_bf16")
-        print(f"This CPU {'has' if amx else 'has no'} AMX.")
+        about_amx = f"This CPU {'has' if amx else 'has no'} AMX."
+        print(about_amx)
+    recording.save(
+        "training-throughput",
+        "training",
+        "Speed of training",
+        about=f"The same LoRA model (ViT-tiny at {options.size} px, batches of {options.batch}, "
+        f"{options.threads} threads) trained by our loop and by transformers' Trainer, in turn; and kept "
+        f"features of a frozen backbone in bfloat16 and float32. {about_amx}",
+        claims=[ratio.claim() for ratio in found],
+        detail=markdown(["", "images/s", "images/s", "ratio (95 %)"], [ratio.row() for ratio in found]),
+        raw="\n".join([*map(str, found), about_amx]),
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from demur.profile.figures import Repeated
+from harness.record import Claim
 
 FIGURES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -124,6 +125,27 @@ class Measured:
                 ]
             )
         return markdown(["target", "bound", "measured", ""], rows)
+
+    def claims(self, targets: Iterable[Target]) -> list[Claim]:
+        """One claim per figure and number of clients, over all models that were measured."""
+        groups: dict[tuple[str, str, int], list[tuple[Target, Repeated]]] = defaultdict(list)
+        for target in targets:
+            found = self.get(target.subject, target.figure)
+            if found is not None:
+                groups[target.subject.part, target.figure, target.subject.clients].append((target, found))
+        claims = []
+        for (part, figure, clients), group in groups.items():
+            models = ", ".join(target.subject.model for target, _ in group)
+            limits = list(dict.fromkeys(f"{target.limit:g}" for target, _ in group))
+            claims.append(
+                Claim(
+                    f"{_titled(figure)}, {part}, {clients} clients: {models}",
+                    ", ".join(_short(found.median) for _, found in group),
+                    f"{group[0][0].bound} {', '.join(limits)}",
+                    all(_COMPARISONS[target.bound](found.median, target.limit) for target, found in group),
+                )
+            )
+        return claims
 
 
 def shown(value: Repeated | None) -> str:

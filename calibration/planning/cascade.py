@@ -28,7 +28,7 @@ NEGLIGIBLE_RISK = 0.1
 """Planned risks up to this share of alpha are all as good: so few errors cannot be told apart by a curve
 fitted to the selection split, and at the start of a path they would decide for the dearer stage by what
 the curve extrapolates. In the reference worlds this changes nothing; where the strong stage is wrong on
-a few images with great confidence, many more certificates are feasible (docs/measurements.md)."""
+a few images with great confidence, many more certificates are feasible (docs/measurements/promise.md)."""
 
 
 def plan_cascade(

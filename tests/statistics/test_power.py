@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from fakes.worlds import CascadeWorld, World, gaussian
+from harness.record import Claim, Recording
 from scipy.optimize import brentq
 
 from calibration import (
@@ -114,7 +115,10 @@ def _coverages(setting: Setting, total: int) -> dict[str, np.ndarray]:
 
 
 def test_power_on_the_reference_world(
-    draws: Callable[[int, int], int], print_table: Callable[..., None]
+    draws: Callable[[int, int], int],
+    print_table: Callable[..., str],
+    markdown_table: Callable[..., str],
+    recording: Recording,
 ) -> None:
     total = draws(300, 4000)
     rows, missed = [], []
@@ -140,10 +144,20 @@ def test_power_on_the_reference_world(
             missed.append(rows[-1])
         # What holds for any valid method holds for ours.
         assert default.mean() <= bound + 3.0 * error + draws(3, 1) * 0.01
-    print_table(
-        f"Mean true coverage certified at 1 %, {total} draws",
-        ["accuracy, n", "oracle", "bound", "rank start", "s.e.", "planned", "randomised", "goal"],
-        rows,
+    header = ["accuracy, n", "oracle", "bound", "rank start", "s.e.", "planned", "randomised", "goal"]
+    text = print_table(f"Mean true coverage certified at 1 %, {total} draws", header, rows)
+    reached = ", ".join(f"{float(row[3]):.3f}" for row in rows)
+    goals = ", ".join(f"{setting.goal:.3f}" for setting in SETTINGS)
+    recording.save(
+        "power",
+        "promise",
+        "Power",
+        about=f"Mean true coverage over {total:,} draws that the exact certificate lets a model answer. "
+        "*oracle*: the largest coverage whose true risk is at most 1 %; *bound*: a numerical "
+        "(Neyman-Pearson) bound for any valid method.",
+        claims=[Claim("coverage certified, six settings", reached, f"at least {goals}", not missed)],
+        detail=markdown_table(header, rows),
+        raw=text,
     )
     assert not missed
 
@@ -153,11 +167,16 @@ EASILY_MET = replace(TARGET, min_coverage=0.0)
 
 
 def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
-    draws: Callable[[int, int], int], print_table: Callable[..., None]
+    draws: Callable[[int, int], int],
+    print_table: Callable[..., str],
+    markdown_table: Callable[..., str],
+    recording: Recording,
 ) -> None:
     n, total = 2000, draws(60, 1000)
     cost_a, cost_b = 1.0, 10.0
-    rows = []
+    rows: list[list[object]] = []
+    gains, savings = [], []
+    met = True
     for rho in (0.3, 0.5, 0.6):
         world = CascadeWorld(rho=rho)
         rng = np.random.default_rng([n, round(100 * rho)])
@@ -193,20 +212,39 @@ def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
         spread = np.std(
             np.array(reached["one path, slack 1.2"]) - np.array(reached["delta / 2 a stage"]), axis=0
         ) / np.sqrt(total)
-        rows.append(
-            [f"rho {rho:g}", "gain: coverage, compute saved", float(gain[0]), float("nan"), float(saved)]
-        )
-        assert gain[0] >= 0.08 - 3.0 * spread[0]
-        assert saved >= 0.10 - 3.0 * spread[2] / means["delta / 2 a stage"][2]
-    print_table(
-        f"Cascade of accuracies .90 and .95, n = {n}, {total} draws",
-        ["world", "method", "coverage", "answered by A", "compute"],
-        rows,
+        rows.append([f"rho {rho:g}", "gain: coverage, compute saved", float(gain[0]), "", float(saved)])
+        gains.append(float(gain[0]))
+        savings.append(float(saved))
+        met &= bool(gain[0] >= 0.08 - 3.0 * spread[0])
+        met &= bool(saved >= 0.10 - 3.0 * spread[2] / means["delta / 2 a stage"][2])
+    header = ["world", "method", "coverage", "answered by A", "compute"]
+    text = print_table(f"Cascade of accuracies .90 and .95, n = {n}, {total} draws", header, rows)
+    recording.save(
+        "cascade-power",
+        "promise",
+        "A cascade as one policy",
+        about=f"One certificate of a cascade of accuracies .90 and .95 beside certifying each stage at delta "
+        f"/ 2, for three correlations of the stages' noise; n = {n:,}, {total:,} draws. Stage A costs 1, "
+        "stage B 10; the default slack of the plan is 1.2.",
+        claims=[
+            Claim(
+                "coverage gained, compute saved, against a certificate per stage",
+                f"{min(gains):.3f} to {max(gains):.3f}, {min(savings):.3f} to {max(savings):.3f}",
+                "at least .08, .10",
+                met,
+            )
+        ],
+        detail=markdown_table(header, rows),
+        raw=text,
     )
+    assert met, list(zip(gains, savings, strict=True))
 
 
 def test_betting_on_group_means_pays_for_uncorrelated_frames(
-    draws: Callable[[int, int], int], print_table: Callable[..., None]
+    draws: Callable[[int, int], int],
+    print_table: Callable[..., str],
+    markdown_table: Callable[..., str],
+    recording: Recording,
 ) -> None:
     groups, frames, risk, total = 1000, 10, 0.005, draws(100, 2000)
     rng = np.random.default_rng(5)
@@ -228,10 +266,29 @@ def test_betting_on_group_means_pays_for_uncorrelated_frames(
             )
         power[correlation] = proven / total
         rows.append([correlation, *(float(p) for p in power[correlation])])
-    print_table(
+    header = ["correlation", "group means", "one frame"]
+    text = print_table(
         f"Share of draws that prove 1 % at a true risk of .5 %, {groups} groups of {frames}, {total} draws",
-        ["correlation", "group means", "one frame"],
+        header,
         rows,
+    )
+    recording.save(
+        "group-betting",
+        "promise",
+        "Betting on the means of groups",
+        about=f"Share of {total:,} draws that prove 1 % at a true risk of .5 % from {groups:,} groups of "
+        f"{frames} frames, by the correlation of a group's errors: all frames by betting on group means, "
+        "beside one random frame per group.",
+        claims=[
+            Claim(
+                "draws proven from all frames, and from one frame per group, at correlation 0",
+                f"{power[0.0][0]:.3f}, {power[0.0][1]:.3f}",
+                "at least .9 from all frames",
+                bool(power[0.0][0] > 0.9),
+            )
+        ],
+        detail=markdown_table(header, rows),
+        raw=text,
     )
     assert power[0.0][0] > 0.9
     assert power[0.1][0] > power[0.1][1]
