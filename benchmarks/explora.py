@@ -42,6 +42,7 @@ from calibration.metrics import balanced_mcc
 from calibration.resampling import bootstrap_difference
 from trainer.compare.config import read_config
 from trainer.compare.run import compare
+from trainer.data.config import DataConfig
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.source import open_source
 from trainer.data.splits import Splits, SplitSizes, make_splits
@@ -55,7 +56,6 @@ from trainer.pretrain.config import PretrainConfig, load_pretrain_config
 from trainer.pretrain.run import pretrain
 from trainer.run.console import RunConsole
 from trainer.run.folder import read_json, write_json
-from trainer.run.promise import PromiseConfig
 from trainer.transfer.methods import METHODS, Method, Task, outputs_on, train_with
 
 SIZE, PATCH, HIDDEN, LAYERS, HEADS = 48, 8, 96, 12, 2
@@ -100,7 +100,9 @@ class PhotoSet:
     @cached_property
     def data(self) -> PreparedData:
         source = open_source(
-            self.source, group=self.group, label_column=self.label_column, classes=self.classes
+            DataConfig(
+                source=self.source, group=self.group, label_column=self.label_column, classes=self.classes
+            )
         )
         return prepare(source, [PreprocessSpec(height=SIZE, width=SIZE)])
 
@@ -109,9 +111,8 @@ class PhotoSet:
         return make_splits(
             self.data.source.labels,
             self.data.source.groups,
-            target=PromiseConfig().target,
+            self.sizes,
             seed=0,
-            sizes=self.sizes,
             ids=self.data.pixels.content,
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
-from trainer.bundling.finish import RunResult, prove_and_pack
+from trainer.bundling.finish import RunResult, finish_run
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
@@ -70,7 +70,7 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     write_yaml(run.config, resolved(config))
     stages = train_stages(training, recipe, config.seed, run, console, compute=config.compute)
     record = _record(config, data, splits, stages, told)
-    return prove_and_pack(record, data.source, splits, run, console)
+    return finish_run(record, data.source, splits, run, console)
 
 
 def _preprocessing(

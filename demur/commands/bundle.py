@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from bundle.engines.model import PRECISIONS, EngineKey
-from trainer.bundling.engines import Family, certify_family
+from trainer.bundling.engines import CertifiedEngines, EngineRequest, certify_engines
 from trainer.errors import RunError
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 
 
-def bundle_run(
-    run: Path,
-    keys: Sequence[EngineKey],
-    *,
-    data: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    least_agreement: float,
-    reissue: bool,
-    carry_calibration: bool,
-) -> None:
-    """Certify the run on every key, and print certificates and their cost. See `certify_family`."""
+def bundle_run(run: Path, request: EngineRequest) -> None:
+    """Certify the run on every engine of `request`, and print the certificates and their cost."""
     console, folder = RunConsole(), RunFolder(run)
-    family = certify_family(
-        folder,
-        keys,
-        console,
-        data=data,
-        changes=changes,
-        least_agreement=least_agreement,
-        reissue=reissue,
-        carry_calibration=carry_calibration,
-    )
+    certified = certify_engines(folder, request, console)
     console.heading("Result")
-    for line in result_lines(family, folder.bundle):
+    for line in result_lines(certified, folder.bundle):
         console.note(line)
 
 
@@ -65,20 +46,20 @@ def engine_keys(engines: str, precisions: str) -> list[EngineKey]:
     return keys
 
 
-def result_lines(family: Family, folder: Path) -> Iterator[str]:
+def result_lines(certified: CertifiedEngines, folder: Path) -> Iterator[str]:
     """The certificates, their cost in coverage and the bundle's folder, one line each."""
-    for member in family.members:
-        yield f"{member.key}: {member.policy.certificate.sentence()}"
-        if member.on_test is not None:
-            yield f"  on val_test, {member.on_test.sentence().partition(': ')[2]}"
-    for left_out in family.left_out:
+    for engine in certified.engines:
+        yield f"{engine.key}: {engine.policy.certificate.sentence()}"
+        if engine.on_test is not None:
+            yield f"  on val_test, {engine.on_test.sentence().partition(': ')[2]}"
+    for left_out in certified.left_out:
         yield f"Left out, decides too differently: {left_out.sentence()}"
-    first = family.members[0]
-    if family.price is not None and family.alone is not None:
+    first = certified.engines[0]
+    if certified.price is not None and certified.coverage_alone is not None:
         yield (
-            f"The price of sharing delta among {family.shares}: {first.key} answers "
+            f"The price of sharing delta among {certified.shares}: {first.key} answers "
             f"{100 * first.policy.certificate.coverage:.1f} % of the calibration units instead of "
-            f"{100 * family.alone:.1f} %."
+            f"{100 * certified.coverage_alone:.1f} %."
         )
     yield f"Bundle: {folder}"
 

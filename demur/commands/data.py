@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
+from trainer.data.config import DataConfig
 from trainer.data.report import describe
 from trainer.data.sheet import contact_sheet
 from trainer.data.source import open_source
@@ -16,17 +17,9 @@ from trainer.run.console import RunConsole
 
 
 def report_data(
-    spec: str,
-    *,
-    sheet: Path | None,
-    shape: tuple[int, int],
-    group: str | None,
-    label_column: str | None,
-    image_column: str,
-    seed: int,
-    as_json: bool,
+    data: DataConfig, *, sheet: Path | None, shape: tuple[int, int], seed: int, as_json: bool
 ) -> None:
-    """Report on the source `spec`; a contact sheet of `shape` (rows, columns) goes to the file `sheet`.
+    """Report on the source of `data`; a contact sheet of `shape` (rows, columns) goes to the file `sheet`.
 
     With `as_json` the report goes to standard output as JSON, everything else to standard error. Raises
     DataError.
@@ -34,11 +27,7 @@ def report_data(
     console = RunConsole(Console(stderr=as_json))
     with console.bar("Opening", 1, unit="sources") as bar:
         source = open_source(
-            spec,
-            group=group,
-            label_column=label_column,
-            image_column=image_column,
-            on_progress=lambda done, total: bar.at(done, total, "Rendering street scenes"),
+            data, on_progress=lambda done, total: bar.at(done, total, "Rendering street scenes")
         )
         bar.finish()
     if sheet is not None:

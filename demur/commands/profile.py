@@ -7,6 +7,7 @@ from pathlib import Path
 from bundle.selection.choice import EngineWish
 from demur.profile.report import profile_tables, summary, write_profile
 from demur.profile.run import profile_bundle
+from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.run.console import RunConsole
@@ -43,4 +44,6 @@ def profile_and_report(
 
 
 def _open(source: str, image_column: str) -> ImageSource:
-    return open_source(source, image_column=image_column, scenes=SceneOptions(sequences=SCENES))
+    return open_source(
+        DataConfig(source=source, image_column=image_column, scenes=SceneOptions(sequences=SCENES))
+    )

@@ -83,13 +83,15 @@ def bundle(
     `--certificate exact`, or withdraw with `--reissue`.
     """
     from demur.commands.bundle import bundle_run, engine_keys
+    from trainer.bundling.engines import EngineRequest
+    from trainer.data.config import DataOverrides
 
-    bundle_run(
-        run,
-        engine_keys(engine, precision),
-        data={"spec": source, "group": group, "label_column": label_column, "image_column": image_column},
+    request = EngineRequest(
+        tuple(engine_keys(engine, precision)),
+        data=DataOverrides(source, group, label_column, image_column),
         changes={"certificate": certificate},
         least_agreement=least_agreement,
         reissue=reissue,
         carry_calibration=carry_calibration,
     )
+    bundle_run(run, request)

@@ -34,14 +34,19 @@ def data(
     of SOURCE: `scenes:sequences=200,difficulty=0.8`.
     """
     from demur.commands.data import report_data
+    from trainer.data.config import DataConfig
+    from trainer.scenes import SceneOptions
 
     report_data(
-        source,
+        DataConfig(
+            source=source,
+            group=group,
+            label_column=label_column,
+            image_column=image_column,
+            scenes=SceneOptions(),
+        ),
         sheet=sheet,
         shape=(rows, columns),
-        group=group,
-        label_column=label_column,
-        image_column=image_column,
         seed=seed,
         as_json=as_json,
     )

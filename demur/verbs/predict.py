@@ -33,11 +33,15 @@ def predict(
     """
     from bundle.selection.choice import AUTO, EngineWish
     from demur.commands.predict import predict_source
+    from trainer.data.config import DataConfig
     from trainer.data.source import open_source
     from trainer.run.console import RunConsole
+    from trainer.scenes import SceneOptions
 
     console = RunConsole()
-    images = open_source(source, label_column=label_column, image_column=image_column)
+    images = open_source(
+        DataConfig(source=source, label_column=label_column, image_column=image_column, scenes=SceneOptions())
+    )
     wish = EngineWish(engine or AUTO, precision or AUTO)
     console.note(predict_source(bundle, images, out, wish=wish, console=console).sentence())
     console.note(f"decisions: {out}")

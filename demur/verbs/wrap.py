@@ -101,9 +101,12 @@ def wrap(
 
     The model must never have seen these images in its training. torch is not needed.
     """
-    from demur.commands.wrap import wrap_models
-    from trainer.bundling.wrap import ModelInput
+    from trainer.bundling.wrap import WrapConfig
+    from trainer.bundling.wrap import wrap as wrap_models
+    from trainer.bundling.wrapped_model import ModelInput
     from trainer.data.config import DataConfig
+    from trainer.run.console import RunConsole
+    from trainer.run.promise import PromiseConfig
     from trainer.scenes import SceneOptions
 
     data = DataConfig(
@@ -125,4 +128,5 @@ def wrap(
     }
     size = None if image_size is None else (image_size, image_size)
     models = [ModelInput(path, size, output, normalisation, resize) for path in (model, fast) if path]
-    wrap_models(models, data, promise, out, name=name, seed=seed)
+    config = WrapConfig(models[0], models[1] if fast else None, PromiseConfig().changed(promise), name, seed)
+    wrap_models(config, data, out, RunConsole())

@@ -11,7 +11,8 @@ from fakes.channel_world import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
 from trainer.bundling.finish import RunResult
-from trainer.bundling.wrap import ModelInput, wrap
+from trainer.bundling.wrap import WrapConfig, certify_models
+from trainer.bundling.wrapped_model import ModelInput
 from trainer.run.console import RunConsole
 
 
@@ -24,13 +25,11 @@ def quiet() -> RunConsole:
 def wrapped(tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole) -> RunResult:
     """A certified cascade on 2,400 independent images; shared, so copy its folder before changing it."""
     folder = tmp_path_factory.mktemp("wrapped")
-    return wrap(
-        channel_images(2400),
+    config = WrapConfig(
         ModelInput(channel_model(folder / "red.onnx", RED), normalisation="zero-one"),
-        folder / "run",
-        quiet,
         fast=ModelInput(channel_model(folder / "green.onnx", GREEN), normalisation="zero-one"),
     )
+    return certify_models(config, channel_images(2400), folder / "run", quiet)
 
 
 @pytest.fixture

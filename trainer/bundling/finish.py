@@ -41,7 +41,7 @@ class RunResult:
     """The outcome in plain words, a line each"""
 
 
-def prove_and_pack(
+def finish_run(
     record: RunRecord, source: ImageSource, splits: Splits, run: RunFolder, console: RunConsole
 ) -> RunResult:
     """From exported stages in the run folder to a verified bundle.

@@ -41,7 +41,7 @@ def keep_golden(source: ImageSource, rows: IntArray, run: RunFolder) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Further:
+class FurtherEngine:
     """A further engine and precision that a bundle is certified on."""
 
     key: EngineKey
@@ -55,7 +55,7 @@ def pack_bundle(
     policy: Policy,
     report: Report | None,
     run: RunFolder,
-    further: Sequence[Further] = (),
+    further: Sequence[FurtherEngine] = (),
     extra: Mapping[str, FileSource] | None = None,
 ) -> BundleManifest:
     """Write the run's bundle, in place of an older one.
@@ -64,7 +64,7 @@ def pack_bundle(
     bundle then states no figures. `extra`: further files by their path in the bundle.
     """
     own = EngineKey.parse(policy.certificate.engine or "")
-    certified = [Further(own, policy), *further]
+    certified = [FurtherEngine(own, policy), *further]
     precisions = {DEFAULT_PRECISION, *(file_precision(one.key.precision) for one in certified)}
     draft = BundleDraft(
         name=record.name,

@@ -24,7 +24,7 @@ from trainer.scoring.split_scores import SplitScores, load_scores
 
 
 @dataclass(frozen=True, slots=True)
-class Recertified:
+class Recalibration:
     """A new certificate on a finished run."""
 
     policy: Policy
@@ -33,7 +33,7 @@ class Recertified:
     summary: tuple[str, ...]
 
 
-def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recertified:
+def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recalibration:
     """`demur calibrate RUN`: prove again, report again, and write the bundle again.
 
     `changes`: field of `PromiseConfig` -> value; None changes nothing. The same promise again costs
@@ -63,7 +63,7 @@ def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recertified:
     summary = closing_lines(record, policy, report, run)
     if lost := sorted(before - {entry.key for entry in manifest.certificates}):
         summary += (f"No longer certified on {', '.join(lost)}: `demur bundle` proves them again",)
-    return Recertified(policy, report, manifest, summary)
+    return Recalibration(policy, report, manifest, summary)
 
 
 def evaluate_run(folder: Path) -> tuple[Report, Policy]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,24 +19,42 @@ class DataConfig(BaseModel):
     source: str = "scenes"
     """`scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`"""
     group: str | None = None
-    """Column that names what belongs together (drive, track, burst)."""
+    """Metadata column whose images are not independent of each other (drive, track, burst)."""
     image_column: str = "image"
     label_column: str | None = None
-    """None: `label`, where there is one."""
+    """None: `label` if the source has such a column, otherwise the source is unlabelled."""
     class_names: tuple[str, ...] = ()
     label_map: dict[str, int] | None = None
     """Raw label as text -> class 0..K-1"""
     classes: int = Field(default=2, ge=2, le=256)
+    """Number of classes of a label column of whole numbers without names."""
     skip_bad: bool = False
-    """Go on without images that cannot be used, and record which."""
+    """Continue without unusable images, and record which were left out."""
     scenes: SceneOptions = SceneOptions(sequences=6_000)
-    """For `scenes` only."""
+    """Options of the built-in generator, for `scenes` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataOverrides:
+    """Fields of a run's `DataConfig` to replace, for images that have moved; None keeps the run's."""
+
+    source: str | None = None
+    group: str | None = None
+    label_column: str | None = None
+    image_column: str | None = None
+
+    def applied_to(self, recorded: DataConfig | None) -> DataConfig | None:
+        """`recorded` with these fields on top; None if neither names a source."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if recorded is not None:
+            return recorded.model_copy(update=given)
+        return None if self.source is None else DataConfig(**given)
 
 
 class SplitConfig(BaseModel):
-    """How many units (groups, or images where there are no groups) the evaluation splits get.
+    """Units (groups, or images without groups) per evaluation split; training gets the rest.
 
-    All three or none: by default the certificate's needs decide. Training gets the rest.
+    All three sizes or none: by default the needs of the certificate decide.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +71,7 @@ class SplitConfig(BaseModel):
         return self
 
     def sizes(self) -> SplitSizes | None:
-        """None where the certificate's needs decide."""
+        """None if the needs of the certificate decide."""
         if self.val_select is None or self.val_calib is None or self.val_test is None:
             return None
         return SplitSizes(self.val_select, self.val_calib, self.val_test)

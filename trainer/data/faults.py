@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bundle.images.decode import DecodeLimits
 from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import BoolArray, IntArray
 from trainer.data.annotate import is_present
@@ -131,7 +130,6 @@ def prepare(
     features: Sequence[str] = (),
     splits: int = 4,
     skip_bad: bool = False,
-    limits: DecodeLimits | None = None,
     cache: Path | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> PreparedData:
@@ -140,7 +138,7 @@ def prepare(
     `features` are metadata columns that a model reads, so that a gap in them is a fault. Raises
     `FaultyData` with the whole report where training must not start.
     """
-    pixels = load_pixels(source, specs, limits=limits, cache=cache, advance=advance)
+    pixels = load_pixels(source, specs, cache=cache, advance=advance)
     report = find_faults(source, pixels.faults, content=pixels.content, features=features, splits=splits)
     if report.stops(skip_bad=skip_bad):
         raise FaultyData(report, skip_bad=skip_bad)

@@ -1,14 +1,13 @@
-"""The images of a finished run, found again and compared with what the run was made from."""
+"""The images of a finished run, opened again and compared with those that the run was made from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
+from pydantic import ValidationError
 
+from trainer.data.config import DataConfig, DataOverrides
 from trainer.data.images import ImageSource
-from trainer.data.source import open_source
+from trainer.data.opening import open_with_progress
 from trainer.data.splits import Splits
 from trainer.errors import RunError
 from trainer.run.console import RunConsole
@@ -17,47 +16,40 @@ from trainer.run.record import RunRecord
 
 
 class SourceChanged(RunError):
-    """The data is not, byte for byte, what the run was made from."""
+    """The data differs from what the run was made from."""
 
 
 def reopen(
-    run: RunFolder, record: RunRecord, given: Mapping[str, Any], console: RunConsole
+    run: RunFolder, record: RunRecord, overrides: DataOverrides, console: RunConsole
 ) -> tuple[ImageSource, Splits]:
-    """The run's images without those that it left out, and its splits.
+    """The images of the run, without those that it left out, and its splits.
 
-    `given`: arguments of `open_source`, `spec` among them, for what the run's record does not say or
-    what has moved; None says nothing. Raises `SourceChanged`.
+    `overrides`: where the images are now, if they have moved or if the record does not say it. Raises
+    `SourceChanged` if bytes, labels, groups or their order differ from those of the run.
     """
-    how = _recorded(record) | {name: value for name, value in given.items() if value is not None}
-    spec = how.pop("spec", None)
-    if spec is None:
+    data = overrides.applied_to(_recorded(run, record))
+    if data is None:
         raise RunError(f"{run.record} does not say where the images are; give them with --data")
-    with console.bar("Opening the images", 1) as bar:
-        source = open_source(
-            spec, **how, on_progress=lambda done, total: bar.at(done, total, "Rendering street scenes")
-        )
-        bar.at(len(source), len(source))
+    source = open_with_progress(data, console)
     dropped = set(read_json(run.faults).get("dropped", ())) if run.faults.is_file() else set()
     if dropped:
         source = source.take(np.flatnonzero([path not in dropped for path in source.paths]))
     if source.digest() != record.provenance.data_digests.get("source"):
         raise SourceChanged(
-            f"{spec} is not what {run.root} was made from: images, labels, groups or their order differ. "
-            "Give the same --data, --group and --label-column as then"
+            f"{data.source} is not what {run.root} was made from: images, labels, groups or their order "
+            "differ. Give the same --data, --group and --label-column as then"
         )
     return source, Splits.from_dict(read_json(run.need(run.splits, "demur train")))
 
 
-def _recorded(record: RunRecord) -> dict[str, Any]:
-    """The arguments of `open_source` with which a training run opened its images."""
+def _recorded(run: RunFolder, record: RunRecord) -> DataConfig | None:
+    """How the run opened its images; None if its record does not say it."""
     data = record.provenance.config.get("data")
     if not isinstance(data, dict):
-        return {}
-    names = ("group", "image_column", "label_column", "class_names", "label_map", "classes")
-    how: dict[str, Any] = {name: data[name] for name in names if data.get(name) is not None}
-    how["spec"] = data["source"]
-    if str(data["source"]).partition(":")[0] == "scenes":
-        from trainer.scenes import SceneOptions
-
-        how["scenes"] = SceneOptions.model_validate(data["scenes"])
-    return how
+        return None
+    try:
+        return DataConfig.model_validate(data)
+    except ValidationError as error:
+        raise RunError(
+            f"{run.record} is damaged at provenance.config.data: {error.errors()[0]['msg']}"
+        ) from None

@@ -15,7 +15,7 @@ from trainer.data.duplicates import Fingerprints, exact_copies, fingerprints, ne
 from trainer.data.faults import Fault, find_faults
 from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
 from trainer.data.leaks import Leak, find_leaks
-from trainer.data.splits import SPLIT_NAMES, TooFewUnits, make_splits
+from trainer.data.splits import SPLIT_NAMES, CalibrationNeed, TooFewUnits, make_splits
 
 MOST_SLICES = 12
 """Values of a column up to which its class balance is told value by value."""
@@ -192,7 +192,7 @@ def _split(source: ImageSource, prints: Fingerprints, target: RiskTarget, seed: 
     groups = None if source.groups is None else source.groups[rows]
     try:
         splits = make_splits(
-            source.labels[rows], groups, target=target, seed=seed, ids=prints.content[rows].tolist()
+            source.labels[rows], groups, CalibrationNeed(target), seed=seed, ids=prints.content[rows].tolist()
         )
     except TooFewUnits:
         return None

@@ -1,11 +1,11 @@
-"""The front door to images: one spec, one word and a place, opens any source."""
+"""Any source of images, opened by its name: `scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from trainer.data.annotate import Annotation
+from trainer.data.config import DataConfig
 from trainer.data.folder import open_folder
 from trainer.data.grouping import unused_group
 from trainer.data.hub import open_hub
@@ -24,9 +24,6 @@ from trainer.data.images import (
 )
 from trainer.data.parquet import open_parquet
 from trainer.errors import DataError
-
-if TYPE_CHECKING:
-    from trainer.scenes import SceneOptions
 
 __all__ = [
     "UNLABELLED",
@@ -47,54 +44,42 @@ SPECS = "scenes, parquet:PATH, folder:PATH or hub:OWNER/NAME"
 
 
 def open_source(
-    spec: str,
-    *,
-    group: str | None = None,
-    image_column: str = "image",
-    label_column: str | None = None,
-    class_names: Sequence[str] = (),
-    label_map: Mapping[str, int] | None = None,
-    classes: int = 2,
-    scenes: SceneOptions | None = None,
-    processes: int = 2,
-    on_progress: Callable[[int, int], None] | None = None,
+    data: DataConfig, *, processes: int = 2, on_progress: Callable[[int, int], None] | None = None
 ) -> ImageSource:
-    """Open `scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`.
+    """Open the source that `data` names.
 
-    Scenes are rendered here, by `processes`, with `on_progress(done, total)`; their options are
-    `scenes`, or written into the spec: `scenes:sequences=200,difficulty=0.3`. Of the other sources no
-    image is decoded but a small sample.
+    Scenes are rendered here by `processes` processes, which report to `on_progress(done, total)`; their
+    options are `data.scenes`, or part of the name: `scenes:sequences=200,difficulty=0.3`. Of other sources
+    only a small sample of images is decoded.
 
-    `group` names the metadata column whose images are not independent of each other. `label_column`
-    None means "label" where there is one, and an unlabelled source otherwise. Whole-number labels must
-    lie in 0..classes-1. What a person must see is in the source's `notices`; labels that fit no class
-    are faults of their rows, reported by `trainer.data.faults`. Raises `DataError`.
+    The source's `notices` hold what a user must see. Labels that fit no class are faults of their rows,
+    which `trainer.data.faults` reports. Raises `DataError`.
     """
-    kind, _, place = spec.partition(":")
-    how = Annotation(
-        group=group,
-        label_column=label_column,
-        class_names=tuple(class_names),
-        label_map=label_map,
-        classes=classes,
+    kind, _, place = data.source.partition(":")
+    annotation = Annotation(
+        group=data.group,
+        label_column=data.label_column,
+        class_names=data.class_names,
+        label_map=data.label_map,
+        classes=data.classes,
     )
     if kind == "scenes":
         from trainer.data.rendered import open_scenes, scene_options
 
-        options = scene_options(place, scenes)
-        return open_scenes(options, how, processes=processes, on_progress=on_progress)
+        options = scene_options(place, data.scenes)
+        return open_scenes(options, annotation, processes=processes, on_progress=on_progress)
     if not place:
-        raise SourceNotFound(f"the data source is {spec!r}; it must be {SPECS}")
-    source = _open_stored(kind, place, how, image_column)
+        raise SourceNotFound(f"the data source is {data.source!r}; it must be {SPECS}")
+    source = _open_stored(kind, place, annotation, data.image_column)
     notice = unused_group(source)
     return source if notice is None else source.with_notices(notice)
 
 
-def _open_stored(kind: str, place: str, how: Annotation, image_column: str) -> ImageSet:
+def _open_stored(kind: str, place: str, annotation: Annotation, image_column: str) -> ImageSet:
     if kind == "parquet":
-        return open_parquet(place, how, image_column=image_column)
+        return open_parquet(place, annotation, image_column=image_column)
     if kind == "folder":
-        return open_folder(place, how)
+        return open_folder(place, annotation)
     if kind == "hub":
-        return open_hub(place, how, image_column=image_column)
+        return open_hub(place, annotation, image_column=image_column)
     raise SourceNotFound(f"the data source is '{kind}:{place}'; it must be {SPECS}")

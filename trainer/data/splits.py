@@ -1,7 +1,7 @@
 """Four splits, disjoint by group: train, val_select, val_calib, val_test.
 
-The unit that is split is a group, or an image where there are no groups. The calibration split is
-given what a certificate needs before training gets the rest.
+The unit of splitting is a group, or an image if there are no groups. Calibration gets what a certificate
+needs before training gets the rest.
 """
 
 from __future__ import annotations
@@ -27,29 +27,46 @@ SPLIT_NAMES = ("train", "val_select", "val_calib", "val_test")
 
 
 class SplitError(TrainerError):
-    """The rows cannot be split as asked; the message is one sentence that says why."""
+    """The rows cannot be split; the message says why in one sentence."""
 
 
 class TooFewUnits(SplitError):
-    """There are fewer groups (or images) than splits, or than the sizes asked for."""
+    """Fewer groups (or images) than splits, or than the configured sizes."""
 
 
 ERRORS_AT_START = 1
-"""The certificate's first threshold answers as many units as certify this many errors."""
+"""Errors that the first threshold of the certificate allows."""
 ERRORS_WHEN_PRETRAINED = 5
-"""As above, where training needs few images, so that calibration may have more of them."""
+"""As above, for pretrained weights: training needs fewer images, so calibration gets more."""
 CALIBRATION_SHARE = 0.187
-"""Share of the units that calibration gets where they are plentiful."""
+"""Share of the units that calibration gets if units are plentiful."""
 CALIBRATION_HEADROOM = 1.25
-"""Units beyond those that must be answered, since not every unit is."""
+"""Factor on the units that must be answered, since some are not."""
 CALIBRATION_CAP = 0.43
 SELECTION_SHARE = 0.095
 TEST_SHARE = 0.08
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationNeed:
+    """What a certificate needs of its calibration split."""
+
+    target: RiskTarget
+    errors: int = ERRORS_AT_START
+    """Errors that are allowed among the answers that certify the target"""
+    smallest_part: float = 1.0
+    """Share of the images in the smallest part in which the target holds by itself"""
+
+    @property
+    def units(self) -> int:
+        """Fewest units that can certify the target if all of them are answered."""
+        fewest = int(fewest_answered(self.errors, self.target.alpha, self.target.delta))
+        return math.ceil(fewest / self.smallest_part)
+
+
+@dataclass(frozen=True, slots=True)
 class SplitSizes:
-    """Units (groups, or images without groups) that each evaluation split gets; train gets the rest."""
+    """Units (groups, or images without groups) per evaluation split; train gets the rest."""
 
     val_select: int
     val_calib: int
@@ -65,15 +82,9 @@ class SplitSizes:
         return self.val_select + self.val_calib + self.val_test
 
     @classmethod
-    def planned(
-        cls, units: int, target: RiskTarget, errors: int = ERRORS_AT_START, smallest_part: float = 1.0
-    ) -> Self:
-        """Sizes that leave the certificate of `target` a chance before training gets the rest.
-
-        errors: so many are to be allowed among the answers that certify it; smallest_part: share of the
-        images in the smallest part in which it is to hold by itself.
-        """
-        needed = math.ceil(int(fewest_answered(errors, target.alpha, target.delta)) / smallest_part)
+    def planned(cls, units: int, need: CalibrationNeed) -> Self:
+        """Sizes that give calibration what `need` asks for before training gets the rest."""
+        needed = need.units
         wanted = max(CALIBRATION_HEADROOM * needed, CALIBRATION_SHARE * units)
         calib = round(min(wanted, CALIBRATION_CAP * units))
         if units >= 2 * needed:
@@ -86,7 +97,7 @@ class SplitSizes:
 
     @classmethod
     def of_fractions(cls, units: int, fractions: Mapping[str, float]) -> Self:
-        """Shares of the units by split name; `train` may be named and is what is left anyway."""
+        """Sizes from shares of the units by split name; `train` may be named and always gets the rest."""
         unknown = set(fractions) - set(SPLIT_NAMES)
         missing = set(SPLIT_NAMES[1:]) - set(fractions)
         if unknown or missing:
@@ -111,7 +122,7 @@ class Splits:
     digests: Mapping[str, str]
     """Split name -> sha256 over its sorted (id, label, group); the same whatever the row order."""
     units: Mapping[str, int]
-    """Split name -> groups in it, or images where there are no groups."""
+    """Split name -> number of its groups, or of its images without groups."""
     seed: int
 
     def __iter__(self) -> Iterator[tuple[str, IntArray]]:
@@ -144,21 +155,18 @@ class Splits:
 def make_splits(
     labels: IntArray,
     groups: StrArray | None,
+    sizes: SplitSizes | CalibrationNeed,
     *,
-    target: RiskTarget,
     seed: int,
-    sizes: SplitSizes | None = None,
-    errors: int = ERRORS_AT_START,
-    smallest_part: float = 1.0,
     ids: Sequence[str] | None = None,
 ) -> Splits:
     """Split rows by group, stratified by the labels that a group holds.
 
-    `labels` int64 [n] in 0..K-1; `groups` [n], or None where every image stands alone; `ids` [n],
-    content digests of the images: they enter the split digests, and without groups images of equal
-    content stay together. `errors` and `smallest_part` size the splits where `sizes` does not, see
-    `SplitSizes.planned`. Deterministic by `seed`; with groups or ids it does not depend on the row
-    order. Raises `TooFewUnits` below one unit a split, `SplitError` for unlabelled (negative) rows.
+    `labels`: int64 [n] in 0..K-1. `groups`: [n], or None if every image stands alone. `sizes`: units per
+    split, or the need that they are planned from. `ids`: [n], content digests of the images, which enter
+    the split digests; without groups, images of equal content stay together. Deterministic by `seed`;
+    with groups or ids the result does not depend on the row order. Raises `TooFewUnits` below one unit
+    per split and `SplitError` for unlabelled (negative) rows.
     """
     _check(labels, groups, ids)
     units = _units(labels, groups, ids)
@@ -170,7 +178,8 @@ def make_splits(
         raise TooFewUnits(
             f"there are {count} {what} for {len(SPLIT_NAMES)} splits; at least one each is needed"
         )
-    sizes = sizes or SplitSizes.planned(count, target, errors, smallest_part)
+    if isinstance(sizes, CalibrationNeed):
+        sizes = SplitSizes.planned(count, sizes)
     if sizes.total >= count:
         raise TooFewUnits(
             f"the evaluation splits ask for {sizes.total} of {count} units and leave none for train"
@@ -197,7 +206,7 @@ def make_splits(
 
 
 def rarest_share(labels: IntArray) -> float:
-    """Share of the rarest label, which is about that of the rarest answer."""
+    """Share of the rarest label, which approximates that of the rarest answer."""
     counts = np.bincount(labels)
     return float(counts[counts > 0].min() / len(labels))
 
@@ -222,7 +231,7 @@ def _units(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None)
 
 
 def _stratified_order(names: StrArray, unit_of_row: IntArray, labels: IntArray, seed: int) -> IntArray:
-    """Units in an order of which every block holds each stratum in proportion, within one unit.
+    """Units in an order whose every block holds each stratum in proportion, within one unit.
 
     Systematic sampling: the units of a stratum (the set of labels that a unit holds) are shuffled and
     spread evenly over [0, 1); then all units are sorted by their place.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -76,6 +77,10 @@ class RunConsole:
         self.console.print()
         self.console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False)
         self.console.print()
+
+    def notice(self, text: str, level: Literal["info", "warning"]) -> None:
+        """A note or a warning."""
+        (self.warn if level == "warning" else self.note)(text)
 
     @contextmanager
     def bar(self, description: str, total: int, unit: str = "images") -> Iterator[Bar]:

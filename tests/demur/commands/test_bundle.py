@@ -9,7 +9,7 @@ import pytest
 from bundle.engines.model import EngineKey
 from bundle.store import verify_bundle
 from demur.commands.bundle import engine_keys, result_lines
-from trainer.bundling.engines import Family, Member
+from trainer.bundling.engines import CertifiedEngine, CertifiedEngines
 from trainer.certify.evidence import Policy
 from trainer.errors import RunError
 from trainer.scoring.agreement import Agreement
@@ -45,10 +45,11 @@ def test_the_result_names_the_price_and_what_was_left_out(tiny_bundle: Path) -> 
     policy = Policy(entry.operating_point, entry.certificate, None)
     good, bad = Agreement("openvino/fp32", 500, 1.0, 0.97, 0.97), Agreement("x/int8", 500, 0.9, 0.8, 0.97)
     members = (
-        Member(EngineKey("onnxruntime-cpu", "fp32"), policy, None),
-        Member(EngineKey("openvino", "fp32"), policy, good),
+        CertifiedEngine(EngineKey("onnxruntime-cpu", "fp32"), policy, None),
+        CertifiedEngine(EngineKey("openvino", "fp32"), policy, good),
     )
-    lines = "\n".join(result_lines(Family(members, (bad,), 0.76, manifest, len(members)), tiny_bundle))
+    certified = CertifiedEngines(members, (bad,), 0.76, manifest, len(members))
+    lines = "\n".join(result_lines(certified, tiny_bundle))
     assert "on val_test, 100.00 % of 500 images get the same label, MCC 0.970" in lines
     assert "Left out, decides too differently: x/int8: 90.00 %" in lines
     assert "answers 75.0 % of the calibration units instead of 76.0 %" in lines

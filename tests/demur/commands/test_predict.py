@@ -18,6 +18,7 @@ from bundle.store import BundleTampered, load_bundle
 from demur.commands import decision_table, predict
 from demur.commands.decision_table import UnknownTableFormat
 from demur.commands.predict import predict_source
+from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.run.console import RunConsole
@@ -35,7 +36,7 @@ def folder_of(tmp_path: Path, images: dict[str, bytes]) -> ImageSource:
         path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    return open_source(f"folder:{tmp_path / 'images'}")
+    return open_source(DataConfig(source=f"folder:{tmp_path / 'images'}"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from fakes.channel_world import RED, channel_images, channel_model
 from typer.testing import CliRunner
 
 from demur.cli import app
+from trainer.data.config import DataOverrides
 from trainer.data.reopening import reopen
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
@@ -27,6 +28,6 @@ def test_a_run_of_wrapped_models_finds_its_images_again(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     record = read_record(RunFolder(out))
     assert record.provenance.config["data"]["source"] == spec  # type: ignore[index, call-overload]
-    source, splits = reopen(RunFolder(out), record, {}, RunConsole())
+    source, splits = reopen(RunFolder(out), record, DataOverrides(), RunConsole())
     assert source.class_names == ("calm", "busy")
     assert sum(map(len, splits.to_dict()["rows"].values())) == 60

@@ -23,12 +23,14 @@ from bundle.selection.timing_cache import EngineMemory
 from bundle.store import load_bundle, verify_bundle
 from service.lineup.deployment import deployment_for
 from service.settings import Settings
-from trainer.bundling import engines as family_room
-from trainer.bundling.engines import Family, certify_family
+from trainer.bundling import engine_scores
+from trainer.bundling.engines import CertifiedEngines, EngineRequest, certify_engines
 from trainer.bundling.rerun import recalibrate
-from trainer.bundling.wrap import ModelInput, wrap
+from trainer.bundling.wrap import WrapConfig, certify_models
+from trainer.bundling.wrapped_model import ModelInput
 from trainer.certify.delta import NeedsReissue
-from trainer.data import reopening as reopen_room
+from trainer.data import opening
+from trainer.data.config import DataConfig, DataOverrides
 from trainer.data.images import ImageSource
 from trainer.data.reopening import SourceChanged
 from trainer.errors import RunError
@@ -44,15 +46,15 @@ VINO = EngineKey("openvino", "fp32")
 IMAGES = 700
 
 
-def _open_again(spec: str, **how: object) -> ImageSource:
-    return channel_images(int(spec.removeprefix("memory:")))
+def _open_again(data: DataConfig, **_: object) -> ImageSource:
+    return channel_images(int(data.source.removeprefix("memory:")))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _images_are_found_again() -> Iterator[None]:
     """The world's images have no file; `memory:N` opens the first N of them again."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reopen_room, "open_source", _open_again)
+        patch.setattr(opening, "open_source", _open_again)
         yield
 
 
@@ -60,14 +62,12 @@ def _images_are_found_again() -> Iterator[None]:
 def unproven(tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole) -> RunFolder:
     """A run whose calibration labels nobody has looked at."""
     folder = tmp_path_factory.mktemp("unproven")
-    return wrap(
-        channel_images(IMAGES),
+    config = WrapConfig(
         ModelInput(channel_model(folder / "red.onnx", RED), normalisation="zero-one"),
-        folder / "run",
-        quiet,
         fast=ModelInput(channel_model(folder / "green.onnx", GREEN), normalisation="zero-one"),
         promise=PromiseConfig(certificate="none", alpha=0.05),
-    ).run
+    )
+    return certify_models(config, channel_images(IMAGES), folder / "run", quiet).run
 
 
 @pytest.fixture
@@ -75,26 +75,32 @@ def fresh(unproven: RunFolder, tmp_path: Path) -> RunFolder:
     return RunFolder(Path(shutil.copytree(unproven.root, tmp_path / "run")))
 
 
-def certify(run: RunFolder, *keys: EngineKey, console: RunConsole, **options: object) -> Family:
-    given = {"data": {"spec": f"memory:{IMAGES}"}, "changes": {"certificate": "exact"}, **options}
-    return certify_family(run, [ORT, *keys], console, **given)  # type: ignore[arg-type]
+def certify(run: RunFolder, *keys: EngineKey, console: RunConsole, **options: object) -> CertifiedEngines:
+    given = {
+        "data": DataOverrides(source=f"memory:{IMAGES}"),
+        "changes": {"certificate": "exact"},
+        **options,
+    }
+    return certify_engines(run, EngineRequest((ORT, *keys), **given), console)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def made(
     unproven: RunFolder, tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole
-) -> tuple[RunFolder, Family]:
+) -> tuple[RunFolder, CertifiedEngines]:
     run = RunFolder(Path(shutil.copytree(unproven.root, tmp_path_factory.mktemp("made") / "run")))
     return run, certify(run, ORT8, VINO, console=quiet)
 
 
-class TestFamily:
-    def test_each_member_has_a_certificate_on_its_own_scores(self, made: tuple[RunFolder, Family]) -> None:
-        run, family = made
-        assert [member.key for member in family.members] == [ORT, ORT8, VINO]
-        for member in family.members:
-            certificate = member.policy.certificate
-            assert certificate.engine == str(member.key)
+class TestEngines:
+    def test_each_member_has_a_certificate_on_its_own_scores(
+        self, made: tuple[RunFolder, CertifiedEngines]
+    ) -> None:
+        run, certified = made
+        assert [engine.key for engine in certified.engines] == [ORT, ORT8, VINO]
+        for engine in certified.engines:
+            certificate = engine.policy.certificate
+            assert certificate.engine == str(engine.key)
             assert certificate.delta == pytest.approx(0.05 / 3)
             assert certificate.feasible
         scores = {key: load_scores(run.on_engine(str(key)).scores("val_calib")) for key in (ORT8, VINO)}
@@ -104,42 +110,46 @@ class TestFamily:
         assert np.allclose(scores[VINO].stages[1].logits, own.stages[1].logits, atol=1e-4)
 
     def test_together_they_spend_the_delta_and_no_more(
-        self, made: tuple[RunFolder, Family], quiet: RunConsole
+        self, made: tuple[RunFolder, CertifiedEngines], quiet: RunConsole
     ) -> None:
-        run, family = made
+        run, certified = made
         (entries,) = read_json(run.ledger)["accounts"].values()
         assert sum(entry["delta"] for entry in entries) == pytest.approx(0.05)
         before = run.ledger.read_bytes()
         again = certify(run, ORT8, VINO, console=quiet)
         assert run.ledger.read_bytes() == before
-        assert [one.policy.certificate for one in again.members] == [
-            one.policy.certificate for one in family.members
+        assert [one.policy.certificate for one in again.engines] == [
+            one.policy.certificate for one in certified.engines
         ]
 
-    def test_the_price_is_what_the_first_would_answer_alone(self, made: tuple[RunFolder, Family]) -> None:
-        _, family = made
-        assert family.alone is not None
-        assert family.price is not None
-        assert family.price >= 0
-        assert family.alone == pytest.approx(family.members[0].policy.certificate.coverage + family.price)
+    def test_the_price_is_what_the_first_would_answer_alone(
+        self, made: tuple[RunFolder, CertifiedEngines]
+    ) -> None:
+        _, certified = made
+        assert certified.coverage_alone is not None
+        assert certified.price is not None
+        assert certified.price >= 0
+        assert certified.coverage_alone == pytest.approx(
+            certified.engines[0].policy.certificate.coverage + certified.price
+        )
 
-    def test_the_bundle_holds_every_member(self, made: tuple[RunFolder, Family]) -> None:
-        run, family = made
+    def test_the_bundle_holds_every_member(self, made: tuple[RunFolder, CertifiedEngines]) -> None:
+        run, certified = made
         manifest = verify_bundle(run.bundle)
-        assert [entry.key for entry in manifest.certificates] == [str(one.key) for one in family.members]
+        assert [entry.key for entry in manifest.certificates] == [str(one.key) for one in certified.engines]
         assert sorted(manifest.stages[1].models) == ["fp32", "int8"]
-        assert set(manifest.golden[0].expected) == {str(one.key) for one in family.members}
+        assert set(manifest.golden[0].expected) == {str(one.key) for one in certified.engines}
         assert manifest.evaluation[f"{ORT8} agreement"] >= 0.98
         assert f"{VINO} forced_mcc" in manifest.evaluation
         shown = inspect_bundle(run.bundle)
-        assert shown["here"] == [str(one.key) for one in family.members]
+        assert shown["here"] == [str(one.key) for one in certified.engines]
 
-    def test_each_decides_by_its_own_operating_point(self, made: tuple[RunFolder, Family]) -> None:
-        run, family = made
+    def test_each_decides_by_its_own_operating_point(self, made: tuple[RunFolder, CertifiedEngines]) -> None:
+        run, certified = made
         source = channel_images(60, seed=9)
-        for member in family.members:
-            loaded = load_bundle(run.bundle, key=member.key)
-            assert loaded.operating_point == member.policy.point
+        for engine in certified.engines:
+            loaded = load_bundle(run.bundle, key=engine.key)
+            assert loaded.operating_point == engine.policy.point
             scored = loaded.runner.score(1, [source.read(row) for row in range(60)])
             assert scored.logits.shape == (60, 2)
 
@@ -147,13 +157,13 @@ class TestFamily:
 @pytest.fixture(scope="module")
 def carried(
     unproven: RunFolder, tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole
-) -> tuple[RunFolder, Family]:
+) -> tuple[RunFolder, CertifiedEngines]:
     run = RunFolder(Path(shutil.copytree(unproven.root, tmp_path_factory.mktemp("carried") / "run")))
     return run, certify(run, console=quiet, carry_calibration=True)
 
 
 @pytest.fixture(scope="module")
-def carrying(carried: tuple[RunFolder, Family]) -> Path:
+def carrying(carried: tuple[RunFolder, CertifiedEngines]) -> Path:
     return carried[0].bundle
 
 
@@ -161,30 +171,30 @@ class TestCarried:
     """A bundle with its calibration images is certified on one engine that none of its certificates names."""
 
     def test_the_certificate_is_the_one_that_the_trainer_would_have_given(
-        self, carried: tuple[RunFolder, Family], carrying: Path
+        self, carried: tuple[RunFolder, CertifiedEngines], carrying: Path
     ) -> None:
         """Full precision on ONNX Runtime again, from the images alone."""
         said: list[str] = []
         entry = certify_here(carrying, verify_bundle(carrying), ORT, said.append)
-        own = carried[1].members[0].policy
+        own = carried[1].engines[0].policy
         assert entry.certificate == own.certificate
         assert entry.operating_point == own.point
         assert "scoring" in said[0]
 
-    def test_a_share_of_delta_is_kept_and_charged(self, carried: tuple[RunFolder, Family]) -> None:
-        run, family = carried
+    def test_a_share_of_delta_is_kept_and_charged(self, carried: tuple[RunFolder, CertifiedEngines]) -> None:
+        run, certified = carried
         (entries,) = read_json(run.ledger)["accounts"].values()
         assert [entry["delta"] for entry in entries] == [0.025, 0.025]
         assert entries[1]["what"] == "one engine that is not here"
-        assert family.shares == 2
-        assert family.price is not None
+        assert certified.shares == 2
+        assert certified.price is not None
         manifest = verify_bundle(run.bundle)
         assert read_cases(run.bundle, manifest).reserved_delta == 0.025
         assert any("Delta 0.025 is kept" in notice for notice in manifest.provenance.notices)
         assert not any("is kept" in notice for notice in read_record(run).provenance.notices)
 
     def test_packed_again_it_keeps_the_same_share(
-        self, carried: tuple[RunFolder, Family], quiet: RunConsole, tmp_path: Path
+        self, carried: tuple[RunFolder, CertifiedEngines], quiet: RunConsole, tmp_path: Path
     ) -> None:
         run = RunFolder(Path(shutil.copytree(carried[0].root, tmp_path / "run")))
         before = run.ledger.read_bytes()
@@ -236,15 +246,15 @@ class TestCarried:
         assert "here onnxruntime-cpu/int8 has it" in (deployment.guarantee_reason or "")
 
     def test_a_run_that_was_proven_without_the_reserve_must_withdraw(
-        self, made: tuple[RunFolder, Family], quiet: RunConsole, tmp_path: Path
+        self, made: tuple[RunFolder, CertifiedEngines], quiet: RunConsole, tmp_path: Path
     ) -> None:
         run = RunFolder(Path(shutil.copytree(made[0].root, tmp_path / "run")))
         before = run.ledger.read_bytes()
         with pytest.raises(NeedsReissue):
             certify(run, ORT8, VINO, console=quiet, carry_calibration=True)
         assert run.ledger.read_bytes() == before
-        family = certify(run, ORT8, VINO, console=quiet, carry_calibration=True, reissue=True)
-        assert [one.policy.certificate.delta for one in family.members] == [0.0125] * 3
+        certified = certify(run, ORT8, VINO, console=quiet, carry_calibration=True, reissue=True)
+        assert [one.policy.certificate.delta for one in certified.engines] == [0.0125] * 3
         (entries,) = read_json(run.ledger)["accounts"].values()
         assert sum(entry["delta"] for entry in entries) == pytest.approx(0.05)
 
@@ -271,7 +281,7 @@ class TestCarried:
 
 class TestLedger:
     @pytest.fixture
-    def proven(self, made: tuple[RunFolder, Family], tmp_path: Path) -> RunFolder:
+    def proven(self, made: tuple[RunFolder, CertifiedEngines], tmp_path: Path) -> RunFolder:
         return RunFolder(Path(shutil.copytree(made[0].root, tmp_path / "proven")))
 
     def test_a_proven_run_must_withdraw_first(self, proven: RunFolder, quiet: RunConsole) -> None:
@@ -283,10 +293,10 @@ class TestLedger:
 
     def test_what_was_withdrawn_is_recorded_and_told(self, proven: RunFolder, quiet: RunConsole) -> None:
         run = proven
-        family = certify(run, VINO, console=quiet, reissue=True)
-        assert [one.policy.certificate.delta for one in family.members] == [0.025, 0.025]
+        certified = certify(run, VINO, console=quiet, reissue=True)
+        assert [one.policy.certificate.delta for one in certified.engines] == [0.025, 0.025]
         assert [entry["delta"] for entry in read_json(run.withdrawn)] == pytest.approx([0.05 / 3] * 3)
-        (notice,) = [text for text in family.manifest.provenance.notices if text.startswith("Withdrawn")]
+        (notice,) = [text for text in certified.manifest.provenance.notices if text.startswith("Withdrawn")]
         assert "delta 0.0166667" in notice
         (entries,) = read_json(run.ledger)["accounts"].values()
         assert sum(entry["delta"] for entry in entries) == pytest.approx(0.05)
@@ -308,7 +318,7 @@ class TestLedger:
         assert proven.ledger.read_bytes() == before
         assert not proven.withdrawn.exists()
 
-    def test_the_run_remembers_what_it_promises_now(self, made: tuple[RunFolder, Family]) -> None:
+    def test_the_run_remembers_what_it_promises_now(self, made: tuple[RunFolder, CertifiedEngines]) -> None:
         assert read_record(made[0]).promise.certificate == "exact"
 
     def test_a_run_without_a_certificate_must_say_which(self, fresh: RunFolder, quiet: RunConsole) -> None:
@@ -319,9 +329,9 @@ class TestLedger:
 class TestInExpectation:
     def test_without_delta_there_is_nothing_to_share(self, fresh: RunFolder, quiet: RunConsole) -> None:
         """And `demur calibrate` says which engines it leaves uncertified."""
-        family = certify(fresh, VINO, console=quiet, changes={"certificate": "scrc-t"})
-        assert [one.policy.certificate.kind for one in family.members] == ["expectation"] * 2
-        assert (family.alone, family.price) == (None, None)
+        certified = certify(fresh, VINO, console=quiet, changes={"certificate": "scrc-t"})
+        assert [one.policy.certificate.kind for one in certified.engines] == ["expectation"] * 2
+        assert (certified.coverage_alone, certified.price) == (None, None)
         assert read_json(fresh.ledger)["accounts"] == {}
         again = recalibrate(fresh.root, {"certificate": "scrc-t"})
         assert again.summary[-1].startswith("No longer certified on openvino/fp32")
@@ -334,13 +344,13 @@ class TestAdmission:
         def disagree(scores: object, full: object) -> object:
             return replace(agreement(scores, full), labels=0.9)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(family_room, "agreement", disagree)
+        monkeypatch.setattr(engine_scores, "agreement", disagree)
         console = RunConsole(Console(file=StringIO(), width=200))
-        family = certify(fresh, ORT8, console=console)
-        assert [one.key for one in family.members] == [ORT]
-        assert family.left_out[0].labels == 0.9
-        assert (family.alone, family.price) == (None, None)
-        assert family.members[0].policy.certificate.delta == 0.05
+        certified = certify(fresh, ORT8, console=console)
+        assert [one.key for one in certified.engines] == [ORT]
+        assert certified.left_out[0].labels == 0.9
+        assert (certified.coverage_alone, certified.price) == (None, None)
+        assert certified.engines[0].policy.certificate.delta == 0.05
         assert "No delta was spent on it" in console.console.file.getvalue()  # type: ignore[attr-defined]
 
     def test_an_engine_that_is_not_here_stops_before_anything_is_scored(
@@ -354,13 +364,13 @@ class TestAdmission:
 
     def test_other_images_are_noticed(self, fresh: RunFolder, quiet: RunConsole) -> None:
         with pytest.raises(SourceChanged, match="is not what"):
-            certify(fresh, VINO, console=quiet, data={"spec": "memory:2399"})
+            certify(fresh, VINO, console=quiet, data=DataOverrides(source="memory:2399"))
 
     def test_a_wrapped_run_does_not_know_where_its_images_are(
         self, fresh: RunFolder, quiet: RunConsole
     ) -> None:
         with pytest.raises(RunError, match="give them with --data"):
-            certify(fresh, VINO, console=quiet, data={})
+            certify(fresh, VINO, console=quiet, data=DataOverrides())
 
     def test_agreement_is_of_one_split(self, unproven: RunFolder) -> None:
         calib = load_scores(unproven.scores("val_calib"))

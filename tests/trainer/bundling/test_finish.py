@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes.channel_world import channel_images
 
-from trainer.bundling.finish import RunResult, prove_and_pack
+from trainer.bundling.finish import RunResult, finish_run
 from trainer.data.images import ImageSet
 from trainer.data.splits import Splits
 from trainer.run.console import RunConsole
@@ -36,7 +36,7 @@ def _proved_again(
         labels[rows] = 1 - labels[rows]
         source = replace(source, labels=labels)
     record = read_record(wrapped.run)
-    return prove_and_pack(record, source, splits, run, quiet), splits
+    return finish_run(record, source, splits, run, quiet), splits
 
 
 def test_the_second_half_repeats_exactly(wrapped: RunResult, tmp_path: Path, quiet: RunConsole) -> None:
@@ -111,7 +111,7 @@ def test_an_empty_val_test_still_makes_a_bundle(
         shutil.copy(wrapped.run.onnx(name), run.onnx(name))
     splits = Splits.from_dict(read_json(wrapped.run.splits))
     splits = replace(splits, val_test=np.array([], dtype=np.int64))
-    result = prove_and_pack(read_record(wrapped.run), channel_images(2400), splits, run, quiet)
+    result = finish_run(read_record(wrapped.run), channel_images(2400), splits, run, quiet)
     assert result.report is None
     assert any("val_test is empty" in line for line in result.summary)
     assert result.manifest.evaluation == {}
@@ -126,7 +126,7 @@ def test_an_empty_val_calib_abstains_and_says_how_many_labels_are_missing(
         shutil.copy(wrapped.run.onnx(name), run.onnx(name))
     splits = Splits.from_dict(read_json(wrapped.run.splits))
     splits = replace(splits, val_calib=np.array([], dtype=np.int64), units={**splits.units, "val_calib": 0})
-    result = prove_and_pack(read_record(wrapped.run), channel_images(2400), splits, run, quiet)
+    result = finish_run(read_record(wrapped.run), channel_images(2400), splits, run, quiet)
     assert not result.policy.certificate.feasible
     assert "val_calib empty" in (result.policy.certificate.needed or "")
     assert "299" in (result.policy.certificate.needed or "")

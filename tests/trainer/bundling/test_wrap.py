@@ -10,7 +10,8 @@ from fakes.channel_world import GREEN, RED, channel_images, channel_model
 
 from bundle.store import load_bundle, verify_bundle
 from trainer.bundling.finish import RunResult
-from trainer.bundling.wrap import ModelInput, find_output, wrap
+from trainer.bundling.wrap import WrapConfig, certify_models
+from trainer.bundling.wrapped_model import ModelInput, find_output
 from trainer.data.faults import FaultyData
 from trainer.errors import RunError
 from trainer.run.console import RunConsole
@@ -58,7 +59,7 @@ def test_splits_go_one_to_six_and_share_no_image(wrapped: RunResult) -> None:
 def test_groups_stay_together_and_count_once(tmp_path: Path, quiet: RunConsole) -> None:
     source = channel_images(1800, frames=6, group=True)
     model = ModelInput(channel_model(tmp_path / "red.onnx", RED), normalisation="zero-one")
-    result = wrap(source, model, tmp_path / "run", quiet)
+    result = certify_models(WrapConfig(model), source, tmp_path / "run", quiet)
     certificate = result.policy.certificate
     assert certificate.population == "random group, random frame"
     assert certificate.n == 300 - 38 - 38 - 1
@@ -90,12 +91,12 @@ def test_other_classes_than_the_labels_are_told(tmp_path: Path, quiet: RunConsol
     with pytest.raises(
         RunError, match=r"red\.onnx tells 2 classes apart, the labels 3 \(calm, busy, closed\)"
     ):
-        wrap(source, model, tmp_path / "run", quiet)
+        certify_models(WrapConfig(model), source, tmp_path / "run", quiet)
 
 
 def test_forty_images_make_a_valid_bundle_that_abstains(tmp_path: Path, quiet: RunConsole) -> None:
     model = ModelInput(channel_model(tmp_path / "red.onnx", RED), normalisation="zero-one")
-    result = wrap(channel_images(40), model, tmp_path / "run", quiet)
+    result = certify_models(WrapConfig(model), channel_images(40), tmp_path / "run", quiet)
     assert not result.policy.certificate.feasible
     assert "more labelled images" in (result.policy.certificate.needed or "")
     assert not load_bundle(result.run.bundle).certified
@@ -112,8 +113,8 @@ def test_unreadable_images_stop_it_and_skip_bad_goes_on(tmp_path: Path, quiet: R
     broken = replace(source, reader=EncodedImages(images))
     model = ModelInput(channel_model(tmp_path / "red.onnx", RED), normalisation="zero-one")
     with pytest.raises(FaultyData, match=r"7\.png"):
-        wrap(broken, model, tmp_path / "stopped", quiet)
-    result = wrap(broken, model, tmp_path / "skipped", quiet, skip_bad=True)
+        certify_models(WrapConfig(model), broken, tmp_path / "stopped", quiet)
+    result = certify_models(WrapConfig(model), broken, tmp_path / "skipped", quiet, skip_bad=True)
     assert read_json(result.run.faults)["dropped"] == ["7.png"]
 
 

@@ -21,7 +21,7 @@ from trainer.certify.certification import charge, prove, read_policy, write_poli
 from trainer.certify.evidence import Evidence
 from trainer.certify.exact import reads_all_frames
 from trainer.certify.policy_outcome import apply_policy
-from trainer.data.splits import SplitSizes
+from trainer.data.splits import CalibrationNeed, SplitSizes
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json
 from trainer.run.promise import PromiseConfig
@@ -123,8 +123,8 @@ def test_a_promise_of_three_in_a_thousand_is_made_or_says_what_it_needs() -> Non
 
 def test_the_calibration_split_is_as_large_as_the_risk_needs() -> None:
     for alpha, least in ((0.01, 473), (0.003, 1580)):
-        assert SplitSizes.planned(8000, RiskTarget(alpha=alpha)).val_calib >= 1.2 * least
-    rarer = SplitSizes.planned(8000, RiskTarget(), smallest_part=0.25)
+        assert SplitSizes.planned(8000, CalibrationNeed(RiskTarget(alpha=alpha))).val_calib >= 1.2 * least
+    rarer = SplitSizes.planned(8000, CalibrationNeed(RiskTarget(), smallest_part=0.25))
     assert rarer.val_calib >= 4 * 473
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from trainer.data.config import DataConfig
 from trainer.data.duplicates import exact_copies, fingerprints, near_copies
 from trainer.data.source import open_source
 
@@ -31,7 +32,7 @@ def test_copies_are_found_by_bytes_and_near_copies_by_looks(
     flat = io.BytesIO()
     Image.new("RGB", (9, 9), "grey").save(flat, "PNG")
     images[38], images[39] = flat.getvalue(), b"no image"
-    prints = fingerprints(open_source(f"parquet:{write_parquet(images=images)}"))
+    prints = fingerprints(open_source(DataConfig(source=f"parquet:{write_parquet(images=images)}")))
     assert [rows.tolist() for rows in exact_copies(prints.content)] == [[3, 11, 12]]
     assert list(prints.faults) == [39]
     alone = np.arange(40)
@@ -43,14 +44,16 @@ def test_copies_are_found_by_bytes_and_near_copies_by_looks(
 def test_different_pictures_are_not_taken_for_copies(
     write_parquet: Writer, encode: Callable[..., bytes]
 ) -> None:
-    source = open_source(f"parquet:{write_parquet(images=[encode(row) for row in range(600)])}")
+    source = open_source(
+        DataConfig(source=f"parquet:{write_parquet(images=[encode(row) for row in range(600)])}")
+    )
     prints = fingerprints(source)
     assert exact_copies(prints.content) == []
     assert near_copies(prints, np.arange(600)).shape == (0, 2)
 
 
 def test_the_cats_and_dogs_hold_the_known_handful(cats_and_dogs: Path) -> None:
-    whole = open_source(f"parquet:{cats_and_dogs}")
+    whole = open_source(DataConfig(source=f"parquet:{cats_and_dogs}"))
     known = ("cat.12408.jpg", "cat.2339.jpg", "dog.2027.jpg", "dog.3082.jpg")
     rows = [row for row, path in enumerate(whole.paths) if path in known or row % 20 == 0]
     source = whole.take(np.array(rows))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bundle.images.preprocess import PreprocessSpec
+from trainer.data.config import DataConfig
 from trainer.data.faults import FaultyData, find_faults, prepare
 from trainer.data.images import UnknownColumn
 from trainer.data.source import open_source
@@ -26,7 +27,7 @@ def test_one_report_names_every_fault_with_counts_and_first_files(
     hours: list[float | None] = [float(row) for row in range(24)]
     hours[8] = None
     path = write_parquet(images=images, label=labels, hour=hours, lane=[None, *range(23)])
-    source = open_source(f"parquet:{path}")
+    source = open_source(DataConfig(source=f"parquet:{path}"))
     with pytest.raises(FaultyData) as caught:
         prepare(source, SPECS, features=["hour"])
     text = str(caught.value)
@@ -52,7 +53,7 @@ def test_one_report_names_every_fault_with_counts_and_first_files(
 
 
 def test_good_data_has_no_faults(write_parquet: Writer) -> None:
-    prepared = prepare(open_source(f"parquet:{write_parquet(label=[0, 1] * 12)}"), SPECS)
+    prepared = prepare(open_source(DataConfig(source=f"parquet:{write_parquet(label=[0, 1] * 12)}")), SPECS)
     assert prepared.report.faults == ()
     assert prepared.dropped == ()
 
@@ -86,7 +87,9 @@ def test_faults_of_the_set_as_a_whole(
     message: str,
 ) -> None:
     columns = {"label": labels} | ({"track": groups} if groups else {})
-    source = open_source(f"parquet:{write_parquet(**columns)}", group="track" if groups else None)
+    source = open_source(
+        DataConfig(source=f"parquet:{write_parquet(**columns)}", group="track" if groups else None)
+    )
     report = find_faults(source, {})
     found = [fault.kind for fault in report.faults if fault.kind != "rare-class" or "rare-class" in kinds]
     assert found == kinds
@@ -98,19 +101,19 @@ def test_what_remains_after_dropping_is_what_is_judged(
     write_parquet: Writer, encode: Callable[..., bytes]
 ) -> None:
     images = [encode(row) if row % 2 else b"" for row in range(24)]
-    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}")
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}"))
     with pytest.raises(FaultyData, match="all usable images are of class '1'"):
         prepare(source, SPECS, skip_bad=True)
 
 
 def test_an_unlabelled_set_cannot_be_trained_on(write_parquet: Writer) -> None:
     with pytest.raises(FaultyData, match="no image has a label"):
-        prepare(open_source(f"parquet:{write_parquet()}"), SPECS, skip_bad=True)
+        prepare(open_source(DataConfig(source=f"parquet:{write_parquet()}")), SPECS, skip_bad=True)
 
 
 def test_features_must_exist_and_be_allowed(write_parquet: Writer) -> None:
     path = write_parquet(label=[0, 1] * 12, hour=[1] * 24, scene_description=["x", None] * 12)
-    source = open_source(f"parquet:{path}")
+    source = open_source(DataConfig(source=f"parquet:{path}"))
     with pytest.raises(UnknownColumn, match=r"cannot be a feature: .* gives the label away"):
         find_faults(source, {}, features=["scene_description"])
     with pytest.raises(UnknownColumn, match="no feature column 'our'; the columns are hour"):
@@ -124,7 +127,7 @@ def test_a_repeated_file_counts_once_and_a_contradiction_is_a_fault(
     labels = [0, 1] * 12
     images[4] = images[10] = images[2]  # all of class 0
     images[13] = images[6]  # of class 1 and of class 0
-    source = open_source(f"parquet:{write_parquet(images=images, label=labels)}")
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(images=images, label=labels)}"))
     with pytest.raises(FaultyData, match=r"equal files with different labels: 2 of 24") as caught:
         prepare(source, SPECS)
     assert "img/006.png: equal to img/013.png" in str(caught.value)
@@ -137,7 +140,7 @@ def test_a_repeated_file_counts_once_and_a_contradiction_is_a_fault(
 
 def test_repeated_files_alone_do_not_stop_a_run(write_parquet: Writer, encode: Callable[..., bytes]) -> None:
     images = [encode(row % 20) for row in range(24)]
-    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}")
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}"))
     prepared = prepare(source, SPECS)
     assert prepared.dropped == tuple(f"img/{row:03d}.png" for row in (20, 21, 22, 23))
     assert not prepared.report.stops(skip_bad=False)

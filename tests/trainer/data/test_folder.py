@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainer.data.config import DataConfig
 from trainer.data.source import NoImages, SourceNotFound, UnknownColumn, UnreadableSource, open_source
 
 Writer = Callable[[dict[str, bytes | str]], Path]
@@ -15,7 +16,7 @@ Writer = Callable[[dict[str, bytes | str]], Path]
 
 def test_sub_folders_are_classes_in_sorted_order(write_folder: Writer) -> None:
     root = write_folder({"works/2.png": b"2", "clear/1.png": b"1", "works/t1/3.jpg": b"3"})
-    source = open_source(f"folder:{root}")
+    source = open_source(DataConfig(source=f"folder:{root}"))
     assert source.class_names == ("clear", "works")
     assert source.paths == ["clear/1.png", "works/2.png", "works/t1/3.jpg"]
     assert source.labels.tolist() == [0, 1, 1]
@@ -24,25 +25,27 @@ def test_sub_folders_are_classes_in_sorted_order(write_folder: Writer) -> None:
 
 
 def test_numbered_sub_folders_keep_their_own_numbers_as_names(write_folder: Writer) -> None:
-    source = open_source(f"folder:{write_folder({'1/a.png': b'a', '2/b.png': b'b'})}")
+    source = open_source(DataConfig(source=f"folder:{write_folder({'1/a.png': b'a', '2/b.png': b'b'})}"))
     assert source.class_names == ("1", "2")
     assert source.labels.tolist() == [0, 1]
 
 
 def test_class_names_choose_the_order(write_folder: Writer) -> None:
     root = write_folder({"works/2.png": b"2", "clear/1.png": b"1"})
-    assert open_source(f"folder:{root}", class_names=("works", "clear")).labels.tolist() == [1, 0]
+    assert open_source(
+        DataConfig(source=f"folder:{root}", class_names=("works", "clear"))
+    ).labels.tolist() == [1, 0]
 
 
 def test_other_files_are_ignored_and_counted(write_folder: Writer) -> None:
     root = write_folder({"a/1.png": b"1", "b/2.png": b"2", "a/notes.txt": "x", ".hidden/3.png": b"3"})
-    source = open_source(f"folder:{root}")
+    source = open_source(DataConfig(source=f"folder:{root}"))
     assert len(source) == 2
     assert "ignored, since they are no images: 1 files, the first a/notes.txt" in source.notices[0].message
 
 
 def test_loose_images_are_unlabelled(write_folder: Writer) -> None:
-    source = open_source(f"folder:{write_folder({'1.png': b'1', '2.webp': b'2'})}")
+    source = open_source(DataConfig(source=f"folder:{write_folder({'1.png': b'1', '2.webp': b'2'})}"))
     assert not source.labelled
     assert source.labels.tolist() == [-1, -1]
 
@@ -50,7 +53,7 @@ def test_loose_images_are_unlabelled(write_folder: Writer) -> None:
 def test_metadata_csv_gives_labels_groups_and_columns(write_folder: Writer) -> None:
     lines = ["file_name,label,drive,hour,code", "x/1.png,works,d1,7,001", "x/2.png,clear,d2,,010"]
     root = write_folder({"metadata.csv": "\ufeff" + "\n".join(lines), "x/1.png": b"1", "x/2.png": b"2"})
-    source = open_source(f"folder:{root}", group="drive")
+    source = open_source(DataConfig(source=f"folder:{root}", group="drive"))
     assert source.class_names == ("clear", "works")
     assert source.labels.tolist() == [1, 0]
     assert source.groups is not None
@@ -64,13 +67,19 @@ def test_metadata_jsonl_is_flattened(write_folder: Writer) -> None:
     lines = (
         '{"file_name": "1.png", "label": true, "cam": {"id": 3}}\n\n{"file_name": "2.png", "label": false}\n'
     )
-    source = open_source(f"folder:{write_folder({'metadata.jsonl': lines, '1.png': b'1', '2.png': b'2'})}")
+    source = open_source(
+        DataConfig(source=f"folder:{write_folder({'metadata.jsonl': lines, '1.png': b'1', '2.png': b'2'})}")
+    )
     assert source.labels.tolist() == [1, 0]
     np.testing.assert_array_equal(source.metadata["cam.id"], [3, np.nan])
 
 
 def test_a_listed_file_that_is_not_there_is_told_when_read(write_folder: Writer) -> None:
-    source = open_source(f"folder:{write_folder({'metadata.csv': 'file_name,label' + chr(10) + 'no.png,1'})}")
+    source = open_source(
+        DataConfig(
+            source=f"folder:{write_folder({'metadata.csv': 'file_name,label' + chr(10) + 'no.png,1'})}"
+        )
+    )
     with pytest.raises(UnreadableSource, match=r"no\.png cannot be read: No such file"):
         source.read(0)
 
@@ -98,18 +107,18 @@ def test_what_cannot_be_used_is_told_in_one_sentence(
     write_folder: Writer, files: dict[str, bytes | str], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        open_source(f"folder:{write_folder(files)}")
+        open_source(DataConfig(source=f"folder:{write_folder(files)}"))
 
 
 def test_a_missing_folder_and_a_file_are_told(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"")
     with pytest.raises(SourceNotFound, match="there is no folder"):
-        open_source(f"folder:{tmp_path}/none")
+        open_source(DataConfig(source=f"folder:{tmp_path}/none"))
     with pytest.raises(SourceNotFound, match="use parquet:"):
-        open_source(f"folder:{tmp_path}/x.parquet")
+        open_source(DataConfig(source=f"folder:{tmp_path}/x.parquet"))
 
 
 @pytest.mark.parametrize("spec", ["", "photos", "zip:a.zip", "parquet:", "hub:roadwork"])
 def test_an_unknown_spec_lists_the_known_ones(spec: str) -> None:
     with pytest.raises(SourceNotFound, match="hub:OWNER/NAME"):
-        open_source(spec)
+        open_source(DataConfig(source=spec))

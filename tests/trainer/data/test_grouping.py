@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainer.data.config import DataConfig
 from trainer.data.grouping import near_copies_in
 from trainer.data.source import open_source
 
@@ -17,7 +18,7 @@ Writer = Callable[..., Path]
 
 
 def codes(spec: str, group: str | None = None) -> list[str]:
-    return [notice.code for notice in open_source(spec, group=group).notices]
+    return [notice.code for notice in open_source(DataConfig(source=spec, group=group)).notices]
 
 
 @pytest.mark.parametrize("name", ["track", "seq_id", "Patient-ID", "video_info.vid", "burst"])
@@ -42,7 +43,9 @@ def test_neighbours_that_look_alike_warn_and_propose_the_column_that_fits(
 ) -> None:
     images = [encode(row // 5) for row in range(200)]
     columns = {name: [f"x{row // 5}" for row in range(200)] for name in column}
-    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 100, **columns)}")
+    source = open_source(
+        DataConfig(source=f"parquet:{write_parquet(images=images, label=[0, 1] * 100, **columns)}")
+    )
     (notice,) = source.notices
     assert notice.code == "group-unknown"
     assert ("--group strip" in notice.message) == bool(column)
@@ -53,7 +56,7 @@ def test_independent_pictures_do_not_warn(write_parquet: Writer) -> None:
 
 
 def test_the_real_sets(road_signs: Path, cats_and_dogs: Path) -> None:
-    signs = open_source(f"parquet:{road_signs}")
+    signs = open_source(DataConfig(source=f"parquet:{road_signs}"))
     assert [notice.code for notice in signs.notices] == ["group-unused"]
     assert "Use --group track" in signs.notices[0].message
     assert codes(f"parquet:{cats_and_dogs}") == []
@@ -63,7 +66,7 @@ def test_near_copies_among_the_calibration_images_are_told(
     write_parquet: Callable[..., Path], encode: Callable[..., bytes]
 ) -> None:
     images = [encode(row) for row in range(24)]
-    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}")
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(images=images, label=[0, 1] * 12)}"))
     pixels = np.stack([np.asarray(Image.open(io.BytesIO(image)).resize((32, 32))) for image in images])
     rows = np.arange(4, 20)
     assert near_copies_in(source, rows, pixels) is None
@@ -74,8 +77,6 @@ def test_near_copies_among_the_calibration_images_are_told(
     assert notice.level == "warning"
     assert notice.message.startswith("2 of 16 calibration images have a near-copy among them (for example")
     assert "img/007.png ~ img/015.png" in notice.message
-    grouped = open_source(
-        f"parquet:{write_parquet('g.parquet', images=images, label=[0, 1] * 12, track=list(range(24)))}",
-        group="track",
-    )
+    path = write_parquet("g.parquet", images=images, label=[0, 1] * 12, track=list(range(24)))
+    grouped = open_source(DataConfig(source=f"parquet:{path}", group="track"))
     assert near_copies_in(grouped, rows, pixels) is None

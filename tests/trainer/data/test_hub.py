@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.hub import small_hub
 
+from trainer.data.config import DataConfig
 from trainer.data.hub import shards_of_split
 from trainer.data.source import HubUnreachable, NoImages, SourceNotFound, open_source
 
@@ -32,26 +33,26 @@ def hub(
 
 
 def test_the_shards_of_one_split_become_a_source(hub: list[str], tmp_path: Path) -> None:
-    source = open_source("hub:someone/roadwork")
+    source = open_source(DataConfig(source="hub:someone/roadwork"))
     assert source.labels.tolist() == [0, 1, 1]
     assert source.read(2).startswith(b"\x89PNG")
-    assert len(open_source("hub:someone/roadwork/test")) == 3
+    assert len(open_source(DataConfig(source="hub:someone/roadwork/test"))) == 3
     assert any("train-00001" in path for path in hub)
 
 
 def test_what_the_hub_does_not_have_is_told(hub: list[str]) -> None:
     with pytest.raises(NoImages, match="no parquet file of the split 'dev' among its"):
-        open_source("hub:someone/roadwork/dev")
+        open_source(DataConfig(source="hub:someone/roadwork/dev"))
     with pytest.raises(HubUnreachable, match=r"someone/else could not be fetched .*check its name"):
-        open_source("hub:someone/else")
+        open_source(DataConfig(source="hub:someone/else"))
     with pytest.raises(SourceNotFound, match="no name that a data set"):
-        open_source("hub:some one/road work")
+        open_source(DataConfig(source="hub:some one/road work"))
 
 
 def test_a_hub_out_of_reach_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubUnreachable, match=r"could not be fetched .*use parquet:FOLDER$"):
-        open_source("hub:natix-network-org/roadwork")
+        open_source(DataConfig(source="hub:natix-network-org/roadwork"))
 
 
 def test_splits_are_told_by_folder_or_by_name() -> None:

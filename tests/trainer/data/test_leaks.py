@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.data.config import DataConfig
 from trainer.data.leaks import find_leaks, informedness
 from trainer.data.source import open_source
 
@@ -57,7 +58,7 @@ def test_leaks_by_value_and_by_missing_are_told_and_honest_columns_are_not(write
         gap=[None if rng.random() < 0.5 else 1.0 for _ in labels],
         title=[f"image {row}" for row in range(n)],
     )
-    leaks = find_leaks(open_source(f"parquet:{path}"))
+    leaks = find_leaks(open_source(DataConfig(source=f"parquet:{path}")))
     assert {(leak.column, leak.by) for leak in leaks} == {
         ("scene_description", "missing"),
         ("speed", "value"),
@@ -76,6 +77,8 @@ def test_leaks_by_value_and_by_missing_are_told_and_honest_columns_are_not(write
 def test_the_group_column_and_single_classes_are_not_judged(write_parquet: Writer) -> None:
     tracks = [f"t{row // 20}" for row in range(80)]
     path = write_parquet(n=80, label=[row // 40 for row in range(80)], track=tracks, one=[1] * 80)
-    assert find_leaks(open_source(f"parquet:{path}", group="track")) == []
-    assert [leak.column for leak in find_leaks(open_source(f"parquet:{path}"))] == ["track"]
-    assert find_leaks(open_source(f"parquet:{path}", label_column="one")) == []
+    assert find_leaks(open_source(DataConfig(source=f"parquet:{path}", group="track"))) == []
+    assert [leak.column for leak in find_leaks(open_source(DataConfig(source=f"parquet:{path}")))] == [
+        "track"
+    ]
+    assert find_leaks(open_source(DataConfig(source=f"parquet:{path}", label_column="one"))) == []

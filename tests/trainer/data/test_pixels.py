@@ -11,6 +11,7 @@ import pytest
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, resize
 from trainer.data import pixels as room
+from trainer.data.config import DataConfig
 from trainer.data.pixels import load_pixels, typical_size
 from trainer.data.source import open_source
 from trainer.errors import DataError
@@ -23,7 +24,7 @@ def test_pixels_are_those_that_the_service_would_compute(
     write_parquet: Writer, encode: Callable[..., bytes]
 ) -> None:
     images = [encode(row, (160, 120), "JPEG") for row in range(150)]
-    source = open_source(f"parquet:{write_parquet(images=images, label=[0, 1] * 75)}")
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(images=images, label=[0, 1] * 75)}"))
     done: list[int] = []
     loaded = load_pixels(source, SPECS, workers=2, advance=done.append)
     assert sum(done) == 150
@@ -39,7 +40,7 @@ def test_faults_are_collected_and_leave_black_pixels(
     write_parquet: Writer, encode: Callable[..., bytes]
 ) -> None:
     images = [encode(0), b"", encode(2)[:60], b"text", None, encode(5)]
-    loaded = load_pixels(open_source(f"parquet:{write_parquet(images=images)}"), SPECS)
+    loaded = load_pixels(open_source(DataConfig(source=f"parquet:{write_parquet(images=images)}")), SPECS)
     assert sorted(loaded.faults) == [1, 2, 3, 4]
     assert loaded.faults[1] == "the image has 0 bytes"
     assert "not an image" in loaded.faults[3]
@@ -53,7 +54,7 @@ def test_faults_are_collected_and_leave_black_pixels(
 def test_the_cache_is_found_again_and_keyed_by_source_and_specs(
     write_parquet: Writer, tmp_path: Path, encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = open_source(f"parquet:{write_parquet(images=[encode(0), b'x', encode(2)])}")
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(images=[encode(0), b'x', encode(2)])}"))
     cache = tmp_path / "cache"
     first = load_pixels(source, SPECS, cache=cache)
     load_pixels(source, SPECS[:1], cache=cache)
@@ -76,7 +77,12 @@ def test_an_interrupted_pass_leaves_no_cache(write_parquet: Writer, tmp_path: Pa
 
     cache = tmp_path / "cache"
     with pytest.raises(KeyboardInterrupt):
-        load_pixels(open_source(f"parquet:{write_parquet()}"), SPECS, cache=cache, advance=interrupt)
+        load_pixels(
+            open_source(DataConfig(source=f"parquet:{write_parquet()}")),
+            SPECS,
+            cache=cache,
+            advance=interrupt,
+        )
     assert list(cache.iterdir()) == []
 
 
@@ -84,6 +90,8 @@ def test_the_typical_size_is_the_median_of_what_can_be_decoded(
     write_parquet: Writer, encode: Callable[..., bytes]
 ) -> None:
     images = [encode(row, (40, 30)) for row in range(6)] + [encode(9, (400, 300)), b"x"]
-    assert typical_size(open_source(f"parquet:{write_parquet(images=images)}")) == (30, 40)
+    assert typical_size(open_source(DataConfig(source=f"parquet:{write_parquet(images=images)}"))) == (30, 40)
     with pytest.raises(DataError, match=r"none of .* can be decoded"):
-        typical_size(open_source(f"parquet:{write_parquet('bad.parquet', images=[b'x'] * 3)}"))
+        typical_size(
+            open_source(DataConfig(source=f"parquet:{write_parquet('bad.parquet', images=[b'x'] * 3)}"))
+        )

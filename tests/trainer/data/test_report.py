@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from calibration.certificate import RiskTarget
+from trainer.data.config import DataConfig
 from trainer.data.report import DataReport, describe
 from trainer.data.source import open_source
-from trainer.data.splits import make_splits
+from trainer.data.splits import CalibrationNeed, make_splits
 from trainer.data.tables import print_report
 
 Writer = Callable[..., Path]
@@ -43,7 +44,7 @@ def as_text(report: DataReport) -> str:
 
 def test_everything_is_counted(messy: Path) -> None:
     done: list[int] = []
-    report = describe(open_source(f"parquet:{messy}", group="track"), advance=done.append)
+    report = describe(open_source(DataConfig(source=f"parquet:{messy}", group="track")), advance=done.append)
     assert sum(done) == report.images == 120
     assert report.per_class == (60, 60)
     assert report.groups is not None
@@ -66,10 +67,10 @@ def test_everything_is_counted(messy: Path) -> None:
 
 
 def test_copies_are_checked_across_the_default_splits(messy: Path) -> None:
-    source = open_source(f"parquet:{messy}", group="track")
+    source = open_source(DataConfig(source=f"parquet:{messy}", group="track"))
     crossing = set()
     for seed in range(12):
-        splits = make_splits(source.labels, source.groups, target=RiskTarget(), seed=seed)
+        splits = make_splits(source.labels, source.groups, CalibrationNeed(RiskTarget()), seed=seed)
         report = describe(source, seed=seed)
         found = report.copies.near_across_splits
         assert found == (2 if splits.names[2] != splits.names[100] else 0)
@@ -79,7 +80,7 @@ def test_copies_are_checked_across_the_default_splits(messy: Path) -> None:
 
 
 def test_the_tables_say_what_needs_attention(messy: Path) -> None:
-    text = as_text(describe(open_source(f"parquet:{messy}")))
+    text = as_text(describe(open_source(DataConfig(source=f"parquet:{messy}"))))
     for part in (
         "120 images: 0 60 (50.0 %), 1 60 (50.0 %)",
         "the column 'track' looks like a group",
@@ -90,33 +91,39 @@ def test_the_tables_say_what_needs_attention(messy: Path) -> None:
         "val_calib",
     ):
         assert part in text
-    clean = as_text(describe(open_source(f"parquet:{messy}", group="track")))
+    clean = as_text(describe(open_source(DataConfig(source=f"parquet:{messy}", group="track"))))
     assert "looks like a group" not in clean
     assert "40 groups by track" in clean
 
 
 def test_the_report_is_json(messy: Path) -> None:
-    values = json.loads(json.dumps(describe(open_source(f"parquet:{messy}", group="track")).to_dict()))
+    values = json.loads(
+        json.dumps(describe(open_source(DataConfig(source=f"parquet:{messy}", group="track"))).to_dict())
+    )
     assert values["copies"]["exact_images"] == 1
     assert values["faults"][0]["kind"] == "image"
     assert values["splits"][2]["name"] == "val_calib"
 
 
 def test_unlabelled_and_tiny_sets_are_described_too(write_parquet: Writer) -> None:
-    unlabelled = describe(open_source(f"parquet:{write_parquet(hour=list(range(24)))}"))
+    unlabelled = describe(open_source(DataConfig(source=f"parquet:{write_parquet(hour=list(range(24)))}")))
     assert unlabelled.per_class == ()
     assert unlabelled.splits == ()
     assert "no image has a label" in as_text(unlabelled)
-    tiny = describe(open_source(f"parquet:{write_parquet('two.parquet', n=2, label=[0, 1])}"))
+    tiny = describe(
+        open_source(DataConfig(source=f"parquet:{write_parquet('two.parquet', n=2, label=[0, 1])}"))
+    )
     assert tiny.splits == ()
     assert "usable images: 2, for 4 splits" in as_text(tiny)
-    faulty = describe(open_source(f"parquet:{write_parquet('odd.parquet', n=24, label=[0, 1, 9] * 8)}"))
+    faulty = describe(
+        open_source(DataConfig(source=f"parquet:{write_parquet('odd.parquet', n=24, label=[0, 1, 9] * 8)}"))
+    )
     assert faulty.per_class == (8, 8)
     assert "labels that cannot be used: 8 of 24" in as_text(faulty)
 
 
 def test_the_road_signs_betray_the_track_that_was_cut_in_two(road_signs: Path) -> None:
-    source = open_source(f"parquet:{road_signs}", group="track")
+    source = open_source(DataConfig(source=f"parquet:{road_signs}", group="track"))
     no_overtaking_and_road_work = np.flatnonzero(np.isin(source.metadata["class_id"], [9, 25]))
     report = describe(source.take(no_overtaking_and_road_work))
     assert report.copies.near_examples[0].startswith("00009/00039 ~ 00009/00040")

@@ -10,9 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.certificate import RiskTarget
-from trainer.data.splits import SPLIT_NAMES, SplitError, Splits, SplitSizes, TooFewUnits, make_splits
+from trainer.data.splits import (
+    SPLIT_NAMES,
+    CalibrationNeed,
+    SplitError,
+    Splits,
+    SplitSizes,
+    TooFewUnits,
+    make_splits,
+)
 
-TARGET = RiskTarget()
+NEED = CalibrationNeed(RiskTarget())
 
 
 @st.composite
@@ -30,7 +38,7 @@ def test_disjoint_complete_and_independent_of_row_order(
 ) -> None:
     labels, groups = data
     ids = [f"image {row}" for row in range(len(labels))]
-    splits = make_splits(labels, groups, target=TARGET, seed=seed, ids=ids)
+    splits = make_splits(labels, groups, NEED, seed=seed, ids=ids)
     rows = np.concatenate([rows for _, rows in splits])
     assert sorted(rows.tolist()) == list(range(len(labels)))
     held = [set(groups[rows].tolist()) for _, rows in splits]
@@ -39,9 +47,7 @@ def test_disjoint_complete_and_independent_of_row_order(
     assert [splits.units[name] for name in SPLIT_NAMES] == [len(some) for some in held]
 
     order = np.array(random.sample(range(len(labels)), len(labels)))  # type: ignore[attr-defined]
-    shuffled = make_splits(
-        labels[order], groups[order], target=TARGET, seed=seed, ids=[ids[row] for row in order]
-    )
+    shuffled = make_splits(labels[order], groups[order], NEED, seed=seed, ids=[ids[row] for row in order])
     assert shuffled.digests == splits.digests
     for name, rows in shuffled:
         assert sorted(order[rows].tolist()) == getattr(splits, name).tolist()
@@ -50,7 +56,7 @@ def test_disjoint_complete_and_independent_of_row_order(
 @given(st.integers(4, 400), st.integers(0, 3))
 def test_images_without_groups_are_split_singly(n: int, seed: int) -> None:
     labels = np.arange(n, dtype=np.int64) % 2
-    splits = make_splits(labels, None, target=TARGET, seed=seed)
+    splits = make_splits(labels, None, NEED, seed=seed)
     assert sum(splits.units.values()) == n
     assert all(len(rows) == splits.units[name] > 0 for name, rows in splits)
 
@@ -58,7 +64,7 @@ def test_images_without_groups_are_split_singly(n: int, seed: int) -> None:
 @given(st.integers(50, 2_000), st.floats(0.02, 0.5), st.integers(0, 3))
 def test_every_split_holds_each_label_in_proportion(n: int, share: float, seed: int) -> None:
     labels = (np.arange(n) < share * n).astype(np.int64)
-    splits = make_splits(labels, None, target=TARGET, seed=seed)
+    splits = make_splits(labels, None, NEED, seed=seed)
     for _, rows in splits:
         expected = len(rows) * labels.mean()
         assert abs(int(labels[rows].sum()) - expected) <= 2
@@ -68,7 +74,7 @@ def test_every_split_holds_each_label_in_proportion(n: int, share: float, seed: 
 def test_a_rare_class_reaches_training_first_and_calibration_next(rare: int) -> None:
     labels = (np.arange(300) < rare).astype(np.int64)
     for seed in range(20):
-        splits = make_splits(labels, None, target=TARGET, seed=seed)
+        splits = make_splits(labels, None, NEED, seed=seed)
         assert labels[splits.train].any()
         assert rare < 2 or labels[splits.val_calib].any()
 
@@ -84,36 +90,36 @@ def test_a_rare_class_reaches_training_first_and_calibration_next(rare: int) -> 
     ],
 )
 def test_calibration_gets_what_a_certificate_needs(units: int, select: int, calib: int, test: int) -> None:
-    assert SplitSizes.planned(units, TARGET) == SplitSizes(select, calib, test)
+    assert SplitSizes.planned(units, NEED) == SplitSizes(select, calib, test)
 
 
 def test_a_harder_promise_asks_for_more_calibration() -> None:
-    easy = SplitSizes.planned(5_000, RiskTarget(alpha=0.02))
-    hard = SplitSizes.planned(5_000, RiskTarget(alpha=0.005, delta=0.01))
+    easy = SplitSizes.planned(5_000, CalibrationNeed(RiskTarget(alpha=0.02)))
+    hard = SplitSizes.planned(5_000, CalibrationNeed(RiskTarget(alpha=0.005, delta=0.01)))
     assert hard.val_calib > 1.25 * 1_300 > easy.val_calib
 
 
 def test_the_seed_decides_and_the_digests_tell() -> None:
     labels = np.arange(200, dtype=np.int64) % 2
-    one, same, other = (make_splits(labels, None, target=TARGET, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (make_splits(labels, None, NEED, seed=seed) for seed in (1, 1, 2))
     assert one.digests == same.digests
     assert one.digests["train"] != other.digests["train"]
     relabelled = labels.copy()
     relabelled[one.val_test[0]] ^= 1
-    changed = make_splits(relabelled, None, target=TARGET, seed=1, ids=[str(row) for row in range(200)])
+    changed = make_splits(relabelled, None, NEED, seed=1, ids=[str(row) for row in range(200)])
     assert changed.digests["val_test"] != one.digests["val_test"]
 
 
 def test_images_of_equal_content_stay_together() -> None:
     labels = np.arange(400, dtype=np.int64) % 2
     ids = [str(row // 4) for row in range(400)]
-    splits = make_splits(labels, None, target=TARGET, seed=0, ids=ids)
+    splits = make_splits(labels, None, NEED, seed=0, ids=ids)
     assert all(len(set(splits.names[row : row + 4].tolist())) == 1 for row in range(0, 400, 4))
 
 
 def test_sizes_may_be_given_as_counts_or_shares() -> None:
     labels = np.arange(1_000, dtype=np.int64) % 2
-    splits = make_splits(labels, None, target=TARGET, seed=0, sizes=SplitSizes(50, 600, 0))
+    splits = make_splits(labels, None, SplitSizes(50, 600, 0), seed=0)
     assert {name: len(rows) for name, rows in splits} == {
         "train": 350,
         "val_select": 50,
@@ -133,18 +139,18 @@ def test_sizes_may_be_given_as_counts_or_shares() -> None:
 def test_what_cannot_be_split_is_told() -> None:
     three = np.array([0, 1, 1, 0], dtype=np.int64)
     with pytest.raises(TooFewUnits, match="there are 3 groups for 4 splits"):
-        make_splits(three, np.array(["a", "a", "b", "c"]), target=TARGET, seed=0)
+        make_splits(three, np.array(["a", "a", "b", "c"]), NEED, seed=0)
     with pytest.raises(TooFewUnits, match="ask for 5 of 4 units"):
-        make_splits(three, None, target=TARGET, seed=0, sizes=SplitSizes(1, 3, 1))
+        make_splits(three, None, SplitSizes(1, 3, 1), seed=0)
     with pytest.raises(SplitError, match="1 of 4 images have no usable label"):
-        make_splits(np.array([0, 1, -1, 0]), None, target=TARGET, seed=0)
+        make_splits(np.array([0, 1, -1, 0]), None, NEED, seed=0)
     with pytest.raises(ValueError, match="groups has 1 entries for 4 labels"):
-        make_splits(three, np.array(["a"]), target=TARGET, seed=0)
+        make_splits(three, np.array(["a"]), NEED, seed=0)
 
 
 def test_splits_survive_json() -> None:
     labels = np.arange(40, dtype=np.int64) % 2
-    splits = make_splits(labels, None, target=TARGET, seed=3)
+    splits = make_splits(labels, None, NEED, seed=3)
     read = Splits.from_dict(json.loads(json.dumps(splits.to_dict())))
     assert read.to_dict() == splits.to_dict()
     np.testing.assert_array_equal(read.names, splits.names)

@@ -17,6 +17,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from trainer.config import ConfigError
+from trainer.data.config import DataConfig
 from trainer.data.source import open_source
 from trainer.fit.checkpoint import ResumeMismatch
 from trainer.fit.loop import NonFiniteLoss
@@ -203,14 +204,13 @@ def test_what_a_later_run_keeps_apart_is_not_seen(console: RunConsole, tmp_path:
     from trainer.data.faults import prepare
     from trainer.data.splits import SplitSizes, make_splits
 
-    source = open_source(f"folder:{photos}", group="track")
+    source = open_source(DataConfig(source=f"folder:{photos}", group="track"))
     content = prepare(source, [PreprocessSpec(height=32, width=32)]).pixels.content
     splits = make_splits(
         source.labels,
         source.groups,
-        target=config.promise.target,
+        SplitSizes(6, 8, 6),
         seed=config.seed,
-        sizes=SplitSizes(6, 8, 6),
         ids=content,
     )
     seen = {
@@ -226,20 +226,19 @@ def test_what_a_later_training_certifies_on_stays_unseen_without_named_sizes(
     """`demur train` gives calibration more images where the backbone is pretrained."""
     from bundle.images.preprocess import PreprocessSpec
     from trainer.data.faults import prepare
-    from trainer.data.splits import ERRORS_WHEN_PRETRAINED, make_splits
+    from trainer.data.splits import ERRORS_WHEN_PRETRAINED, CalibrationNeed, make_splits
 
     photos = write_stripes(tmp_path / "photos", 96, seed=0, labels=np.repeat([0, 1], 48).tolist())
     config = config_of(photos, **{**SHALLOW, "epochs": 1, "promise.alpha": 0.3})
     result = pretrain(config, tmp_path / "out", console)
-    source = open_source(f"folder:{photos}", group="track")
+    source = open_source(DataConfig(source=f"folder:{photos}", group="track"))
     content = prepare(source, [PreprocessSpec(height=32, width=32)]).pixels.content
     later, other = (
         make_splits(
             source.labels,
             source.groups,
-            target=config.promise.target,
+            CalibrationNeed(config.promise.target, ERRORS_WHEN_PRETRAINED),
             seed=seed,
-            errors=ERRORS_WHEN_PRETRAINED,
             ids=content,
         )
         for seed in (config.seed, config.seed + 1)

@@ -1,0 +1,132 @@
+"""Scores of a finished run on further engines and precisions, admitted on val_select.
+
+An engine whose labels differ too often from those of full precision is left out here: before a label of
+val_calib is read and before any delta is spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bundle.engines.contract import DEFAULT_PRECISION, file_precision
+from bundle.engines.model import DEFAULT_KEY, EngineKey
+from trainer.bundling.quantise import quantise
+from trainer.certify.evidence import Evidence
+from trainer.certify.gate import fit_gate, read_rules, write_gate
+from trainer.data.images import ImageSource
+from trainer.data.splits import Splits
+from trainer.errors import RunError
+from trainer.run.console import RunConsole
+from trainer.run.folder import RunFolder
+from trainer.run.promise import PromiseConfig
+from trainer.run.record import RunRecord
+from trainer.scoring.agreement import Agreement, agreement
+from trainer.scoring.collect import open_runner, score_split
+from trainer.scoring.split_scores import SplitScores, load_scores
+
+LEAST_AGREEMENT = 0.98
+"""Share of val_select that must get the label that full precision gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunImages:
+    """The images of a run and their splits."""
+
+    source: ImageSource
+    splits: Splits
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A finished run with all that scoring on further engines needs."""
+
+    run: RunFolder
+    record: RunRecord
+    promise: PromiseConfig
+    scores: Mapping[str, SplitScores]
+    """Split name -> scores of the run's own engine and precision"""
+    images: RunImages | None
+    """None if no step needs them"""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineScores:
+    """The scores of one engine and precision: evidence for its certificate, and val_test."""
+
+    key: EngineKey
+    evidence: Evidence
+    test: SplitScores
+
+
+def own_scores(run: RunFolder) -> dict[str, SplitScores]:
+    """The scores that the run was certified with; `RunError` if they are not from the default engine."""
+    scores = {
+        name: load_scores(run.need(run.scores(name), "demur train"))
+        for name in ("val_select", "val_calib", "val_test")
+    }
+    engine = scores["val_calib"].engine
+    if engine != str(DEFAULT_KEY):
+        raise RunError(
+            f"{run.root} was scored on {engine}; further engines can be certified beside {DEFAULT_KEY} only"
+        )
+    return scores
+
+
+def score_engines(
+    prepared: PreparedRun, keys: Sequence[EngineKey], least_agreement: float, console: RunConsole
+) -> tuple[tuple[EngineScores, ...], tuple[Agreement, ...]]:
+    """(the run's own engine and those of `keys` that agree with it, the agreement of those left out)."""
+    record, promise, own = prepared.record, prepared.promise, prepared.scores
+    rules = read_rules(prepared.run)
+    evidence = Evidence(own["val_select"], own["val_calib"], rules, record.costs, promise, record.classes)
+    scored = [EngineScores(DEFAULT_KEY, evidence, own["val_test"])]
+    left_out: list[Agreement] = []
+    if keys and prepared.images is not None:
+        _quantise(prepared.run, record, keys, console)
+        for key in keys:
+            found = _score_engine(prepared, prepared.images, key, least_agreement, console)
+            if isinstance(found, EngineScores):
+                scored.append(found)
+            else:
+                left_out.append(found)
+    return tuple(scored), tuple(left_out)
+
+
+def _score_engine(
+    prepared: PreparedRun, images: RunImages, key: EngineKey, least_agreement: float, console: RunConsole
+) -> EngineScores | Agreement:
+    """Scores on one engine; its agreement alone if that is too small."""
+    console.heading(f"Scores on {key}")
+    record, promise = prepared.record, prepared.promise
+    folder, runner = prepared.run.on_engine(str(key)), open_runner(record, prepared.run, key)
+
+    def scores_of(split: str) -> SplitScores:
+        return score_split(images.source, images.splits, split, runner, folder, console)
+
+    select = scores_of("val_select")
+    found = agreement(select, prepared.scores["val_select"])
+    console.note(found.sentence())
+    if found.labels < least_agreement:
+        console.warn(
+            f"{key} is left out: it must agree on {100 * least_agreement:g} % of val_select. "
+            "No delta was spent on it"
+        )
+        return found
+    gate = fit_gate(select, promise, images.splits.units["val_calib"])
+    write_gate(gate, folder)
+    evidence = Evidence(select, scores_of("val_calib"), gate.rules, record.costs, promise, record.classes)
+    return EngineScores(key, evidence, scores_of("val_test"))
+
+
+def _quantise(run: RunFolder, record: RunRecord, keys: Sequence[EngineKey], console: RunConsole) -> None:
+    """Write the model files that the precisions of `keys` need and training did not write."""
+    images = [file.read_bytes() for file in sorted(run.golden.iterdir())] if run.golden.is_dir() else []
+    for precision in sorted({file_precision(key.precision) for key in keys} - {DEFAULT_PRECISION}):
+        for name, stage in zip("ab", record.stages, strict=False):
+            out = run.onnx(name, precision)
+            scales = quantise(run.onnx(name), out, images, stage.preprocess)
+            smaller = run.onnx(name).stat().st_size / out.stat().st_size
+            console.note(
+                f"Stage {name.upper()} at {precision}: {scales} scales, a file {smaller:.1f} times smaller"
+            )
