@@ -14,6 +14,7 @@ from typing import Final
 import typer
 
 from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
+from calibration.errors import DemurError
 from demur.verbs.bundle import bundle
 from demur.verbs.calibrate import calibrate
 from demur.verbs.compare import compare
@@ -78,7 +79,7 @@ def main() -> None:
 
 def _is_expected(error: Exception) -> bool:
     """Whether the error is one that a package raises about its input, or the system about a file."""
-    if isinstance(error, OSError):
+    if isinstance(error, DemurError | OSError):
         return True
     rooms = ("bundle", "calibration", "demur", "monitoring", "service", "trainer")
     return any(kind.__module__.split(".")[0] in rooms for kind in type(error).__mro__)

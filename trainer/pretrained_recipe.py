@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -14,9 +15,7 @@ from trainer.models.efficientnet import working_size
 from trainer.models.pretrained import BackboneError, open_weights
 from trainer.transfer.methods import METHODS
 
-RATES: Mapping[Adapt, float] = MappingProxyType(
-    {adapt: METHODS[adapt].rates[1] for adapt in ("full", "lora", "dora", "head")}
-)
+RATES: Mapping[Adapt, float] = MappingProxyType({adapt: METHODS[adapt].rates[1] for adapt in get_args(Adapt)})
 """Peak learning rates of transformers and of heads, the middle ones that a comparison tries."""
 RATE_OF_KERNELS = 5e-4
 """Peak learning rate of an EfficientNet that is trained in full."""

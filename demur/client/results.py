@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from demur.errors import InterfaceError
 
-class ClientError(Exception):
+
+class ClientError(InterfaceError):
     """Nothing was decided; the subclass says why."""
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from calibration.decision import StageName
 from demur.choices import TABLE_SUFFIXES
+from demur.errors import InterfaceError
 
 ROW_GROUP = 8192
 """Number of rows per row group of a parquet file."""
@@ -48,7 +49,7 @@ class RowWriter(Protocol):
     def close(self) -> None: ...
 
 
-class UnknownTableFormat(ValueError):
+class UnknownTableFormat(InterfaceError, ValueError):
     """The suffix of the output file names no format."""
 
 
@@ -58,7 +59,7 @@ def open_table(out: Path, classes: int) -> Iterator[RowWriter]:
 
     `classes`: number of classes, K. Raises UnknownTableFormat before any file is touched.
     """
-    if out.suffix not in _WRITERS:
+    if out.suffix not in WRITERS:
         raise UnknownTableFormat(
             f"out is {out.name!r}; its suffix must be one of {', '.join(TABLE_SUFFIXES)}"
         )
@@ -66,7 +67,7 @@ def open_table(out: Path, classes: int) -> Iterator[RowWriter]:
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f".{out.name}.{token_hex(6)}.partial")
     try:
-        writer = _WRITERS[out.suffix](scratch, columns)
+        writer = WRITERS[out.suffix](scratch, columns)
         try:
             yield writer
         finally:
@@ -146,6 +147,6 @@ class _JsonLines:
         self._stream.close()
 
 
-_WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = MappingProxyType(
+WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = MappingProxyType(
     {".parquet": _ParquetRows, ".csv": _CsvRows, ".jsonl": _JsonLines}
 )

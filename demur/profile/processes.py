@@ -18,6 +18,7 @@ from bundle.policy import CertificateEntry
 from bundle.selection.choice import EngineChoice
 from bundle.store import load_bundle
 from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
+from demur.errors import InterfaceError
 from service.settings import Settings
 
 _SPAWN = get_context("spawn")
@@ -26,7 +27,7 @@ _STOP_TIMEOUT = 30.0
 _MEGABYTE = 1e6
 
 
-class ProfileFailed(RuntimeError):
+class ProfileFailed(InterfaceError, RuntimeError):
     """A process of the profile did not do its part."""
 
 

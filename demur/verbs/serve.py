@@ -60,7 +60,9 @@ def serve(
     log_level: Annotated[
         str | None,
         typer.Option(
-            metavar="LEVEL", help=f"{', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}. [default: info]"
+            metavar="LEVEL",
+            help="Least severe level that is logged: "
+            f"{', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}. [default: info]",
         ),
     ] = None,
 ) -> None:

@@ -26,7 +26,9 @@ from demur.verbs.options import (
     Score,
     Slices,
 )
-from trainer.choices import Adapt, AugmentLevel, CheckpointSelection
+from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, names
+
+*LEVELS, LADDER = names(AugmentLevel)
 
 
 def train(
@@ -87,8 +89,8 @@ def train(
         AugmentLevel | None,
         typer.Option(
             metavar="LEVEL",
-            help="Augmentation of the training images, each level adding to the one before: none, geometric, "
-            "colour, degraded; or ladder, a mixture of four strengths. [default: degraded]",
+            help="Augmentation of the training images, each level adding to the one before: "
+            f"{', '.join(LEVELS)}; or {LADDER}, a mixture of four strengths. [default: degraded]",
             rich_help_panel=TRAINING,
         ),
     ] = None,

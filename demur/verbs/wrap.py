@@ -21,9 +21,10 @@ from demur.verbs.options import (
     Slices,
     Source,
 )
-from trainer.choices import Normalisation
+from trainer.choices import Normalisation, names
 
 MODEL: Final = "Model"
+*KINDS, LAST_KIND = names(OutputKind)
 
 
 def wrap(
@@ -71,8 +72,7 @@ def wrap(
         OutputKind | None,
         typer.Option(
             metavar="KIND",
-            help="Meaning of the model's output: logits, probabilities, binary_logit or binary_probability. "
-            "[default: detected]",
+            help=f"Meaning of the model's output: {', '.join(KINDS)} or {LAST_KIND}. [default: detected]",
             rich_help_panel=MODEL,
         ),
     ] = None,

@@ -1,0 +1,21 @@
+"""The error tree of the command line and the client.
+
+    DemurError
+    └── InterfaceError                          root of the errors of `demur`
+        ├── UnknownTableFormat (ValueError)     the suffix of an output file names no format
+        ├── ProfileFailed (RuntimeError)        a measured process did not do its part
+        └── ClientError                         a call of the client failed
+            ├── Unreachable                     no connection, a broken one, or no answer of a demur service
+            ├── DeadlinePassed                  no answer in time
+            └── Refused                         the service refused the request
+
+Each class is defined in the module that raises it. Malformed arguments of a function stay plain `ValueError`.
+"""
+
+from __future__ import annotations
+
+from calibration.errors import DemurError
+
+
+class InterfaceError(DemurError):
+    """Root of the errors of `demur`."""

@@ -1,0 +1,115 @@
+"""The list of verbs, what `--help` shows and costs, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from calibration.errors import DemurError
+from demur import cli, verbs
+
+VERBS = {verb.__name__: verb for group in cli.PANELS.values() for verb in group}
+HEAVY = ("numpy", "pydantic", "rich.progress", "torch", "onnxruntime", "fastapi", "redis")
+
+
+def test_a_verb_lives_in_the_file_of_its_name() -> None:
+    folder = Path(verbs.__path__[0])
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "options"}
+    assert set(VERBS) == files
+    for name, verb in VERBS.items():
+        assert getattr(import_module(f"demur.verbs.{name}"), name) is verb
+
+
+def test_building_the_command_line_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom demur.cli import app\nfrom typer.testing import CliRunner\n"
+        "result = CliRunner().invoke(app, ['--help'])\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert result.exit_code == 0 and 'train' in result.output, result.output\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class TestHelp:
+    @pytest.mark.parametrize("name", VERBS)
+    def test_every_option_says_what_it_is_and_its_default(self, name: str) -> None:
+        command: Any = typer.main.get_command(cli.app)
+        for parameter in command.commands[name].params:
+            if parameter.name == "help":
+                continue
+            text = parameter.help or ""
+            assert re.match(r"[A-Z`]", text), (name, parameter.name, text)
+            optional = parameter.default is None and not (parameter.required or parameter.multiple)
+            if optional and parameter.param_type_name == "option" and not parameter.is_flag:
+                assert re.search(r"\[(default: |required)", text) or parameter.name in WITHOUT_DEFAULT, (
+                    name,
+                    parameter.name,
+                    text,
+                )
+
+    @pytest.mark.parametrize("name", [name for name in VERBS if name not in ("demo",)])
+    def test_every_verb_shows_an_example(self, name: str) -> None:
+        result = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "100"})
+        assert f"demur {name} " in result.output
+
+
+WITHOUT_DEFAULT = {"scores", "backbone", "source"}
+"""Options that one of several ways of calling a verb needs"""
+
+
+class TestErrors:
+    def run(self, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(cli, "app", fail)
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code
+
+    @pytest.mark.parametrize("error", [DemurError("alpha is 2"), OSError(28, "No space left", "/full")])
+    def test_an_error_that_a_user_can_mend_is_one_line(
+        self, error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.delenv("DEMUR_DEBUG", raising=False)
+        assert self.run(error, monkeypatch) == cli.EXPECTED_FAULT
+        assert capsys.readouterr().err == f"demur: {error}\n"
+
+    def test_debugging_shows_its_traceback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DEMUR_DEBUG", "1")
+        with pytest.raises(DemurError):
+            self.run(DemurError("alpha is 2"), monkeypatch)
+
+    @pytest.mark.parametrize("error", [ValueError("a bug"), KeyError("a bug")])
+    def test_any_other_error_is_a_bug_and_keeps_its_traceback(
+        self, error: Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(type(error)):
+            self.run(error, monkeypatch)
+
+    def test_an_interrupt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.run(KeyboardInterrupt(), monkeypatch) == cli.INTERRUPTED
+
+    def test_a_reader_that_has_gone_ends_the_output_in_silence(self, tmp_path: Path) -> None:
+        demur = Path(sys.executable).with_name("demur")
+        done = subprocess.run(
+            f"{demur} --help | head -c 1; echo; {demur} train --help | true",
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "COLUMNS": "100"},
+        )
+        assert "Traceback" not in done.stderr
