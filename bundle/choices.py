@@ -15,8 +15,10 @@ OutputKind = Literal["logits", "probabilities", "binary_logit", "binary_probabil
 """Meaning of a model's output: `logits` [B, K]; `probabilities` [B, K] that sum to 1; `binary_logit` or
 `binary_probability` of class 1, [B] or [B, 1]."""
 ResizeMode = Literal["stretch", "crop"]
-"""How an image is brought to the model's input size. `stretch`: the whole image, its aspect ratio given up;
-`crop`: the largest centred part of the model's aspect ratio."""
+"""How an image is brought to the model's input size. `stretch`: the whole image, without its aspect ratio;
+`crop`: the largest centred part that has the aspect ratio of the model's input."""
 
 ENGINE_NAMES: Final[tuple[EngineName, ...]] = get_args(EngineName)
 PRECISION_NAMES: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)
+AUTO: Final = "auto"
+"""In a request for an engine or a precision: chosen by certificates and timings."""

@@ -8,14 +8,21 @@ from datetime import datetime
 from pathlib import Path
 
 from bundle.choices import OutputKind
-from bundle.engines.model import DEFAULT_PRECISION
-from bundle.golden import GoldenCandidate
+from bundle.engines.contract import DEFAULT_PRECISION
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from bundle.policy import CertificateEntry
 
 FileSource = Path | bytes
 """A file to copy, or its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCandidate:
+    """An encoded image that may become a golden case."""
+
+    data: bytes
+    label: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

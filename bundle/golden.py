@@ -9,11 +9,10 @@ threshold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.engines.model import ModelUnfit
+from bundle.engines.contract import ModelUnfit
 from bundle.manifest import (
     MANIFEST_FILE,
     BundleError,
@@ -28,25 +27,17 @@ from calibration.scores import StageOutputs, gate_probability, softmax
 
 DECISION_MARGIN = 0.25
 """A decision is expected elsewhere only if it stays when every top logit and gate logit moves so far."""
-CASES_A_KIND = 2
+CASES_PER_KIND = 2
 """Golden cases for each true label and outcome (answered by A, by B, abstained)."""
 
 TOLERANCES: Mapping[str, float] = {"fp32": 0.005, "bf16": 0.05, "fp16": 0.02, "int8": 0.1}
 """Precision -> largest difference of a probability between machines."""
-FOREIGN_TOLERANCE = 0.1
+OTHER_ENGINE_TOLERANCE = 0.1
 """The same for an engine that the bundle has no expectation of; it is compared with another's."""
 
 
 class GoldenMismatch(BundleError):
     """A golden case does not come out as the bundle says."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenCandidate:
-    """An encoded image that may become a golden case."""
-
-    data: bytes
-    label: int | None = None
 
 
 def expectations(images: Sequence[bytes], runner: CascadeRunner) -> list[GoldenExpectation]:
@@ -77,13 +68,16 @@ def expectations(images: Sequence[bytes], runner: CascadeRunner) -> list[GoldenE
     ]
 
 
-def choose(candidates: Sequence[GoldenCandidate], decisions: Sequence[Decision]) -> list[int]:
-    """Which candidates become golden cases: the first few of each true label and outcome, in order."""
+def choose(labels: Sequence[int | None], decisions: Sequence[Decision]) -> list[int]:
+    """The candidates that become golden cases: the first few of each true label and outcome, in order.
+
+    labels, decisions: of the n candidates.
+    """
     taken: dict[tuple[object, ...], int] = {}
     chosen = []
-    for row, (candidate, decision) in enumerate(zip(candidates, decisions, strict=True)):
-        kind = (candidate.label, decision.decision, decision.stage)
-        if taken.get(kind, 0) < CASES_A_KIND:
+    for row, (label, decision) in enumerate(zip(labels, decisions, strict=True)):
+        kind = (label, decision.decision, decision.stage)
+        if taken.get(kind, 0) < CASES_PER_KIND:
             taken[kind] = taken.get(kind, 0) + 1
             chosen.append(row)
     return chosen
@@ -106,7 +100,7 @@ def check_golden(
             _compare_scores(case, expected, outcome, tolerance)
             _compare_decisions(case, expected, outcome)
         elif case.expected:
-            _compare_scores(case, next(iter(case.expected.values())), outcome, FOREIGN_TOLERANCE)
+            _compare_scores(case, next(iter(case.expected.values())), outcome, OTHER_ENGINE_TOLERANCE)
 
 
 def _compare_scores(

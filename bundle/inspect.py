@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bundle.engines.contract import EngineKey
 from bundle.engines.installed import installation_problems, usable
 from bundle.manifest import BundleManifest
-from bundle.selection.choice import key_of
 from bundle.verify import verify_bundle
 from calibration.decision import StageRule
 
@@ -41,7 +41,7 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
         "stage_a_share": manifest.stage_a_share,
         "evaluation": content["evaluation"],
         "stages": content["stages"],
-        "here": [entry.key for entry in manifest.certificates if usable(key_of(entry))],
+        "here": [entry.key for entry in manifest.certificates if usable(EngineKey.parse(entry.key))],
         "golden_cases": len(manifest.golden),
         "bytes": sum(record.size for record in manifest.files.values()),
         "provenance": content["provenance"],
@@ -60,7 +60,7 @@ def render_bundle(manifest: BundleManifest, console: Console) -> None:
         console.print("No promise: no certificate was computed, every image is abstained on.", style="yellow")
     for entry in manifest.certificates:
         style = "green" if entry.certificate.feasible else "yellow"
-        here = "" if usable(key_of(entry)) else " (cannot be had on this machine)"
+        here = "" if usable(EngineKey.parse(entry.key)) else " (cannot be had on this machine)"
         sentence = f"{entry.key}{here}: {entry.certificate.sentence()}"
         console.print(sentence, style=style, markup=False, highlight=False)
     for problem in installation_problems():

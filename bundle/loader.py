@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.engines.model import (
-    DEFAULT_KEY,
-    EngineKey,
-    EngineUnavailable,
-    ModelUnfit,
-    OnnxEngine,
-    open_engine,
-)
+from bundle.engines.contract import DEFAULT_KEY, EngineKey, EngineUnavailable, ModelUnfit
+from bundle.engines.model import OnnxModel, open_model
 from bundle.engines.onnx_scan import ModelRefused
 from bundle.golden import GoldenMismatch, check_golden
-from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
+from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits
+from bundle.images.errors import ImageError
 from bundle.manifest import MANIFEST_FILE, BundleManifest, BundleTampered, StageSpec
 from bundle.policy import CertificateEntry
 from bundle.runner import CascadeRunner, CascadeStage
@@ -30,8 +25,8 @@ class LoadedBundle:
 
     folder: Path
     manifest: BundleManifest
-    engines: tuple[OnnxEngine, ...]
-    """One a stage."""
+    models: tuple[OnnxModel, ...]
+    """One per stage."""
     key: str
     """Engine and precision that were opened: `onnxruntime-cpu/fp32`."""
     certificate: Certificate | None
@@ -60,16 +55,16 @@ def load_bundle(
 ) -> LoadedBundle:
     """Verify `folder`, open its models and try its golden cases.
 
-    `threads` and `calls` are those of `open_engine`; `runner_threads` and `limits` are for
+    `threads` and `calls` are those of `open_model`; `runner_threads` and `limits` are for
     `LoadedBundle.runner`. On an engine or precision that no certificate names, neither one of the bundle
     nor `issued_here`, the bundle loads and abstains on everything. Raises a BundleError naming the file,
     or EngineUnavailable.
     """
     manifest = verify_bundle(folder)
-    engines = open_stages(folder, manifest, key, threads=threads, calls=calls)
+    models = open_stages(folder, manifest, key, threads=threads, calls=calls)
     stages = [
         CascadeStage(stage.preprocess, opened, stage.macs)
-        for stage, opened in zip(manifest.stages, engines, strict=True)
+        for stage, opened in zip(manifest.stages, models, strict=True)
     ]
     own = manifest.entry(str(key))
     local = issued_here if own is None and issued_here is not None and issued_here.key == str(key) else None
@@ -78,12 +73,12 @@ def load_bundle(
     golden = {case.file: read_verified(folder, manifest, case.file) for case in manifest.golden}
     try:
         check_golden(manifest, golden, CascadeRunner(stages, point), str(key))
-    except (ImageError, ModelUnfit) as fault:
-        raise GoldenMismatch(MANIFEST_FILE, f"a golden case cannot be computed: {fault}") from fault
+    except (ImageError, ModelUnfit) as error:
+        raise GoldenMismatch(MANIFEST_FILE, f"a golden case cannot be computed: {error}") from error
     return LoadedBundle(
         folder=folder,
         manifest=manifest,
-        engines=engines,
+        models=models,
         key=str(key),
         certificate=None if entry is None else entry.certificate,
         issued_here=local is not None,
@@ -94,7 +89,7 @@ def load_bundle(
 
 def open_stages(
     folder: Path, manifest: BundleManifest, key: EngineKey, *, threads: int = 1, calls: int = 1
-) -> tuple[OnnxEngine, ...]:
+) -> tuple[OnnxModel, ...]:
     """The models of a bundle on one engine at one precision, their bytes checked while they are read.
 
     Raises BundleTampered for a model that does not fit the manifest, and EngineUnavailable.
@@ -104,7 +99,7 @@ def open_stages(
 
 def _open_stage(
     folder: Path, manifest: BundleManifest, stage: StageSpec, key: EngineKey, threads: int, calls: int
-) -> OnnxEngine:
+) -> OnnxModel:
     file = stage.file_for(key.precision)
     if file is None:
         raise EngineUnavailable(
@@ -112,7 +107,7 @@ def _open_stage(
             f"it has {', '.join(sorted(stage.models))}"
         )
     try:
-        opened = open_engine(
+        opened = open_model(
             read_verified(folder, manifest, file),
             image_size=stage.preprocess.size,
             output=stage.output,
@@ -121,8 +116,8 @@ def _open_stage(
             threads=threads,
             calls=calls,
         )
-    except (ModelUnfit, ModelRefused) as fault:
-        raise BundleTampered(file, str(fault)) from fault
+    except (ModelUnfit, ModelRefused) as error:
+        raise BundleTampered(file, str(error)) from error
     if opened.classes != len(manifest.classes) or opened.has_gate != stage.has_gate:
         raise BundleTampered(
             file,

@@ -23,6 +23,7 @@ from pydantic import (
 
 from bundle.choices import OutputKind
 from bundle.engines.contract import DEFAULT_PRECISION, file_precision
+from bundle.errors import BundlePackageError
 from bundle.images.preprocess import PreprocessSpec, decode_target
 from bundle.policy import CertificateEntry, KeyPart
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageName, StageRule
@@ -34,7 +35,7 @@ MANIFEST_FILE = "bundle.json"
 MAX_MANIFEST_BYTES = 8 * 2**20
 
 
-class BundleError(Exception):
+class BundleError(BundlePackageError):
     """A bundle cannot be used; `file` is the file in it that says so, relative to its folder."""
 
     def __init__(self, file: str, why: str) -> None:
@@ -238,8 +239,8 @@ def parse_manifest(data: bytes) -> BundleManifest:
     try:
         content = json.loads(data, parse_constant=_refuse_constant)
         spelling = _canonical(content)
-    except (ValueError, RecursionError) as fault:
-        raise BundleTampered(MANIFEST_FILE, f"not JSON: {fault}") from fault
+    except (ValueError, RecursionError) as error:
+        raise BundleTampered(MANIFEST_FILE, f"not JSON: {error}") from error
     if not isinstance(content, dict):
         raise BundleTampered(MANIFEST_FILE, "not a JSON object")
     schema = content.get("schema_version")
@@ -254,10 +255,10 @@ def parse_manifest(data: bytes) -> BundleManifest:
         raise BundleTampered(MANIFEST_FILE, "not in canonical form: it was edited after it was written")
     try:
         manifest = BundleManifest.model_validate(content)
-    except ValidationError as fault:
-        first = fault.errors()[0]
+    except ValidationError as error:
+        first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the manifest"
-        raise BundleTampered(MANIFEST_FILE, f"{place}: {first['msg']}") from fault
+        raise BundleTampered(MANIFEST_FILE, f"{place}: {first['msg']}") from error
     if manifest.version != _version(content):
         raise BundleTampered(MANIFEST_FILE, f"its content is not that of version {manifest.version}")
     return manifest

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from bundle.engines.model import Engine
+from bundle.engines.contract import StageModel
 from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits, PixelArray, decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, preprocess
 from calibration.decision import Decision, OperatingPoint, StageCall, walk_cascade, walk_to_its_end
@@ -30,7 +30,7 @@ class CascadeStage:
     """A stage, ready to compute."""
 
     preprocess: PreprocessSpec
-    engine: Engine
+    model: StageModel
     macs: float = 0.0
     """Multiply-accumulates an image."""
 
@@ -90,14 +90,14 @@ class CascadeRunner:
     def score(self, stage_index: int, images: Sequence[EncodedOrPixels]) -> StageOutputs:
         """Raw outputs of one stage for n images: logits float64 [n, K], gate float64 [n] or None."""
         stage = self.stages[stage_index]
-        return joined(self._in_chunks(images, lambda pixels: compute_stage(stage, pixels)))
+        return concatenated(self._in_chunks(images, lambda pixels: compute_stage(stage, pixels)))
 
     def score_all(self, images: Sequence[EncodedOrPixels]) -> list[StageOutputs]:
         """Raw outputs of every stage for n images, each image decoded once."""
         by_chunk = self._in_chunks(
             images, lambda pixels: [compute_stage(stage, pixels) for stage in self.stages]
         )
-        return [joined(list(parts)) for parts in zip(*by_chunk, strict=True)]
+        return [concatenated(list(parts)) for parts in zip(*by_chunk, strict=True)]
 
     def decide(self, images: Sequence[EncodedOrPixels]) -> list[Decision]:
         """The decision on each image."""
@@ -148,10 +148,10 @@ def compute_stage(stage: CascadeStage, pixels: Sequence[PixelArray]) -> StageOut
     batch = np.empty((len(pixels), 3, *stage.preprocess.size), dtype=np.float32)
     for row, image in enumerate(pixels):
         preprocess(image, stage.preprocess, out=batch[row])
-    return stage.engine.run(batch)
+    return stage.model.run(batch)
 
 
-def joined(parts: Sequence[StageOutputs]) -> StageOutputs:
+def concatenated(parts: Sequence[StageOutputs]) -> StageOutputs:
     """Outputs of one stage, one part after another; at least one part."""
     gates = [part.gate for part in parts if part.gate is not None]
     return StageOutputs(

@@ -101,10 +101,10 @@ def _open_regular(folder: Path, file: str) -> int:
             os.close(directory)
             directory = inner
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-    except FileNotFoundError as fault:
-        raise BundleTampered(file, "is missing") from fault
-    except OSError as fault:
-        raise BundleTampered(file, f"cannot be read as a plain file: {fault.strerror}") from fault
+    except FileNotFoundError as error:
+        raise BundleTampered(file, "is missing") from error
+    except OSError as error:
+        raise BundleTampered(file, f"cannot be read as a plain file: {error.strerror}") from error
     finally:
         os.close(directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

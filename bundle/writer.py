@@ -16,10 +16,10 @@ from secrets import token_hex
 from pydantic import TypeAdapter, ValidationError
 
 from bundle.draft import BundleDraft, FileSource
-from bundle.engines.contract import file_precision
-from bundle.engines.model import DEFAULT_ENGINE, DEFAULT_PRECISION, open_engine
-from bundle.golden import FOREIGN_TOLERANCE, TOLERANCES, choose, expectations
-from bundle.images.headers import open_container
+from bundle.engines.contract import DEFAULT_ENGINE, DEFAULT_PRECISION, file_precision
+from bundle.engines.model import open_model
+from bundle.golden import OTHER_ENGINE_TOLERANCE, TOLERANCES, choose, expectations
+from bundle.images.headers import read_header
 from bundle.manifest import (
     MANIFEST_FILE,
     BundleError,
@@ -112,7 +112,7 @@ def _open_stages(draft: BundleDraft, models: Mapping[str, bytes]) -> dict[str, l
         f"{engine}/{precision}": [
             CascadeStage(
                 stage.preprocess,
-                open_engine(
+                open_model(
                     models[_model_path(index, precision)],
                     image_size=stage.preprocess.size,
                     output=stage.output,
@@ -136,11 +136,14 @@ def _golden_cases(
     abstaining = OperatingPoint(tuple(StageRule() for _ in draft.stages))
     runners = {key: CascadeRunner(opened, points.get(key, abstaining)) for key, opened in stages.items()}
     first = next(iter(runners.values()))
-    rows = choose(draft.golden_candidates, first.decide([c.data for c in draft.golden_candidates]))
+    rows = choose(
+        [candidate.label for candidate in draft.golden_candidates],
+        first.decide([candidate.data for candidate in draft.golden_candidates]),
+    )
     chosen = [draft.golden_candidates[row] for row in rows]
     expected = {key: expectations([c.data for c in chosen], runner) for key, runner in runners.items()}
     images = {
-        f"golden/{index:03d}.{_SUFFIXES[open_container(candidate.data).format]}": candidate.data
+        f"golden/{index:03d}.{_SUFFIXES[read_header(candidate.data).format]}": candidate.data
         for index, candidate in enumerate(chosen)
     }
     cases = tuple(
@@ -160,8 +163,8 @@ def _extra(draft: BundleDraft, own: Mapping[str, FileSource]) -> Mapping[str, Fi
             raise ValueError(f"extra holds {path!r}, which the bundle writes itself")
         try:
             _BUNDLE_PATH.validate_python(path)
-        except ValidationError as fault:
-            raise ValueError(f"extra holds {path!r}: {fault.errors()[0]['msg']}") from fault
+        except ValidationError as error:
+            raise ValueError(f"extra holds {path!r}: {error.errors()[0]['msg']}") from error
     return draft.extra
 
 
@@ -180,9 +183,9 @@ def _manifest(
     records: dict[str, FileRecord],
 ) -> BundleManifest:
     for name, stage in zip(STAGE_NAMES, opened, strict=False):
-        if stage.engine.classes != len(draft.classes):
+        if stage.model.classes != len(draft.classes):
             raise ValueError(
-                f"stage {name} has {stage.engine.classes} classes; the draft names {len(draft.classes)}"
+                f"stage {name} has {stage.model.classes} classes; the draft names {len(draft.classes)}"
             )
     return BundleManifest(
         name=draft.name,
@@ -196,7 +199,7 @@ def _manifest(
                 models={precision: _model_path(index, precision) for precision in stage.models},
                 preprocess=stage.preprocess,
                 output=stage.output,
-                has_gate=opened[index].engine.has_gate,
+                has_gate=opened[index].model.has_gate,
                 macs=stage.macs,
                 parameters=stage.parameters,
             )
@@ -205,7 +208,7 @@ def _manifest(
         certificates=draft.certificates,
         golden=golden,
         golden_tolerances={
-            key: TOLERANCES.get(key.rpartition("/")[2], FOREIGN_TOLERANCE) for key in golden[0].expected
+            key: TOLERANCES.get(key.rpartition("/")[2], OTHER_ENGINE_TOLERANCE) for key in golden[0].expected
         },
         evaluation=dict(draft.evaluation),
         provenance=draft.provenance,
@@ -227,8 +230,8 @@ def _read_back(scratch: Path, manifest: BundleManifest) -> None:
     """What a reader would refuse is never put in place."""
     try:
         found = verify_bundle(scratch)
-    except BundleTampered as fault:
-        raise ValueError(f"the draft has a value that JSON cannot hold: {fault.why}") from fault
+    except BundleTampered as error:
+        raise ValueError(f"the draft has a value that JSON cannot hold: {error.why}") from error
     if found != manifest:
         raise ValueError("the draft has a value that does not read back from JSON as it is")
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import typer
 
-from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
+from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from calibration.errors import DemurError
 from demur.verbs.bundle import bundle
 from demur.verbs.calibrate import calibrate
@@ -60,7 +60,7 @@ EXPECTED_FAULT, INTERRUPTED = 2, 130
 
 def main() -> None:
     """Entry point. An error that a user can mend ends in one message, without a traceback."""
-    keep_freed_memory(OF_AN_IMAGE)
+    keep_freed_memory(IMAGE_BYTES)
     try:
         app()
     except KeyboardInterrupt:

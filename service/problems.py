@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from bundle.images.decode import (
+from bundle.images.errors import (
     EmptyImage,
     ImageError,
     NotAnImage,

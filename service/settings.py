@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bundle.choices import EngineName, PrecisionName
-from bundle.selection.choice import EngineWish
+from bundle.selection.choice import EnginePreference
 from service.choices import LogLevel
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -172,9 +172,9 @@ class Settings(BaseModel):
     def _read_batch(cls, value: Any) -> Any:
         return None if value == "auto" else value
 
-    def engine_wish(self) -> EngineWish:
+    def engine_preference(self) -> EnginePreference:
         """What is asked of engine, precision and batch size."""
-        return EngineWish(self.engine, self.precision, self.batch)
+        return EnginePreference(self.engine, self.precision, self.batch)
 
     def cores_a_worker(self) -> int:
         """Images computed at a time in one worker."""

@@ -230,6 +230,6 @@ def _seconds(model: ModelConfig, size: int) -> float:
     return _macs(model, size) / MACS_PER_SECOND + SECONDS_PER_PIXEL * size**2
 
 
-def _epochs(n_train: int, seconds_an_image: float, seconds: float) -> int:
+def _epochs(n_train: int, seconds_per_image: float, seconds: float) -> int:
     """Passes over the data that the time allows, at least 1."""
-    return max(1, int(seconds / (n_train * seconds_an_image)))
+    return max(1, int(seconds / (n_train * seconds_per_image)))

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from bundle.draft import BundleDraft, StageDraft
-from bundle.engines.model import DEFAULT_ENGINE, DEFAULT_PRECISION
-from bundle.golden import GoldenCandidate
+from bundle.draft import BundleDraft, GoldenCandidate, StageDraft
+from bundle.engines.contract import DEFAULT_ENGINE, DEFAULT_PRECISION
 from bundle.images.preprocess import PreprocessSpec
 from bundle.policy import CertificateEntry
-from bundle.store import write_bundle
+from bundle.writer import write_bundle
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
 from harness.plain import PlainCascade, PlainStage

@@ -12,11 +12,12 @@ from typing import Self
 
 import numpy as np
 
-from bundle.engines.model import Engine, open_engine
+from bundle.engines.contract import Engine
+from bundle.engines.model import open_model
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, preprocess
 from bundle.loader import load_bundle
-from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
+from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class PlainStage:
 
     @classmethod
     def open(cls, model: bytes, spec: PreprocessSpec, threshold: float) -> Self:
-        return cls(spec, open_engine(model, image_size=spec.size), threshold)
+        return cls(spec, open_model(model, image_size=spec.size), threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ class PlainCascade:
     def of(cls, bundle: Path) -> Self:
         """The stages of a bundle whose rules are margins."""
         # As the service does: otherwise a page fault is a lottery that a peer may lose.
-        keep_freed_memory(OF_AN_IMAGE)
+        keep_freed_memory(IMAGE_BYTES)
         loaded = load_bundle(bundle)
-        stages = zip(loaded.manifest.stages, loaded.engines, loaded.operating_point.stages, strict=True)
+        stages = zip(loaded.manifest.stages, loaded.models, loaded.operating_point.stages, strict=True)
         return cls(
             [PlainStage(stage.preprocess, engine, rule.threshold or 0.0) for stage, engine, rule in stages]
         )
@@ -80,4 +81,4 @@ class PlainCascade:
     def _logits(self, index: int, pixels: np.ndarray) -> np.ndarray:
         stage, batch = self._stages[index], self._batches[index]
         preprocess(pixels, stage.spec, out=batch[0])
-        return stage.engine.run(batch).logits[0]
+        return stage.model.run(batch).logits[0]

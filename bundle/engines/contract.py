@@ -1,20 +1,21 @@
-"""What an engine is: its name, its errors, and the session that every runtime provides."""
+"""Engines: their names and precisions, their errors, and the session that every runtime provides."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.errors import BundlePackageError
 from calibration.scores import StageOutputs
 
-DEFAULT_ENGINE = "onnxruntime-cpu"
-DEFAULT_PRECISION = "fp32"
-OPENVINO = "openvino"
+DEFAULT_ENGINE: Final = "onnxruntime-cpu"
+DEFAULT_PRECISION: Final = "fp32"
+OPENVINO: Final = "openvino"
 
 PRECISIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -23,7 +24,7 @@ PRECISIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "onnxruntime-cpu": ("fp32", "int8"),
     }
 )
-"""Engine, as certificates name it -> what it computes at. The usually fastest engine comes first."""
+"""Engine -> the precisions that it computes at. The engine that is usually fastest comes first."""
 
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {"onnxruntime-cpu": "cpu", "onnxruntime-cuda": "gpu", OPENVINO: "openvino"}
@@ -31,11 +32,12 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
 """Engine -> the extra of demur that installs it."""
 
 _MADE_WHILE_RUNNING = frozenset({"bf16"})
-"""Precisions that the runtime makes of the fp32 model; they have no file of their own."""
+"""Precisions that the runtime derives from the fp32 model; they have no file of their own."""
 
-ALONE = frozenset({"int8"})
+ONE_BY_ONE = frozenset({"int8"})
 """Precisions at which images are computed one by one. Dynamic quantisation scales the activations of a
-whole batch together, so an image would get other scores in other company than when it was certified."""
+whole batch together, so the scores of an image would depend on the other images of its batch, and would
+differ from the certified ones."""
 
 
 def file_precision(precision: str) -> str:
@@ -43,12 +45,12 @@ def file_precision(precision: str) -> str:
     return DEFAULT_PRECISION if precision in _MADE_WHILE_RUNNING else precision
 
 
-class EngineError(RuntimeError):
-    """An engine cannot be had, or a model does not fit it."""
+class EngineError(BundlePackageError, RuntimeError):
+    """An engine is not available, or a model does not fit it."""
 
 
 class EngineUnavailable(EngineError):
-    """The runtime or the device that was asked for is not here."""
+    """The requested runtime, device or precision is not available on this machine."""
 
 
 class ModelUnfit(EngineError):
@@ -57,7 +59,7 @@ class ModelUnfit(EngineError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class EngineKey:
-    """An engine at a precision: what one certificate speaks of. As text `onnxruntime-cpu/fp32`."""
+    """An engine at a precision, the scope of one certificate. As text `onnxruntime-cpu/fp32`."""
 
     engine: str
     precision: str
@@ -67,6 +69,7 @@ class EngineKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """The key that `str` wrote; the parts are not checked."""
         engine, _, precision = text.partition("/")
         return cls(engine, precision)
 
@@ -76,11 +79,11 @@ DEFAULT_KEY = EngineKey(DEFAULT_ENGINE, DEFAULT_PRECISION)
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An input of a model: its element type and shape, None or text where a side is open."""
+    """An input of a model: its element type and shape; None or text for a side that is not fixed."""
 
     name: str
     kind: str
-    """`float32`, or the runtime's own word for anything else"""
+    """`float32`, or the runtime's own name of any other type."""
     shape: tuple[int | str | None, ...]
 
 
@@ -93,18 +96,18 @@ class Session(Protocol):
     def outputs(self) -> Sequence[str]: ...
     @property
     def providers(self) -> tuple[str, ...]:
-        """What the runtime says that it computes with, read back from it after opening."""
+        """The devices that the runtime reports after it has opened the model."""
 
     def compute(self, tensor: str, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[Any]]:
         """The named outputs for `batch` as the input `tensor`, in their order."""
 
 
-class Engine(Protocol):
+class StageModel(Protocol):
     """A model that turns normalised tensors into raw outputs; safe to call from several threads."""
 
     @property
     def name(self) -> str:
-        """Runtime, device and precision, as certificates name them: `onnxruntime-cpu/fp32`."""
+        """Engine and precision as certificates name them: `onnxruntime-cpu/fp32`."""
 
     @property
     def classes(self) -> int:

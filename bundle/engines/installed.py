@@ -1,7 +1,7 @@
-"""Which engines this installation has, at which precisions this machine computes, and what is wrong with it.
+"""The installed engines, the precisions that this machine supports, and faults of the installation.
 
-The extras [cpu] and [gpu] install the same import name: pip lets both in, the one installed last wins,
-and uninstalling either breaks the other. So the installed distributions are looked at by name.
+The extras [cpu] and [gpu] install the same import name: pip accepts both, the one installed last wins,
+and uninstalling either breaks the other. So the installed distributions are identified by their names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 
-from bundle.engines.contract import DEFAULT_ENGINE, EXTRAS, OPENVINO, PRECISIONS, EngineKey, EngineUnavailable
+from bundle.engines.contract import (
+    DEFAULT_ENGINE,
+    EXTRAS,
+    OPENVINO,
+    PRECISIONS,
+    EngineKey,
+    EngineUnavailable,
+)
 from bundle.engines.ort import PROVIDERS
 
 _SAME_IMPORT_NAME = (
@@ -26,7 +33,7 @@ _UNKNOWN = "unknown"
 
 
 def available_engines() -> tuple[str, ...]:
-    """The engines that this installation offers, the usually fastest first; empty without any runtime."""
+    """The installed engines, the usually fastest first; empty without any runtime."""
     return tuple(engine for engine in PRECISIONS if _is_here(engine))
 
 
@@ -49,12 +56,12 @@ def require_engine(engine: str) -> None:
 
 
 def require_key(key: EngineKey) -> None:
-    """`require_engine`, and that the engine computes at that precision on this machine."""
+    """Raise EngineUnavailable unless the engine is installed and computes at that precision here."""
     require_engine(key.engine)
     if key.precision not in PRECISIONS[key.engine]:
         raise EngineUnavailable(
             f"engine {key.engine!r} does not compute at {key.precision!r}; "
-            f"it does at {', '.join(PRECISIONS[key.engine])}"
+            f"it computes at {', '.join(PRECISIONS[key.engine])}"
         )
     if key.precision == "bf16" and not _openvino_has_bf16():
         raise EngineUnavailable("this CPU has no bf16 instructions (AVX-512 BF16 or AMX); use fp32 or int8")
@@ -70,7 +77,7 @@ def usable(key: EngineKey) -> bool:
 
 
 def usable_keys() -> tuple[EngineKey, ...]:
-    """Every engine and precision that can be had here, the usually fastest engine first."""
+    """Every engine and precision that is available here, the usually fastest engine first."""
     keys = [
         EngineKey(engine, precision) for engine in available_engines() for precision in PRECISIONS[engine]
     ]
@@ -78,7 +85,7 @@ def usable_keys() -> tuple[EngineKey, ...]:
 
 
 def installation_problems() -> tuple[str, ...]:
-    """What is wrong with the installed runtimes, in plain sentences; empty where all is well."""
+    """Faults of the installed runtimes, in plain sentences; empty if there are none."""
     found = [name for name in _SAME_IMPORT_NAME if _version(name) is not None]
     if len(found) < 2:
         return ()
@@ -102,7 +109,7 @@ def runtime_version(engine: str) -> str:
 
 
 def _is_here(engine: str) -> bool:
-    """Imports a runtime only where its presence does not say enough: each takes tens of megabytes."""
+    """Whether an engine is installed; a runtime (tens of megabytes) is imported only if that is needed."""
     if engine == OPENVINO:
         return find_spec("openvino") is not None
     if find_spec("onnxruntime") is None:

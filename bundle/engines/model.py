@@ -1,7 +1,7 @@
-"""One stage's model, opened by an inference runtime: the door to `bundle.engines`.
+"""The model of one stage, opened by an inference runtime.
 
-The core has no runtime of its own: `onnxruntime` comes with the extra [cpu], `onnxruntime-gpu` with
-[gpu], `openvino` with [openvino]. What was asked for is what is obtained, or `EngineUnavailable`.
+demur without extras has no runtime: `onnxruntime` comes with the extra [cpu], `onnxruntime-gpu` with
+[gpu], `openvino` with [openvino]. A caller gets exactly the engine it requests, or `EngineUnavailable`.
 """
 
 from __future__ import annotations
@@ -13,45 +13,25 @@ from numpy.typing import NDArray
 
 from bundle.choices import OutputKind
 from bundle.engines.contract import (
-    ALONE,
     DEFAULT_ENGINE,
-    DEFAULT_KEY,
     DEFAULT_PRECISION,
+    ONE_BY_ONE,
     OPENVINO,
-    PRECISIONS,
-    Engine,
-    EngineError,
     EngineKey,
     EngineUnavailable,
     ModelUnfit,
     Session,
     Tensor,
 )
-from bundle.engines.installed import available_engines, require_key
+from bundle.engines.installed import require_key
 from bundle.engines.onnx_scan import refuse_external_data
 from bundle.engines.openvino_cpu import OpenVinoSession
 from bundle.engines.ort import PROVIDERS, OrtSession
 from bundle.engines.outputs import TO_LOGITS
 from calibration.scores import StageOutputs
 
-__all__ = [
-    "DEFAULT_ENGINE",
-    "DEFAULT_KEY",
-    "DEFAULT_PRECISION",
-    "PRECISIONS",
-    "PROVIDERS",
-    "Engine",
-    "EngineError",
-    "EngineKey",
-    "EngineUnavailable",
-    "ModelUnfit",
-    "OnnxEngine",
-    "available_engines",
-    "open_engine",
-]
 
-
-def open_engine(
+def open_model(
     model: Path | bytes,
     *,
     image_size: tuple[int, int] | None = None,
@@ -60,12 +40,12 @@ def open_engine(
     precision: str = DEFAULT_PRECISION,
     threads: int = 1,
     calls: int = 1,
-) -> OnnxEngine:
-    """Open an ONNX model, given as a file or as its bytes, and try it on a batch.
+) -> OnnxModel:
+    """Open an ONNX model, given as a file or as its bytes, and run it once on a batch of two.
 
-    `image_size` (height, width) must be given where the model leaves it open. `threads` is for one call
-    (intra-op): on a CPU several calls at a time on one thread each do more than one call on several.
-    `calls` is how many calls at a time the engine should be ready for; more of them wait.
+    `image_size` (height, width) is required if the model does not fix it. `threads`: threads per call
+    (intra-op); on a CPU, several calls at a time on one thread each achieve more than one call on
+    several. `calls`: number of calls at a time that the model is prepared for; further ones wait.
     Raises EngineUnavailable, ModelUnfit, or ModelRefused (external data, not ONNX).
     """
     content = model.read_bytes() if isinstance(model, Path) else model
@@ -73,16 +53,16 @@ def open_engine(
     key = EngineKey(engine, precision)
     require_key(key)
     session = _open_session(content, key, threads, calls)
-    return OnnxEngine(key, session, _image_size(session, image_size), output)
+    return OnnxModel(key, session, _image_size(session, image_size), output)
 
 
-class OnnxEngine:
-    """An ONNX model, open in a runtime's session on the device it was asked for."""
+class OnnxModel:
+    """An ONNX model, open in the session of a runtime on the requested device."""
 
     def __init__(
         self, key: EngineKey, session: Session, image_size: tuple[int, int], output: OutputKind
     ) -> None:
-        """Run the model once on a batch of two, so that one that does not fit fails here and not later."""
+        """Run the model once on a batch of two, so that an unfit model fails here and not later."""
         self.key = key
         self.name = str(key)
         self.image_size = image_size
@@ -90,19 +70,19 @@ class OnnxEngine:
         self._session = session
         self._to_logits = TO_LOGITS[output]
         self._input = session.inputs[0].name
-        self._one_by_one = session.inputs[0].shape[0] == 1 or key.precision in ALONE
+        self._one_by_one = session.inputs[0].shape[0] == 1 or key.precision in ONE_BY_ONE
         self._outputs = _output_names(session)
         self.has_gate = len(self._outputs) == 2
         try:
             trial = self.run(np.zeros((2, 3, *image_size), dtype=np.float32))
-        except Exception as fault:  # the runtime's own exception types are not public
-            raise ModelUnfit(f"the model does not run on two images of size {image_size}: {fault}") from fault
+        except Exception as error:  # the runtime's own exception types are not public
+            raise ModelUnfit(f"the model does not run on two images of size {image_size}: {error}") from error
         if len(trial) != 2:
             raise ModelUnfit(f"the model gives {len(trial)} rows for two images")
         self.classes = trial.logits.shape[1]
 
     @property
-    def alone(self) -> bool:
+    def one_by_one(self) -> bool:
         """Whether images are computed one by one, so that a larger batch gains nothing."""
         return self._one_by_one
 
@@ -129,16 +109,16 @@ def _open_session(content: bytes, key: EngineKey, threads: int, calls: int) -> S
     raise EngineUnavailable(f"engine {key.engine!r} has no runtime")
 
 
-def _image_size(session: Session, wanted: tuple[int, int] | None) -> tuple[int, int]:
+def _image_size(session: Session, requested: tuple[int, int] | None) -> tuple[int, int]:
     image = _only_input(session)
     batch, _, height, width = image.shape
     if isinstance(batch, int) and batch != 1:
         raise ModelUnfit(f"the model takes batches of {batch} only; the batch must be free, or 1")
-    if wanted is not None:
-        for side, asked in zip((height, width), wanted, strict=True):
-            if isinstance(side, int) and side != asked:
-                raise ModelUnfit(f"the model's input is {_text(image)}; the preprocessing makes {wanted}")
-        return wanted
+    if requested is not None:
+        for side, needed in zip((height, width), requested, strict=True):
+            if isinstance(side, int) and side != needed:
+                raise ModelUnfit(f"the model's input is {_text(image)}; the preprocessing makes {requested}")
+        return requested
     if not (isinstance(height, int) and isinstance(width, int)):
         raise ModelUnfit(f"the model's input is {_text(image)}: give its image size (height, width)")
     return height, width
@@ -161,7 +141,7 @@ def _text(tensor: Tensor) -> str:
 
 
 def _output_names(session: Session) -> list[str]:
-    """The main output and, where there is one, the output named `gate`."""
+    """The main output and, if there is one, the output named `gate`."""
     names = list(session.outputs)
     gate = ["gate"] if "gate" in names else []
     main = [name for name in names if name != "gate"]

@@ -1,13 +1,15 @@
-"""A look at an ONNX file before a runtime opens it, without the onnx library.
+"""Scan of an ONNX file for external data before a runtime opens it, without the onnx library.
 
-An ONNX tensor may point to another file on the machine ("external data"), by any path. The runtime
-would follow it; so every tensor is looked at first. Only the wire format of Protocol Buffers is read:
-lengths are skipped, weights are never copied.
+An ONNX tensor may refer to another file on the machine ("external data"), by any path, and the runtime
+would read it; so every tensor is examined first (CVE-2024-27318). Only the wire format of Protocol
+Buffers is read: contents are skipped by their lengths, weights are never copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+
+from bundle.errors import BundlePackageError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -27,12 +29,12 @@ _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 _MAX_DEPTH = 64
 
 
-class ModelRefused(ValueError):
+class ModelRefused(BundlePackageError, ValueError):
     """The file is not an ONNX model that a bundle may hold; the message says why."""
 
 
 def refuse_external_data(model: bytes) -> None:
-    """Raise `ModelRefused` where a tensor of `model` lies outside the file, or the file is no ONNX model."""
+    """Raise `ModelRefused` if a tensor of `model` is outside the file, or the file is no ONNX model."""
     view = memoryview(model)
     graphs = 0
     pending = [("model", 0, len(view), 0)]

@@ -1,7 +1,7 @@
 """OpenVINO on the CPU (extra [openvino]), through its own runtime.
 
-The precision is always stated: on a CPU with AMX, OpenVINO would otherwise compute an fp32 model in
-bf16 of its own accord, and serve scores that no certificate covers.
+The precision is always set explicitly: on a CPU with AMX, OpenVINO would by default compute an fp32 model
+in bf16, and serve scores that no certificate covers.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from bundle.engines.contract import EngineUnavailable, ModelUnfit, Tensor
 
 DEVICE = "CPU"
 _COMPUTED_IN: Mapping[str, str] = MappingProxyType({"fp32": "f32", "bf16": "bf16", "int8": "f32"})
-"""Precision -> OpenVINO's word for how what is not quantised is computed."""
+"""Precision -> OpenVINO's name of the type that computes everything that is not quantised."""
 
 
 class OpenVinoSession:
-    """A model compiled by OpenVINO; `calls` of them at a time, `threads` threads each."""
+    """A model compiled by OpenVINO for `calls` calls at a time on `threads` threads each."""
 
     def __init__(self, content: bytes, precision: str, threads: int, calls: int) -> None:
         hint = _COMPUTED_IN[precision]
@@ -37,12 +37,12 @@ class OpenVinoSession:
                     "EXECUTION_MODE_HINT": "PERFORMANCE" if precision == "bf16" else "ACCURACY",
                     "NUM_STREAMS": str(calls),
                     "INFERENCE_NUM_THREADS": str(calls * threads),
-                    # Pinned threads of several workers would all sit on the first cores.
+                    # Pinned threads of several workers would all run on the first cores.
                     "ENABLE_CPU_PINNING": False,
                 },
             )
-        except Exception as fault:  # the runtime raises RuntimeError for everything
-            raise ModelUnfit(f"OpenVINO does not open the model: {fault}") from fault
+        except Exception as error:  # the runtime raises RuntimeError for everything
+            raise ModelUnfit(f"OpenVINO does not open the model: {error}") from error
         self.providers = tuple(self._compiled.get_property("EXECUTION_DEVICES"))
         obtained = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if self.providers != (DEVICE,) or obtained != hint:
@@ -63,12 +63,12 @@ class OpenVinoSession:
         if request is None:
             request = self._requests.own = self._compiled.create_infer_request()
         request.infer({tensor: batch}, share_inputs=True)
-        # Copied: the request's memory is overwritten by the next call.
+        # Copied, because the next call overwrites the memory of the request.
         return [np.array(request.get_tensor(name).data) for name in outputs]
 
 
 def capabilities() -> frozenset[str]:
-    """What this CPU computes natively, in OpenVINO's words: FP32, BF16, INT8 and others."""
+    """The types that this CPU computes natively, in OpenVINO's names: FP32, BF16, INT8 and others."""
     return frozenset(_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
 
 

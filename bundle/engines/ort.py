@@ -1,7 +1,8 @@
 """ONNX Runtime, on the CPU (extra [cpu]) or on CUDA (extra [gpu]).
 
-What was asked for is what is obtained, or `EngineUnavailable`: onnxruntime-gpu without a working driver
-falls back to the CPU in silence, and would serve scores that no certificate covers.
+The device in use is read back from the session: onnxruntime-gpu without a working driver falls back to
+the CPU silently, and would serve scores that no certificate covers. The session then raises
+`EngineUnavailable`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
 """Engine -> ONNX Runtime's name of the device."""
 
 _PROVIDER_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    # By default CUDA rounds the factors of fp32 products to 10 bits (TF32): that is no fp32.
+    # By default CUDA rounds the factors of fp32 products to 10 bits (TF32), which is not fp32.
     {"onnxruntime-cuda": {"use_tf32": "0"}, "onnxruntime-cpu": {}}
 )
 
 
 class OrtSession:
-    """A model opened by ONNX Runtime on the device that was asked for."""
+    """A model opened by ONNX Runtime on the requested device."""
 
     def __init__(self, content: bytes, engine: str, threads: int) -> None:
         import onnxruntime
@@ -36,16 +37,16 @@ class OrtSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # The arena would keep the memory of the largest batch for ever, and gains no measurable time.
+        # The arena would keep the memory of the largest batch for ever, and saves no measurable time.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
-        # Threads that spin while they wait would take the cores from the other workers.
+        # Threads that spin while they wait would take the cores from other workers.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         provider = (PROVIDERS[engine], dict(_PROVIDER_OPTIONS[engine]))
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=[provider])
-        except Exception as fault:  # the runtime's own exception types are not public
-            raise ModelUnfit(f"ONNX Runtime does not open the model: {fault}") from fault
+        except Exception as error:  # the runtime's own exception types are not public
+            raise ModelUnfit(f"ONNX Runtime does not open the model: {error}") from error
         self.providers = tuple(self._session.get_providers())
         if self.providers[:1] != (PROVIDERS[engine],):
             raise EngineUnavailable(

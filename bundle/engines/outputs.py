@@ -1,7 +1,7 @@
-"""What a model's main output means, and how it becomes logits.
+"""The kinds of a model's main output, and their conversion to logits.
 
-Models trained here put out logits. A wrapped classifier may put out probabilities, or a single number for
-class 1; all become logits that give the same probabilities again.
+Models trained by demur return logits. A wrapped classifier may return probabilities, or a single number
+for class 1; each kind becomes logits with the same probabilities.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.choices import OutputKind
+from bundle.errors import BundlePackageError
 from calibration.scores import FloatArray
 
 PROBABILITY_FLOOR = 1e-12
-"""Probabilities below it are taken as it, so that their logarithm is finite."""
+"""Smaller probabilities are raised to it, so that their logarithm is finite."""
 _SUM_TOLERANCE = 1e-3
 
 
-class OutputUnfit(ValueError):
-    """An output does not look like what it is said to be."""
+class OutputUnfit(BundlePackageError, ValueError):
+    """An output is not of the stated kind."""
 
 
 def _from_logits(raw: NDArray[Any]) -> FloatArray:

@@ -1,9 +1,9 @@
-"""Bytes to pixels: the one way in which an encoded image becomes an array, offline and online.
+"""Decoding: the one way in which an encoded image becomes an array, offline and online.
 
-Deliberate choices, because a certificate holds for them:
+A certificate holds for these choices:
 - JPEG is decoded at the smallest scale (1, 1/2, 1/4, 1/8) that is still at least the target size.
 - Transparent pixels are composited on white, as viewers show them.
-- Of an animation the first frame counts; of a PNG the default image.
+- The first frame of an animation is decoded; for a PNG, the default image.
 - 16-bit samples keep their high byte. CMYK is converted without a colour profile.
 - EXIF orientation is applied; all other metadata is ignored.
 """
@@ -22,32 +22,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from bundle.images.headers import (
-    Container,
-    EmptyImage,
-    ImageError,
-    ImageFormat,
-    NotAnImage,
-    TooManyBytes,
-    TooManyPixels,
-    TruncatedImage,
-    UnsupportedFormat,
-    open_container,
-)
-
-__all__ = [
-    "DecodeLimits",
-    "EmptyImage",
-    "ImageError",
-    "ImageFormat",
-    "NotAnImage",
-    "PixelArray",
-    "TooManyBytes",
-    "TooManyPixels",
-    "TruncatedImage",
-    "UnsupportedFormat",
-    "decode",
-]
+from bundle.images.encoded import EncodedImage, ImageFormat
+from bundle.images.errors import TooManyBytes, TooManyPixels, TruncatedImage, UnsupportedFormat
+from bundle.images.headers import read_header
 
 PixelArray = NDArray[np.uint8]
 """[H, W, 3], RGB, C-contiguous"""
@@ -61,11 +38,11 @@ _DECODERS: dict[ImageFormat, type[ImageFile]] = {
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What a caller is ready to decode; checked before any decoder runs."""
+    """Limits on the images that a caller accepts, checked before any decoder runs. Raises ValueError."""
 
     max_bytes: int = 20 * 2**20
     max_pixels: int = 36_000_000
-    """Above one 8K frame. Memory while decoding is about 8 bytes a pixel, less for a scaled JPEG."""
+    """Above one 8K frame. Decoding takes about 8 bytes of memory per pixel, less for a scaled JPEG."""
     formats: frozenset[ImageFormat] = field(default_factory=lambda: frozenset(get_args(ImageFormat)))
 
     def __post_init__(self) -> None:
@@ -85,35 +62,35 @@ def decode(
 ) -> PixelArray:
     """Decode one image to RGB pixels, uint8 [H, W, 3].
 
-    `target` is the (height, width) that will be resized to at most: a JPEG may then be decoded smaller
-    than it is stored, never smaller than the target. Raises an `ImageError` and nothing else, whatever
-    the bytes are.
+    `target` is the largest (height, width) that the image will be resized to: a JPEG may then be decoded
+    smaller than it is stored, but never smaller than the target. Raises an `ImageError` and no other
+    exception, for any bytes.
     """
     if len(data) > limits.max_bytes:
         raise TooManyBytes(len(data), limits.max_bytes)
-    container = open_container(data)
-    if container.format not in limits.formats:
+    header = read_header(data)
+    if header.format not in limits.formats:
         accepted = ", ".join(sorted(limits.formats))
-        raise UnsupportedFormat(f"the image is {container.format}; accepted here: {accepted}")
-    if container.width * container.height > limits.max_pixels:
-        raise TooManyPixels(container.width, container.height, limits.max_pixels)
+        raise UnsupportedFormat(f"the image is {header.format}; accepted here: {accepted}")
+    if header.width * header.height > limits.max_pixels:
+        raise TooManyPixels(header.width, header.height, limits.max_pixels)
     try:
-        pixels = _decode_pixels(container, target)
+        pixels = _decode_pixels(header, target)
     except MemoryError:
         raise
-    except Exception as fault:  # the decoders raise a dozen types for damaged files
-        raise TruncatedImage(f"the {container.format} is truncated or damaged: {fault}") from fault
-    return np.ascontiguousarray(_upright(pixels, container.orientation))
+    except Exception as error:  # the decoders raise a dozen types for damaged files
+        raise TruncatedImage(f"the {header.format} is truncated or damaged: {error}") from error
+    return np.ascontiguousarray(_upright(pixels, header.orientation))
 
 
-def _decode_pixels(container: Container, target: tuple[int, int] | None) -> PixelArray:
+def _decode_pixels(header: EncodedImage, target: tuple[int, int] | None) -> PixelArray:
     # The plugin's class instead of Image.open: the format is known, and neither other plugins nor
-    # process-wide warnings come into play.
-    with _DECODERS[container.format](BytesIO(container.encoded)) as image:
-        if image.size != (container.width, container.height):
+    # process-wide warnings take part.
+    with _DECODERS[header.format](BytesIO(header.encoded)) as image:
+        if image.size != (header.width, header.height):
             raise ValueError(f"the data hold {image.size} pixels, the header says otherwise")
         if target is not None:
-            height, width = target if container.orientation < 5 else target[::-1]
+            height, width = target if header.orientation < 5 else target[::-1]
             image.draft(None, (width, height))
         image.load()
         return _to_rgb(image)
@@ -127,7 +104,7 @@ def _to_rgb(image: Image.Image) -> PixelArray:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-    # Converting what is RGB already would copy it.
+    # Converting an RGB image to RGB would copy it.
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 

@@ -22,11 +22,12 @@ Channel = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
 Spread = Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
 
 REDUCING_GAP = 3.0
-"""A first integer reduction may leave this many times the final size; Pillow calls it close to exact."""
+"""Least ratio of the intermediate to the final size after the first, integer reduction; Pillow describes
+the result as close to exact."""
 
 
 class PreprocessSpec(BaseModel):
-    """What a stage's model expects: (pixels / 255 - mean) / std, at one size."""
+    """The input of a stage's model: (pixels / 255 - mean) / std, at one size."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,13 +44,13 @@ class PreprocessSpec(BaseModel):
 
 
 def decode_target(specs: Iterable[PreprocessSpec]) -> tuple[int, int]:
-    """The (height, width) to decode for, when several stages read the same pixels."""
+    """The (height, width) to decode for, if several stages read the same pixels."""
     sizes = [spec.size for spec in specs]
     return max(height for height, _ in sizes), max(width for _, width in sizes)
 
 
 def resize(pixels: PixelArray, spec: PreprocessSpec) -> PixelArray:
-    """uint8 [H, W, 3] -> uint8 [h, w, 3]: bilinear, with antialiasing where it gets smaller."""
+    """uint8 [H, W, 3] -> uint8 [h, w, 3]: bilinear, with antialiasing if the image becomes smaller."""
     height, width = pixels.shape[:2]
     if (height, width) == spec.size:
         return pixels
@@ -63,7 +64,7 @@ def resize(pixels: PixelArray, spec: PreprocessSpec) -> PixelArray:
 
 
 def normalise(pixels: PixelArray, spec: PreprocessSpec, out: TensorArray | None = None) -> TensorArray:
-    """uint8 [h, w, 3] -> float32 [3, h, w], into `out` where given (a row of a batch)."""
+    """uint8 [h, w, 3] -> float32 [3, h, w], into `out` if given (a row of a batch). Raises ValueError."""
     if pixels.shape != (spec.height, spec.width, 3):
         raise ValueError(f"pixels has shape {pixels.shape}; the model needs {(spec.height, spec.width, 3)}")
     scale, shift = _affine(spec.mean, spec.std)
@@ -93,7 +94,7 @@ def _source_box(height: int, width: int, spec: PreprocessSpec) -> tuple[float, f
 def _affine(
     mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> tuple[TensorArray, TensorArray]:
-    """Scale and shift, float32 [3, 1, 1] each: one multiplication and one addition a value."""
+    """Scale and shift, float32 [3, 1, 1] each: one multiplication and one addition per value."""
     spread = np.asarray(std, dtype=np.float64)
     scale = 1.0 / (255.0 * spread)
     shift = -np.asarray(mean, dtype=np.float64) / spread

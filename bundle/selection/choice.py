@@ -11,22 +11,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
-from bundle.engines.contract import ALONE
-from bundle.engines.installed import require_engine, require_key, usable, usable_keys
-from bundle.engines.model import DEFAULT_ENGINE, DEFAULT_KEY, PRECISIONS, EngineKey, EngineUnavailable
+from bundle.choices import AUTO
+from bundle.engines.contract import (
+    DEFAULT_ENGINE,
+    DEFAULT_KEY,
+    ONE_BY_ONE,
+    PRECISIONS,
+    EngineKey,
+    EngineUnavailable,
+)
+from bundle.engines.installed import require_engine, require_key, runtime_versions, usable, usable_keys
 from bundle.manifest import BundleManifest
 from bundle.policy import CertificateEntry
 from bundle.selection.issued import IssuedCertificates, NotIssued
-from bundle.selection.local_certificate import certify_here, reserve_of
-from bundle.selection.timing import PROBE_SECONDS, StageSeconds, best_batch, probe
-from bundle.selection.timing_cache import EngineMemory, EngineRecord
+from bundle.selection.local_certificate import certify_locally, reserve_of
+from bundle.selection.timing import TIMING_SECONDS, StageSeconds, best_batch, time_stages
+from bundle.selection.timing_cache import TimingCache, TimingRecord
 from bundle.system.machine import this_machine
-from bundle.system.subprocess_call import WorkLost, apart
+from bundle.system.subprocess_call import SubprocessLost, call_in_subprocess
 from bundle.verify import read_manifest
 
-AUTO: Final = "auto"
 _LEFT_FOR_B = 0.5
 """Share of the images that stage A is taken to leave, where the bundle does not say."""
 _OPENING = 60.0
@@ -34,7 +39,7 @@ _OPENING = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class EngineWish:
+class EnginePreference:
     """What whoever starts the service asks for."""
 
     engine: str = AUTO
@@ -63,7 +68,7 @@ class EngineChoice:
 
 
 def candidates(
-    manifest: BundleManifest, wish: EngineWish, issued_here: Sequence[CertificateEntry] = ()
+    manifest: BundleManifest, wish: EnginePreference, issued_here: Sequence[CertificateEntry] = ()
 ) -> tuple[EngineKey, ...]:
     """The engines and precisions that may serve `manifest`, the one to prefer unseen first.
 
@@ -75,7 +80,7 @@ def candidates(
     entries = [
         entry
         for entry in (*manifest.certificates, *issued_here)
-        if wish.takes(key_of(entry)) and usable(key_of(entry))
+        if wish.takes(EngineKey.parse(entry.key)) and usable(EngineKey.parse(entry.key))
     ]
     if wish.batch is not None and wish.batch > 1:
         entries = _computed_together(entries, wish.batch)
@@ -85,21 +90,17 @@ def candidates(
         entries[:1],
     ):
         if good_enough:
-            return tuple(dict.fromkeys(map(key_of, good_enough)))
+            return tuple(dict.fromkeys(EngineKey.parse(entry.key) for entry in good_enough))
     return (_uncertified(manifest, wish),)
-
-
-def key_of(entry: CertificateEntry) -> EngineKey:
-    return EngineKey(entry.engine, entry.precision)
 
 
 def choose_engine(
     folder: Path,
-    wish: EngineWish,
-    memory: EngineMemory,
+    wish: EnginePreference,
+    memory: TimingCache,
     issued: IssuedCertificates,
     *,
-    seconds: float = PROBE_SECONDS,
+    seconds: float = TIMING_SECONDS,
     say: Callable[[str], None] = lambda _: None,
 ) -> EngineChoice:
     """Choose for the bundle in `folder`, from what is remembered or, once, from a probe of `seconds`.
@@ -110,7 +111,7 @@ def choose_engine(
     here. Of several processes that share `memory` one finds out and the others wait. Raises a BundleError
     for what cannot be read, and EngineUnavailable.
     """
-    manifest, machine = read_manifest(folder), this_machine()
+    manifest, machine = read_manifest(folder), this_machine(runtime_versions())
     with memory.one_at_a_time():
         record = memory.load(manifest.version, machine)
         own = _issued_here(manifest, issued, say)
@@ -125,8 +126,8 @@ def choose_engine(
             )
             try:
                 record = _with_timings(record, _timed(folder, manifest, missing, seconds, say))
-            except WorkLost as fault:
-                say(f"the timing was not completed: {fault}; the next start tries again")
+            except SubprocessLost as error:
+                say(f"the timing was not completed: {error}; the next start tries again")
                 untimed = keys[0]
             else:
                 memory.save(record)
@@ -144,8 +145,8 @@ def _timed(
     say: Callable[[str], None],
 ) -> Mapping[EngineKey, tuple[StageSeconds, ...]]:
     """The probe, in a process that takes the memory of all engines that lose along when it ends."""
-    work = partial(probe, folder, manifest, keys, seconds=seconds)
-    return apart(work, limit=seconds + _OPENING * len(keys), say=say)
+    work = partial(time_stages, folder, manifest, keys, seconds=seconds)
+    return call_in_subprocess(work, limit=seconds + _OPENING * len(keys), say=say)
 
 
 def _issued_here(
@@ -157,8 +158,8 @@ def _issued_here(
         return ()
     try:
         claim = issued.read(reserve)
-    except NotIssued as fault:
-        say(str(fault))
+    except NotIssued as error:
+        say(str(error))
         return ()
     return () if claim is None or claim.entry is None else (claim.entry,)
 
@@ -176,23 +177,23 @@ def _certified_here(
         return choice
     try:
         issued.require_free(reserve, choice.key)  # before minutes of scoring
-        entry = certify_here(
+        entry = certify_locally(
             folder, manifest, choice.key, say, before_labels=lambda: issued.claim(reserve, choice.key)
         )
         issued.keep(reserve, entry)
-    except NotIssued as fault:
-        say(f"{choice.key} is not certified here: {fault}")
-        return replace(choice, not_issued=str(fault))
+    except NotIssued as error:
+        say(f"{choice.key} is not certified here: {error}")
+        return replace(choice, not_issued=str(error))
     return replace(choice, issued_here=entry)
 
 
-def first_choice(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
+def first_choice(manifest: BundleManifest, wish: EnginePreference) -> EngineKey:
     """The engine and precision without any timing: the bundle's first certificate that holds here."""
     return candidates(manifest, wish)[0]
 
 
 def _computed_together(entries: Sequence[CertificateEntry], batch: int) -> list[CertificateEntry]:
-    together = [entry for entry in entries if entry.precision not in ALONE]
+    together = [entry for entry in entries if entry.precision not in ONE_BY_ONE]
     if entries and not together:
         raise EngineUnavailable(
             f"batch is {batch}, but on {', '.join(entry.key for entry in entries)} images are computed one "
@@ -201,7 +202,7 @@ def _computed_together(entries: Sequence[CertificateEntry], batch: int) -> list[
     return together
 
 
-def _uncertified(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
+def _uncertified(manifest: BundleManifest, wish: EnginePreference) -> EngineKey:
     """What was asked for by name, or the plainest that can be had."""
     if AUTO not in (wish.engine, wish.precision):
         key = EngineKey(wish.engine, wish.precision)
@@ -228,27 +229,27 @@ def _uncertified(manifest: BundleManifest, wish: EngineWish) -> EngineKey:
     return min(possible, key=lambda key: key.engine != DEFAULT_ENGINE)
 
 
-def _with_timings(record: EngineRecord, timed: Mapping[EngineKey, tuple[StageSeconds, ...]]) -> EngineRecord:
+def _with_timings(record: TimingRecord, timed: Mapping[EngineKey, tuple[StageSeconds, ...]]) -> TimingRecord:
     fresh = {str(key): tuple(dict(stage) for stage in stages) for key, stages in timed.items()}
     return record.model_copy(update={"seconds": record.seconds | fresh})
 
 
 def _chosen(
     manifest: BundleManifest,
-    wish: EngineWish,
+    wish: EnginePreference,
     keys: Sequence[EngineKey],
-    record: EngineRecord,
+    record: TimingRecord,
     own: Sequence[CertificateEntry],
     untimed: EngineKey | None,
 ) -> EngineChoice:
     """`untimed`: what serves where nothing could be timed, or nothing had to be."""
     seconds = {key: record.seconds[str(key)] for key in keys if str(key) in record.seconds}
-    issued = {key_of(entry): entry for entry in own}
+    issued = {EngineKey.parse(entry.key): entry for entry in own}
     if not seconds and untimed is None:
         # Each was tried and none could be had; opening the first says why.
         require_key(keys[0])
         raise EngineUnavailable(f"none of {', '.join(map(str, keys))} can be had here; the log says why")
-    key = min(seconds, key=lambda one: seconds_an_image(manifest, one, seconds[one])) if seconds else keys[0]
+    key = min(seconds, key=lambda one: seconds_per_image(manifest, one, seconds[one])) if seconds else keys[0]
     if wish.batch is not None:
         batch_sizes: tuple[int, ...] = (wish.batch,) * len(manifest.stages)
     elif key in seconds:
@@ -263,7 +264,7 @@ def _chosen(
     return EngineChoice(key, batch_sizes, why, seconds, issued.get(key))
 
 
-def seconds_an_image(manifest: BundleManifest, key: EngineKey, stages: Sequence[StageSeconds]) -> float:
+def seconds_per_image(manifest: BundleManifest, key: EngineKey, stages: Sequence[StageSeconds]) -> float:
     """What an image costs on average, at each stage's best batch: A sees all, B what A leaves."""
     costs = [stage[best_batch(stage)] for stage in stages]
     if len(costs) == 1:
@@ -277,7 +278,7 @@ def seconds_an_image(manifest: BundleManifest, key: EngineKey, stages: Sequence[
 
 def _why(
     manifest: BundleManifest,
-    wish: EngineWish,
+    wish: EnginePreference,
     key: EngineKey,
     seconds: Mapping[EngineKey, tuple[StageSeconds, ...]],
     *,
@@ -290,9 +291,9 @@ def _why(
     if len(seconds) < 2:
         return "the only one that the bundle is certified on and that can be had here"
     others = ", ".join(
-        f"{other} {1e3 * seconds_an_image(manifest, other, stages):.2f} ms"
+        f"{other} {1e3 * seconds_per_image(manifest, other, stages):.2f} ms"
         for other, stages in seconds.items()
         if other != key
     )
-    mine = 1e3 * seconds_an_image(manifest, key, seconds[key])
+    mine = 1e3 * seconds_per_image(manifest, key, seconds[key])
     return f"the fastest of {len(seconds)} certified ones: {mine:.2f} ms an image ({others})"

@@ -15,12 +15,13 @@ from secrets import token_hex
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from bundle.engines.contract import EngineKey
+from bundle.errors import BundlePackageError
 from bundle.policy import CertificateEntry
 
 _FOLDER = "issued"
 
 
-class NotIssued(Exception):
+class NotIssued(BundlePackageError):
     """No certificate may be issued here for this engine; the message says why."""
 
 
@@ -52,9 +53,9 @@ class IssuedCertificates:
             claim = Claim.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as fault:
+        except (OSError, ValidationError) as error:
             raise NotIssued(
-                f"{path}, which says what was issued here, cannot be read ({str(fault).splitlines()[0]})"
+                f"{path}, which says what was issued here, cannot be read ({str(error).splitlines()[0]})"
             ) from None
         if claim.reserve != reserve or (claim.entry is not None and claim.entry.key != claim.key):
             raise NotIssued(f"{path} is about another bundle or engine than it is named for")
@@ -83,8 +84,8 @@ class IssuedCertificates:
                 file.write(_text(claim))
         except FileExistsError:
             self.require_free(reserve, key)
-        except OSError as fault:
-            raise NotIssued(f"{path} cannot be written ({fault.strerror}), and one may be issued") from None
+        except OSError as error:
+            raise NotIssued(f"{path} cannot be written ({error.strerror}), and one may be issued") from None
 
     def keep(self, reserve: str, entry: CertificateEntry) -> None:
         """Write down what came of the claim; `NotIssued` where that cannot be done."""
@@ -96,8 +97,8 @@ class IssuedCertificates:
         try:
             draft.write_text(_text(claim.model_copy(update={"entry": entry})))
             draft.replace(path)
-        except OSError as fault:
-            raise NotIssued(f"{path} cannot be written: {fault.strerror}") from None
+        except OSError as error:
+            raise NotIssued(f"{path} cannot be written: {error.strerror}") from None
 
     @staticmethod
     def _path(folder: Path, reserve: str) -> Path:

@@ -17,12 +17,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bundle.engines.model import DEFAULT_PRECISION, EngineKey
-from bundle.images.decode import ImageError
+from bundle.engines.contract import DEFAULT_PRECISION, EngineKey
+from bundle.images.errors import ImageError
 from bundle.loader import open_stages
 from bundle.manifest import BundleManifest, BundlePath, BundleTampered, Count, Digest
 from bundle.policy import CertificateEntry, OperatingPointField
-from bundle.runner import CascadeRunner, CascadeStage, joined
+from bundle.runner import CascadeRunner, CascadeStage, concatenated
 from bundle.verify import read_verified
 from calibration.certificate import CertifiedOn, RiskTarget
 from calibration.exact.strata import Parts
@@ -86,10 +86,10 @@ def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
     """The cases of a bundle that carries them; BundleTampered where they do not match the manifest."""
     try:
         cases = CalibrationCases.model_validate_json(read_verified(folder, manifest, CASES_FILE))
-    except ValidationError as fault:
-        first = fault.errors()[0]
+    except ValidationError as error:
+        first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise BundleTampered(CASES_FILE, f"{place}: {first['msg']}") from fault
+        raise BundleTampered(CASES_FILE, f"{place}: {first['msg']}") from error
     missing = next((case.file for case in cases.cases if case.file not in manifest.files), None)
     if missing is not None:
         raise BundleTampered(CASES_FILE, f"{missing} is not among the bundle's files")
@@ -98,7 +98,7 @@ def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
     return cases
 
 
-def certify_here(
+def certify_locally(
     folder: Path,
     manifest: BundleManifest,
     key: EngineKey,
@@ -130,9 +130,9 @@ def certify_here(
         chunk = cases.cases[start : start + _CHUNK]
         try:
             parts.append(runner.score_all([read_verified(folder, manifest, case.file) for case in chunk]))
-        except ImageError as fault:
-            raise BundleTampered(CASES_FILE, f"an image cannot be decoded: {fault}") from fault
-    scores = [joined(list(stage)) for stage in zip(*parts, strict=True)]
+        except ImageError as error:
+            raise BundleTampered(CASES_FILE, f"an image cannot be decoded: {error}") from error
+    scores = [concatenated(list(stage)) for stage in zip(*parts, strict=True)]
     before_labels()
     plan = cases.plans.get(key.precision, cases.plans[DEFAULT_PRECISION])
     path = np.array([[math.inf if t is None else t for t in step] for step in plan.path], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How fast a bundle's stages are here, by engine, precision and batch size; takes a bounded time.
+"""How fast a bundle's stages are here, by model, precision and batch size; takes a bounded time.
 
 A batch size is only offered where an image in company gets the scores that it gets alone, because the
 certificate's scores were computed one image at a time.
@@ -13,7 +13,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.engines.model import EngineKey, EngineUnavailable, OnnxEngine
+from bundle.engines.contract import EngineKey, EngineUnavailable
+from bundle.engines.model import OnnxModel
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, preprocess
 from bundle.loader import open_stages
@@ -22,8 +23,8 @@ from bundle.verify import read_verified
 from calibration.scores import StageOutputs, gate_probability, softmax
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
-PROBE_SECONDS = 3.0
-"""For all engines, precisions, stages and batch sizes together; opening the models comes on top."""
+TIMING_SECONDS = 3.0
+"""For all models, precisions, stages and batch sizes together; opening the models comes on top."""
 SAME_SCORES = 1e-4
 """Largest difference of a probability between an image in company and the same image alone."""
 _TRIED_TOGETHER = 16
@@ -39,69 +40,69 @@ StageSeconds = Mapping[int, float]
 """Batch size -> seconds an image."""
 
 
-def probe(
+def time_stages(
     folder: Path,
     manifest: BundleManifest,
     keys: Sequence[EngineKey],
     *,
-    seconds: float = PROBE_SECONDS,
+    seconds: float = TIMING_SECONDS,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[EngineKey, tuple[StageSeconds, ...]]:
     """Time every stage on each of `keys`; one that cannot be had here after all is said and left out."""
     found = {}
     for key in keys:
         try:
-            engines = open_stages(folder, manifest, key)
-        except EngineUnavailable as fault:
-            say(f"{key} cannot be had: {fault}")
+            models = open_stages(folder, manifest, key)
+        except EngineUnavailable as error:
+            say(f"{key} cannot be had: {error}")
             continue
-        share = seconds / (len(keys) * len(engines))
+        share = seconds / (len(keys) * len(models))
         found[key] = tuple(
-            time_stage(engine, _images(folder, manifest, stage.preprocess), share)
-            for engine, stage in zip(engines, manifest.stages, strict=True)
+            time_stage(model, _images(folder, manifest, stage.preprocess), share)
+            for model, stage in zip(models, manifest.stages, strict=True)
         )
     return found
 
 
-def time_stage(engine: OnnxEngine, images: NDArray[np.float32], seconds: float) -> StageSeconds:
+def time_stage(model: OnnxModel, images: NDArray[np.float32], seconds: float) -> StageSeconds:
     """Seconds an image at each batch size that fits the time and changes no score.
 
     images: float32 [16, 3, H, W]; batch 1 is always timed.
     """
     end = perf_counter() + seconds
-    engine.run(images[:1])
-    found = {1: _fastest(engine, images[:1], end)}
+    model.run(images[:1])
+    found = {1: _fastest(model, images[:1], end)}
     alone: list[StageOutputs] = []
     for size in BATCH_SIZES[1:]:
         best = min(found.values())
         left = end - perf_counter()
-        if engine.alone or left < 3 * size * best:
+        if model.one_by_one or left < 3 * size * best:
             break
-        alone += [engine.run(images[row : row + 1]) for row in range(len(alone), size)]
-        if not _same_scores(engine.run(images[:size]), alone):
+        alone += [model.run(images[row : row + 1]) for row in range(len(alone), size)]
+        if not _same_scores(model.run(images[:size]), alone):
             break
-        found[size] = _fastest(engine, images[:size], end)
+        found[size] = _fastest(model, images[:size], end)
         if found[size] > _HOPELESS * best:
             break
     return found
 
 
-def require_same_in_company(
-    folder: Path, manifest: BundleManifest, engines: Sequence[OnnxEngine], size: int
+def require_batch_invariance(
+    folder: Path, manifest: BundleManifest, models: Sequence[OnnxModel], size: int
 ) -> None:
     """Raise EngineUnavailable where images that are computed `size` at a time are not certified: where a
     stage gives them other scores than alone, or computes them one by one whatever is asked."""
-    for engine, stage in zip(engines, manifest.stages, strict=True):
-        if engine.alone:
+    for model, stage in zip(models, manifest.stages, strict=True):
+        if model.one_by_one:
             raise EngineUnavailable(
-                f"batch is {size}, but stage {stage.name} on {engine.name} computes one image at a time; "
+                f"batch is {size}, but stage {stage.name} on {model.name} computes one image at a time; "
                 "leave the batch out, or 1"
             )
         images = _images(folder, manifest, stage.preprocess)[: min(size, _TRIED_TOGETHER)]
-        alone = [engine.run(images[row : row + 1]) for row in range(len(images))]
-        if not _same_scores(engine.run(images), alone):
+        alone = [model.run(images[row : row + 1]) for row in range(len(images))]
+        if not _same_scores(model.run(images), alone):
             raise EngineUnavailable(
-                f"batch is {size}, but stage {stage.name} on {engine.name} gives {len(images)} images other "
+                f"batch is {size}, but stage {stage.name} on {model.name} gives {len(images)} images other "
                 "scores together than one by one, as they were certified; leave the batch out, or 1"
             )
 
@@ -112,12 +113,12 @@ def best_batch(timed: StageSeconds) -> int:
     return min(size for size, seconds in timed.items() if seconds <= _WORTH_IT * best)
 
 
-def _fastest(engine: OnnxEngine, batch: NDArray[np.float32], end: float) -> float:
+def _fastest(model: OnnxModel, batch: NDArray[np.float32], end: float) -> float:
     """Seconds an image in the fastest of a few runs: other programs only ever slow a run down."""
     times = []
     for _ in range(_RUNS):
         began = perf_counter()
-        engine.run(batch)
+        model.run(batch)
         now = perf_counter()
         times.append((now - began) / len(batch))
         if now > end:

@@ -26,7 +26,7 @@ _KEPT = 50
 """Files; the oldest go first."""
 
 
-class EngineRecord(BaseModel):
+class TimingRecord(BaseModel):
     """What is known about one bundle on one machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class EngineRecord(BaseModel):
     """Engine and precision -> for each stage, batch size -> seconds an image"""
 
 
-class EngineMemory:
+class TimingCache:
     """The records in one data folder; None keeps nothing."""
 
     def __init__(self, data_dir: Path | None, say: Say = lambda _: None) -> None:
@@ -55,36 +55,36 @@ class EngineMemory:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as fault:
-            self._say(f"nothing can be remembered in {self._folder}: {fault.strerror}")
+        except OSError as error:
+            self._say(f"nothing can be remembered in {self._folder}: {error.strerror}")
             yield
             return
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError as fault:  # some network file systems lock nothing
-                self._say(f"{self._folder} cannot be locked: {fault.strerror}")
+            except OSError as error:  # some network file systems lock nothing
+                self._say(f"{self._folder} cannot be locked: {error.strerror}")
             yield
         finally:
             os.close(lock)
 
-    def load(self, version: str, machine: Machine) -> EngineRecord:
+    def load(self, version: str, machine: Machine) -> TimingRecord:
         """The record; an empty one where there is none or it is damaged, which is said."""
-        empty = EngineRecord(bundle=version, machine=machine.digest)
+        empty = TimingRecord(bundle=version, machine=machine.digest)
         path = self._path(empty)
         if path is None or not path.is_file():
             return empty
         try:
-            record = EngineRecord.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as fault:
-            self._say(f"{path} is damaged and is written anew: {str(fault).splitlines()[0]}")
+            record = TimingRecord.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            self._say(f"{path} is damaged and is written anew: {str(error).splitlines()[0]}")
             return empty
         if (record.bundle, record.machine) != (empty.bundle, empty.machine):
             self._say(f"{path} is about another bundle or machine and is written anew")
             return empty
         return record
 
-    def save(self, record: EngineRecord) -> None:
+    def save(self, record: TimingRecord) -> None:
         """Write the record whole, or say why not."""
         path = self._path(record)
         if path is None:
@@ -95,9 +95,9 @@ class EngineMemory:
             draft.write_text(json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
             draft.replace(path)
             self._forget_oldest()
-        except OSError as fault:
+        except OSError as error:
             self._say(
-                f"{path} cannot be written, so this is found out again at the next start: {fault.strerror}"
+                f"{path} cannot be written, so this is found out again at the next start: {error.strerror}"
             )
 
     def _forget_oldest(self) -> None:
@@ -106,5 +106,5 @@ class EngineMemory:
         for file in files[:-_KEPT]:
             file.unlink(missing_ok=True)
 
-    def _path(self, record: EngineRecord) -> Path | None:
+    def _path(self, record: TimingRecord) -> Path | None:
         return None if self._folder is None else self._folder / f"{record.bundle}-{record.machine}.json"

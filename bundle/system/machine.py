@@ -1,4 +1,4 @@
-"""What a measurement of speed depends on: the processor and the versions of the runtimes."""
+"""The machine as far as timings depend on it: the processor and the versions of the runtimes."""
 
 from __future__ import annotations
 
@@ -9,31 +9,38 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bundle.engines.installed import runtime_versions
-
-_TELLING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
-"""Instruction sets by which the speed of a precision differs between processors."""
+_INSTRUCTION_SETS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+)
+"""Instruction sets that change the speed of a precision."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, as far as the speed of an engine goes."""
+    """The properties of a machine that the speed of an engine depends on."""
 
     processor: str
     instructions: tuple[str, ...]
     runtimes: tuple[str, ...]
-    """Name and version of each installed runtime"""
+    """Name and version of each installed runtime."""
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits; another processor or runtime version gives others."""
+        """16 hex digits, different for another processor or runtime version."""
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
-def this_machine() -> Machine:
-    """The machine that this process runs on."""
+def this_machine(runtimes: tuple[str, ...] = ()) -> Machine:
+    """The machine that this process runs on; `runtimes`: see `Machine`."""
     name, flags = _processor()
-    return Machine(name, tuple(flag for flag in _TELLING if flag in flags), runtime_versions())
+    return Machine(name, tuple(flag for flag in _INSTRUCTION_SETS if flag in flags), runtimes)
 
 
 def _processor() -> tuple[str, frozenset[str]]:

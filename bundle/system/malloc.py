@@ -1,4 +1,4 @@
-"""Which freed memory stays with the process, and when it goes back to the system."""
+"""Options of the C library's malloc: which freed memory the process keeps, and when it is returned."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import sys
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Of malloc.h"""
-OF_AN_IMAGE = 16 * 2**20
-"""Bytes of a decoded photograph of 4 megapixels"""
-OF_A_TENSOR = 512 * 2**20
-"""Bytes that one layer's activations may have in training"""
+"""Constants of malloc.h."""
+IMAGE_BYTES = 16 * 2**20
+"""Bytes of a decoded photograph of 4 megapixels, with room."""
+TENSOR_BYTES = 512 * 2**20
+"""Bytes of the largest activations of one layer in training."""
 
 
 def keep_freed_memory(largest: int) -> None:
-    """Let the C library use the memory of one image, or of one training step, for the next.
+    """Make the C library reuse the memory of one image, or of one training step, for the next.
 
     `largest`: bytes of the largest block that is kept; twice as many may stay at the end of a heap.
 
-    By default large blocks may go back to the system as soon as they are free, and whether they do depends
-    on what was allocated before. Each image then costs a page fault for every four kilobytes: for a
-    photograph of one megapixel that takes half as long as decoding its JPEG.
+    By default, large blocks may return to the system as soon as they are free, depending on earlier
+    allocations. Each image then costs a page fault per four kilobytes: for a photograph of one megapixel,
+    these take half as long as decoding its JPEG.
     """
     set_option = _function("mallopt")
     if set_option is not None:
@@ -31,11 +31,11 @@ def keep_freed_memory(largest: int) -> None:
 
 
 def release_memory() -> None:
-    """Collect what is unreachable and let the C library return its free pages.
+    """Collect unreachable objects, and make the C library return its free pages.
 
-    A bundle's sessions are freed with their last request; without this the pages stay with the process.
-    What is left is here to stay, so later collections pass it over: looking through it takes tens of
-    milliseconds, in which nothing is answered.
+    The sessions of a bundle are freed with their last request; without this call the process keeps the
+    pages. The remaining objects are permanent, so later collections skip them: examining them takes tens
+    of milliseconds, during which no request is answered.
     """
     gc.unfreeze()
     gc.collect()
@@ -46,5 +46,5 @@ def release_memory() -> None:
 
 
 def _function(name: str) -> Any:
-    """Of the C library; None where it has none of that name."""
+    """A function of the C library; None if it has none of that name."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

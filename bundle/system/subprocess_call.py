@@ -1,8 +1,8 @@
-"""Work that leaves nothing behind: done in a process of its own, which ends with it.
+"""A call in a subprocess, which leaves nothing behind in this process.
 
-Opening a model takes hundreds of megabytes, much of which a runtime never gives back, and a runtime that
-crashes takes its process along. The process starts afresh and imports what the work names; the caller's
-main module is not run again.
+Opening a model takes hundreds of megabytes, much of which a runtime never returns, and a runtime that
+crashes takes its process along. The subprocess starts a fresh interpreter and imports the module of the
+function; the caller's main module does not run again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from bundle.errors import BundlePackageError
+
 Say = Callable[[str], None]
 _Result = TypeVar("_Result")
 
 
-class WorkLost(RuntimeError):
-    """The process ended or was ended before the work was done; the message says how."""
+class SubprocessLost(BundlePackageError, RuntimeError):
+    """The subprocess ended, or was ended, before the result was there; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +33,42 @@ class _Done:
     result: Any
 
 
-def apart(work: Callable[..., _Result], *, limit: float, say: Say = lambda _: None) -> _Result:
-    """What `work(say=...)` returns, computed in another process within `limit` seconds.
+def call_in_subprocess(work: Callable[..., _Result], *, limit: float, say: Say = lambda _: None) -> _Result:
+    """The result of `work(say=...)`, computed in another process within `limit` seconds.
 
-    `work` and its result are pickled. Raises WorkLost where the process dies, raises or takes longer; its
-    traceback is on the standard error.
+    `work` and its result are pickled. Raises SubprocessLost if the process dies, raises or takes longer;
+    its traceback goes to standard error.
     """
     give_up = time.monotonic() + limit
     ours, theirs = Pipe()
     with ours:
         with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own command line
+            process = subprocess.Popen(  # noqa: S603 - a fixed command line
                 [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(math.ceil(limit))],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
         try:
-            # What can be imported here can be imported there.
+            # Both processes import from the same places.
             ours.send(sys.path)
             ours.send(work)
             while (left := give_up - time.monotonic()) > 0 and ours.poll(left):
-                heard: str | _Done = ours.recv()
-                if isinstance(heard, _Done):
-                    result: _Result = heard.result
+                message: str | _Done = ours.recv()
+                if isinstance(message, _Done):
+                    result: _Result = message.result
                     return result
-                say(heard)
+                say(message)
         except (EOFError, OSError):
-            raise WorkLost(f"its process ended with {process.wait()}") from None
+            raise SubprocessLost(f"its process ended with {process.wait()}") from None
         finally:
             process.kill()
             process.wait()
-    raise WorkLost(f"its process took longer than {limit:g} s")
+    raise SubprocessLost(f"its process took longer than {limit:g} s")
 
 
 def _serve(caller: Connection) -> None:
-    """Do the work that the caller sends, and tell it."""
+    """Run the function that the caller sends, and send back its result."""
     sys.path[:] = caller.recv()
     work: Callable[..., Any] = caller.recv()
     caller.send(_Done(work(say=caller.send)))
@@ -74,9 +76,9 @@ def _serve(caller: Connection) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Ends it where nobody is left who would.
+    # Ends the process if the caller is gone.
     signal.alarm(int(sys.argv[2]) + 1)
-    # As the module that the caller knows: what it unpickles there is not `__main__`'s.
-    from bundle.system import subprocess_call as known
+    # Imported by its name: the classes that the caller unpickles must not be those of `__main__`.
+    from bundle.system import subprocess_call as module
 
-    known._serve(Connection(int(sys.argv[1])))
+    module._serve(Connection(int(sys.argv[1])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.engines.model import PRECISIONS, EngineKey
+from bundle.engines.contract import PRECISIONS, EngineKey
 from trainer.bundling.engines import CertifiedEngines, EngineRequest, certify_engines
 from trainer.errors import RunError
 from trainer.run.console import RunConsole

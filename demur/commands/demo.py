@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.store import verify_bundle
+from bundle.verify import verify_bundle
 from trainer.bundling.finish import RunResult
 from trainer.config import TrainConfig, load_config
 from trainer.pipeline import train

@@ -8,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits, ImageError
+from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits
+from bundle.images.errors import ImageError
+from bundle.loader import LoadedBundle, load_bundle
 from bundle.runner import CascadeRunner
-from bundle.selection.choice import EngineWish, first_choice
-from bundle.store import LoadedBundle, load_bundle
+from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import read_manifest
 from calibration.decision import Decision
 from demur.commands.decision_table import DecisionRow, open_table
@@ -50,7 +51,7 @@ def predict_source(
     source: ImageSource,
     out: Path,
     *,
-    wish: EngineWish | None = None,
+    wish: EnginePreference | None = None,
     limits: DecodeLimits = DEFAULT_LIMITS,
     threads: int = 2,
     console: RunConsole | None = None,
@@ -62,7 +63,7 @@ def predict_source(
     UnknownTableFormat, and then leaves `out` as it was.
     """
     console = console or RunConsole()
-    key = first_choice(read_manifest(bundle_folder), wish or EngineWish())
+    key = first_choice(read_manifest(bundle_folder), wish or EnginePreference())
     loaded = load_bundle(bundle_folder, key=key, calls=threads, limits=limits)
     _print_notices(loaded, source, console)
     counts: Counter[str] = Counter()

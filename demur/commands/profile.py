@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.selection.choice import EngineWish
+from bundle.selection.choice import EnginePreference
 from demur.profile.report import profile_tables, summary, write_profile
 from demur.profile.run import profile_bundle
 from trainer.data.config import DataConfig
@@ -25,7 +25,7 @@ def profile_and_report(
     image_column: str,
     seconds: float,
     processes: int | None,
-    wish: EngineWish,
+    wish: EnginePreference,
 ) -> None:
     """Measure `bundle` on the images of `source` (None: its golden cases); tables to the terminal, files
     to the folder `out`. Raises as `profile_bundle` and `open_source` do."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from bundle.choices import AUTO
+from bundle.engines.contract import EngineKey
 from bundle.engines.installed import installation_problems, runtime_version, usable
-from bundle.engines.model import EngineKey
-from bundle.selection.choice import AUTO, EngineWish, first_choice, key_of
-from bundle.store import load_bundle, verify_bundle
+from bundle.loader import load_bundle
+from bundle.selection.choice import EnginePreference, first_choice
+from bundle.verify import verify_bundle
 
 
-def verify_on_engines(folder: Path, wish: EngineWish) -> Iterator[str]:
+def verify_on_engines(folder: Path, wish: EnginePreference) -> Iterator[str]:
     """Check the bundle's files and golden cases; the results, one line each.
 
     `wish` may name one engine or precision. Raises as `load_bundle` does.
     """
     manifest = verify_bundle(folder)
     yield f"{manifest.name} {manifest.version}: {len(manifest.files)} files are as they were written."
-    certified = [key_of(entry) for entry in manifest.certificates if wish.takes(key_of(entry))]
+    keys = [EngineKey.parse(entry.key) for entry in manifest.certificates]
+    certified = [key for key in keys if wish.takes(key)]
     here = [key for key in certified if usable(key)]
     for key in here or [first_choice(manifest, wish)]:
         yield _golden_cases(folder, key)
@@ -31,7 +34,7 @@ def verify_on_engines(folder: Path, wish: EngineWish) -> Iterator[str]:
 
 def _golden_cases(folder: Path, key: EngineKey) -> str:
     loaded = load_bundle(folder, key=key)
-    providers = ", ".join(dict.fromkeys(name for engine in loaded.engines for name in engine.providers))
+    providers = ", ".join(dict.fromkeys(name for model in loaded.models for name in model.providers))
     promise = "" if loaded.certificate is not None else "; not certified here, so all is abstained on"
     return (
         f"{key} ({runtime_version(key.engine)}, {providers}): {len(loaded.manifest.golden)} golden cases "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from bundle.images.headers import open_container
+from bundle.images.headers import read_header
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ def requests_for(images: Sequence[bytes], path: str = "/predict") -> list[bytes]
     """Each image as a whole POST request, ready to be sent."""
     return [
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: image/{open_container(image).format.lower()}\r\n"
+        f"Content-Type: image/{read_header(image).format.lower()}\r\n"
         f"Content-Length: {len(image)}\r\n\r\n".encode()
         + image
         for image in images

@@ -13,11 +13,11 @@ from time import perf_counter, process_time
 from typing import Any
 from urllib.parse import urlsplit
 
-from bundle.engines.model import EngineKey
+from bundle.engines.contract import EngineKey
+from bundle.loader import load_bundle
 from bundle.policy import CertificateEntry
 from bundle.selection.choice import EngineChoice
-from bundle.store import load_bundle
-from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory
+from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from demur.errors import InterfaceError
 from service.settings import Settings
 
@@ -80,7 +80,7 @@ def _loop(
     images: Sequence[bytes],
     orders: Connection,
 ) -> None:
-    keep_freed_memory(OF_AN_IMAGE)
+    keep_freed_memory(IMAGE_BYTES)
     runner = load_bundle(bundle, key=key, threads=1, issued_here=issued_here).runner
     for image in images[:8]:
         runner.decide([image])

@@ -13,12 +13,12 @@ from typing import Literal
 
 import numpy as np
 
-from bundle.images.decode import ImageError
+from bundle.images.errors import ImageError
+from bundle.loader import LoadedBundle, load_bundle
 from bundle.runner import CascadeRunner
-from bundle.selection.choice import EngineChoice, EngineWish, choose_engine
+from bundle.selection.choice import EngineChoice, EnginePreference, choose_engine
 from bundle.selection.issued import IssuedCertificates
-from bundle.selection.timing_cache import EngineMemory
-from bundle.store import LoadedBundle, load_bundle
+from bundle.selection.timing_cache import TimingCache
 from calibration.decision import STAGE_NAMES, Decision, decide_stage, to_decision
 from demur.profile.figures import Cascade, Latency, Memory, Profile, Repeated, Throughput
 from demur.profile.load import requests_for, run_load
@@ -54,7 +54,7 @@ def profile_bundle(
     *,
     seconds: float = 60.0,
     processes: int | None = None,
-    wish: EngineWish | None = None,
+    wish: EnginePreference | None = None,
     console: RunConsole | None = None,
 ) -> Profile:
     """Measure the bundle in `folder` on this machine, for about `seconds`.
@@ -65,14 +65,20 @@ def profile_bundle(
     """
     with tempfile.TemporaryDirectory(prefix="demur-profile-") as scratch:
         return _profile(
-            folder, source, wish or EngineWish(), console or RunConsole(), Path(scratch), seconds, processes
+            folder,
+            source,
+            wish or EnginePreference(),
+            console or RunConsole(),
+            Path(scratch),
+            seconds,
+            processes,
         )
 
 
 def _profile(
     folder: Path,
     source: ImageSource | None,
-    wish: EngineWish,
+    wish: EnginePreference,
     console: RunConsole,
     scratch: Path,
     seconds: float,
@@ -80,7 +86,7 @@ def _profile(
 ) -> Profile:
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     # The service finds there what was found out here.
-    found_out, issued = EngineMemory(scratch), IssuedCertificates(scratch)
+    found_out, issued = TimingCache(scratch), IssuedCertificates(scratch)
     choice = choose_engine(folder, wish, found_out, issued, say=console.note)
     key = choice.key
     loaded = load_bundle(folder, key=key, threads=1, issued_here=choice.issued_here)
@@ -155,7 +161,7 @@ def _profile(
 
 
 def _choice(loaded: LoadedBundle, choice: EngineChoice) -> str:
-    providers = dict.fromkeys(provider for engine in loaded.engines for provider in engine.providers)
+    providers = dict.fromkeys(provider for model in loaded.models for provider in model.providers)
     sizes = zip(STAGE_NAMES, choice.batch_sizes, strict=False)
     batches = ", ".join(f"{name} {size}" for name, size in sizes)
     return f"{choice.key} ({', '.join(providers)}): {choice.why}; images a batch: {batches}"

@@ -15,7 +15,7 @@ def inspect(folder: BundleFolder, as_json: AsJson = False) -> None:
     from rich.console import Console
 
     from bundle.inspect import inspect_bundle, render_bundle
-    from bundle.store import verify_bundle
+    from bundle.verify import verify_bundle
 
     if as_json:
         import orjson

@@ -31,7 +31,8 @@ def predict(
 
     Example: `demur predict --bundle runs/first/bundle --data folder:new --out decisions.parquet`
     """
-    from bundle.selection.choice import AUTO, EngineWish
+    from bundle.choices import AUTO
+    from bundle.selection.choice import EnginePreference
     from demur.commands.predict import predict_source
     from trainer.data.config import DataConfig
     from trainer.data.source import open_source
@@ -42,6 +43,6 @@ def predict(
     images = open_source(
         DataConfig(source=source, label_column=label_column, image_column=image_column, scenes=SceneOptions())
     )
-    wish = EngineWish(engine or AUTO, precision or AUTO)
+    wish = EnginePreference(engine or AUTO, precision or AUTO)
     console.note(predict_source(bundle, images, out, wish=wish, console=console).sentence())
     console.note(f"decisions: {out}")

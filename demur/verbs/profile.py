@@ -43,7 +43,8 @@ def profile(
     Plain loops over the models and the real service run in turn, six times each; figures are medians with
     their range.
     """
-    from bundle.selection.choice import AUTO, EngineWish
+    from bundle.choices import AUTO
+    from bundle.selection.choice import EnginePreference
     from demur.commands.profile import profile_and_report
 
     profile_and_report(
@@ -53,5 +54,5 @@ def profile(
         image_column=image_column,
         seconds=seconds,
         processes=processes,
-        wish=EngineWish(engine or AUTO, precision or AUTO),
+        wish=EnginePreference(engine or AUTO, precision or AUTO),
     )

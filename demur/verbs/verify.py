@@ -15,8 +15,9 @@ def verify(folder: BundleFolder, engine: EngineOption = None, precision: EngineP
     The golden cases run on every engine and precision that the bundle is certified on and that this
     machine has, unless one is named.
     """
-    from bundle.selection.choice import AUTO, EngineWish
+    from bundle.choices import AUTO
+    from bundle.selection.choice import EnginePreference
     from demur.commands.verify import verify_on_engines
 
-    for line in verify_on_engines(folder, EngineWish(engine or AUTO, precision or AUTO)):
+    for line in verify_on_engines(folder, EnginePreference(engine or AUTO, precision or AUTO)):
         typer.echo(line)

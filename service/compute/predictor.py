@@ -15,7 +15,8 @@ from time import perf_counter
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from bundle.images.decode import ImageError, PixelArray
+from bundle.images.decode import PixelArray
+from bundle.images.errors import ImageError
 from bundle.runner import CascadeRunner, compute_stage
 from calibration.decision import STAGE_NAMES, Decision, StageCall, walk_cascade, walk_to_its_end
 from calibration.scores import StageOutputs

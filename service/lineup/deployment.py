@@ -11,12 +11,12 @@ import structlog
 
 from bundle.engines.installed import installation_problems, runtime_version
 from bundle.images.decode import DecodeLimits
+from bundle.loader import LoadedBundle, load_bundle
 from bundle.runner import CascadeRunner
 from bundle.selection.choice import EngineChoice, choose_engine
 from bundle.selection.issued import IssuedCertificates
-from bundle.selection.timing import require_same_in_company
-from bundle.selection.timing_cache import EngineMemory
-from bundle.store import LoadedBundle, load_bundle
+from bundle.selection.timing import require_batch_invariance
+from bundle.selection.timing_cache import TimingCache
 from bundle.system.machine import this_machine
 from calibration.certificate import Certificate
 from calibration.decision import STAGE_NAMES, OperatingPoint
@@ -96,12 +96,12 @@ class Deployment:
 def deployment_for(settings: Settings) -> Deployment:
     """Choose the engine, verify and open the settings' bundle and try its golden cases.
 
-    The models are warm afterwards. Raises bundle.store.BundleError naming the file, or
-    bundle.engine.EngineUnavailable.
+    The models are warm afterwards. Raises bundle.manifest.BundleError naming the file, or
+    bundle.engines.contract.EngineUnavailable.
     """
-    memory = EngineMemory(settings.data_dir, say=_say)
+    memory = TimingCache(settings.data_dir, say=_say)
     issued = IssuedCertificates(settings.data_dir)
-    choice = choose_engine(settings.bundle, settings.engine_wish(), memory, issued, say=_say)
+    choice = choose_engine(settings.bundle, settings.engine_preference(), memory, issued, say=_say)
     # One thread a call: several calls at a time on one thread each do more than one call on several.
     loaded = load_bundle(
         settings.bundle,
@@ -112,7 +112,7 @@ def deployment_for(settings: Settings) -> Deployment:
         issued_here=choice.issued_here,
     )
     if settings.batch is not None and settings.batch > 1:
-        require_same_in_company(loaded.folder, loaded.manifest, loaded.engines, settings.batch)
+        require_batch_invariance(loaded.folder, loaded.manifest, loaded.models, settings.batch)
     deployment = Deployment.of(loaded, choice)
     for problem in deployment.facts.problems:
         logger.warning("engine_installation", problem=problem)
@@ -124,7 +124,7 @@ def _say(text: str) -> None:
 
 
 def _facts(loaded: LoadedBundle, choice: EngineChoice) -> EngineFacts:
-    obtained = dict.fromkeys(provider for engine in loaded.engines for provider in engine.providers)
+    obtained = dict.fromkeys(provider for model in loaded.models for provider in model.providers)
     return EngineFacts(
         engine=choice.key.engine,
         precision=choice.key.precision,

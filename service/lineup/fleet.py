@@ -16,7 +16,7 @@ from typing import Literal
 
 import structlog
 
-from bundle.engines.model import EngineError
+from bundle.engines.contract import EngineError
 from bundle.manifest import BundleError
 from bundle.selection.local_certificate import carries_cases
 from bundle.system.malloc import release_memory

@@ -17,8 +17,9 @@ from service.settings import Settings
 def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
 
-    `on_ready` gets the service's URL once it answers. Raises bundle.store.BundleError,
-    bundle.engine.EngineUnavailable, monitoring.embedded.EmbeddedValkeyError, OSError (the port) or, with
+    `on_ready` gets the service's URL once it answers. Raises bundle.manifest.BundleError,
+    bundle.engines.contract.EngineUnavailable, monitoring.store.embedded_valkey.EmbeddedValkeyError,
+    OSError (the port) or, with
     several workers, service.supervisor.WorkersFailed.
     """
     configure_logging(settings.log_level)

@@ -14,7 +14,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
-from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory, release_memory
+from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory, release_memory
 from service.app import create_app
 from service.http.connection import GuardedProtocol, guarded_protocol
 from service.http.quotas import Quotas
@@ -49,7 +49,7 @@ def run_worker(
 
     `quotas`: those that it shares with other workers.
     """
-    keep_freed_memory(OF_AN_IMAGE)
+    keep_freed_memory(IMAGE_BYTES)
     _compute_undisturbed()
     # A thread that only computes in Python, such as a scrape, then holds up the event loop a fifth as long.
     sys.setswitchinterval(_SWITCH_INTERVAL)

@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 from fakes.tiny_bundle import colour_image, colour_images, colour_model, tiny_draft
 
-from bundle.engines.model import ModelUnfit, open_engine
+from bundle.draft import GoldenCandidate
+from bundle.engines.contract import ModelUnfit
+from bundle.engines.model import open_model
 from bundle.golden import (
-    CASES_A_KIND,
-    FOREIGN_TOLERANCE,
-    GoldenCandidate,
+    CASES_PER_KIND,
+    OTHER_ENGINE_TOLERANCE,
     GoldenMismatch,
     check_golden,
     choose,
     expectations,
 )
+from bundle.loader import load_bundle
 from bundle.manifest import BundleManifest
 from bundle.runner import CascadeRunner, CascadeStage
-from bundle.store import load_bundle, verify_bundle
+from bundle.verify import verify_bundle
 from calibration.decision import OperatingPoint, StageRule
 
 KEY = "onnxruntime-cpu/fp32"
@@ -32,7 +34,7 @@ def runner_with_gain(gain: float, point: OperatingPoint) -> CascadeRunner:
     models = (colour_model(16, gain), colour_model(32, 8.0, gate=True))
     return CascadeRunner(
         [
-            CascadeStage(stage.preprocess, open_engine(model))
+            CascadeStage(stage.preprocess, open_model(model))
             for stage, model in zip(draft.stages, models, strict=True)
         ],
         point,
@@ -55,7 +57,7 @@ def test_every_label_and_outcome_is_represented(manifest: BundleManifest) -> Non
         for case in manifest.golden
         if case.expected[KEY].decision is not None
     ]
-    assert len(kinds) == len(manifest.golden) == 6 * CASES_A_KIND
+    assert len(kinds) == len(manifest.golden) == 6 * CASES_PER_KIND
     assert set(kinds) == {
         (label, *outcome)
         for label in (0, 1)
@@ -67,14 +69,27 @@ def test_the_first_of_each_kind_are_chosen() -> None:
     candidates = colour_images(per_kind=5)
     point = tiny_draft().certificates[0].operating_point
     decisions = runner_with_gain(5.0, point).decide([candidate.data for candidate in candidates])
-    assert choose(candidates, decisions) == [0, 1, 5, 6, 10, 11, 15, 16, 20, 21, 25, 26]
+    assert choose([candidate.label for candidate in candidates], decisions) == [
+        0,
+        1,
+        5,
+        6,
+        10,
+        11,
+        15,
+        16,
+        20,
+        21,
+        25,
+        26,
+    ]
 
 
 def test_unlabelled_candidates_are_one_kind() -> None:
     candidates = [GoldenCandidate(image.data) for image in colour_images(per_kind=5)]
     point = tiny_draft().certificates[0].operating_point
     decisions = runner_with_gain(5.0, point).decide([candidate.data for candidate in candidates])
-    assert len(choose(candidates, decisions)) == 3 * CASES_A_KIND
+    assert len(choose([candidate.label for candidate in candidates], decisions)) == 3 * CASES_PER_KIND
 
 
 def test_near_a_threshold_no_decision_is_expected() -> None:
@@ -122,14 +137,14 @@ def test_an_engine_without_expectations_is_compared_with_another(
 ) -> None:
     point = manifest.abstaining_point()
     check_golden(manifest, images, runner_with_gain(5.3, point), "onnxruntime-cuda/fp32")
-    with pytest.raises(GoldenMismatch, match=f"{FOREIGN_TOLERANCE:g}"):
+    with pytest.raises(GoldenMismatch, match=f"{OTHER_ENGINE_TOLERANCE:g}"):
         check_golden(manifest, images, runner_with_gain(15.0, point), "onnxruntime-cuda/fp32")
 
 
 def test_expected_values_of_another_shape(manifest: BundleManifest, images: dict[str, bytes]) -> None:
     draft = tiny_draft(stages=1)
     stage = draft.stages[0]
-    engine = open_engine(colour_model(16, 5.0))
+    engine = open_model(colour_model(16, 5.0))
     runner = CascadeRunner([CascadeStage(stage.preprocess, engine)], OperatingPoint((StageRule(),)))
     with pytest.raises(GoldenMismatch, match="5 expected values, the models give 2"):
         check_golden(manifest, images, runner, KEY)

@@ -11,8 +11,9 @@ from fakes.tiny_bundle import tiny_draft
 from rich.console import Console
 
 from bundle.inspect import inspect_bundle, render_bundle
-from bundle.manifest import BundleManifest, Provenance
-from bundle.store import BundleTampered, verify_bundle, write_bundle
+from bundle.manifest import BundleManifest, BundleTampered, Provenance
+from bundle.verify import verify_bundle
+from bundle.writer import write_bundle
 
 
 def shown(manifest: BundleManifest) -> str:

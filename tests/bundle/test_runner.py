@@ -17,8 +17,9 @@ from fakes.tiny_bundle import (
     tiny_draft,
 )
 
-from bundle.engines.model import open_engine
-from bundle.images.decode import DecodeLimits, TooManyPixels, TruncatedImage, decode
+from bundle.engines.model import open_model
+from bundle.images.decode import DecodeLimits, decode
+from bundle.images.errors import TooManyPixels, TruncatedImage
 from bundle.images.preprocess import PreprocessSpec, preprocess
 from bundle.runner import CascadeRunner, CascadeStage
 from calibration.decision import OperatingPoint, decide
@@ -29,7 +30,7 @@ class CountingEngine:
     """A real engine that remembers how many images it saw."""
 
     def __init__(self, model: bytes) -> None:
-        self._engine = open_engine(model)
+        self._engine = open_model(model)
         self.name = self._engine.name
         self.classes = self._engine.classes
         self.image_size = self._engine.image_size
@@ -132,7 +133,7 @@ def test_pixels_and_bytes_give_the_same() -> None:
 
 def test_one_stage() -> None:
     draft = tiny_draft(stages=1)
-    engine = open_engine(bytes(draft.stages[0].models["fp32"]))  # type: ignore[arg-type]
+    engine = open_model(bytes(draft.stages[0].models["fp32"]))  # type: ignore[arg-type]
     stage = CascadeStage(draft.stages[0].preprocess, engine, 5.0)
     run = CascadeRunner([stage], draft.certificates[0].operating_point).run(IMAGES)
     assert run.computed == (12,)
@@ -187,4 +188,4 @@ class TestMisuse:
 
 def test_a_real_engine_fits_the_protocol() -> None:
     spec = PreprocessSpec(height=16, width=16)
-    assert CascadeRunner([CascadeStage(spec, open_engine(colour_model(16, 1.0)))]).score(0, IMAGES[:1])
+    assert CascadeRunner([CascadeStage(spec, open_model(colour_model(16, 1.0)))]).score(0, IMAGES[:1])

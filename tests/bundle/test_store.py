@@ -20,23 +20,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bundle import writer
-from bundle.engines.model import EngineKey, EngineUnavailable, ModelUnfit
+from bundle.draft import GoldenCandidate
+from bundle.engines.contract import EngineKey, EngineUnavailable, ModelUnfit
 from bundle.engines.onnx_scan import ModelRefused
-from bundle.golden import GoldenCandidate
-from bundle.images.decode import ImageError
+from bundle.golden import GoldenMismatch
+from bundle.images.errors import ImageError
 from bundle.inspect import inspect_bundle
-from bundle.manifest import MANIFEST_FILE, canonical_bytes
-from bundle.store import (
-    BundleError,
-    BundleExists,
-    BundleMissing,
-    BundleTampered,
-    BundleTooNew,
-    GoldenMismatch,
-    load_bundle,
-    verify_bundle,
-    write_bundle,
-)
+from bundle.loader import load_bundle
+from bundle.manifest import MANIFEST_FILE, BundleError, BundleTampered, BundleTooNew, canonical_bytes
+from bundle.verify import BundleMissing, verify_bundle
+from bundle.writer import BundleExists, write_bundle
 
 MODEL_A = "stage_a/model.onnx"
 

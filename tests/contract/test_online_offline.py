@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from bundle.store import load_bundle
+from bundle.loader import load_bundle
 from calibration.decision import decide
 from service.app import create_app
 from service.settings import Settings

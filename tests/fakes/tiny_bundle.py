@@ -17,12 +17,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from bundle.draft import BundleDraft, StageDraft
-from bundle.golden import GoldenCandidate
+from bundle.draft import BundleDraft, GoldenCandidate, StageDraft
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from bundle.policy import CertificateEntry
-from bundle.store import write_bundle
+from bundle.writer import write_bundle
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
 

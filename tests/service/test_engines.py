@@ -9,8 +9,8 @@ import pytest
 from fakes.tiny_bundle import ANSWERED_BY_A, colour_image
 from starlette.testclient import TestClient
 
+from bundle.engines.contract import EngineUnavailable
 from bundle.engines.installed import usable_keys
-from bundle.engines.model import EngineUnavailable
 from monitoring.metrics.instruments import Instruments
 from service.settings import Settings, SettingsError
 
@@ -93,12 +93,12 @@ def test_a_batch_size_may_be_given(make_client: Callable[..., TestClient]) -> No
 class TestSettings:
     def test_the_environment_names_the_engine(self, tmp_path: Path) -> None:
         environment = {"DEMUR_ENGINE": "openvino", "DEMUR_PRECISION": "bf16", "DEMUR_BATCH": "8"}
-        wish = Settings.read(environment, bundle=tmp_path).engine_wish()
+        wish = Settings.read(environment, bundle=tmp_path).engine_preference()
         assert (wish.engine, wish.precision, wish.batch) == ("openvino", "bf16", 8)
 
     def test_auto_is_the_default_and_can_be_said(self, tmp_path: Path) -> None:
         said = Settings.read({"DEMUR_BATCH": "auto"}, bundle=tmp_path, engine="auto", precision="auto")
-        assert said.engine_wish() == Settings.read({}, bundle=tmp_path).engine_wish()
+        assert said.engine_preference() == Settings.read({}, bundle=tmp_path).engine_preference()
 
     @pytest.mark.parametrize(
         ("variable", "value"),

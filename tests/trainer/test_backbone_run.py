@@ -13,7 +13,7 @@ import yaml
 from fakes.channel_world import channel_images
 from fakes.tiny_vit import save_tiny_transformer
 
-from bundle.store import load_bundle
+from bundle.loader import load_bundle
 from trainer.bundling.finish import RunResult
 from trainer.config import ConfigError, load_config
 from trainer.models.pretrained import BackboneError

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from fakes.channel_world import channel_images
 
-from bundle.store import load_bundle
+from bundle.loader import load_bundle
 from trainer.bundling.finish import RunResult
 from trainer.config import TrainConfig, load_config
 from trainer.data.faults import FaultyData

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from bundle.draft import FileSource
-from bundle.images.headers import open_container
+from bundle.images.headers import read_header
 from bundle.selection.local_certificate import CASES_FILE, CalibrationCase, CalibrationCases, Plan
 from calibration.decision import OperatingPoint
 from trainer.certify.evidence import Evidence, plan_path
@@ -40,7 +40,7 @@ def calibration_files(
     cases = []
     for place, row in enumerate(splits.val_calib.tolist()):
         data = source.read(row)
-        file = f"calibration/images/{place:06d}.{_SUFFIXES[open_container(data).format]}"
+        file = f"calibration/images/{place:06d}.{_SUFFIXES[read_header(data).format]}"
         files[file] = data
         group = None if source.groups is None else str(source.groups[row])
         cases.append(CalibrationCase(file=file, label=int(source.labels[row]), group=group))

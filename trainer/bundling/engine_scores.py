@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bundle.engines.contract import DEFAULT_PRECISION, file_precision
-from bundle.engines.model import DEFAULT_KEY, EngineKey
+from bundle.engines.contract import DEFAULT_KEY, DEFAULT_PRECISION, EngineKey, file_precision
 from trainer.bundling.quantise import quantise
 from trainer.certify.evidence import Evidence
 from trainer.certify.gate import fit_gate, read_rules, write_gate

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bundle.draft import FileSource
+from bundle.engines.contract import DEFAULT_KEY, EngineKey
 from bundle.engines.installed import require_key
-from bundle.engines.model import DEFAULT_KEY, EngineKey
 from bundle.manifest import BundleManifest
 from trainer.bundling.calibration_images import calibration_files
 from trainer.bundling.engine_scores import (

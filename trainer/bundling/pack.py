@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.draft import BundleDraft, FileSource, StageDraft
-from bundle.engines.contract import file_precision
-from bundle.engines.model import DEFAULT_PRECISION, EngineKey
-from bundle.golden import GoldenCandidate
+from bundle.draft import BundleDraft, FileSource, GoldenCandidate, StageDraft
+from bundle.engines.contract import DEFAULT_PRECISION, EngineKey, file_precision
 from bundle.manifest import BundleManifest
 from bundle.policy import CertificateEntry
 from bundle.writer import write_bundle

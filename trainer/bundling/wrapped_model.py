@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.choices import OutputKind, ResizeMode
-from bundle.engines.model import ModelUnfit, OnnxEngine, open_engine
+from bundle.engines.contract import ModelUnfit
+from bundle.engines.model import OnnxModel, open_model
 from bundle.engines.outputs import OutputUnfit
-from bundle.images.decode import ImageError, decode
+from bundle.images.decode import decode
+from bundle.images.errors import ImageError
 from bundle.images.preprocess import PreprocessSpec, preprocess
 from trainer.choices import Normalisation
 from trainer.data.images import ImageSource
@@ -64,7 +66,7 @@ def stage_of(model: ModelInput, source: ImageSource) -> StageRecord:
     per class of the source.
     """
     output = model.output or find_output(model, source)
-    engine = open_engine(model.model, image_size=model.image_size, output=output)
+    engine = open_model(model.model, image_size=model.image_size, output=output)
     _check_classes(engine, source, model.model)
     return StageRecord(
         preprocess=model.preprocessing(engine.image_size),
@@ -83,7 +85,7 @@ def find_output(model: ModelInput, source: ImageSource) -> OutputKind:
     """
     for output in ("probabilities", "binary_probability", "binary_logit"):
         try:
-            engine = open_engine(model.model, image_size=model.image_size, output=output)
+            engine = open_model(model.model, image_size=model.image_size, output=output)
             engine.run(_sample(model, engine.image_size, source))
         except (ModelUnfit, OutputUnfit):
             continue
@@ -105,7 +107,7 @@ def _sample(model: ModelInput, image_size: tuple[int, int], source: ImageSource)
     return np.stack(batch)
 
 
-def _check_classes(engine: OnnxEngine, source: ImageSource, model: Path) -> None:
+def _check_classes(engine: OnnxModel, source: ImageSource, model: Path) -> None:
     if engine.classes != len(source.class_names):
         raise RunError(
             f"{model.name} tells {engine.classes} classes apart, the labels {len(source.class_names)} "
@@ -113,7 +115,7 @@ def _check_classes(engine: OnnxEngine, source: ImageSource, model: Path) -> None
         )
 
 
-def _seconds(engine: OnnxEngine) -> float:
+def _seconds(engine: OnnxModel) -> float:
     """Median time of one image, after a warm-up."""
     image = np.zeros((1, 3, *engine.image_size), dtype=np.float32)
     times = []

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.images.decode import ImageError, decode
+from bundle.images.decode import decode
+from bundle.images.errors import ImageError
 from calibration.scores import IntArray
 from trainer.data.images import ImageSource
 from trainer.data.passes import each_row

@@ -7,7 +7,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.images.decode import ImageError, decode
+from bundle.images.decode import decode
+from bundle.images.errors import ImageError
 from calibration.scores import IntArray
 from trainer.data.annotate import is_present
 from trainer.data.duplicates import fingerprints_of, near_copies

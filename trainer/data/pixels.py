@@ -13,7 +13,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.images.decode import DecodeLimits, ImageError, decode
+from bundle.images.decode import DecodeLimits, decode
+from bundle.images.errors import ImageError
 from bundle.images.preprocess import PreprocessSpec, decode_target, resize
 from trainer.data.images import ImageSource
 from trainer.data.passes import each_row

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bundle.images.decode import ImageError, decode
+from bundle.images.decode import decode
+from bundle.images.errors import ImageError
 from calibration.scores import IntArray
 from trainer.data.images import UNLABELLED, Column, ImageSource
 from trainer.errors import DataError

@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from bundle.system.malloc import OF_A_TENSOR, keep_freed_memory
+from bundle.system.malloc import TENSOR_BYTES, keep_freed_memory
 from trainer.choices import Device, Precision
 from trainer.errors import RunError
 
@@ -77,7 +77,7 @@ def computing(config: ComputeConfig) -> Iterator[torch.device]:
     Raises RuntimeError (torch's own, naming the operation) where `deterministic` is asked for and an
     operation has no such algorithm.
     """
-    keep_freed_memory(OF_A_TENSOR)
+    keep_freed_memory(TENSOR_BYTES)
     on_gpu = config.device == "cuda"
     if on_gpu and config.deterministic:
         # Read by cuBLAS when it starts; without it torch refuses to be deterministic.

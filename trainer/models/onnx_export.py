@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from bundle.engines.model import open_engine
+from bundle.engines.model import open_model
 from trainer.errors import RunError
 
 MAX_BATCH = 256
@@ -111,7 +111,7 @@ def _strip_traces(proto: onnx.ModelProto) -> None:
 
 
 def _largest_difference(served: nn.Module, image_size: tuple[int, int], path: Path) -> float:
-    engine = open_engine(path)
+    engine = open_model(path)
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for size in (1, 5):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.engines.model import DEFAULT_KEY, EngineKey, open_engine
+from bundle.engines.contract import DEFAULT_KEY, EngineKey
+from bundle.engines.model import open_model
 from bundle.runner import CascadeRunner, CascadeStage
 from calibration.scores import IntArray, StageOutputs
 from trainer.data.images import Column, ImageSource
@@ -44,7 +45,7 @@ def open_runner(record: RunRecord, run: RunFolder, key: EngineKey = DEFAULT_KEY)
     stages = [
         CascadeStage(
             stage.preprocess,
-            open_engine(
+            open_model(
                 run.onnx(name, key.precision),
                 image_size=stage.preprocess.size,
                 output=stage.output,
@@ -121,11 +122,11 @@ def collect_scores(
 
 def engine_name(runner: CascadeRunner) -> str:
     """The engine and precision of a cascade; a certificate holds for all stages together."""
-    return " + ".join(dict.fromkeys(stage.engine.name for stage in runner.stages))
+    return " + ".join(dict.fromkeys(stage.model.name for stage in runner.stages))
 
 
 def _joined(runner: CascadeRunner, parts: Sequence[Sequence[StageOutputs]], index: int) -> StageOutputs:
-    engine = runner.stages[index].engine
+    engine = runner.stages[index].model
     if not parts:
         return StageOutputs(np.empty((0, engine.classes)), np.empty(0) if engine.has_gate else None)
     gates = [part[index].gate for part in parts]

@@ -15,16 +15,11 @@ from fakes.tiny_bundle import colour_model
 from onnx import TensorProto, helper, numpy_helper
 
 from bundle.engines import installed, openvino_cpu
-from bundle.engines.installed import usable_keys
-from bundle.engines.model import (
-    PROVIDERS,
-    EngineKey,
-    EngineUnavailable,
-    ModelUnfit,
-    available_engines,
-    open_engine,
-)
+from bundle.engines.contract import EngineKey, EngineUnavailable, ModelUnfit
+from bundle.engines.installed import available_engines, usable_keys
+from bundle.engines.model import open_model
 from bundle.engines.onnx_scan import ModelRefused
+from bundle.engines.ort import PROVIDERS
 from bundle.engines.outputs import OutputUnfit
 from calibration.scores import softmax
 
@@ -59,7 +54,7 @@ def pooled_model(
 
 class TestRun:
     def test_logits_and_gate(self) -> None:
-        engine = open_engine(colour_model(16, 4.0, gate=True))
+        engine = open_model(colour_model(16, 4.0, gate=True))
         assert (engine.name, engine.classes, engine.image_size) == ("onnxruntime-cpu/fp32", 2, (16, 16))
         images = batch(3)
         outputs = engine.run(images)
@@ -70,32 +65,32 @@ class TestRun:
         assert outputs.logits.dtype == outputs.gate.dtype == np.float64
 
     def test_without_a_gate(self) -> None:
-        engine = open_engine(colour_model(16, 4.0))
+        engine = open_model(colour_model(16, 4.0))
         assert not engine.has_gate
         assert engine.run(batch(1)).gate is None
 
     def test_from_a_file(self, tmp_path: Path) -> None:
         path = tmp_path / "model.onnx"
         path.write_bytes(colour_model(16, 4.0))
-        assert open_engine(path).classes == 2
+        assert open_model(path).classes == 2
 
     def test_three_classes(self) -> None:
-        assert open_engine(colour_model(16, 4.0, classes=3)).run(batch(2)).logits.shape == (2, 3)
+        assert open_model(colour_model(16, 4.0, classes=3)).run(batch(2)).logits.shape == (2, 3)
 
     def test_a_model_for_one_image_at_a_time_takes_many(self) -> None:
-        fixed = open_engine(pooled_model("Identity", inputs=(1, 3, 16, 16), output_shape=(1, 3)))
-        free = open_engine(pooled_model("Identity"))
+        fixed = open_model(pooled_model("Identity", inputs=(1, 3, 16, 16), output_shape=(1, 3)))
+        free = open_model(pooled_model("Identity"))
         assert np.array_equal(fixed.run(batch(5)).logits, free.run(batch(5)).logits)
 
 
 class TestOutputs:
     def test_probabilities_become_logits_of_the_same_probabilities(self) -> None:
-        raw = open_engine(pooled_model("Identity")).run(batch(4)).logits
-        engine = open_engine(pooled_model("Softmax"), output="probabilities")
+        raw = open_model(pooled_model("Identity")).run(batch(4)).logits
+        engine = open_model(pooled_model("Softmax"), output="probabilities")
         assert np.allclose(softmax(engine.run(batch(4)).logits), softmax(raw), atol=1e-6)
 
     def test_a_probability_of_zero_stays_finite(self) -> None:
-        engine = open_engine(pooled_model("Softmax"), output="probabilities")
+        engine = open_model(pooled_model("Softmax"), output="probabilities")
         images = np.zeros((1, 3, 16, 16), dtype=np.float32)
         images[:, 0] = 1000.0
         logits = engine.run(images).logits
@@ -104,7 +99,7 @@ class TestOutputs:
 
     def test_what_is_no_table_of_probabilities_is_refused(self) -> None:
         with pytest.raises(ModelUnfit, match="do not sum to 1"):
-            open_engine(pooled_model("Identity"), output="probabilities")
+            open_model(pooled_model("Identity"), output="probabilities")
 
     @pytest.mark.parametrize("output_shape", [("b",), ("b", 1)])
     def test_a_binary_logit_becomes_two(self, output_shape: tuple[str | int, ...]) -> None:
@@ -127,7 +122,7 @@ class TestOutputs:
             [helper.make_tensor_value_info("logit", TensorProto.FLOAT, output_shape)],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-        engine = open_engine(model.SerializeToString(), output="binary_logit")
+        engine = open_model(model.SerializeToString(), output="binary_logit")
         images = batch(4)
         positive = images.mean(axis=(1, 2, 3))
         assert np.allclose(engine.run(images).logits[:, 1], positive, atol=1e-6)
@@ -135,11 +130,11 @@ class TestOutputs:
 
     def test_several_logits_are_no_binary_logit(self) -> None:
         with pytest.raises(ModelUnfit, match="binary logit"):
-            open_engine(pooled_model("Identity"), output="binary_logit")
+            open_model(pooled_model("Identity"), output="binary_logit")
 
     def test_the_error_keeps_its_cause(self) -> None:
         with pytest.raises(ModelUnfit) as caught:
-            open_engine(pooled_model("Identity"), output="binary_logit")
+            open_model(pooled_model("Identity"), output="binary_logit")
         assert isinstance(caught.value.__cause__, OutputUnfit)
 
 
@@ -154,15 +149,15 @@ class TestUnfit:
     )
     def test_inputs(self, inputs: tuple[object, ...], message: str) -> None:
         with pytest.raises(ModelUnfit, match=message):
-            open_engine(pooled_model("Identity", inputs=inputs))
+            open_model(pooled_model("Identity", inputs=inputs))
 
     def test_input_type(self) -> None:
         with pytest.raises(ModelUnfit, match=r"tensor\(float16\)"):
-            open_engine(pooled_model("Identity", kind=TensorProto.FLOAT16))
+            open_model(pooled_model("Identity", kind=TensorProto.FLOAT16))
 
     def test_another_size_than_the_preprocessing_makes(self) -> None:
         with pytest.raises(ModelUnfit, match=r"makes \(32, 32\)"):
-            open_engine(colour_model(16, 4.0), image_size=(32, 32))
+            open_model(colour_model(16, 4.0), image_size=(32, 32))
 
     def test_two_outputs_without_a_name_to_go_by(self) -> None:
         graph = helper.make_graph(
@@ -173,16 +168,16 @@ class TestUnfit:
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         with pytest.raises(ModelUnfit, match=r"outputs are \['one', 'two'\]"):
-            open_engine(model.SerializeToString())
+            open_model(model.SerializeToString())
 
     def test_one_logit_is_too_few(self) -> None:
         with pytest.raises(ModelUnfit, match="K at least 2"):
-            open_engine(_one_class_model())
+            open_model(_one_class_model())
 
     @pytest.mark.parametrize("data", [b"", b"not a model", colour_model(16, 4.0)[:200]])
     def test_no_model_at_all(self, data: bytes) -> None:
         with pytest.raises(ModelRefused):
-            open_engine(data)
+            open_model(data)
 
 
 def _one_class_model() -> bytes:
@@ -207,7 +202,7 @@ class TestEveryEngine:
     """Real runtimes on a real model, at every precision that this machine computes."""
 
     def test_computes_what_the_model_says(self, key: EngineKey) -> None:
-        engine = open_engine(colour_model(16, 4.0, gate=True), engine=key.engine, precision=key.precision)
+        engine = open_model(colour_model(16, 4.0, gate=True), engine=key.engine, precision=key.precision)
         images = batch(3)
         outputs = engine.run(images)
         expected = 4.0 * images.mean(axis=(2, 3)).astype(np.float64)[:, [2, 0]]
@@ -218,11 +213,11 @@ class TestEveryEngine:
         assert (engine.name, engine.key, engine.image_size) == (str(key), key, (16, 16))
 
     def test_says_what_computes(self, key: EngineKey) -> None:
-        engine = open_engine(colour_model(16, 4.0), engine=key.engine, precision=key.precision)
+        engine = open_model(colour_model(16, 4.0), engine=key.engine, precision=key.precision)
         assert engine.providers == (("CPU",) if key.engine == "openvino" else ("CPUExecutionProvider",))
 
     def test_from_many_threads(self, key: EngineKey) -> None:
-        engine = open_engine(colour_model(16, 4.0), engine=key.engine, precision=key.precision, calls=2)
+        engine = open_model(colour_model(16, 4.0), engine=key.engine, precision=key.precision, calls=2)
         images = [batch(1 + seed % 3, seed=seed) for seed in range(32)]
         alone = [engine.run(image).logits for image in images]
         with ThreadPoolExecutor(8) as pool:
@@ -230,7 +225,7 @@ class TestEveryEngine:
         assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
 
     def test_a_result_outlives_the_next_call(self, key: EngineKey) -> None:
-        engine = open_engine(colour_model(16, 4.0), engine=key.engine, precision=key.precision)
+        engine = open_model(colour_model(16, 4.0), engine=key.engine, precision=key.precision)
         first = engine.run(batch(2, seed=1)).logits
         kept = first.copy()
         engine.run(batch(2, seed=2))
@@ -238,13 +233,13 @@ class TestEveryEngine:
 
     def test_a_model_that_does_not_open(self, key: EngineKey) -> None:
         with pytest.raises(ModelUnfit, match="does not open"):
-            open_engine(pooled_model("Frobnicate"), engine=key.engine, precision=key.precision)
+            open_model(pooled_model("Frobnicate"), engine=key.engine, precision=key.precision)
 
     def test_an_open_size_must_be_given(self, key: EngineKey) -> None:
         model = pooled_model("Identity", inputs=("b", 3, "h", "w"))
         with pytest.raises(ModelUnfit, match="give its image size"):
-            open_engine(model, engine=key.engine, precision=key.precision)
-        opened = open_engine(model, image_size=(20, 24), engine=key.engine, precision=key.precision)
+            open_model(model, engine=key.engine, precision=key.precision)
+        opened = open_model(model, image_size=(20, 24), engine=key.engine, precision=key.precision)
         assert opened.run(batch(2, side=20)[:, :, :, :20].repeat(2, 3)[..., :24]).logits.shape == (2, 3)
 
 
@@ -272,8 +267,8 @@ def dynamic_model() -> bytes:
 @pytest.mark.parametrize("engine", [key.engine for key in HERE if key.precision == "int8"])
 def test_in_int8_an_image_has_the_same_scores_in_any_company(engine: str) -> None:
     images = batch(4) * np.array([1, 10, 100, 1000], dtype=np.float32)[:, None, None, None]
-    careless = open_engine(dynamic_model(), engine=engine)
-    careful = open_engine(dynamic_model(), engine=engine, precision="int8")
+    careless = open_model(dynamic_model(), engine=engine)
+    careful = open_model(dynamic_model(), engine=engine, precision="int8")
     alone = np.concatenate([careful.run(images[row : row + 1]).logits for row in range(4)])
     assert np.array_equal(careful.run(images).logits, alone)
     assert np.abs(careless.run(images).logits - alone).max() > 0.01
@@ -285,25 +280,25 @@ class TestProviders:
 
     def test_an_unknown_engine_is_named(self) -> None:
         with pytest.raises(EngineUnavailable, match=r"'tpu'; it must be one of onnxruntime-cuda"):
-            open_engine(colour_model(16, 4.0), engine="tpu")
+            open_model(colour_model(16, 4.0), engine="tpu")
 
     def test_a_precision_that_the_engine_does_not_compute_at(self) -> None:
-        with pytest.raises(EngineUnavailable, match=r"does not compute at 'bf16'; it does at fp32, int8"):
-            open_engine(colour_model(16, 4.0), precision="bf16")
+        with pytest.raises(EngineUnavailable, match=r"does not compute at 'bf16'; it computes at fp32, int8"):
+            open_model(colour_model(16, 4.0), precision="bf16")
 
     def test_a_precision_that_the_cpu_does_not_compute_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
         installed._openvino_has_bf16.cache_clear()
         monkeypatch.setattr(openvino_cpu, "capabilities", lambda: frozenset({"FP32", "INT8"}))
         try:
             with pytest.raises(EngineUnavailable, match="no bf16 instructions"):
-                open_engine(colour_model(16, 4.0), engine="openvino", precision="bf16")
+                open_model(colour_model(16, 4.0), engine="openvino", precision="bf16")
             assert EngineKey("openvino", "bf16") not in usable_keys()
         finally:
             installed._openvino_has_bf16.cache_clear()
 
     def test_a_device_that_is_not_here_is_refused(self) -> None:
         with pytest.raises(EngineUnavailable, match=r"only openvino, onnxruntime-cpu; .*extra \[gpu\]"):
-            open_engine(colour_model(16, 4.0), engine="onnxruntime-cuda")
+            open_model(colour_model(16, 4.0), engine="onnxruntime-cuda")
 
     def test_a_silent_fallback_to_the_cpu_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """onnxruntime-gpu without a working driver offers CUDA and then runs on the CPU."""
@@ -315,7 +310,7 @@ class TestProviders:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
         monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
         with pytest.raises(EngineUnavailable, match=r"obtained \['CPUExecutionProvider'\]"):
-            open_engine(colour_model(16, 4.0), engine="onnxruntime-cuda")
+            open_model(colour_model(16, 4.0), engine="onnxruntime-cuda")
 
     def test_two_runtimes_of_one_name_are_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert installed.installation_problems() == ()
@@ -327,7 +322,7 @@ class TestProviders:
         assert problem.startswith("onnxruntime and onnxruntime-gpu are installed together")
         assert "onnxruntime-gpu 1.32.0" in installed.runtime_version("onnxruntime-cuda")
         with pytest.raises(EngineUnavailable, match="overwrite one another"):
-            open_engine(colour_model(16, 4.0), engine="onnxruntime-cuda")
+            open_model(colour_model(16, 4.0), engine="onnxruntime-cuda")
 
     @pytest.mark.parametrize(
         ("missing", "wanted", "said"),
@@ -348,7 +343,7 @@ class TestProviders:
             "from importlib import util; find = util.find_spec\n"
             "util.find_spec = lambda name, *a: None if name in missing else find(name, *a)\n"
             "from pathlib import Path; from bundle.engines.model import *\n"
-            f"try: open_engine(Path({str(path)!r}), engine={wanted!r})\n"
+            f"try: open_model(Path({str(path)!r}), engine={wanted!r})\n"
             "except EngineUnavailable as fault: print(fault)\n"
         )
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

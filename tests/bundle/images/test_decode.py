@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bundle.images import decode as decode_module
-from bundle.images.decode import (
-    DecodeLimits,
+from bundle.images.decode import DecodeLimits, decode
+from bundle.images.errors import (
     EmptyImage,
     ImageError,
     NotAnImage,
@@ -25,9 +25,9 @@ from bundle.images.decode import (
     TooManyPixels,
     TruncatedImage,
     UnsupportedFormat,
-    decode,
 )
-from bundle.images.headers import exif_orientation, open_container
+from bundle.images.exif import exif_orientation
+from bundle.images.headers import read_header
 
 ORIENTATION_TAG = 0x0112
 
@@ -79,7 +79,7 @@ class TestFormats:
         assert decode(encoded(Image.fromarray(picture()), encoding)).flags.c_contiguous
 
     def test_the_format_is_told_by_content(self) -> None:
-        assert [open_container(data).format for data in (JPEG, PNG, WEBP)] == ["JPEG", "PNG", "WEBP"]
+        assert [read_header(data).format for data in (JPEG, PNG, WEBP)] == ["JPEG", "PNG", "WEBP"]
 
     @pytest.mark.parametrize("encoding", ["GIF", "BMP", "TIFF", "ICO", "PDF", "JPEG2000", "AVIF"])
     def test_other_image_formats_are_refused_by_name(self, encoding: str) -> None:
@@ -206,12 +206,12 @@ class TestOrientation:
 
         for first, second in ((1, 6), (6, 1), (6, 3)):
             data = JPEG[:2] + segment(first) + segment(second) + JPEG[2:]
-            assert open_container(data).orientation == first
+            assert read_header(data).orientation == first
 
     def test_huge_and_repeated_exif_costs_nothing(self) -> None:
         segment = b"\xff\xe1\xff\xff" + b"Exif\0\0MM\0*" + bytes(0xFFFF - 2 - 10)
         data = JPEG[:2] + segment * 250 + JPEG[2:]
-        assert len(open_container(data).encoded) <= len(JPEG)
+        assert len(read_header(data).encoded) <= len(JPEG)
         assert np.array_equal(decode(data), decode(JPEG))
 
 
@@ -256,18 +256,18 @@ class TestLimits:
             decode(bomb)
 
     def test_a_header_that_promises_few_pixels_binds_the_decoder(self) -> None:
-        honest = open_container(WEBP)
+        honest = read_header(WEBP)
         extended = b"VP8X" + struct.pack("<I", 10) + bytes(4) + struct.pack("<I", 0)[:3] * 2
         lying = b"RIFF" + struct.pack("<I", len(WEBP) - 8 + len(extended)) + b"WEBP" + extended + WEBP[12:]
-        assert (open_container(lying).width, honest.width) == (1, 60)
+        assert (read_header(lying).width, honest.width) == (1, 60)
         with pytest.raises(TruncatedImage):
             decode(lying)
 
     def test_what_the_decoder_finds_must_be_what_the_header_said(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        lying = replace(open_container(PNG), width=1, height=1)
-        monkeypatch.setattr(decode_module, "open_container", lambda data: lying)
+        lying = replace(read_header(PNG), width=1, height=1)
+        monkeypatch.setattr(decode_module, "read_header", lambda data: lying)
         with pytest.raises(TruncatedImage, match="header says otherwise"):
             decode(PNG)
 

@@ -15,19 +15,28 @@ from fakes.tiny_bundle import tiny_draft
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundle.engines.contract import EngineKey, EngineUnavailable
 from bundle.engines.installed import usable_keys
-from bundle.engines.model import EngineKey, EngineUnavailable, open_engine
+from bundle.engines.model import open_model
+from bundle.loader import load_bundle
 from bundle.manifest import BundleManifest, BundleTampered
 from bundle.policy import CertificateEntry
 from bundle.selection import choice as engine_choice
-from bundle.selection import timing as probe
-from bundle.selection.choice import EngineWish, candidates, choose_engine, first_choice, seconds_an_image
+from bundle.selection import timing
+from bundle.selection.choice import (
+    EnginePreference,
+    candidates,
+    choose_engine,
+    first_choice,
+    seconds_per_image,
+)
 from bundle.selection.issued import IssuedCertificates, NotIssued
 from bundle.selection.timing import best_batch, time_stage
-from bundle.selection.timing_cache import EngineMemory
-from bundle.store import load_bundle, verify_bundle, write_bundle
+from bundle.selection.timing_cache import TimingCache
 from bundle.system.machine import Machine, this_machine
-from bundle.system.subprocess_call import apart
+from bundle.system.subprocess_call import call_in_subprocess
+from bundle.verify import verify_bundle
+from bundle.writer import write_bundle
 from calibration.decision import OperatingPoint
 from calibration.scores import StageOutputs
 
@@ -69,24 +78,26 @@ def with_certificate(entry: CertificateEntry, **changes: object) -> CertificateE
 
 class TestCandidates:
     def test_everything_certified_that_is_here(self, family: Path) -> None:
-        assert {str(key) for key in candidates(verify_bundle(family), EngineWish())} == set(EVERYWHERE)
+        assert {str(key) for key in candidates(verify_bundle(family), EnginePreference())} == set(EVERYWHERE)
 
     @pytest.mark.parametrize(
         ("wish", "expected"),
         [
-            (EngineWish(engine="onnxruntime-cpu"), {ORT, ORT8}),
-            (EngineWish(precision="int8"), {ORT8, VINO8}),
-            (EngineWish("openvino", "fp32"), {VINO}),
+            (EnginePreference(engine="onnxruntime-cpu"), {ORT, ORT8}),
+            (EnginePreference(precision="int8"), {ORT8, VINO8}),
+            (EnginePreference("openvino", "fp32"), {VINO}),
         ],
     )
-    def test_a_wish_narrows_them(self, family: Path, wish: EngineWish, expected: set[EngineKey]) -> None:
+    def test_a_wish_narrows_them(
+        self, family: Path, wish: EnginePreference, expected: set[EngineKey]
+    ) -> None:
         assert set(candidates(verify_bundle(family), wish)) == expected
 
     def test_what_is_not_certified_is_never_taken_unasked(self, make_tiny_bundle: MakeBundle) -> None:
         manifest = verify_bundle(make_tiny_bundle(precisions=("fp32", "int8")))
-        assert candidates(manifest, EngineWish()) == (ORT,)
-        assert candidates(manifest, EngineWish(precision="int8")) == (ORT8,)
-        assert candidates(manifest, EngineWish(engine="openvino"))[0].engine == "openvino"
+        assert candidates(manifest, EnginePreference()) == (ORT,)
+        assert candidates(manifest, EnginePreference(precision="int8")) == (ORT8,)
+        assert candidates(manifest, EnginePreference(engine="openvino"))[0].engine == "openvino"
 
     def test_what_answers_as_much_as_was_asked_for_comes_before_what_does_not(self, family: Path) -> None:
         manifest = verify_bundle(family)
@@ -94,39 +105,39 @@ class TestCandidates:
             with_certificate(entry, meets_coverage=entry.key == str(ORT)) for entry in manifest.certificates
         )
         manifest = manifest.model_copy(update={"certificates": entries})
-        assert candidates(manifest, EngineWish()) == (ORT,)
-        assert candidates(manifest, EngineWish(engine="openvino", precision="fp32")) == (VINO,)
+        assert candidates(manifest, EnginePreference()) == (ORT,)
+        assert candidates(manifest, EnginePreference(engine="openvino", precision="fp32")) == (VINO,)
 
     def test_an_infeasible_bundle_has_one_all_the_same(self, make_tiny_bundle: MakeBundle) -> None:
         manifest = verify_bundle(make_tiny_bundle(feasible=False, certified=("openvino/fp32",)))
-        assert candidates(manifest, EngineWish()) == (VINO,)
+        assert candidates(manifest, EnginePreference()) == (VINO,)
 
     @pytest.mark.parametrize(
         ("wish", "said"),
         [
-            (EngineWish(engine="onnxruntime-cuda"), r"extra \[gpu\]"),
-            (EngineWish(engine="tpu"), "must be one of onnxruntime-cuda"),
-            (EngineWish(precision="fp8"), "must be one of bf16, fp32, int8"),
-            (EngineWish("onnxruntime-cpu", "bf16"), "does not compute at 'bf16'"),
-            (EngineWish(precision="int8"), "no model that can be computed at int8 here; it has fp32"),
+            (EnginePreference(engine="onnxruntime-cuda"), r"extra \[gpu\]"),
+            (EnginePreference(engine="tpu"), "must be one of onnxruntime-cuda"),
+            (EnginePreference(precision="fp8"), "must be one of bf16, fp32, int8"),
+            (EnginePreference("onnxruntime-cpu", "bf16"), "does not compute at 'bf16'"),
+            (EnginePreference(precision="int8"), "no model that can be computed at int8 here; it has fp32"),
         ],
     )
-    def test_what_cannot_be_had_says_so(self, tiny_bundle: Path, wish: EngineWish, said: str) -> None:
+    def test_what_cannot_be_had_says_so(self, tiny_bundle: Path, wish: EnginePreference, said: str) -> None:
         with pytest.raises(EngineUnavailable, match=said):
             candidates(verify_bundle(tiny_bundle), wish)
 
     def test_without_timing_the_first_certificate_decides(self, family: Path) -> None:
         manifest = verify_bundle(family)
-        assert str(first_choice(manifest, EngineWish())) == manifest.certificates[0].key
+        assert str(first_choice(manifest, EnginePreference())) == manifest.certificates[0].key
 
 
 class TestChoice:
     def test_the_fastest_is_taken_and_the_others_are_told(self, family: Path, tmp_path: Path) -> None:
         choice = choose_engine(
-            family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.5
+            family, EnginePreference(), TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.5
         )
         manifest = verify_bundle(family)
-        cost = {key: seconds_an_image(manifest, key, stages) for key, stages in choice.seconds.items()}
+        cost = {key: seconds_per_image(manifest, key, stages) for key, stages in choice.seconds.items()}
         assert set(map(str, cost)) == set(EVERYWHERE)
         assert choice.key == min(cost, key=cost.__getitem__)
         assert f"the fastest of {len(EVERYWHERE)} certified ones" in choice.why
@@ -136,54 +147,58 @@ class TestChoice:
         said: list[str] = []
         first = choose_engine(
             family,
-            EngineWish(),
-            EngineMemory(tmp_path),
+            EnginePreference(),
+            TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.2,
             say=said.append,
         )
         assert len(said) == 1
         assert "up to 0.2 s" in said[0]
-        monkeypatch.setattr(engine_choice, "probe", never)
+        monkeypatch.setattr(engine_choice, "time_stages", never)
         assert (
             choose_engine(
-                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), say=said.append
+                family,
+                EnginePreference(),
+                TimingCache(tmp_path),
+                IssuedCertificates(tmp_path),
+                say=said.append,
             )
             == first
         )
         assert len(said) == 1
 
-    def test_of_several_workers_one_probes(
+    def test_one_of_several_workers_measures(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        probed: list[int] = []
+        calls: list[int] = []
 
         def counted(*args: object, **named: object) -> object:
-            probed.append(1)
-            return apart(*args, **named)  # type: ignore[arg-type]
+            calls.append(1)
+            return call_in_subprocess(*args, **named)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(engine_choice, "apart", counted)
+        monkeypatch.setattr(engine_choice, "call_in_subprocess", counted)
 
         def start(_: int) -> engine_choice.EngineChoice:
             return choose_engine(
-                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.2
+                family, EnginePreference(), TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.2
             )
 
         with ThreadPoolExecutor(4) as pool:
             choices = list(pool.map(start, range(4)))
-        assert len(probed) == 1
+        assert len(calls) == 1
         assert all(choice == choices[0] for choice in choices)
 
     def test_another_wish_times_only_what_is_missing(self, family: Path, tmp_path: Path) -> None:
         said: list[str] = []
-        one = EngineWish("onnxruntime-cpu", "fp32")
+        one = EnginePreference("onnxruntime-cpu", "fp32")
         choose_engine(
-            family, one, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            family, one, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
         )
         choose_engine(
             family,
-            EngineWish("onnxruntime-cpu"),
-            EngineMemory(tmp_path),
+            EnginePreference("onnxruntime-cpu"),
+            TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.1,
             say=said.append,
@@ -193,26 +208,30 @@ class TestChoice:
     def test_with_everything_given_nothing_is_timed(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engine_choice, "probe", never)
-        wish = EngineWish("openvino", "fp32", batch=4)
-        choice = choose_engine(family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path))
+        monkeypatch.setattr(engine_choice, "time_stages", never)
+        wish = EnginePreference("openvino", "fp32", batch=4)
+        choice = choose_engine(family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path))
         assert (choice.key, choice.batch_sizes, choice.why) == (VINO, (4, 4), "asked for")
 
     def test_a_batch_rules_out_what_is_computed_one_by_one(self, family: Path) -> None:
-        assert {key.precision for key in candidates(verify_bundle(family), EngineWish(batch=4))} <= {
+        assert {key.precision for key in candidates(verify_bundle(family), EnginePreference(batch=4))} <= {
             "fp32",
             "bf16",
         }
-        assert ORT8 in candidates(verify_bundle(family), EngineWish(batch=1))
+        assert ORT8 in candidates(verify_bundle(family), EnginePreference(batch=1))
         with pytest.raises(
             EngineUnavailable, match=r"batch is 4, but on .*int8 images are computed one by one"
         ):
-            candidates(verify_bundle(family), EngineWish(precision="int8", batch=4))
+            candidates(verify_bundle(family), EnginePreference(precision="int8", batch=4))
 
     def test_what_nothing_certifies_is_told_so(self, make_tiny_bundle: MakeBundle) -> None:
         folder = make_tiny_bundle(certified=("openvino/fp32",))
         choice = choose_engine(
-            folder, EngineWish("onnxruntime-cpu"), EngineMemory(None), IssuedCertificates(None), seconds=0.1
+            folder,
+            EnginePreference("onnxruntime-cpu"),
+            TimingCache(None),
+            IssuedCertificates(None),
+            seconds=0.1,
         )
         assert (choice.key, choice.issued_here) == (ORT, None)
         assert choice.why == "nothing that the bundle is certified on can be had here"
@@ -221,46 +240,46 @@ class TestChoice:
         self, family: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         manifest = verify_bundle(family)
-        engines = probe.open_stages(family, manifest, ORT)
-        probe.require_same_in_company(family, manifest, engines, 64)
+        engines = timing.open_stages(family, manifest, ORT)
+        timing.require_batch_invariance(family, manifest, engines, 64)
         with pytest.raises(EngineUnavailable, match=r"batch is 4, .* one image at a time"):
-            probe.require_same_in_company(family, manifest, probe.open_stages(family, manifest, ORT8), 4)
-        monkeypatch.setattr(probe, "SAME_SCORES", -1.0)
+            timing.require_batch_invariance(family, manifest, timing.open_stages(family, manifest, ORT8), 4)
+        monkeypatch.setattr(timing, "SAME_SCORES", -1.0)
         with pytest.raises(EngineUnavailable, match=r"batch is 4, .* other scores together"):
-            probe.require_same_in_company(family, manifest, engines, 4)
+            timing.require_batch_invariance(family, manifest, engines, 4)
 
     def test_another_machine_or_version_is_timed_anew(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         said: list[str] = []
-        wish = EngineWish("onnxruntime-cpu", "fp32")
+        wish = EnginePreference("onnxruntime-cpu", "fp32")
         choose_engine(
-            family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
         )
-        other = replace(this_machine(), runtimes=("onnxruntime 99.0",))
-        monkeypatch.setattr(engine_choice, "this_machine", lambda: other)
+        other = replace(this_machine(()), runtimes=("onnxruntime 99.0",))
+        monkeypatch.setattr(engine_choice, "this_machine", lambda runtimes: other)
         choose_engine(
-            family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
         )
         assert len(said) == 2
 
     def test_one_that_cannot_be_had_after_all_is_passed_over(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real = probe.open_stages
+        real = timing.open_stages
 
         def open_all_but_openvino(folder: Path, manifest: BundleManifest, key: EngineKey) -> object:
             if key.engine == "openvino":
                 raise EngineUnavailable("its driver is gone")
             return real(folder, manifest, key)
 
-        monkeypatch.setattr(probe, "open_stages", open_all_but_openvino)
-        monkeypatch.setattr(engine_choice, "apart", here)
+        monkeypatch.setattr(timing, "open_stages", open_all_but_openvino)
+        monkeypatch.setattr(engine_choice, "call_in_subprocess", here)
         said: list[str] = []
         choice = choose_engine(
             family,
-            EngineWish(),
-            EngineMemory(tmp_path),
+            EnginePreference(),
+            TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.2,
             say=said.append,
@@ -270,20 +289,24 @@ class TestChoice:
         with pytest.raises(EngineUnavailable, match="none of openvino"):
             choose_engine(
                 family,
-                EngineWish("openvino"),
-                EngineMemory(tmp_path),
+                EnginePreference("openvino"),
+                TimingCache(tmp_path),
                 IssuedCertificates(tmp_path),
                 seconds=0.1,
             )
 
-    def test_a_probe_that_dies_costs_a_line_and_the_first_certificate_serves(
+    def test_a_timing_that_dies_costs_a_line_and_the_first_certificate_serves(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         said: list[str] = []
         with monkeypatch.context() as crashing:
-            crashing.setattr(engine_choice, "probe", die)
+            crashing.setattr(engine_choice, "time_stages", die)
             choice = choose_engine(
-                family, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), say=said.append
+                family,
+                EnginePreference(),
+                TimingCache(tmp_path),
+                IssuedCertificates(tmp_path),
+                say=said.append,
             )
         assert str(choice.key) == verify_bundle(family).certificates[0].key
         assert (choice.batch_sizes, choice.seconds) == ((1, 1), {})
@@ -291,8 +314,8 @@ class TestChoice:
         assert "its process ended with 3; the next start tries again" in said[-1]
         again = choose_engine(
             family,
-            EngineWish(),
-            EngineMemory(tmp_path),
+            EnginePreference(),
+            TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.2,
             say=said.append,
@@ -314,18 +337,18 @@ class TestMemory:
     @pytest.mark.parametrize(
         "content", [b"", b"{", b"[]", b"\xff\x00", b'{"bundle": 1}', b'{"bundle": "b", "machine": "m"}']
     )
-    def test_a_damaged_file_costs_a_probe_and_a_line(
+    def test_a_damaged_file_costs_a_timing_and_a_line(
         self, family: Path, tmp_path: Path, content: bytes
     ) -> None:
-        wish = EngineWish("onnxruntime-cpu", "fp32")
-        choose_engine(family, wish, EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1)
+        wish = EnginePreference("onnxruntime-cpu", "fp32")
+        choose_engine(family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1)
         (file,) = (tmp_path / "engines").glob("*.json")
         file.write_bytes(content)
         said: list[str] = []
         choose_engine(
             family,
             wish,
-            EngineMemory(tmp_path, said.append),
+            TimingCache(tmp_path, said.append),
             IssuedCertificates(tmp_path),
             seconds=0.1,
             say=said.append,
@@ -333,15 +356,15 @@ class TestMemory:
         assert len(said) == 2
         assert "written anew" in said[0]
         choose_engine(
-            family, wish, EngineMemory(tmp_path, said.append), IssuedCertificates(tmp_path), say=said.append
+            family, wish, TimingCache(tmp_path, said.append), IssuedCertificates(tmp_path), say=said.append
         )
         assert len(said) == 2
 
     def test_a_place_that_cannot_be_written_costs_a_line(self, family: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("in the way")
         said: list[str] = []
-        wish = EngineWish("onnxruntime-cpu", "fp32")
-        memory = EngineMemory(tmp_path / "file", said.append)
+        wish = EnginePreference("onnxruntime-cpu", "fp32")
+        memory = TimingCache(tmp_path / "file", said.append)
         assert (
             choose_engine(
                 family, wish, memory, IssuedCertificates(tmp_path), seconds=0.1, say=said.append
@@ -355,8 +378,8 @@ class TestMemory:
         assert (
             choose_engine(
                 family,
-                EngineWish("openvino", "fp32"),
-                EngineMemory(None),
+                EnginePreference("openvino", "fp32"),
+                TimingCache(None),
                 IssuedCertificates(None),
                 seconds=0.1,
             ).key
@@ -364,13 +387,13 @@ class TestMemory:
         )
 
     def test_the_oldest_files_go(self, tmp_path: Path) -> None:
-        memory = EngineMemory(tmp_path)
+        memory = TimingCache(tmp_path)
         for number in range(60):
             memory.save(memory.load(f"{number:016x}", self.MACHINE))
         assert len(list((tmp_path / "engines").glob("*.json"))) == 50
 
     def test_timings_survive(self, tmp_path: Path) -> None:
-        memory = EngineMemory(tmp_path)
+        memory = TimingCache(tmp_path)
         record = memory.load("ab" * 8, self.MACHINE).model_copy(
             update={"seconds": {"onnxruntime-cpu/fp32": ({1: 0.01, 2: 0.02}, {1: 0.5})}}
         )
@@ -447,7 +470,7 @@ class _Machine:
 
     def __init__(self, fixed: float, each: float, drift: float = 0.0) -> None:
         self.fixed, self.each, self.drift = fixed, each, drift
-        self.alone = False
+        self.one_by_one = False
         self.now = 0.0
 
     def run(self, batch: np.ndarray) -> StageOutputs:
@@ -459,7 +482,7 @@ class TestProbe:
     IMAGES = np.zeros((16, 3, 4, 4), dtype=np.float32)
 
     def timed(self, machine: _Machine, seconds: float, monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
-        monkeypatch.setattr(probe, "perf_counter", lambda: machine.now)
+        monkeypatch.setattr(timing, "perf_counter", lambda: machine.now)
         return dict(time_stage(machine, self.IMAGES, seconds))  # type: ignore[arg-type]
 
     def test_where_batches_gain_nothing_one_image_is_best(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,8 +509,8 @@ class TestProbe:
         model = next(iter(tiny_draft(precisions=("fp32", "int8")).stages)).models["int8"]
         assert isinstance(model, bytes)
         images = np.zeros((16, 3, 16, 16), dtype=np.float32)
-        assert list(time_stage(open_engine(model, precision="int8"), images, 1.0)) == [1]
-        assert len(time_stage(open_engine(model), images, 1.0)) > 1
+        assert list(time_stage(open_model(model, precision="int8"), images, 1.0)) == [1]
+        assert len(time_stage(open_model(model), images, 1.0)) > 1
 
 
 class TestOperatingPoints:

@@ -15,7 +15,7 @@ from bundle.system.malloc import release_memory
 _PROGRAM = """
 import resource
 import numpy as np
-from bundle.system.malloc import OF_AN_IMAGE, keep_freed_memory, release_memory
+from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory, release_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -27,7 +27,7 @@ def of_images():
     return faults() - before
 
 found = [of_images()]
-keep_freed_memory(OF_AN_IMAGE)
+keep_freed_memory(IMAGE_BYTES)
 np.ones(3 * 2**20, dtype=np.uint8)
 found.append(of_images())
 release_memory()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.engines.model import EngineKey
-from bundle.store import verify_bundle
+from bundle.engines.contract import EngineKey
+from bundle.verify import verify_bundle
 from demur.commands.bundle import engine_keys, result_lines
 from trainer.bundling.engines import CertifiedEngine, CertifiedEngines
 from trainer.certify.evidence import Policy

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bundle.images.decode import decode
-from bundle.store import load_bundle
+from bundle.loader import load_bundle
 from demur.commands.demo import DemoPlan, demo_config, run_demo
 
 TINY = DemoPlan(train=48, select=16, calib=24, test=16, minutes=0.01)

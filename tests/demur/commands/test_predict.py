@@ -13,8 +13,9 @@ import pytest
 from fakes.tiny_bundle import colour_image, colour_images
 from rich.console import Console
 
-from bundle.selection.choice import EngineWish
-from bundle.store import BundleTampered, load_bundle
+from bundle.loader import load_bundle
+from bundle.manifest import BundleTampered
+from bundle.selection.choice import EnginePreference
 from demur.commands import decision_table, predict
 from demur.commands.decision_table import UnknownTableFormat
 from demur.commands.predict import predict_source
@@ -172,7 +173,9 @@ def test_where_no_certificate_holds_the_person_is_told(
     make_tiny_bundle: Callable[..., Path], source: ImageSource, tmp_path: Path, console: RunConsole
 ) -> None:
     folder = make_tiny_bundle(precisions=("fp32", "int8"))
-    predict_source(folder, source, tmp_path / "d.parquet", wish=EngineWish(precision="int8"), console=console)
+    predict_source(
+        folder, source, tmp_path / "d.parquet", wish=EnginePreference(precision="int8"), console=console
+    )
     assert "Not certified here" in console.console.export_text()
 
 

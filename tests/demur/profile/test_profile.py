@@ -14,7 +14,7 @@ from fakes.tiny_bundle import ANSWERED_BY_A, colour_image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bundle.store import load_bundle
+from bundle.loader import load_bundle
 from demur.cli import app
 from demur.profile.figures import Latency, Memory, Profile, Repeated, Throughput
 from demur.profile.load import requests_for, run_load

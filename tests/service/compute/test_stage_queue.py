@@ -21,7 +21,7 @@ import uvicorn
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B, colour_image, colour_model
 from numpy.typing import NDArray
 
-from bundle.engines.model import open_engine
+from bundle.engines.model import open_model
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec
 from bundle.runner import CascadeStage, compute_stage
@@ -43,7 +43,7 @@ class WaitingEngine:
     """A real engine that computes when it is let, and remembers the sizes of its batches."""
 
     def __init__(self, model: bytes | None = None) -> None:
-        self._engine = open_engine(model or colour_model(16, 5.0))
+        self._engine = open_model(model or colour_model(16, 5.0))
         self.name = self._engine.name
         self.classes = self._engine.classes
         self.image_size = self._engine.image_size
@@ -327,7 +327,7 @@ def test_a_deadline_that_passes_between_the_stages_spares_stage_b(tiny_bundle: P
     slow, second = WaitingEngine(colour_model(16, 5.0)), WaitingEngine(colour_model(32, 8.0, gate=True))
     second.go_on = threading.Semaphore(100)
     deployment.runner.stages = tuple(
-        replace(stage, engine=engine)
+        replace(stage, model=engine)
         for stage, engine in zip(deployment.runner.stages, (slow, second), strict=True)
     )
     data = colour_image(1, ANSWERED_BY_B)
@@ -354,7 +354,7 @@ def test_stage_b_computes_what_stage_a_leaves_and_nothing_else(tiny_bundle: Path
     first, second = WaitingEngine(colour_model(16, 5.0)), WaitingEngine(colour_model(32, 8.0, gate=True))
     second.go_on = threading.Semaphore(100)
     deployment.runner.stages = tuple(
-        replace(stage, engine=engine)
+        replace(stage, model=engine)
         for stage, engine in zip(deployment.runner.stages, (first, second), strict=True)
     )
 

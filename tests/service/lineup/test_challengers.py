@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from bundle.store import BundleError
+from bundle.manifest import BundleError
 from monitoring.metrics.instruments import Instruments
 from service.compute.admission import Admission, Lane
 from service.compute.shadows import ShadowImage, Shadows

@@ -12,7 +12,7 @@ from fakes.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from bundle.store import BundleTampered
+from bundle.manifest import BundleTampered
 from monitoring.metrics import names as metric_names
 
 Images = Callable[..., bytes]

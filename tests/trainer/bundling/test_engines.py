@@ -13,14 +13,15 @@ import pytest
 from fakes.channel_world import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
-from bundle.engines.model import EngineKey, EngineUnavailable
+from bundle.engines.contract import EngineKey, EngineUnavailable
 from bundle.inspect import inspect_bundle
+from bundle.loader import load_bundle
 from bundle.policy import CertificateEntry
-from bundle.selection.choice import EngineWish, choose_engine
+from bundle.selection.choice import EnginePreference, choose_engine
 from bundle.selection.issued import IssuedCertificates
-from bundle.selection.local_certificate import certify_here, read_cases, reserve_of
-from bundle.selection.timing_cache import EngineMemory
-from bundle.store import load_bundle, verify_bundle
+from bundle.selection.local_certificate import certify_locally, read_cases, reserve_of
+from bundle.selection.timing_cache import TimingCache
+from bundle.verify import verify_bundle
 from service.lineup.deployment import deployment_for
 from service.settings import Settings
 from trainer.bundling import engine_scores
@@ -175,7 +176,7 @@ class TestCarried:
     ) -> None:
         """Full precision on ONNX Runtime again, from the images alone."""
         said: list[str] = []
-        entry = certify_here(carrying, verify_bundle(carrying), ORT, said.append)
+        entry = certify_locally(carrying, verify_bundle(carrying), ORT, said.append)
         own = carried[1].engines[0].policy
         assert entry.certificate == own.certificate
         assert entry.operating_point == own.point
@@ -205,8 +206,8 @@ class TestCarried:
     def test_another_engine_gets_one_of_its_own_and_remembers_it(
         self, carrying: Path, tmp_path: Path
     ) -> None:
-        wish, said = EngineWish("openvino", "fp32"), []
-        memory, issued = EngineMemory(tmp_path), IssuedCertificates(tmp_path)
+        wish, said = EnginePreference("openvino", "fp32"), []
+        memory, issued = TimingCache(tmp_path), IssuedCertificates(tmp_path)
         choice = choose_engine(carrying, wish, memory, issued, seconds=0.1, say=said.append)
         assert choice.issued_here is not None
         assert choice.issued_here.certificate.engine == str(VINO)
@@ -260,7 +261,7 @@ class TestCarried:
 
     def test_what_the_bundle_certifies_is_never_issued_anew(self, carrying: Path, tmp_path: Path) -> None:
         choice = choose_engine(
-            carrying, EngineWish(), EngineMemory(tmp_path), IssuedCertificates(tmp_path), seconds=0.1
+            carrying, EnginePreference(), TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1
         )
         assert choice.issued_here is None
         assert load_bundle(carrying, key=choice.key, issued_here=None).certified

@@ -12,8 +12,9 @@ import torch
 from fakes.tiny_vit import TINY
 from PIL import Image
 
+from bundle.engines.contract import EngineKey
 from bundle.engines.installed import usable_keys
-from bundle.engines.model import EngineKey, open_engine
+from bundle.engines.model import open_model
 from bundle.images.preprocess import PreprocessSpec
 from trainer.bundling.quantise import NotQuantised, quantise
 from trainer.models import ModelConfig, build_model
@@ -59,8 +60,8 @@ def test_the_small_model_computes_nearly_the_same(
     out = tmp_path / "small.onnx"
     assert quantise(exported[scales], out, images(), SPEC) == scales
     batch = np.random.default_rng(1).normal(size=(6, 3, 32, 32)).astype(np.float32)
-    full = open_engine(exported[scales]).run(batch)
-    small = open_engine(out, engine=engine, precision="int8").run(batch)
+    full = open_model(exported[scales]).run(batch)
+    small = open_model(out, engine=engine, precision="int8").run(batch)
     spread = np.ptp(full.logits)
     assert 0 < np.abs(small.logits - full.logits).max() < 0.25 * max(spread, 0.2)
     assert small.gate is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.store import load_bundle
+from bundle.loader import load_bundle
 from calibration.errors import DeltaExhausted
 from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import evaluate_run, recalibrate, refit_gate

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from fakes.channel_world import GREEN, RED, channel_images, channel_model
 
-from bundle.store import load_bundle, verify_bundle
+from bundle.loader import load_bundle
+from bundle.verify import verify_bundle
 from trainer.bundling.finish import RunResult
 from trainer.bundling.wrap import WrapConfig, certify_models
 from trainer.bundling.wrapped_model import ModelInput, find_output

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes.worlds import CascadeWorld
 
-from bundle.store import load_bundle
+from bundle.loader import load_bundle
 from calibration.certificate import RiskTarget
 from calibration.decision import StageRule
 from calibration.ledger import Ledger

@@ -11,7 +11,7 @@ import torch
 from fakes.tiny_vit import save_tiny_transformer
 from torch import Tensor, nn
 
-from bundle.engines.model import open_engine
+from bundle.engines.model import open_model
 from trainer.models import (
     FAMILIES,
     ModelConfig,
@@ -181,7 +181,7 @@ def test_the_merged_export_computes_what_the_adapted_model_did(
     adapted = logits(model).numpy()
     backbone(model).merge_adapter()
     export_onnx(model, (32, 32), tmp_path / "model.onnx")
-    engine = open_engine(tmp_path / "model.onnx")
+    engine = open_model(tmp_path / "model.onnx")
     for batch in (1, 5):
         found = engine.run(PIXELS[:batch].numpy()).logits
         np.testing.assert_allclose(found, adapted[:batch], atol=1e-4, rtol=1e-4)

@@ -12,7 +12,7 @@ import torch
 from fakes.tiny_vit import TINY, save_tiny_transformer
 from pydantic import ValidationError
 
-from bundle.engines.model import open_engine
+from bundle.engines.model import open_model
 from trainer.models import FAMILIES, ModelConfig, TransformerBackbone, TransformerConfig, build_model
 from trainer.models.backbones import IMAGENET, build_transformer, family_of
 from trainer.models.onnx_export import export_onnx
@@ -167,7 +167,7 @@ def test_the_exported_backbone_computes_what_torch_computes(
 ) -> None:
     model = build_model(ModelConfig(name=name, transformer=pretrained(folders[name])), 32, 2).eval()
     assert export_onnx(model, (32, 32), tmp_path / "model.onnx") < 1e-4
-    engine = open_engine(tmp_path / "model.onnx")
+    engine = open_model(tmp_path / "model.onnx")
     for batch in (1, 5):
         x = torch.randn(batch, 3, 32, 32)
         with torch.no_grad():

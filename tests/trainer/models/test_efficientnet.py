@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from bundle.engines.model import open_engine
+from bundle.engines.model import open_model
 from trainer.models import (
     VARIANTS,
     EfficientNetConfig,
@@ -93,7 +93,7 @@ def test_batch_normalisation_keeps_its_statistics_when_everything_else_is_traine
 def test_the_export_computes_what_torch_computes(size: int, tmp_path: Path) -> None:
     model = stage(size=size).eval()
     assert export_onnx(model, (size, size), tmp_path / "model.onnx") < 1e-4
-    engine = open_engine(tmp_path / "model.onnx")
+    engine = open_model(tmp_path / "model.onnx")
     for batch in (1, 5):
         x = torch.randn(batch, 3, size, size)
         with torch.no_grad():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bundle.engines.model import open_engine
+from bundle.engines.model import open_model
 from trainer.models import HeadOutputs, ModelConfig, build_model
 from trainer.models.onnx_export import ExportMismatch, export_onnx
 
@@ -28,7 +28,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]
 def test_the_file_computes_what_torch_computes(exported: tuple[nn.Module, Path], batch: int) -> None:
     model, path = exported
     pixels = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(batch))
-    found = open_engine(path).run(pixels.numpy())
+    found = open_model(path).run(pixels.numpy())
     with torch.no_grad():
         expected = model(pixels)
     np.testing.assert_allclose(found.logits, expected.logits.numpy(), atol=1e-4)

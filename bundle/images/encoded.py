@@ -1,0 +1,22 @@
+"""An encoded image after its header has been read, before a pixel is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ImageFormat = Literal["JPEG", "PNG", "WEBP"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """What the header says, and the bytes for the decoder."""
+
+    format: ImageFormat
+    width: int
+    """Pixels as stored, before the orientation is applied."""
+    height: int
+    orientation: int
+    """EXIF orientation, 1..8; 1 if there is none or it is invalid."""
+    encoded: bytes
+    """The file without metadata and without further frames."""
