@@ -45,8 +45,9 @@ PAGE: Mapping[str, Page] = {
         "Whole runs on real photographs, what pretrained weights and pretraining bring, and speed. Data sets "
         "are named by file; none is part of the repository.",
         (
-            "whole-runs",
-            "road-sign-seeds",
+            "demo",
+            "cats-dogs",
+            "road-signs",
             "imagenet-weights",
             "adaptation-methods",
             "explora",
