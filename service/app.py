@@ -18,22 +18,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from monitoring.metrics.instruments import Instruments
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
+from service.errors import InvalidField, RequestError
 from service.http.body_limits import BodyLimits
 from service.http.direct_routes import DirectRoutes
 from service.http.observability import Observability
 from service.http.quotas import Quotas
 from service.lineup.lineup import Deployments
 from service.logs import configure_logging
-from service.problems import Problem, RequestError, problem_of_status
+from service.problems import Problem, problem_of, problem_of_route
 from service.routes import feedback, inference_protocol, page, predict, status
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
 from service.state import LifespanState, Phase, Service, request_id, service_of
-from service.window_client import Monitor
+from service.window_client import WindowClient, window_client
 
 _SMALL_BODY = 64 * 2**10
 _FORM_OVERHEAD = 64 * 2**10
-_LOAD_EVERY = 1.0
+_GAUGE_INTERVAL = 1.0
 
 logger = structlog.get_logger("demur.service")
 
@@ -46,9 +47,9 @@ def create_app(
 ) -> FastAPI:
     """The service over one bundle; `settings` default to the environment's.
 
-    `phase` is shared with whoever stops the service, `deployments` with whoever changes the bundle,
-    `quotas` with the other workers. Without deployments the settings' bundle is opened when the
-    application starts; one that cannot be used ends the start with its BundleError.
+    `phase` is shared with the code that stops the service, `deployments` with the code that changes the
+    bundle, `quotas` with the other workers. Without deployments the application loads the settings' bundle
+    when it starts; a bundle that cannot be used ends the start with its BundleError.
     """
     settings = settings or Settings.read()
     phase = phase or Phase()
@@ -88,7 +89,7 @@ def create_app(
         lambda inner: DirectRoutes(
             inner,
             routes=predict.router.routes,
-            refuse=lambda request, error: _answer(request, error.problem),
+            refuse=lambda request, error: _answer(request, problem_of(error)),
             around=guarded,
         )
     )
@@ -96,13 +97,13 @@ def create_app(
 
 
 class _Application(FastAPI):
-    """FastAPI, and a shorter way in front of it: what it has around every route costs each prediction
-    more than the log and the metrics do."""
+    """FastAPI with direct routes in front: its own middleware costs each prediction more than the log and the
+    metrics do."""
 
     _front: ASGIApp | None = None
 
-    def put_in_front(self, way: Callable[[ASGIApp], ASGIApp]) -> None:
-        self._front = way(super().__call__)
+    def put_in_front(self, front: Callable[[ASGIApp], ASGIApp]) -> None:
+        self._front = front(super().__call__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._front or super().__call__)(scope, receive, send)
@@ -121,19 +122,19 @@ def _lifespan(
             deployments = await asyncio.to_thread(Deployments.open, settings)
         else:
             deployments = given
-        predictor = Predictor(settings.cores_a_worker(), settings.queue_limit, instruments)
-        monitor = Monitor(settings, deployments.champion.name, instruments)
-        monitor.start()
+        predictor = Predictor(settings.cores_per_worker(), settings.queue_limit, instruments)
+        windows = window_client(settings, deployments.champion.name, instruments)
+        windows.start()
         shadows = Shadows(
             predictor.admission,
-            monitor,
+            windows,
             instruments,
-            most_images=settings.shadow_images,
-            most_bytes=settings.shadow_bytes,
+            max_images=settings.shadow_images,
+            max_bytes=settings.shadow_bytes,
         )
-        service = Service(settings, deployments, predictor, shadows, monitor, instruments, phase, quotas)
-        _announce(deployments, predictor, monitor)
-        gauges = asyncio.create_task(_show_load(service))
+        service = Service(settings, deployments, predictor, shadows, windows, instruments, phase, quotas)
+        _log_start(deployments, predictor, windows)
+        gauges = asyncio.create_task(_update_gauges(service))
         try:
             yield LifespanState(service=service)
         finally:
@@ -141,20 +142,20 @@ def _lifespan(
             gauges.cancel()
             await shadows.close()
             await asyncio.to_thread(predictor.close)
-            await asyncio.to_thread(monitor.close)
+            await asyncio.to_thread(windows.close)
             logger.info("service_stopped")
 
     return lifespan
 
 
-async def _show_load(service: Service) -> None:
-    # A scrape may ask another worker, which sees only what this one has written down.
+async def _update_gauges(service: Service) -> None:
+    # A scrape may reach another worker, which sees only the values that this one has written.
     while True:
         service.show_load()
-        await asyncio.sleep(_LOAD_EVERY)
+        await asyncio.sleep(_GAUGE_INTERVAL)
 
 
-def _announce(deployments: Deployments, predictor: Predictor, monitor: Monitor) -> None:
+def _log_start(deployments: Deployments, predictor: Predictor, windows: WindowClient) -> None:
     deployment = deployments.champion
     logger.info(
         "service_started",
@@ -163,36 +164,30 @@ def _announce(deployments: Deployments, predictor: Predictor, monitor: Monitor) 
         cores=predictor.admission.slots,
         promise=deployment.promise,
         challengers={one.deployment.label: one.share or "shadow" for one in deployments.challengers},
-        store="off" if monitor.state == "off" else "on",
+        store="off" if windows.state == "off" else "on",
     )
 
 
 async def _request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - registered for this class alone
-    return _answer(request, error.problem)
+    return _answer(request, problem_of(error))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path}"
-    elif error.status_code == 405:
-        detail = f"{request.url.path} does not take {request.method}"
-    else:
-        detail = error.detail
-    return _answer(request, problem_of_status(error.status_code, detail, error.headers))
+    return _answer(request, problem_of_route(error, request.method, request.url.path))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
-    return _answer(request, Problem("invalid-field", 422, f"{name}: {first['msg']}", name))
+    return _answer(request, problem_of(InvalidField(f"{name}: {first['msg']}", field=name)))
 
 
 def _answer(request: Request, problem: Problem) -> Response:
     service_of(request).instruments.refusals.labels(problem.kind).inc()
     if request.url.path.startswith(PROTOCOL_PATH):
-        # The protocol's clients look for the reason under this name.
+        # Clients of the protocol read the reason from this member.
         return problem.to_response(request_id(request), error=problem.detail)
     return problem.to_response(request_id(request))

@@ -1,8 +1,8 @@
-"""Logs: one JSON object a line on standard error, from us and from every library, uvicorn included.
+"""Logs: one JSON object per line on standard error, from the service and every library, uvicorn included.
 
-Every request leaves a line, so that one is written the short way: without structlog's processors, and
-together with those of the moments around it, `LATEST` seconds later at most. All other lines go out at
-once, behind the lines of requests before them.
+Every request leaves a line, so this line is written the fast way: without structlog's processors, and in one
+flush with its neighbours, `MAX_DELAY` seconds later at most. All other lines go out at once, after the lines
+of earlier requests.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import orjson
 import structlog
 from structlog.typing import Processor
 
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+from service.choices import LogLevel
+
+_LEVELS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def configure_logging(level: str) -> None:
-    """Set logging up for this process; may be called again."""
+def configure_logging(level: LogLevel) -> None:
+    """Set up logging for this process; may be called again."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -53,35 +55,35 @@ def configure_logging(level: str) -> None:
     logging.captureWarnings(True)
 
 
-LATEST: Final = 0.1
-"""Seconds that a request's line may wait to be written."""
+MAX_DELAY: Final = 0.1
+"""Seconds for which the line of a request may wait for its flush."""
 
 
 class RequestLines:
-    """Writes the lines of requests; used from the event loop."""
+    """Log lines of requests; used from the event loop."""
 
     def __init__(self) -> None:
         self._stream: BinaryIO = sys.stderr.buffer
-        self._wanted = structlog.get_logger().bind().is_enabled_for(logging.INFO)
-        self._written_soon = False
+        self._enabled = structlog.get_logger().bind().is_enabled_for(logging.INFO)
+        self._flush_due = False
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """One line; `facts` about the request, which become JSON."""
-        if not self._wanted:
+        """Write one line; `facts`: its JSON members."""
+        if not self._enabled:
             return
         line = {**facts, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}
         self._stream.write(orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
-        if not self._written_soon:
-            self._written_soon = True
-            asyncio.get_running_loop().call_later(LATEST, self._flush)
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_later(MAX_DELAY, self._flush)
 
     def _flush(self) -> None:
-        self._written_soon = False
+        self._flush_due = False
         self._stream.flush()
 
 
 class _JsonHandler(logging.StreamHandler[Any]):
-    """Ours among the root logger's handlers."""
+    """Marks the service's own handler among those of the root logger."""
 
 
 def _dumps(event: Any, **options: Any) -> bytes:

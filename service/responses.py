@@ -1,4 +1,4 @@
-"""The bodies of answers, as plain values; orjson writes them as they are."""
+"""Bodies of answers, as plain values that orjson writes as they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def json_response(content: Any, status: int = 200) -> Response:
 def prediction_body(
     prediction: Prediction, deployment: Deployment, request_id: str, *, audit: bool
 ) -> dict[str, Any]:
-    """The answer to one image. `probability` is there also where it abstains."""
+    """The answer to one image. `probability` is present even in an abstention."""
     decision = prediction.decision
     body: dict[str, Any] = {
         "request_id": request_id,

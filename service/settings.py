@@ -1,4 +1,4 @@
-"""What can be set, and where it comes from: arguments first, then the environment (DEMUR_*)."""
+"""Settings of the service: from arguments first, then from the environment (DEMUR_*)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
 from service.choices import LogLevel
+from service.errors import SettingsError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -20,22 +21,18 @@ PREFIX = "DEMUR_"
 _SECRET = "admin_token"  # noqa: S105 - its name, not its value
 
 
-class SettingsError(ValueError):
-    """A setting is missing or makes no sense; the message names it."""
-
-
-MOST_CHALLENGERS: Final = 4
-"""Beside the champion, at a time."""
+MAX_CHALLENGERS: Final = 4
+"""Challengers beside the champion at a time."""
 
 
 class ChallengerSettings(BaseModel):
-    """A bundle beside the one that answers."""
+    """A challenger beside the champion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: Path
     share: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of the units that it answers; None: it is in the shadow, and answers nothing."""
+    """Share of the units that it answers; None: a shadow, which answers nothing."""
 
 
 class Settings(BaseModel):
@@ -47,85 +44,90 @@ class Settings(BaseModel):
     """Folder of the bundle to serve."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
-    """0: any free port."""
+    """Public port; 0: any free port."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
-    """Processes. They share the port, the embedded Valkey and the metrics."""
+    """Worker processes. They share the port, the embedded Valkey and the metrics."""
     cores: Count | None = None
-    """Images computed at a time in one worker; None: the machine's cores, divided among the workers."""
+    """Images computed at a time per worker; None: the machine's cores, divided among the workers."""
     engine: Literal["auto", EngineName] = "auto"
-    """What computes; auto: the fastest of those that the bundle is certified on and that are installed."""
+    """Inference engine; auto: the fastest installed one on which the bundle is certified."""
     precision: Literal["auto", PrecisionName] = "auto"
-    """Likewise. Only what is certified is answered with."""
+    """Precision of the inference; auto: the fastest certified one. An uncertified one answers nothing."""
     batch: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Images that a stage computes together, at most; None: what is fastest here, timed once."""
+    """Maximum number of images per batch of a stage; None: the fastest size on this machine, timed once."""
 
     admin_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
-    """Private port on `admin_host` for changing bundles; None: there is none. 0: any free port."""
+    """Private port on `admin_host` for changing bundles; None: no such port; 0: any free port."""
     admin_host: str = "127.0.0.1"
     admin_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
-    """Every admin request must carry it as `Authorization: Bearer TOKEN`."""
+    """Token that every admin request must carry as `Authorization: Bearer TOKEN`."""
     bundles: Path | None = None
-    """Folder of the bundles that may be activated, by name; None: the folder that `bundle` is in."""
+    """Folder of the bundles that may be activated, by name; None: the parent folder of `bundle`."""
 
     redis_url: str | None = None
     """Store of the rolling windows; None: `serve` starts an embedded Valkey in `data_dir`; "off": none."""
     data_dir: Path = Path("demur-data")
-    """Where the event log is, and the embedded Valkey's data."""
+    """Folder of the event log and of the embedded Valkey's data."""
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
-    """Name under which the windows are kept; None: the name of the bundle at start."""
+    """Name of the windows in the store; None: the name of the bundle at start."""
     redis_timeout: Seconds = 1.0
+    """Seconds for one reply of the store."""
     prediction_ttl: Seconds = 7 * 86_400.0
-    """Seconds that a prediction waits for its label."""
+    """Seconds for which a prediction waits for its label."""
     parked_ttl: Seconds = 86_400.0
-    """Seconds that a label waits for its prediction."""
+    """Seconds for which a label waits for its prediction."""
     events_kept: Count = 50_000
-    """Events held in memory while neither the log nor the store takes them."""
+    """Maximum number of events in memory while neither the log nor the store takes them."""
     event_log: bool = True
-    """Whether events are kept on disk, in `data_dir`, so that a lost store can be told them again."""
+    """Whether events are kept on disk, in `data_dir`, so that a store that lost its data gets them again."""
     event_log_bytes: Annotated[int, Field(ge=2**16)] = 256 * 2**20
-    """Of one worker's log; the oldest events make room for the newest."""
+    """Size of one worker's log; the oldest events make room for the newest."""
     event_log_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """How long events are kept."""
+    """Days for which events are kept."""
 
     max_image_bytes: Count = 20 * 2**20
+    """Size of one encoded image."""
     max_pixels: Count = 36_000_000
+    """Width times height of one image."""
     max_batch_images: Count = 64
+    """Number of images of one batch request."""
     max_batch_bytes: Count = 64 * 2**20
-    """Of one /predict/batch body, as sent."""
+    """Size of one /predict/batch or /v2 body, as sent."""
     max_header_bytes: Count = 32 * 2**10
+    """Size of a request's head: request line and headers."""
     header_timeout: Seconds = 10.0
     """Seconds for a request's head to arrive."""
     body_timeout: Seconds = 30.0
     """Seconds for a request's body to arrive."""
     queue_limit: Count = 128
-    """Images that may wait for a core, a worker; further ones get 503 at once."""
+    """Maximum number of queued images per worker; beyond it requests are refused at once."""
     deadline: Seconds = 30.0
-    """Seconds for a request without an X-Deadline-Ms header."""
+    """Longest time, in seconds, from a request to its answer; X-Deadline-Ms may shorten it."""
 
     quota_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Images and labels a second that one client may send, to all workers together; None: any number."""
+    """Images and labels per second that one client may send, over all workers; None: no quota."""
     quota_burst: Count = 20
-    """What a client may send at once after a rest."""
+    """Images and labels that a client may send at once after a pause."""
     quota_clients: Count = 10_000
-    """Clients at a time that are told apart; with more, some share a quota."""
+    """Number of clients told apart at a time; beyond it some share a quota."""
 
-    challengers: Annotated[tuple[ChallengerSettings, ...], Field(max_length=MOST_CHALLENGERS)] = ()
-    """Bundles beside `bundle`, as FOLDER=SHARE or FOLDER=shadow, with commas between them."""
+    challengers: Annotated[tuple[ChallengerSettings, ...], Field(max_length=MAX_CHALLENGERS)] = ()
+    """Bundles beside `bundle`, as FOLDER=SHARE or FOLDER=shadow, separated by commas."""
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
-    """Name of the comparison; another one deals the units to the bundles anew."""
+    """Name of the comparison; another name assigns the units to the bundles independently."""
     experiment_salt: str = ""
-    """Goes into the dealing, so that nobody can choose their bundle by choosing their unit's name."""
+    """Salt of the assignment, so that no client can choose a bundle by the name of a unit."""
     shadow_images: Count = 32
-    """Images that may wait for the shadows, a worker; further ones are shed."""
+    """Maximum number of images that wait for the shadows, per worker; further ones are shed."""
     shadow_bytes: Count = 32 * 2**20
-    """Memory that those may take."""
+    """Bytes of memory for the images that wait for the shadows, per worker."""
 
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the predictions flagged for a person to label, drawn at random."""
+    """Share of the predictions that are flagged for labelling, drawn at random."""
     drain: Annotated[float, Field(ge=0)] = 0.5
     """Seconds between "not ready" and the closing of the port, for load balancers to notice."""
     stop_timeout: Seconds = 20.0
-    """Seconds for accepted requests to finish and for events to be delivered, after that."""
+    """Seconds after that for accepted requests to finish and for events to be delivered."""
     log_level: LogLevel = "info"
 
     @field_validator("challengers", mode="before")
@@ -147,7 +149,7 @@ class Settings(BaseModel):
     def read(cls, environment: Mapping[str, str] | None = None, **arguments: Any) -> Self:
         """Settings from `arguments` (None counts as not given) and DEMUR_* variables.
 
-        Raises SettingsError, naming each faulty setting, its value and where it came from.
+        Raises SettingsError, which names each faulty setting, its value and its source.
         """
         environment = os.environ if environment is None else environment
         given = {name: value for name, value in arguments.items() if value is not None}
@@ -173,11 +175,11 @@ class Settings(BaseModel):
         return None if value == "auto" else value
 
     def engine_preference(self) -> EnginePreference:
-        """What is asked of engine, precision and batch size."""
+        """The requested engine, precision and batch size."""
         return EnginePreference(self.engine, self.precision, self.batch)
 
-    def cores_a_worker(self) -> int:
-        """Images computed at a time in one worker."""
+    def cores_per_worker(self) -> int:
+        """Number of images computed at a time per worker."""
         return self.cores or max(1, _usable_cores() // self.workers)
 
 
@@ -196,11 +198,11 @@ def _usable_cores() -> int:
 
 def _fault(fault: Any, found: Mapping[str, str]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
-    said = PREFIX + name.upper() if name in found else name
+    source = PREFIX + name.upper() if name in found else name
     if fault["type"] == "missing":
         return f"{name} is not set; give it as an argument or as {PREFIX}{name.upper()}"
     if fault["type"] == "extra_forbidden":
         return f"{name} is no setting"
     if name == _SECRET:
-        return f"{said}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
-    return f"{said} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+        return f"{source}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+    return f"{source} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

@@ -1,4 +1,4 @@
-"""What the routes of one running service share."""
+"""State of a running service that its routes share."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from service.compute.shadows import Shadows
 from service.http.quotas import Quotas, client_of
 from service.lineup.lineup import Deployments
 from service.settings import Settings
-from service.window_client import Monitor
+from service.window_client import WindowClient
 
 
 @dataclass(slots=True)
 class Phase:
-    """Where the service is in its life."""
+    """Phase in the life of the service."""
 
     draining: bool = False
-    """Not ready any more, but finishing what comes in."""
+    """Not ready any more, but finishing requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything a request needs."""
+    """Everything that a request needs."""
 
     settings: Settings
     deployments: Deployments
     predictor: Predictor
     shadows: Shadows
-    monitor: Monitor
+    windows: WindowClient
     instruments: Instruments
     phase: Phase
     quotas: Quotas | None
     started_at: float = field(default_factory=time.time)
 
     def admit(self, request: Request) -> None:
-        """Count one image or label against the client's quota. Raises RequestError (429)."""
+        """Count one image or label against the client's quota. Raises QuotaExceeded."""
         if self.quotas is not None:
             self.quotas.admit(client_of(request))
 
@@ -51,7 +51,7 @@ class Service:
             self.quotas.charge(client_of(request), images)
 
     def show_load(self) -> None:
-        """Bring the gauges of this worker's load and line-up up to date."""
+        """Update the gauges of this worker's load and line-up."""
         self.instruments.show_shares(self.deployments.shares())
         challengers = (one.deployment for one in self.deployments.challengers)
         self.instruments.show_engines(
@@ -70,12 +70,12 @@ class Service:
         self.instruments.in_flight.set(self.predictor.admission.running)
         for stage, waiting in zip(STAGE_NAMES, self.predictor.waiting_by_stage(), strict=True):
             self.instruments.stage_queue_depth.labels(stage).set(waiting)
-        self.instruments.events_waiting.set(self.monitor.waiting)
-        self.instruments.event_log_up.set(self.monitor.log_state == "ok")
+        self.instruments.events_waiting.set(self.windows.waiting)
+        self.instruments.event_log_up.set(self.windows.log_state == "ok")
 
 
 class LifespanState(TypedDict):
-    """What the lifespan hands to the requests."""
+    """State that the lifespan hands to the requests."""
 
     service: Service
 
@@ -85,5 +85,5 @@ def service_of(request: Request) -> Service:
 
 
 def request_id(request: Request) -> str:
-    """Given by the client or made up; see service.http.observability."""
+    """The id from the client or a generated one; see `service.http.observability`."""
     return cast("str", request.scope["state"]["request_id"])

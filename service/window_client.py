@@ -1,4 +1,4 @@
-"""The service's way to the rolling windows: events out, snapshots in, and whether the store answers."""
+"""Window client: the service's access to the rolling windows. Events out, snapshots and state in."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from monitoring.delivery.delivery_round import RecorderOptions
+
 from monitoring.delivery.event_lines import kind_of
 from monitoring.delivery.event_log import LogBounds
 from monitoring.delivery.recorder import Recorder
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 from monitoring.metrics.instruments import Instruments
-from monitoring.store.contract import EventOutcome, StoreUnavailable
+from monitoring.store import contract
 from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import RollingSnapshot
-from service.problems import RequestError, refused
+from service.errors import StoreUnavailable
 from service.settings import Settings
 
 StoreState = Literal["up", "down", "rebuilding", "off"]
@@ -25,25 +26,62 @@ LogState = Literal["ok", "failing", "off"]
 
 _BUNDLES_SHOWN = 8
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.+")
-"""What a folder is not named with."""
+"""Characters that the name of a folder does not get."""
 
 NO_STORE = "off"
 """Value of `Settings.redis_url` for a service without a store."""
 
 
-class Monitor:
-    """One store connection pool and one recorder; `start` before use, `close` at the end."""
+class WindowClient(Protocol):
+    """`start` before use, `close` at the end."""
 
-    def __init__(self, settings: Settings, model: str, instruments: Instruments) -> None:
+    @property
+    def state(self) -> StoreState:
+        """`down` also before the first reply of the store."""
+
+    @property
+    def log_state(self) -> LogState:
+        """`failing` while events cannot be written to the disk."""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether there is a fault that does not keep the service from answering."""
+
+    @property
+    def waiting(self) -> int:
+        """Number of events not delivered yet."""
+
+    def start(self) -> None: ...
+
+    def close(self) -> None:
+        """Deliver the waiting events, in a bounded time."""
+
+    def record_prediction(self, event: PredictionEvent) -> None:
+        """Never waits and never fails: an event beyond the buffer is dropped and counted."""
+
+    def record_feedback(self, event: FeedbackEvent) -> None:
+        """Raises StoreUnavailable if the label cannot be kept, because an accepted label must not be lost."""
+
+    def record_shadow_feedback(self, event: FeedbackEvent) -> None:
+        """The same for a shadow bundle, without an error: no label is refused for a shadow's sake."""
+
+    def rolling(self, bundle: str) -> RollingSnapshot:
+        """All windows of a bundle; waits for the store. Raises StoreUnavailable."""
+
+    def scrape(self, bundles: Sequence[str]) -> None:
+        """Update the gauges of the windows of these bundles and of earlier ones, whose labels may still
+        come; waits for the store."""
+
+
+class StoreClient:
+    """One store connection pool and one recorder."""
+
+    def __init__(self, settings: Settings, redis_url: str, model: str, instruments: Instruments) -> None:
         self._instruments = instruments
-        self._windows: RollingWindows | None = None
-        self._recorder: Recorder | None = None
         self._stop_timeout = settings.stop_timeout
         self._shown: deque[str] = deque(maxlen=_BUNDLES_SHOWN)
-        if settings.redis_url is None or settings.redis_url == NO_STORE:
-            return
         self._windows = RollingWindows.at(
-            settings.redis_url,
+            redis_url,
             settings.model or model,
             timeout=settings.redis_timeout,
             prediction_ttl=settings.prediction_ttl,
@@ -51,7 +89,7 @@ class Monitor:
         )
         self._recorder = Recorder(
             self._windows,
-            _Fates(instruments),
+            _EventCounters(instruments),
             logs=_log_folder(settings, settings.model or model),
             bounds=LogBounds(settings.event_log_bytes, settings.event_log_days * 86_400),
             options=RecorderOptions(capacity=settings.events_kept),
@@ -59,90 +97,105 @@ class Monitor:
 
     @property
     def state(self) -> StoreState:
-        """`down` also before the first answer."""
-        if self._recorder is None:
-            return "off"
         if not self._recorder.connected:
             return "down"
         return "rebuilding" if self._recorder.rebuilding else "up"
 
     @property
     def log_state(self) -> LogState:
-        """`failing` while events cannot be written to the disk."""
-        if self._recorder is None or self._recorder.log_works is None:
+        if self._recorder.log_works is None:
             return "off"
         return "ok" if self._recorder.log_works else "failing"
 
     @property
     def degraded(self) -> bool:
-        """Whether something is wrong that does not keep the service from answering."""
-        return self.state in ("down", "rebuilding") or self.log_state == "failing"
+        return self.state != "up" or self.log_state == "failing"
 
     @property
     def waiting(self) -> int:
-        """Events not delivered yet."""
-        return 0 if self._recorder is None else self._recorder.waiting
+        return self._recorder.waiting
 
     def start(self) -> None:
-        if self._recorder is not None:
-            self._recorder.start()
+        self._recorder.start()
 
     def close(self) -> None:
-        """Deliver what is waiting, in a bounded time."""
-        if self._recorder is not None:
-            self._recorder.close(self._stop_timeout / 2)
-        if self._windows is not None:
-            self._windows.close()
+        self._recorder.close(self._stop_timeout / 2)
+        self._windows.close()
 
     def record_prediction(self, event: PredictionEvent) -> None:
-        """Never waits and never fails: an event too many is dropped and counted."""
-        if self._recorder is not None:
-            self._recorder.record(event)
+        self._recorder.record(event)
 
     def record_feedback(self, event: FeedbackEvent) -> None:
-        """Raises RequestError (503) where the label cannot be kept: what was accepted is not lost."""
-        if self._recorder is None:
-            raise _unavailable("this service runs without a store, so labels cannot be kept")
         if not self._recorder.record(event):
-            raise _unavailable(
+            raise StoreUnavailable(
                 "neither the store nor the event log takes labels, and no more can be held; "
                 "send this one again later"
             )
 
     def record_shadow_feedback(self, event: FeedbackEvent) -> None:
-        """The same for a bundle in the shadow: never fails, for its sake no label is refused."""
-        if self._recorder is not None:
-            self._recorder.record(event)
+        self._recorder.record(event)
 
     def rolling(self, bundle: str) -> RollingSnapshot:
-        """All windows of a bundle; waits for the store. Raises RequestError (503)."""
-        if self._windows is None:
-            raise _unavailable("this service runs without a store, so there are no rolling metrics")
         try:
             return self._windows.snapshot(bundle)
-        except StoreUnavailable as error:
-            raise _unavailable(f"the store of the rolling metrics does not answer: {error}") from error
+        except contract.StoreUnavailable as error:
+            raise StoreUnavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
     def scrape(self, bundles: Sequence[str]) -> None:
-        """Bring the gauges of the windows up to date; waits for the store.
-
-        Those of the bundles before these too: their labels may still come.
-        """
         for bundle in bundles:
             if bundle not in self._shown:
                 self._shown.append(bundle)
         try:
-            if self._windows is not None:
-                for shown in tuple(self._shown):
-                    self._instruments.show_rolling(self._windows.snapshot(shown))
-        except StoreUnavailable:
+            for shown in tuple(self._shown):
+                self._instruments.show_rolling(self._windows.snapshot(shown))
+        except contract.StoreUnavailable:
             self._instruments.redis_up.set(0)
         else:
-            self._instruments.redis_up.set(self._windows is not None)
+            self._instruments.redis_up.set(1)
 
 
-class _Fates:
-    """Counts what became of the events."""
+class NoStore:
+    """Client of a service without a store: predictions are not recorded, labels and windows are refused."""
+
+    state: StoreState = "off"
+    log_state: LogState = "off"
+    degraded = True
+    waiting = 0
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def record_prediction(self, event: PredictionEvent) -> None:
+        pass
+
+    def record_feedback(self, event: FeedbackEvent) -> None:
+        raise StoreUnavailable("this service runs without a store, so labels cannot be kept")
+
+    def record_shadow_feedback(self, event: FeedbackEvent) -> None:
+        pass
+
+    def rolling(self, bundle: str) -> RollingSnapshot:
+        raise StoreUnavailable("this service runs without a store, so there are no rolling metrics")
+
+    def scrape(self, bundles: Sequence[str]) -> None:
+        self._instruments.redis_up.set(0)
+
+
+def window_client(settings: Settings, model: str, instruments: Instruments) -> WindowClient:
+    """Client of the settings' store. `model`: name of the windows if the settings give none."""
+    if settings.redis_url is None or settings.redis_url == NO_STORE:
+        return NoStore(instruments)
+    return StoreClient(settings, settings.redis_url, model, instruments)
+
+
+class _EventCounters:
+    """Observer of a recorder that counts the outcome of each event."""
 
     def __init__(self, instruments: Instruments) -> None:
         self._delivered = instruments.events_delivered
@@ -152,7 +205,7 @@ class _Fates:
             self._dropped.labels(kind)
             self._unlogged.labels(kind)
 
-    def delivered(self, event: Event, outcome: EventOutcome) -> None:
+    def delivered(self, event: Event, outcome: contract.EventOutcome) -> None:
         self._delivered.labels(kind_of(event), outcome).inc()
 
     def dropped(self, event: Event) -> None:
@@ -163,9 +216,5 @@ class _Fates:
 
 
 def _log_folder(settings: Settings, model: str) -> Path | None:
-    """Where this model's events are kept; None where they are not."""
+    """Folder of the model's events; None without an event log."""
     return settings.data_dir / "events" / _UNSAFE.sub("_", model) if settings.event_log else None
-
-
-def _unavailable(why: str) -> RequestError:
-    return refused("store-unavailable", 503, why, headers={"Retry-After": "5"})

@@ -7,13 +7,15 @@ folder, and a scrape of any worker shows their sum (or, for values that all work
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from monitoring.metrics import names
 from monitoring.windows.snapshot import RollingSnapshot
@@ -25,6 +27,24 @@ _GAUGE_MODES: dict[names.AcrossWorkers, Literal["livesum", "livemostrecent"]] = 
 }
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Folder in which the metrics of worker processes add up; they must be spawned inside the context."""
+    with tempfile.TemporaryDirectory(prefix="demur-metrics-") as folder:
+        # prometheus_client reads it when a worker imports it.
+        os.environ[_MULTIPROCESS_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_MULTIPROCESS_FOLDER]
+
+
+def forget_worker(pid: int) -> None:
+    """Drop the gauges of a worker process that has ended; its counters remain. Call it inside
+    `shared_metrics`."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class Instruments:

@@ -1,1 +1,1 @@
-"""The private port: bundles, challengers, profiling, behind a token."""
+"""Private port: bundles and challengers, behind a token."""

@@ -1,4 +1,4 @@
-"""Who may speak to the private port, and the record of who did."""
+"""Access to the private port: the token, and the log of every request."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ import hmac
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import Problem
+from service.errors import Unauthorized
+from service.problems import INTERNAL, problem_of
 
 logger = structlog.get_logger("demur.admin")
 
-_UNAUTHORIZED = Problem(
-    "unauthorized",
-    401,
-    "every admin request needs the token",
-    "Authorization",
-    headers={"WWW-Authenticate": "Bearer", "Connection": "close"},
-)
-
 
 class TokenRequired:
-    """Lets requests with the bearer token through, and writes each request and its outcome to the log.
+    """Middleware that admits requests with the bearer token, and logs each request and its outcome.
 
-    Default deny: whatever is no HTTP request with the token goes no further.
+    Default deny: anything but an HTTP request with the token ends here.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -40,12 +33,13 @@ class TokenRequired:
             "path": scope["path"],
             "client": scope["client"][0] if scope["client"] else None,
         }
-        # Before anything is done, so that a change that ends the process has left its trace.
+        # Before anything is done, so that even a change that ends the process is in the log.
         logger.info("admin", **request, allowed=allowed)
         if not allowed:
-            await _UNAUTHORIZED.to_response()(scope, receive, send)
+            error = Unauthorized("every admin request needs the token", field="Authorization")
+            await problem_of(error).to_response()(scope, receive, send)
             return
-        status = 500
+        status = INTERNAL.status
 
         async def send_and_note(message: Message) -> None:
             nonlocal status

@@ -1,15 +1,13 @@
-"""The private port: which bundles there are, which one answers, and who stands beside it.
+"""Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers.
 
-A token on every route, compared in constant time, before anything else is looked at. Bundles are named,
-never given as paths or addresses, and come from one folder. Every request is written to the log.
+Every route needs the token, compared in constant time before anything else is read. A bundle is given by its
+plain name, never by a path or an address, and comes from one folder. Every request is logged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,26 +23,47 @@ from starlette.responses import Response
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
 from bundle.verify import verify_bundle
 from service.admin.access import TokenRequired
+from service.errors import (
+    BundleRefused,
+    BundlesUnreadable,
+    ChangeRefused,
+    InvalidField,
+    NoSuchBundle,
+    NoSuchChallenger,
+    NothingToRollBack,
+    RequestError,
+)
 from service.http.bodies import read_json
 from service.http.body_limits import BodyLimits
-from service.http.connection import guarded_protocol
-from service.lineup.fleet import ChangeRefused, Fleet
-from service.problems import Problem, RequestError, problem_of_status, refused
+from service.lineup.fleet import Fleet
+from service.problems import problem_of, problem_of_status
 from service.responses import json_response
-from service.settings import ChallengerSettings, Settings
+from service.settings import ChallengerSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_LARGEST_BODY: Final = 4096
+_MAX_BODY_BYTES: Final = 4096
+_BODY_TIMEOUT: Final = 10.0
 
 logger = structlog.get_logger("demur.admin")
 
 
 def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
-    """The admin's routes over `fleet`; bundles are the folders in `bundles`."""
+    """The admin application over `fleet`; its bundles are the folders in `bundles`."""
     app = FastAPI(
         title="demur admin", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
+    _add_bundle_routes(app, fleet, bundles)
+    _add_challenger_routes(app, fleet, bundles)
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(OSError, _system_error)
+    app.add_middleware(BodyLimits, by_path={}, otherwise=_MAX_BODY_BYTES, timeout=_BODY_TIMEOUT)
+    # Outermost: without the token not even an unknown path can be told from a known one.
+    app.add_middleware(TokenRequired, token=token)
+    return app
 
+
+def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
     @app.get("/bundles")
     async def list_bundles(request: Request) -> Response:
         names = await asyncio.to_thread(_names, bundles)
@@ -57,7 +75,7 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
         try:
             manifest = await asyncio.to_thread(verify_bundle, folder)
         except BundleError as error:
-            raise _unfit(name, str(error)) from error
+            raise BundleRefused(name, str(error)) from error
         return json_response(_summary(manifest))
 
     @app.post("/bundles/{name}/activate")
@@ -69,9 +87,11 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
     async def rollback(request: Request) -> Response:
         champion, previous = fleet.plan.champion, fleet.previous
         if previous is None:
-            raise refused("nothing-to-roll-back", 409, "no other bundle has answered since the start")
+            raise NothingToRollBack
         return await _changed(fleet, previous.name, partial(fleet.roll_back, champion, previous))
 
+
+def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
     @app.get("/challengers")
     async def list_challengers(request: Request) -> Response:
         return json_response(_lineup(fleet))
@@ -90,53 +110,14 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
         # By its name alone: a challenger whose folder has gone must still be removable.
         folder = next((one.folder for one in fleet.plan.challengers if one.folder.name == name), None)
         if folder is None:
-            raise _no_challenger(name)
+            raise NoSuchChallenger(name)
         try:
             with _refusals(name):
                 await asyncio.to_thread(fleet.withdraw, folder)
         except KeyError:
-            raise _no_challenger(name) from None
+            raise NoSuchChallenger(name) from None
         logger.info("challenger_removed", name=name)
         return json_response(_lineup(fleet))
-
-    app.add_exception_handler(RequestError, _request_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(OSError, _system_error)
-    app.add_middleware(BodyLimits, by_path={}, otherwise=_LARGEST_BODY, timeout=10.0)
-    # Outermost: without the token nothing else is reached, not even a 404.
-    app.add_middleware(TokenRequired, token=token)
-    return app
-
-
-@contextmanager
-def admin_port(settings: Settings, fleet: Fleet) -> Iterator[None]:
-    """Serve the admin's routes on a thread while this lasts; nothing where no port is set."""
-    if settings.admin_port is None or settings.admin_token is None:
-        yield
-        return
-    bundles = (settings.bundles or settings.bundle.parent).resolve()
-    config = uvicorn.Config(
-        create_admin_app(fleet, bundles, settings.admin_token),
-        http=guarded_protocol(settings.max_header_bytes, settings.header_timeout),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    family = socket.AF_INET6 if ":" in settings.admin_host else socket.AF_INET
-    listener = socket.create_server((settings.admin_host, settings.admin_port), family=family)
-    logger.info("admin_port", host=settings.admin_host, port=listener.getsockname()[1])
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="admin", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(5.0)
 
 
 def _names(bundles: Path) -> list[str]:
@@ -149,23 +130,21 @@ def _names(bundles: Path) -> list[str]:
 
 def _folder(bundles: Path, name: str) -> Path:
     if not _NAME.fullmatch(name):
-        raise refused("invalid-field", 422, "a bundle is named by its folder's plain name", field="name")
+        raise InvalidField("a bundle is named by its folder's plain name", field="name")
     if name not in _names(bundles):
-        raise refused("no-such-bundle", 404, "there is no bundle of this name", field="name", value=name)
+        raise NoSuchBundle("there is no bundle of this name", field="name", value=name)
     return bundles / name
 
 
 def _share(content: dict[str, Any]) -> float | None:
-    """The share that a body asks for, or None for the shadow. Raises RequestError (422)."""
+    """The share in a body, or None for a shadow. Raises InvalidField."""
     if content == {"shadow": True}:
         return None
     share: Any = content.get("share")
     number = isinstance(share, int | float) and not isinstance(share, bool)
     if set(content) == {"share"} and number and 0 < share <= 1:
         return float(share)
-    raise refused(
-        "invalid-field",
-        422,
+    raise InvalidField(
         'the body must be {"share": S} with 0 < S <= 1, or {"shadow": true}',
         field="share",
         value=share if isinstance(share, int | float | str) else None,
@@ -184,12 +163,12 @@ async def _changed(fleet: Fleet, name: str, change: Callable[[], str]) -> Respon
 
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
-    """A change that is refused, as a problem and a line in the log."""
+    """Log a refused change and raise it as BundleRefused."""
     try:
         yield
     except ChangeRefused as error:
         logger.warning("change_refused", name=name, why=str(error))
-        raise _unfit(name, str(error)) from error
+        raise BundleRefused(name, str(error)) from error
 
 
 def _lineup(fleet: Fleet) -> dict[str, Any]:
@@ -213,25 +192,17 @@ def _summary(manifest: BundleManifest) -> dict[str, Any]:
     }
 
 
-def _unfit(name: str, why: str) -> RequestError:
-    return refused("bundle-refused", 409, f"the bundle is not served: {why}", field="name", value=name)
-
-
-def _no_challenger(name: str) -> RequestError:
-    return refused("no-such-challenger", 404, "no challenger has this name", field="name", value=name[:100])
-
-
 async def _request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - registered for this class alone
-    return error.problem.to_response()
+    return problem_of(error).to_response()
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    return problem_of_status(error.status_code, error.detail, error.headers).to_response()
+    return problem_of_status(error).to_response()
 
 
 async def _system_error(request: Request, error: Exception) -> Response:
-    """The folder of bundles has gone, or cannot be read."""
+    assert isinstance(error, OSError)  # noqa: S101 - registered for this class alone
     logger.error("bundles_unreadable", error=str(error))
-    return Problem("bundles-unreadable", 503, f"the folder of bundles cannot be read: {error}").to_response()
+    return problem_of(BundlesUnreadable(error)).to_response()

@@ -1,13 +1,13 @@
-"""Who computes next: a bounded queue in front of the cores.
+"""Admission control: a bounded queue in front of the worker threads.
 
-At most `slots` images are computed at a time, because more than one a core only makes all of them
-slower. The rest wait, at most `limit` of them, in two lanes that are served in turn, so that a large
-batch does not starve single requests. A full queue refuses at once; whoever waits past its deadline is
-let go without having been computed.
+At most `slots` images are computed at a time, because more than one per core only makes all of them slower.
+The rest wait, at most `limit` of them, in two lanes that are served in turn, so that a large batch does not
+starve single requests. A full queue refuses at once; an image whose deadline has passed leaves the queue
+without being computed.
 
-Under sustained load a core is given several images at once, and their answers leave together. What the
-event loop does for an image takes several times as long when a model has just swept its code and data out
-of the core's caches; so it does it for a group.
+Under sustained load a thread gets several images at once, and their answers leave together. The event loop's
+work for an image takes several times as long after a model has swept the loop's code and data out of the
+core's caches; a group pays for that once.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
-from service.compute.threads import Crew, Done, Task
-from service.problems import RequestError, refused
+from service.compute.threads import Done, Task, ThreadPool
+from service.errors import DeadlinePassed, QueueFull
 
-MOST_TOGETHER: Final = 4
-"""Images that a core is given at once, at most."""
+MAX_GROUP: Final = 4
+"""Images that a thread gets at once, at most."""
 SUSTAINED: Final = 0.25
-"""Seconds without a free core before answers are held back."""
-LONGEST_HELD: Final = 0.035
-"""Seconds that an answer waits for those that leave with it, at most."""
+"""Seconds without a free slot after which load counts as sustained."""
+MAX_DELAY: Final = 0.035
+"""Seconds for which an answer may wait for the others of its group."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -52,12 +52,12 @@ class Lanes(Generic[_Item]):
         self._queues[lane].append(item)
 
     def first(self) -> _Item | None:
-        """Whose turn it is; None where nobody waits."""
+        """The next item; None if both queues are empty."""
         lane = self._lane()
         return None if lane is None else self._queues[lane][0]
 
     def take(self) -> _Item | None:
-        """The same, who then leaves the queue."""
+        """The same, removed from its queue."""
         lane = self._lane()
         if lane is None:
             return None
@@ -70,24 +70,24 @@ class Lanes(Generic[_Item]):
 
 @dataclass(slots=True, eq=False)
 class Waiter(Generic[_Result]):
-    """Waits for a result, until its deadline."""
+    """Entry of a queue: the future of its result, and the timer of its deadline."""
 
     result: asyncio.Future[_Result]
     timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> bool:
-        """Whether somebody still waits, now that its turn has come."""
+        """Stop the timer; whether the result is still awaited."""
         if self.timer is not None:
             self.timer.cancel()
         return not self.result.done()
 
-    def settle(self, result: _Result) -> None:
-        """Hand over the result, if somebody still waits."""
+    def set_result(self, result: _Result) -> None:
+        """Deliver the result, if it is still awaited."""
         if not self.result.done():
             self.result.set_result(result)
 
-    def fail(self, error: BaseException) -> None:
-        """Hand over the error, if somebody still waits."""
+    def set_exception(self, error: BaseException) -> None:
+        """Deliver the error, if the result is still awaited."""
         if not self.result.done():
             self.result.set_exception(error)
 
@@ -99,38 +99,40 @@ class _Job(Waiter[Any]):
     alone: bool = field(kw_only=True)
 
     def compute(self) -> Any:
-        """Do the work, on a thread, if somebody still waits for it and it is not too late."""
+        """Do the work, on a thread, if the result is still awaited and the deadline has not passed."""
         if self.result.done():
             return None
         if perf_counter() > self.deadline:
-            raise deadline_passed()
+            raise DeadlinePassed
         return self.work()
 
     def finish(self, result: Any, error: BaseException | None) -> None:
         if error is None:
-            self.settle(result)
+            self.set_result(result)
         else:
-            self.fail(error)
+            self.set_exception(error)
 
 
 Gather = Callable[[], tuple[Callable[[], Any], Done] | None]
-"""Asked when a core is free: what there is to do and who is told the outcome; None where nothing is left."""
+"""Called when a slot is free: the work and the callback for its outcome; None without work."""
 
 
 class Admission:
-    """Used from one event loop. Times are those of `time.perf_counter`, in seconds."""
+    """Queue and threads of one worker; used from one event loop. Times are those of `time.perf_counter`, in
+    seconds."""
 
     def __init__(self, slots: int, limit: int) -> None:
+        """`slots`: images computed at a time; `limit`: images that may wait."""
         self.slots = slots
         self.limit = limit
         self._free = slots
         self._busy_since = 0.0
-        """When the last free core was taken."""
-        self._crew = Crew(slots, "predict", longest_held=LONGEST_HELD)
+        """Time at which the last free slot was taken."""
+        self._threads = ThreadPool(slots, "predict", max_delay=MAX_DELAY)
         self._lanes: Lanes[_Job] = Lanes()
-        self._begun: deque[Gather] = deque()
+        self._continuing: deque[Gather] = deque()
         self._waiting = 0
-        self._seconds_a_job = 0.05
+        self._seconds_per_job = 0.05
 
     @property
     def waiting(self) -> int:
@@ -141,7 +143,7 @@ class Admission:
         return self.slots - self._free
 
     def refuse_if_full(self, places: int) -> None:
-        """Raise the 503 where `places` more images would not find a place."""
+        """Raise QueueFull if the queue has no place for `places` more images."""
         if self._waiting + places > self.limit + self._free:
             raise self.full("images", self._waiting, self.limit)
 
@@ -154,18 +156,17 @@ class Admission:
         bounded: bool = True,
         alone: bool = False,
     ) -> asyncio.Future[_Result]:
-        """What `work` returns or raises, once a core was free for it; RequestError (504) where the
-        deadline passes first.
+        """Future of what `work` returns or raises on a thread; DeadlinePassed if the deadline comes first.
 
-        Not `bounded`: wait even in a full queue (the rest of an accepted batch). `alone`: its outcome is
-        never held back for that of others, since it is no answer yet. Raises RequestError (503) at once
-        where the queue is full. Work that has begun is not stopped, also where nobody waits for it any
-        more, and keeps its core until it is done.
+        Not `bounded`: wait even in a full queue (the rest of an accepted batch). `alone`: the outcome is
+        never delayed for those of others, because it is no answer yet. Raises QueueFull at once. Work that
+        has begun is not stopped, even if its result is no longer awaited, and keeps its slot until it is
+        done.
         """
         loop = asyncio.get_running_loop()
         job = _Job(loop.create_future(), work=work, deadline=deadline, alone=alone)
         if self._free:
-            self._take_core()
+            self._take_slot()
             self._start([(job.compute, job.finish)])
             return job.result
         if bounded and self._waiting >= self.limit:
@@ -175,46 +176,44 @@ class Admission:
         self._lanes.put(lane, job)
         return job.result
 
-    def run_begun(self, gather: Gather) -> None:
-        """Have work done before all that waits, since it continues what has begun."""
-        self._begun.append(gather)
+    def run_next(self, gather: Gather) -> None:
+        """Run work ahead of the queue, because it continues what has begun."""
+        self._continuing.append(gather)
         if self._free:
-            self._take_core()
-            self._next()
+            self._take_slot()
+            self._fill_slot()
 
-    def full(self, what: str, waiting: int, limit: int) -> RequestError:
-        """The 503 of a queue that has no place."""
-        wait = (waiting + 1) * self._seconds_a_job / self.slots
-        return refused(
-            "queue-full",
-            503,
+    def full(self, what: str, waiting: int, limit: int) -> QueueFull:
+        """The error of a queue without a free place; it says when to retry."""
+        wait = (waiting + 1) * self._seconds_per_job / self.slots
+        return QueueFull(
             f"{waiting} {what} are waiting; at most {limit} may",
             value=waiting,
             limit=limit,
-            headers={"Retry-After": str(max(1, math.ceil(wait)))},
+            retry_after=max(1, math.ceil(wait)),
         )
 
     def close(self) -> None:
-        """Wait for what is being computed."""
-        self._crew.close()
+        """Wait for the work that has begun."""
+        self._threads.close()
 
-    def _take_core(self) -> None:
+    def _take_slot(self) -> None:
         self._free -= 1
         if not self._free:
             self._busy_since = perf_counter()
 
     def _start(self, tasks: Sequence[Task]) -> None:
-        self._crew.put(tasks, partial(self._finished, len(tasks)))
+        self._threads.put(tasks, partial(self._finished, len(tasks)))
 
     def _finished(self, jobs: int, seconds: float) -> None:
-        self._seconds_a_job += 0.05 * (seconds / jobs - self._seconds_a_job)
-        # The next ones first, so that their core does not wait for these answers to be written.
-        self._next()
+        self._seconds_per_job += 0.05 * (seconds / jobs - self._seconds_per_job)
+        # The next group first, so that its thread does not wait for these answers to be written.
+        self._fill_slot()
 
-    def _next(self) -> None:
-        """Give a core that is taken to whose turn it is, or set it free."""
-        while self._begun:
-            gathered = self._begun.popleft()()
+    def _fill_slot(self) -> None:
+        """Give a taken slot to the next work, or free it."""
+        while self._continuing:
+            gathered = self._continuing.popleft()()
             if gathered is not None:
                 self._start([gathered])
                 return
@@ -224,8 +223,8 @@ class Admission:
             self._free += 1
 
     def _group(self) -> list[_Job]:
-        """Those whose turn it is; none where nobody waits."""
-        most = self._together()
+        """The next jobs of the queue; empty if none waits."""
+        most = self._group_size()
         group: list[_Job] = []
         while len(group) < most and (job := self._lanes.first()) is not None:
             if group and (job.alone or group[-1].alone):
@@ -238,25 +237,18 @@ class Admission:
                 self._waiting -= 1
         return group
 
-    def _together(self) -> int:
-        """How many images a core may be given at once.
+    def _group_size(self) -> int:
+        """Number of images that a thread may get at once.
 
-        One, unless the cores have had no pause for some time: then answers as a whole come no later for
-        being told in groups, since who gets one early only waits longer the next time.
+        One, unless no slot has been free for some time: then answers as a whole come no later for leaving in
+        groups, because a client with an early answer only waits longer for the next one.
         """
         if perf_counter() - self._busy_since < SUSTAINED:
             return 1
-        in_time = 1 + int(LONGEST_HELD / max(self._seconds_a_job, 1e-6))
-        return max(1, min(MOST_TOGETHER, self._waiting // self.slots, in_time))
+        in_time = 1 + int(MAX_DELAY / max(self._seconds_per_job, 1e-6))
+        return max(1, min(MAX_GROUP, self._waiting // self.slots, in_time))
 
     def _expire(self, job: _Job) -> None:
         if not job.result.done():
             self._waiting -= 1
-            job.fail(deadline_passed())
-
-
-def deadline_passed() -> RequestError:
-    """The 504 of work that would come too late."""
-    return refused(
-        "deadline-passed", 504, "the deadline passed before the image was decided", field="X-Deadline-Ms"
-    )
+            job.set_exception(DeadlinePassed())

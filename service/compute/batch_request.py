@@ -1,7 +1,7 @@
-"""Several images of one request: as many abreast as keep the cores busy, whatever the request's size.
+"""Batch request: the images of one request, as many at a time as keep the cores busy.
 
-Where deciding them fails as a whole, nothing of it goes on: the images that wait are let go before the
-failure is told, so that nothing is computed for an answer that nobody gets.
+If a batch request fails as a whole, its waiting images leave the queue before the failure is raised, so that
+nothing is computed for an answer that will not be sent.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TypeVar
 
 from service.compute.admission import Lane
 from service.compute.predictor import Prediction, Predictor
+from service.errors import RequestError
 from service.http.bodies import ImageReader
 from service.lineup.deployment import Deployment
-from service.problems import RequestError
 
-_Outcome = TypeVar("_Outcome")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Several:
+class BatchRequest:
     """The images of one request; their results come in the same order."""
 
     predictor: Predictor
@@ -30,15 +30,15 @@ class Several:
     deadline: float
     """As of `time.perf_counter`"""
     field: str
-    """A problem names its image `field[index]`."""
+    """A problem document names its image `field[index]`."""
 
     async def decide_all(self) -> list[Prediction]:
-        """Every image decided, or the RequestError of the first one that has one."""
-        return await self._abreast(self._decide)
+        """Decide every image. Raises the first RequestError of an image."""
+        return await self._run(self._decide)
 
     async def decide_each(self) -> list[Prediction | RequestError]:
-        """The same, but an image that cannot be decided leaves the others as they are."""
-        return await self._abreast(self._decide_or_say_why_not)
+        """Decide every image; an image that cannot be decided yields its error in place."""
+        return await self._run(self._decide_or_error)
 
     async def _decide(self, index: int) -> Prediction:
         return await self.predictor.predict(
@@ -50,16 +50,16 @@ class Several:
             bounded=False,
         )
 
-    async def _decide_or_say_why_not(self, index: int) -> Prediction | RequestError:
+    async def _decide_or_error(self, index: int) -> Prediction | RequestError:
         try:
             return await self._decide(index)
         except RequestError as error:
             return error
 
-    async def _abreast(self, decide: Callable[[int], Awaitable[_Outcome]]) -> list[_Outcome]:
-        places = asyncio.Semaphore(self.predictor.abreast(self.deployment))
+    async def _run(self, decide: Callable[[int], Awaitable[_Result]]) -> list[_Result]:
+        places = asyncio.Semaphore(self.predictor.concurrency(self.deployment))
 
-        async def one(index: int) -> _Outcome:
+        async def one(index: int) -> _Result:
             async with places:
                 return await decide(index)
 

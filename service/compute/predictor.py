@@ -1,8 +1,8 @@
-"""From bytes to a decision: waits for a core, then decodes and runs the cascade.
+"""Predictor: from the bytes of an image to its decision, through admission, decoding and the cascade.
 
-Where batching gains nothing, as on a CPU, one image is one job on one thread, from its bytes to its
-decision: a single hop between threads costs less than several. Where a bundle's stages compute batches,
-decoding is a job of its own, and the stages have queues (`service.compute.stage_queue`).
+If batching gains nothing, as on a CPU, an image is one job on one thread, from its bytes to its decision: a
+single hop between threads costs less than several. If the stages of a bundle compute batches, decoding is a
+job of its own, and each stage has a queue (`service.compute.stage_queue`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bundle.runner import CascadeRunner, compute_stage
 from calibration.decision import STAGE_NAMES, Decision, StageCall, walk_cascade, walk_to_its_end
 from calibration.scores import StageOutputs
 from monitoring.metrics.instruments import Instruments
-from service.compute.admission import Admission, Lane, deadline_passed
+from service.compute.admission import Admission, Lane
 from service.compute.stage_queue import StageQueue
+from service.errors import DeadlinePassed, ImageRefused
 from service.lineup.deployment import Deployment
-from service.problems import RequestError, problem_of_image
 
 STEPS: Final = ("queue", "read", "decode", "stage_a", "stage_b")
 _STAGE_STEPS: Final = ("stage_a", "stage_b")
@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds by step."""
+    """Seconds per step of one prediction."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     _mark: float = field(default_factory=perf_counter)
@@ -44,7 +44,7 @@ class Stopwatch:
         self._began = self._mark
 
     def lap(self, step: str, *, queued: float = 0.0) -> None:
-        """The time since the last lap was spent on `step`, `queued` seconds of it on waiting."""
+        """Enter the time since the last lap under `step`, `queued` seconds of it under `queue`."""
         now = perf_counter()
         self.seconds[step] = now - self._mark - queued
         if queued:
@@ -52,7 +52,7 @@ class Stopwatch:
         self._mark = now
 
     def milliseconds(self) -> dict[str, float]:
-        """By step, and in `total`."""
+        """Milliseconds per step, and in `total`."""
         timing = {step: round(1e3 * spent, 3) for step, spent in self.seconds.items()}
         timing["total"] = round(1e3 * (perf_counter() - self._began), 3)
         return timing
@@ -64,11 +64,11 @@ class Prediction:
 
     decision: Decision
     timing_ms: Mapping[str, float]
-    """Milliseconds by step, and in `total` until it was decided"""
+    """Milliseconds per step, and in `total` until the decision"""
 
 
 class Predictor:
-    """Decides images on as many threads as there are cores for it; used from one event loop."""
+    """Decides images on `cores` threads; used from one event loop."""
 
     def __init__(self, cores: int, queue_limit: int, instruments: Instruments) -> None:
         self.admission = Admission(cores, queue_limit)
@@ -76,7 +76,7 @@ class Predictor:
         self._observe = {step: instruments.inference_duration.labels(step).observe for step in STEPS}
         self._observe_batch = [instruments.batch_size.labels(name).observe for name in STAGE_NAMES]
         self._queues: WeakKeyDictionary[CascadeRunner, tuple[StageQueue, ...]] = WeakKeyDictionary()
-        """By bundle, for as long as it is loaded."""
+        """Queues of each loaded bundle"""
         self._decoding = 0
 
     async def predict(
@@ -89,9 +89,10 @@ class Predictor:
         field: str = "image",
         bounded: bool = True,
     ) -> Prediction:
-        """Decide one image. `read` yields its bytes and runs on a worker thread.
+        """Decide one image. `read` returns its bytes and runs on a thread of the pool.
 
-        `deadline` as of `time.perf_counter`; `field` names the image in a problem. Raises RequestError.
+        `deadline` as of `time.perf_counter`; `field` names the image in a problem document; not `bounded`:
+        wait even in a full queue. Raises RequestError.
         """
         watch = Stopwatch()
         if max(deployment.batch_sizes) == 1:
@@ -103,16 +104,16 @@ class Predictor:
             self._observe[step](spent)
         return Prediction(decision, watch.milliseconds())
 
-    def read(self, read: Callable[[], _Result], deadline: float) -> asyncio.Future[_Result]:
-        """Take a batch's body apart on a worker thread, in the batches' lane. Raises RequestError."""
-        return self.admission.run(Lane.BATCH, deadline, read, alone=True)
+    def split(self, split: Callable[[], _Result], deadline: float) -> asyncio.Future[_Result]:
+        """Split the body of a batch on a thread of the pool, in the batches' lane. Raises RequestError."""
+        return self.admission.run(Lane.BATCH, deadline, split, alone=True)
 
-    def abreast(self, deployment: Deployment) -> int:
-        """Images of one request that keep all cores busy, and the stages' batches full."""
+    def concurrency(self, deployment: Deployment) -> int:
+        """Number of images of one request that keep all cores busy and the stages' batches full."""
         return self.admission.slots * max(deployment.batch_sizes)
 
     def waiting_by_stage(self) -> tuple[int, ...]:
-        """Images in the stages' queues, A and B, of all bundles together."""
+        """Number of images in the queues of stages A and B, over all bundles."""
         waiting = [0] * len(STAGE_NAMES)
         for queues in self._queues.values():
             for index, queue in enumerate(queues):
@@ -161,27 +162,27 @@ class Predictor:
                     deployment.batch_sizes[index],
                     self.admission,
                     limit=self._queue_limit,
-                    on_the_way=partial(self._before, tuple(made)),
+                    upstream=partial(self._upstream, tuple(made)),
                     observe=self._observe_batch[index],
                 )
                 made.append(queue)
             queues = self._queues[deployment.runner] = tuple(made)
         return queues
 
-    def _before(self, earlier: tuple[StageQueue, ...]) -> int:
+    def _upstream(self, earlier: tuple[StageQueue, ...]) -> int:
         return self._decoding + sum(queue.present for queue in earlier)
 
 
 def decide_image(
     deployment: Deployment, read: Callable[[], bytes], deadline: float, watch: Stopwatch, field: str
 ) -> Decision:
-    """Decide one image on this thread; raises RequestError as `Predictor.predict` does."""
+    """Decide one image on this thread. Raises RequestError as `Predictor.predict` does."""
     runner = deployment.runner
     pixels = decode_image(runner, read, watch, field)
 
     def compute(call: StageCall) -> StageOutputs:
         if perf_counter() > deadline:
-            raise deadline_passed()
+            raise DeadlinePassed
         outputs = compute_stage(runner.stages[call.stage], [pixels])
         watch.lap(_STAGE_STEPS[call.stage])
         return outputs
@@ -193,13 +194,13 @@ def decide_image(
 def decode_image(
     runner: CascadeRunner, read: Callable[[], bytes], watch: Stopwatch, field: str
 ) -> PixelArray:
-    """The pixels of one image as all stages need them; raises RequestError."""
+    """The pixels of one image, at the size that all stages need. Raises RequestError."""
     watch.lap("queue")
     encoded = read()
     watch.lap("read")
     try:
         pixels = runner.pixels(encoded)
     except ImageError as error:
-        raise RequestError(problem_of_image(error, field)) from error
+        raise ImageRefused(error, field) from error
     watch.lap("decode")
     return pixels

@@ -1,8 +1,7 @@
-"""Bundles in the shadow: they compute what others answer, and only their own windows see it.
+"""Shadow bundles: they compute images that others have answered; only their own windows see the results.
 
-A shadow never slows an answer: it begins only while a core is free, on a thread of the lowest priority,
-after the answer has been worked out; and it is the first to be given up, counted, when there is much to
-do.
+A shadow never slows an answer: it begins only while a slot is free, on a thread of the lowest priority, after
+the answer; under load its images are the first to be shed, and counted.
 """
 
 from __future__ import annotations
@@ -27,58 +26,59 @@ from service.compute.admission import Admission
 from service.compute.predictor import Stopwatch, decide_image
 from service.http.bodies import ImageReader
 from service.lineup.deployment import Deployment
-from service.window_client import Monitor
+from service.window_client import WindowClient
 
-_LOOK_AGAIN: Final = 0.01
-"""Seconds between two looks at whether a core is free."""
+_POLL: Final = 0.01
+"""Seconds between two checks for a free slot."""
 _LOWEST_PRIORITY: Final = 19
 
 logger = structlog.get_logger("demur.shadow")
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowImage:
-    """An image that has been answered."""
+class AnsweredImage:
+    """An image that has been answered, for the shadows."""
 
     read: ImageReader
     size: int
-    """Bytes that it keeps in memory, about."""
+    """Bytes of memory that it occupies, about"""
     request_id: str
     unit_id: str | None
 
 
 def shadow_id(request_id: str, deployment: Deployment) -> str:
-    """The id of a shadow's prediction; no client can name it, since `~` is in no id of theirs."""
+    """The id of a shadow's prediction. No client can send it, because `~` is in no valid id."""
     return f"{request_id}~{deployment.version}"
 
 
 class Shadows:
-    """The shadows' queue of one worker; used from one event loop."""
+    """Queue of one worker's shadows; used from one event loop."""
 
     def __init__(
         self,
         admission: Admission,
-        monitor: Monitor,
+        windows: WindowClient,
         instruments: Instruments,
         *,
-        most_images: int,
-        most_bytes: int,
+        max_images: int,
+        max_bytes: int,
     ) -> None:
+        """`max_images`, `max_bytes`: of the images that wait."""
         self._admission = admission
-        self._monitor = monitor
+        self._windows = windows
         self._counter = instruments.shadows
-        self._most_images = most_images
-        self._most_bytes = most_bytes
-        self._waiting: deque[tuple[Deployment, ShadowImage]] = deque()
+        self._max_images = max_images
+        self._max_bytes = max_bytes
+        self._waiting: deque[tuple[Deployment, AnsweredImage]] = deque()
         self._bytes = 0
         self._filled = asyncio.Event()
-        self._pool = ThreadPoolExecutor(1, "shadow", initializer=_take_lowest_priority)
+        self._pool = ThreadPoolExecutor(1, "shadow", initializer=_lower_priority)
         self._task = asyncio.create_task(self._run())
 
-    def offer(self, deployments: Sequence[Deployment], image: ShadowImage) -> None:
-        """Let each of them compute the image some time, or shed it; never waits."""
+    def offer(self, deployments: Sequence[Deployment], image: AnsweredImage) -> None:
+        """Queue the image for each shadow, or shed it; never waits."""
         for deployment in deployments:
-            full = len(self._waiting) >= self._most_images or self._bytes + image.size > self._most_bytes
+            full = len(self._waiting) >= self._max_images or self._bytes + image.size > self._max_bytes
             if full:
                 self._counter.labels(deployment.label, "shed").inc()
                 continue
@@ -87,7 +87,7 @@ class Shadows:
             self._filled.set()
 
     async def close(self) -> None:
-        """Shed what waits, and let the one that is being computed end."""
+        """Shed the images that wait, and let the one in progress end."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for deployment, _ in self._waiting:
@@ -100,28 +100,28 @@ class Shadows:
             await self._filled.wait()
             while self._waiting:
                 while self._admission.running >= self._admission.slots:
-                    await asyncio.sleep(_LOOK_AGAIN)
+                    await asyncio.sleep(_POLL)
                 deployment, image = self._waiting.popleft()
                 self._bytes -= image.size
                 await self._compute(deployment, image)
-                # A bundle that is taken away meanwhile must not be kept in memory by this name.
+                # These names must not keep a removed bundle in memory.
                 del deployment, image
             self._filled.clear()
 
-    async def _compute(self, deployment: Deployment, image: ShadowImage) -> None:
+    async def _compute(self, deployment: Deployment, image: AnsweredImage) -> None:
         loop = asyncio.get_running_loop()
         job = loop.run_in_executor(
             self._pool, decide_image, deployment, image.read, float("inf"), Stopwatch(), "image"
         )
         try:
-            decision: Decision = await _to_its_end(job)
+            decision: Decision = await _finished(job)
         except Exception:
-            # Nobody waits for it; the champion's answer has been given.
+            # No answer depends on it: the champion's has been sent.
             logger.exception("shadow_failed", bundle=deployment.label, request_id=image.request_id)
             self._counter.labels(deployment.label, "failed").inc()
             return
         self._counter.labels(deployment.label, decision.decision).inc()
-        self._monitor.record_prediction(
+        self._windows.record_prediction(
             prediction_event(
                 decision,
                 request_id=shadow_id(image.request_id, deployment),
@@ -132,9 +132,9 @@ class Shadows:
         )
 
 
-async def _to_its_end(job: asyncio.Future[Decision]) -> Decision:
-    """The job's result. A thread cannot be stopped: its core is taken until it is done, even where
-    nobody waits for the result any more."""
+async def _finished(job: asyncio.Future[Decision]) -> Decision:
+    """The result of the job. On cancellation it waits all the same: a thread cannot be stopped, and uses its
+    core until it is done."""
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:
@@ -142,7 +142,7 @@ async def _to_its_end(job: asyncio.Future[Decision]) -> Decision:
         raise
 
 
-def _take_lowest_priority() -> None:
-    # On Linux this is the thread's own; elsewhere it would be the whole process's.
+def _lower_priority() -> None:
+    # On Linux this is the priority of the thread; elsewhere it would be that of the whole process.
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)

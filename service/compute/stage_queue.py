@@ -1,11 +1,11 @@
-"""Micro-batches of one stage: the images that wait for it are computed together.
+"""Micro-batches of one stage: images that wait for the same stage are computed together.
 
-Who waits comes from decoding or from the stage before, of any request, so what stage A leaves joins
-stage B's batches. A batch begins when it is full, or when nobody who could still join it is on the way,
-or after `LONGEST_GATHERING`: a lone image never waits for company. It takes a core before images that are
-not decoded yet, since it ends what has begun.
+The images come from decoding or from the stage before, of any request, so the images that stage A leaves
+undecided join stage B's batches. A batch begins when it is full, when no image that could still join it is
+upstream, or after `MAX_GATHERING`: a lone image never waits for others. It takes a slot before images that
+are not decoded yet, because it ends what has begun.
 
-The queue is bounded, has the two lanes of `service.compute.admission`, and drops who waits past the deadline.
+The queue is bounded, has the two lanes of `service.compute.admission`, and drops images past their deadline.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from typing import Final
 from bundle.images.decode import PixelArray
 from bundle.runner import CascadeStage, compute_stage
 from calibration.scores import StageOutputs
-from service.compute.admission import Admission, Lane, Lanes, Waiter, deadline_passed
+from service.compute.admission import Admission, Lane, Lanes, Waiter
+from service.errors import DeadlinePassed
 
-_Outcome = StageOutputs | Exception
-"""Of one image; outputs of n = 1"""
+_ImageResult = StageOutputs | Exception
+"""Result of one image; outputs of n = 1"""
 
-LONGEST_GATHERING: Final = 0.002
-"""Seconds that an image waits for others at most, while a core would be free for it."""
+MAX_GATHERING: Final = 0.002
+"""Seconds for which an image may wait for others while a slot would be free for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """A stage's outputs for one image."""
+    """Outputs of a stage for one image."""
 
     outputs: StageOutputs
     """n = 1"""
@@ -40,14 +41,14 @@ class StageResult:
 
 
 @dataclass(slots=True, eq=False)
-class _Place(Waiter[StageResult]):
+class _Entry(Waiter[StageResult]):
     pixels: PixelArray = field(kw_only=True)
     deadline: float = field(kw_only=True)
     since: float = field(default_factory=perf_counter)
 
 
 class StageQueue:
-    """The queue in front of one stage of one bundle; used from one event loop."""
+    """Queue in front of one stage of one bundle; used from one event loop."""
 
     def __init__(
         self,
@@ -57,11 +58,11 @@ class StageQueue:
         admission: Admission,
         *,
         limit: int,
-        on_the_way: Callable[[], int],
+        upstream: Callable[[], int],
         observe: Callable[[float], None],
     ) -> None:
-        """`size`: images a batch, at most. `limit`: images that may wait. `on_the_way`: how many images
-        may still come from earlier steps. `observe` is told the size of each batch."""
+        """`size`: maximum number of images per batch. `limit`: images that may wait. `upstream`: number of
+        images that may still come from earlier steps. `observe`: called with the size of each batch."""
         if size < 1:
             raise ValueError(f"size is {size}; a batch has at least 1 image")
         self._name = name
@@ -69,114 +70,112 @@ class StageQueue:
         self._size = size
         self._admission = admission
         self._limit = limit
-        self._on_the_way = on_the_way
+        self._upstream = upstream
         self._observe = observe
-        self._lanes: Lanes[_Place] = Lanes()
+        self._lanes: Lanes[_Entry] = Lanes()
         self._waiting = 0
         self._computing = 0
-        self._calls = 0
-        """Batches that have been called for and have not got a core yet"""
+        self._requested = 0
+        """Batches that have been requested and have no slot yet"""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
-        """Images in the queue"""
+        """Number of images in the queue"""
         return self._waiting
 
     @property
     def present(self) -> int:
-        """Images in the queue or being computed"""
+        """Number of images in the queue or being computed"""
         return self._waiting + self._computing
 
     def score(
         self, pixels: PixelArray, deadline: float, lane: Lane = Lane.SINGLE, *, bounded: bool = True
     ) -> asyncio.Future[StageResult]:
-        """The stage's outputs for one image; RequestError (504) where the deadline passes before it is
-        computed. `deadline` as of `time.perf_counter`.
+        """Future of the stage's outputs for one image; DeadlinePassed if the deadline comes first.
 
-        Raises RequestError (503) at once where the queue is full, unless it is not `bounded`.
+        `deadline` as of `time.perf_counter`. Raises QueueFull at once, unless it is not `bounded`.
         """
         if bounded and self._waiting >= self._limit:
             raise self._admission.full(f"images for stage {self._name}", self._waiting, self._limit)
         loop = asyncio.get_running_loop()
-        place = _Place(loop.create_future(), pixels=pixels, deadline=deadline)
-        if place.since > deadline:
-            raise deadline_passed()
-        place.timer = loop.call_later(deadline - place.since, self._expire, place)
-        self._lanes.put(lane, place)
+        entry = _Entry(loop.create_future(), pixels=pixels, deadline=deadline)
+        if entry.since > deadline:
+            raise DeadlinePassed
+        entry.timer = loop.call_later(deadline - entry.since, self._expire, entry)
+        self._lanes.put(lane, entry)
         self._waiting += 1
-        self._call_if_due()
-        return place.result
+        self._request_if_due()
+        return entry.result
 
-    def _call_if_due(self) -> None:
-        """Call for a batch, or wait a little for those who are on the way.
+    def _request_if_due(self) -> None:
+        """Request a batch, or start the timer for the images that are upstream.
 
-        Whoever waits is called for, or the timer runs: batches that have been called for have room for
-        all the others.
+        Every waiting image is either in a requested batch or covered by the timer.
         """
-        not_called_for = self._waiting - self._calls * self._size
-        if not_called_for <= 0:
+        without_batch = self._waiting - self._requested * self._size
+        if without_batch <= 0:
             return
-        if not_called_for >= self._size or not self._on_the_way():
-            self._call()
+        if without_batch >= self._size or not self._upstream():
+            self._request()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LONGEST_GATHERING, self._gathered_enough)
+            self._timer = asyncio.get_running_loop().call_later(MAX_GATHERING, self._gathering_over)
 
-    def _gathered_enough(self) -> None:
+    def _gathering_over(self) -> None:
         self._timer = None
-        if self._waiting > self._calls * self._size:
-            self._call()
+        if self._waiting > self._requested * self._size:
+            self._request()
 
-    def _call(self) -> None:
-        self._calls += 1
-        self._admission.run_begun(self._gather)
+    def _request(self) -> None:
+        self._requested += 1
+        self._admission.run_next(self._gather)
 
-    def _gather(self) -> tuple[Callable[[], list[_Outcome]], Callable[..., None]] | None:
-        """The next batch, now that a core is free; None where nobody is left."""
-        self._calls -= 1
-        places: list[_Place] = []
+    def _gather(self) -> tuple[Callable[[], list[_ImageResult]], Callable[..., None]] | None:
+        """The next batch, when a slot is free; None if no image is left."""
+        self._requested -= 1
+        entries: list[_Entry] = []
         now = perf_counter()
-        while len(places) < self._size and (place := self._lanes.take()) is not None:
-            if place.begin():
+        while len(entries) < self._size and (entry := self._lanes.take()) is not None:
+            if entry.begin():
                 self._waiting -= 1
-                if place.deadline < now:
-                    place.fail(deadline_passed())
+                if entry.deadline < now:
+                    entry.set_exception(DeadlinePassed())
                 else:
-                    places.append(place)
-            elif place.result.cancelled():
+                    entries.append(entry)
+            elif entry.result.cancelled():
                 self._waiting -= 1
-        if not places:
+        if not entries:
             return None
-        self._computing += len(places)
-        self._observe(len(places))
-        work = partial(_compute_each, self._stage, [place.pixels for place in places])
-        return work, partial(self._scatter, places, now)
+        self._computing += len(entries)
+        self._observe(len(entries))
+        work = partial(_compute_each, self._stage, [entry.pixels for entry in entries])
+        return work, partial(self._scatter, entries, now)
 
     def _scatter(
         self,
-        places: Sequence[_Place],
+        entries: Sequence[_Entry],
         began: float,
-        outcomes: Sequence[_Outcome] | None,
+        outcomes: Sequence[_ImageResult] | None,
         error: BaseException | None,
     ) -> None:
-        """`outcomes` is None where there is an `error`: the thread was told to stop."""
-        self._computing -= len(places)
-        for row, place in enumerate(places):
+        """`outcomes` is None with an `error`, which is none of an image (a MemoryError, for example)."""
+        self._computing -= len(entries)
+        for row, entry in enumerate(entries):
             outcome = error if outcomes is None else outcomes[row]
             if isinstance(outcome, StageOutputs):
-                place.settle(StageResult(outcome, began - place.since))
+                entry.set_result(StageResult(outcome, began - entry.since))
             elif outcome is not None:
-                place.fail(outcome)
+                entry.set_exception(outcome)
 
-    def _expire(self, place: _Place) -> None:
-        if not place.result.done():
+    def _expire(self, entry: _Entry) -> None:
+        if not entry.result.done():
             self._waiting -= 1
-            place.fail(deadline_passed())
+            entry.set_exception(DeadlinePassed())
 
 
-def _compute_each(stage: CascadeStage, images: Sequence[PixelArray]) -> list[_Outcome]:
-    """Each image's outputs, or its error. Where they cannot be computed together, each is tried alone, so
-    that the one that is at fault fails, and its company does not."""
+def _compute_each(stage: CascadeStage, images: Sequence[PixelArray]) -> list[_ImageResult]:
+    """Outputs or error of each image. If the batch fails, each image is computed alone, so that only the
+    image at fault fails."""
     try:
         outputs = compute_stage(stage, images)
     except Exception as error:

@@ -1,7 +1,7 @@
-"""Threads that compute for an event loop.
+"""Thread pool that computes for an event loop.
 
-A hop to a thread and back is paid by every group of tasks, so there is one queue in and one call back,
-and none of the locks and callbacks that a general executor needs for what is never used here.
+Every group of tasks pays for one hop to a thread and back, so there is one queue in and one callback out,
+without the locks and callbacks of a general executor.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from time import perf_counter
 from typing import Any
 
 Done = Callable[[Any, BaseException | None], None]
-"""Told the result, or the error, on the event loop."""
+"""Called on the event loop with the result, or the error, of a task."""
 
 Task = tuple[Callable[[], Any], Done]
-Free = Callable[[float], None]
-"""Told the seconds that a group took, on the event loop."""
+GroupDone = Callable[[float], None]
+"""Called on the event loop with the seconds that a group took."""
 
-_Group = tuple[asyncio.AbstractEventLoop, Sequence[Task], Free]
+_Group = tuple[asyncio.AbstractEventLoop, Sequence[Task], GroupDone]
 
 
-class Crew:
-    """So many threads; `close` at the end."""
+class ThreadPool:
+    """A fixed number of threads; `close` at the end."""
 
-    def __init__(self, threads: int, name: str, *, longest_held: float) -> None:
-        """`longest_held`: seconds after which an outcome no longer waits for those of its group; it waits
-        for the task that is being done then."""
-        self._longest_held = longest_held
+    def __init__(self, threads: int, name: str, *, max_delay: float) -> None:
+        """`max_delay`: seconds for which an outcome may wait for the others of its group; beyond that it
+        waits only for the task that is running then."""
+        self._max_delay = max_delay
         self._groups: SimpleQueue[_Group | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
@@ -39,16 +39,16 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    def put(self, tasks: Sequence[Task], free: Free) -> None:
-        """Have one thread do these, one after another, and tell their outcomes on this event loop.
+    def put(self, tasks: Sequence[Task], group_done: GroupDone) -> None:
+        """Have one thread run these tasks, one after another, and deliver their outcomes on this event loop.
 
-        They are told together, after `free`, when all of them are done; some of them earlier where that
-        takes long.
+        The outcomes come together, after `group_done`, when all tasks are done; some of them earlier if the
+        group takes long.
         """
-        self._groups.put((asyncio.get_running_loop(), tasks, free))
+        self._groups.put((asyncio.get_running_loop(), tasks, group_done))
 
     def close(self) -> None:
-        """End the threads when they have done what they were given, and wait for it."""
+        """End the threads after the groups that they have got, and wait for it."""
         for _ in self._threads:
             self._groups.put(None)
         for thread in self._threads:
@@ -57,36 +57,36 @@ class Crew:
     def _work(self) -> None:
         while (group := self._groups.get()) is not None:
             self._perform(*group)
-            # Nothing of what is done may be kept alive while the thread waits for more.
+            # No reference to a finished group may outlive it while the thread waits for more.
             del group
 
-    def _perform(self, loop: asyncio.AbstractEventLoop, tasks: Sequence[Task], free: Free) -> None:
-        began = held_since = perf_counter()
-        held: list[Callable[[], None]] = []
+    def _perform(self, loop: asyncio.AbstractEventLoop, tasks: Sequence[Task], group_done: GroupDone) -> None:
+        began = oldest = perf_counter()
+        outcomes: list[Callable[[], None]] = []
         for work, done in tasks:
-            if held and perf_counter() - held_since > self._longest_held:
-                _call_on(loop, held)
-                held = []
+            if outcomes and perf_counter() - oldest > self._max_delay:
+                _call_on(loop, outcomes)
+                outcomes = []
             outcome = _outcome(work)
-            if not held:
-                held_since = perf_counter()
-            held.append(partial(done, *outcome))
-        _call_on(loop, [partial(free, perf_counter() - began), *held])
+            if not outcomes:
+                oldest = perf_counter()
+            outcomes.append(partial(done, *outcome))
+        _call_on(loop, [partial(group_done, perf_counter() - began), *outcomes])
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     try:
         return work(), None
-    except BaseException as fault:
+    except BaseException as error:
         # Raised again where the result is awaited.
-        return None, fault
+        return None, error
 
 
 def _call_on(loop: asyncio.AbstractEventLoop, calls: Sequence[Callable[[], None]]) -> None:
     try:
         loop.call_soon_threadsafe(_call_each, calls)
     except RuntimeError:
-        # The loop is closed: nobody waits any more.
+        # The loop is closed, so no result is awaited any more.
         return
 
 

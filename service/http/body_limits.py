@@ -1,7 +1,7 @@
-"""How much a client may send, and how long it may take. Pure ASGI, in front of every route.
+"""Limits of a request body: bytes and seconds. Pure ASGI, in front of every route.
 
 Bytes are counted as they arrive, so a body without a length, or with a wrong one, is cut off at the same
-place. After a refusal the connection is closed, because the rest of the body is still on its way.
+place. After a refusal the connection closes, because the rest of the body is still on its way.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from types import MappingProxyType
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import RequestError, refused
-
-_CLOSE = {"Connection": "close"}
+from service.errors import BodyTooLarge, BodyTooSlow
 
 
 class BodyLimits:
-    """Raises RequestError, 413 or 408, out of `receive`."""
+    """Middleware whose `receive` raises BodyTooLarge and BodyTooSlow."""
 
     def __init__(
         self,
@@ -29,7 +27,7 @@ class BodyLimits:
         timeout: float,
         by_prefix: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """`by_path`: path -> bytes; `by_prefix`: the same for all paths that begin so; `timeout`:
+        """`by_path`: path -> bytes; `by_prefix`: the same for all paths with this prefix; `timeout`:
         seconds from the head to the last byte of the body."""
         self._app = app
         self._by_path = by_path
@@ -44,7 +42,7 @@ class BodyLimits:
         limit = self._limit(scope["path"])
         declared = _declared_length(scope)
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._timeout
+        due = loop.time() + self._timeout
         received = 0
         complete = False
 
@@ -53,17 +51,17 @@ class BodyLimits:
             if complete:
                 return await receive()
             if declared > limit:
-                raise _too_large(declared, limit)
+                raise BodyTooLarge(declared, limit)
             try:
-                async with asyncio.timeout_at(give_up):
+                async with asyncio.timeout_at(due):
                     message = await receive()
             except TimeoutError:
-                raise self._too_slow() from None
+                raise BodyTooSlow(self._timeout) from None
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
                 if received > limit:
-                    raise _too_large(received, limit)
+                    raise BodyTooLarge(received, limit)
             return message
 
         await self._app(scope, limited, send)
@@ -74,32 +72,10 @@ class BodyLimits:
         under = (limit for prefix, limit in self._by_prefix.items() if path.startswith(prefix))
         return next(under, self._otherwise)
 
-    def _too_slow(self) -> RequestError:
-        return refused(
-            "body-too-slow",
-            408,
-            f"the body was not complete within {self._timeout:g} s",
-            field="body",
-            limit=self._timeout,
-            headers=_CLOSE,
-        )
-
 
 def _declared_length(scope: Scope) -> int:
-    """The Content-Length, or 0: the HTTP parser has refused what is no number."""
+    """The Content-Length, or 0: the HTTP parser has refused one that is no number."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0
     return 0
-
-
-def _too_large(size: int, limit: int) -> RequestError:
-    return refused(
-        "body-too-large",
-        413,
-        f"the body has {size} bytes or more; at most {limit} are accepted here",
-        field="body",
-        value=size,
-        limit=limit,
-        headers=_CLOSE,
-    )

@@ -1,14 +1,14 @@
-"""The HTTP/1.1 connection: uvicorn's, with bounds on what comes before a request reaches the app.
+"""HTTP/1.1 connection: uvicorn's, with limits on the head of a request.
 
 uvicorn lets a client take any time, and any number of bytes, for a request's head, and keeps reading a
-body that nobody wants. Here a head has a size and a time limit (431, 408), and a connection whose
-request was answered before its body was complete is closed; not at once, since the client would then be
-told that the connection was reset, and might lose the answer with it.
+body that no route will use. Here a head has a size limit and a time limit (HeadTooLarge, HeadTooSlow), and a
+connection closes if its request was answered before the body was complete; not at once, because the client
+would then see a connection reset and might lose the answer with it.
 
-uvicorn also wakes the app for each piece of a body as it comes off the wire, and stops reading until the
-app has taken it. Here the process is woken, and the app, once the body is complete or `GATHERED` bytes
-are there. And an answer's head, which uvicorn sends on its own, waits for the body, so that both are one
-packet.
+uvicorn also wakes the application for each piece of a body as it comes off the wire, and stops reading until
+the application has taken it. Here the process wakes, and the application, once the body is complete or
+`BODY_CHUNK` bytes have arrived. And the head of an answer, which uvicorn sends on its own, waits for the
+body, so that both leave in one packet.
 """
 
 from __future__ import annotations
@@ -23,80 +23,82 @@ from typing import Any, Final
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.problems import MEDIA_TYPE, Problem
+from service.errors import HeadTooLarge, HeadTooSlow, MalformedRequest, RequestError
+from service.problems import CONTINUE, MEDIA_TYPE, problem_of
 
-GATHERED: Final = 512 * 2**10
-"""Bytes of a body that are read before the app is asked to take them."""
+BODY_CHUNK: Final = 512 * 2**10
+"""Bytes of a body that are read before the application is woken to take them."""
 LINGER: Final = 2.0
-"""Seconds that a client which has its answer may go on sending."""
+"""Seconds for which a client may go on sending after its answer."""
 LINGER_BYTES: Final = 16 * 2**20
-"""What it may send meanwhile."""
+"""Bytes that it may send meanwhile."""
 
 
-class HeadTooLarge(Exception):
+class RequestRefused(Exception):
     """Ends the parsing of a request that has been refused."""
 
 
-class Answers:
-    """A transport that keeps an answer's head back until what follows it, and closes in two steps.
+class ResponseTransport:
+    """Transport that joins the head of an answer to what follows it, and closes in two steps.
 
-    A socket that is closed while bytes in it are unread tells its client "connection reset", and what the
-    client has not read yet is lost. So where the client is still sending, only our side is closed, and what
-    comes is read and dropped until the client is done, for `LINGER` seconds and `LINGER_BYTES` at most.
+    If a socket closes while it holds unread bytes, its client sees a connection reset and loses whatever it
+    has not read yet. So while the client is still sending, only the writing side closes; what arrives is
+    read and dropped until the client is done, for `LINGER` seconds and `LINGER_BYTES` at most.
     """
 
     def __init__(self, transport: asyncio.Transport, still_sending: Callable[[], bool]) -> None:
+        """`still_sending`: whether the client has not finished its request."""
         self._transport = transport
         self._still_sending = still_sending
         self._head = b""
         self._dropped = 0
-        self.leaving = False
-        """Our side is closed; what comes is for `drop`."""
+        self.lingering = False
+        """The writing side is closed; incoming bytes go to `drop`."""
 
     def write(self, data: bytes) -> None:
         if self._head:
             self._transport.write(self._head + data)
             self._head = b""
-        elif data.endswith(b"\r\n\r\n") and data.startswith(b"HTTP/1.1 ") and data[9:12] != b"100":
+        elif data.endswith(b"\r\n\r\n") and data.startswith(b"HTTP/1.1 ") and data[9:12] != CONTINUE:
             self._head = data
         else:
             self._transport.write(data)
 
     def flush(self) -> None:
-        """Send what is kept back: nothing follows it."""
+        """Send a head that no body follows."""
         if self._head:
             self._transport.write(self._head)
             self._head = b""
 
     def close(self) -> None:
         self.flush()
-        if self.leaving:
+        if self.lingering:
             return
         if self._transport.is_closing() or not self._still_sending():
             self._transport.close()
             return
-        self.leaving = True
+        self.lingering = True
         self._transport.resume_reading()
         self._transport.write_eof()
         asyncio.get_running_loop().call_later(LINGER, self._transport.close)
 
     def drop(self, data: bytes) -> None:
-        """Read what the client sends in vain."""
+        """Discard bytes that the client sends after its answer."""
         self._dropped += len(data)
         if self._dropped > LINGER_BYTES:
             self._transport.close()
 
     def is_closing(self) -> bool:
-        return self.leaving or self._transport.is_closing()
+        return self.lingering or self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
 
-class _Alarm:
-    """Lets the system wake this process for so many bytes, instead of for each packet of a body.
+class _LowWaterMark:
+    """SO_RCVLOWAT of a socket: the kernel wakes this process for so many bytes, not for each packet.
 
-    It still does so for fewer where they fill its memory, or where the client has gone.
+    It still wakes it for fewer if they fill the socket's buffer, or if the client has closed.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -104,33 +106,35 @@ class _Alarm:
         self._bytes = 1
 
     def set(self, size: int) -> None:
-        """Wake for `size` bytes, or for any number where that is 0."""
+        """Wake for `size` bytes, or for any number if that is 0."""
         size = max(1, size)
         if size != self._bytes:
-            with suppress(OSError):  # The client has gone.
+            with suppress(OSError):  # The client has closed.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
             self._bytes = size
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """Subclassed once a server by `guarded_protocol`, which sets the limits."""
+class GuardedConnection(HttpToolsProtocol):
+    """One connection. `guarded_connection` makes a subclass per server, with its limits."""
 
     max_head_bytes: int
     head_timeout: float
 
     @property
-    def unasked(self) -> bool:
+    def without_request(self) -> bool:
         """Whether no request has come over this connection yet."""
         return self.cycle is None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._refused = False
-        self._answers = Answers(transport, lambda: self._refused or not self._request_is_complete())
-        self.transport = self._answers  # type: ignore[assignment]
+        self._response = ResponseTransport(
+            transport, lambda: self._refused or not self._request_is_complete()
+        )
+        self.transport = self._response  # type: ignore[assignment]
         self._head_bytes = 0
         self._body_left = 0
-        self._alarm = _Alarm(transport)
+        self._low_water = _LowWaterMark(transport)
         self._head_timer: asyncio.TimerHandle | None = None
         self._await_head()
 
@@ -139,24 +143,24 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._answers.leaving:
-            self._answers.drop(data)
+        if self._response.lingering:
+            self._response.drop(data)
             return
         if self._head_timer is None and self._request_is_complete():
             self._await_head()
         super().data_received(data)
-        self._alarm.set(min(self._body_left, GATHERED))
+        self._low_water.set(min(self._body_left, BODY_CHUNK))
         if self._head_timer is not None:
             self._head_bytes += len(data)
             if self._head_bytes > self.max_head_bytes:
-                self._refuse(self._head_too_large(self._head_bytes))
+                self._refuse(HeadTooLarge(self._head_bytes, self.max_head_bytes))
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.max_head_bytes:
-            self._refuse(self._head_too_large(size))
-            raise HeadTooLarge
+            self._refuse(HeadTooLarge(size, self.max_head_bytes))
+            raise RequestRefused
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         self._body_left = int(length) if length.isdigit() else 0
         super().on_headers_complete()
@@ -166,7 +170,7 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle = self.cycle
         if cycle.response_complete:
             return
-        # Most bodies are one piece; kept as the bytes that it is, it is handed on without a copy.
+        # Most bodies arrive as one piece of bytes; it is handed on without a copy.
         waiting: bytes | bytearray = cycle.body
         if not waiting:
             cycle.body = body  # type: ignore[assignment]
@@ -174,18 +178,18 @@ class GuardedProtocol(HttpToolsProtocol):
             waiting += body
         else:
             cycle.body = bytearray(waiting + body)
-        if len(cycle.body) > GATHERED:
+        if len(cycle.body) > BODY_CHUNK:
             self.flow.pause_reading()
             cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        self._answers.flush()
+        self._response.flush()
         if self.cycle.more_body:
             self.transport.close()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem("malformed-http", 400, "the request is not valid HTTP/1.1"))
+        self._refuse(MalformedRequest("the request is not valid HTTP/1.1"))
 
     def _request_is_complete(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
@@ -193,55 +197,37 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._head_bytes = 0
-        self._head_timer = self.loop.call_later(self.head_timeout, self._head_too_slow)
+        self._head_timer = self.loop.call_later(self.head_timeout, self._head_overdue)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _head_too_large(self, size: int) -> Problem:
-        return Problem(
-            "head-too-large",
-            431,
-            f"the request's head has {size} bytes or more; at most {self.max_head_bytes} are accepted",
-            "headers",
-            size,
-            self.max_head_bytes,
-        )
-
-    def _head_too_slow(self) -> None:
+    def _head_overdue(self) -> None:
         self._head_timer = None
         if self._head_bytes == 0:
             self.transport.close()
             return
-        self._refuse(
-            Problem(
-                "head-too-slow",
-                408,
-                f"the request's head was not complete within {self.head_timeout:g} s",
-                "headers",
-                limit=self.head_timeout,
-            )
-        )
+        self._refuse(HeadTooSlow(self.head_timeout))
 
-    def _refuse(self, problem: Problem) -> None:
-        """Answer without the app, and close."""
+    def _refuse(self, error: RequestError) -> None:
+        """Answer without the application, and close."""
         self._stop_timer()
         if self.transport.is_closing():
             return
         self._refused = True
+        problem = problem_of(error)
         body = orjson.dumps(problem.to_dict())
-        status = HTTPStatus(problem.status)
         head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
 
 
-def guarded_protocol(max_head_bytes: int, head_timeout: float) -> type[GuardedProtocol]:
-    """A protocol class with these limits, for uvicorn.Config(http=...)."""
+def guarded_connection(max_head_bytes: int, head_timeout: float) -> type[GuardedConnection]:
+    """Connection class with these limits, for uvicorn.Config(http=...)."""
     limits: dict[str, Any] = {"max_head_bytes": max_head_bytes, "head_timeout": head_timeout}
-    return type("GuardedProtocol", (GuardedProtocol,), limits)
+    return type("GuardedConnection", (GuardedConnection,), limits)

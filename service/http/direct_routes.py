@@ -1,8 +1,8 @@
-"""The shortest way to the routes that answer most requests.
+"""Direct routes: the shortest path to the endpoints that serve most requests.
 
-They read and write bytes themselves, so FastAPI has nothing to inject, validate or serialise for them;
-what it does all the same costs more than our own part of a request. They stay FastAPI's routes: their
-documents come from there, and whatever is no exact match goes there.
+These endpoints read and write bytes themselves, so FastAPI has nothing to inject, validate or serialise
+for them, and its machinery costs more than the rest of a request outside the model. They stay FastAPI's
+routes: their OpenAPI documents come from there, and every request without an exact match goes there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.problems import RequestError
+from service.errors import RequestError
 
 _Default = TypeVar("_Default")
 
@@ -25,11 +25,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class DirectHeaders(Headers):
-    """A request's headers, found by name instead of by going through all of them each time."""
+    """Headers of a request, found by name in a dictionary instead of by a scan per look-up."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope=scope)
-        # Of a header that is there twice the first one counts, as everywhere.
+        # Of a repeated header the first one counts, as in Starlette.
         self._first = dict(reversed(scope["headers"]))
 
     @overload
@@ -44,7 +44,7 @@ class DirectHeaders(Headers):
 
 
 class DirectRequest(Request):
-    """A request whose body is wanted as a whole."""
+    """Request whose body is read as a whole."""
 
     @property
     def headers(self) -> DirectHeaders:
@@ -53,7 +53,7 @@ class DirectRequest(Request):
         return self._direct_headers
 
     async def body(self) -> bytes:
-        """All of it. Raises ClientDisconnect."""
+        """The whole body. Raises ClientDisconnect."""
         pieces: list[bytes] = []
         while True:
             message = await self.receive()
@@ -65,7 +65,7 @@ class DirectRequest(Request):
 
 
 class DirectRoutes:
-    """In front of an application: calls a route's endpoint by method and path."""
+    """Middleware in front of an application: calls an endpoint by method and path."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class DirectRoutes:
         refuse: Callable[[Request, RequestError], Response],
         around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     ) -> None:
-        """`routes`: with an endpoint of the request alone; `refuse` makes the answer to a RequestError;
-        `around`: the middleware that these routes have all the same."""
+        """`routes`: routes whose endpoints take the request alone; `refuse` makes the answer to a
+        RequestError; `around`: middleware that these routes keep."""
         self._app = app
         self._direct = around(self._answer)
         self._refuse = refuse

@@ -1,8 +1,8 @@
-"""The Open Inference Protocol's bodies: an infer request to encoded images, decisions to tensors.
+"""Tensors of the Open Inference Protocol: an infer request to encoded images, decisions to tensors.
 
-A BYTES element is an encoded image: in JSON as base64, in the binary extension as it is, behind its
-length (4 bytes, little endian). The extension puts the binary tensors after the JSON, whose length the
-header Inference-Header-Content-Length gives.
+An element of a BYTES tensor is an encoded image: in JSON as base64; in the binary extension as it is,
+preceded by its length (4 bytes, little endian). The extension puts the binary tensors after the JSON, whose
+length the header Inference-Header-Content-Length gives.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from service.errors import InvalidField, TooManyImages
 from service.http.bodies import ImageReader, decode_base64, json_object
-from service.problems import RequestError, refused
 
 INPUT: Final = "image"
 JSON_LENGTH: Final = "Inference-Header-Content-Length"
 NO_LABEL: Final = -1
 _LENGTH: Final = struct.Struct("<I")
 
-Field = Callable[[Mapping[str, Any]], Any]
-"""From the answer to one image, as /predict gives it, to the element of a tensor."""
+Column = Callable[[Mapping[str, Any]], Any]
+"""From the body of an answer, as /predict gives it, to the element of a tensor."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """One output of every model; its shape is [images], or [images, K] where it is `wide`."""
+    """One output of every model; its shape is [images], or [images, K] if it is `wide`."""
 
     name: str
     datatype: str
-    of: Field
+    column: Column
     wide: bool = False
 
 
@@ -43,7 +43,7 @@ _TYPES: Final[Mapping[str, type[np.generic]]] = {"INT64": np.int64, "FP64": np.f
 
 
 def outputs_for(classes: int) -> tuple[OutputTensor, ...]:
-    """The outputs of a model that knows so many classes, in their order."""
+    """The outputs of a model with so many classes, in their order."""
     return (
         OutputTensor("request_id", "BYTES", lambda answer: answer["request_id"]),
         OutputTensor("decision", "BYTES", lambda answer: answer["decision"]),
@@ -64,8 +64,8 @@ def outputs_for(classes: int) -> tuple[OutputTensor, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An output as the client wants it."""
+class RequestedOutput:
+    """An output that the client requests, and its form."""
 
     tensor: OutputTensor
     binary: bool
@@ -73,19 +73,20 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What a client asked for."""
+    """A parsed infer request."""
 
     id: str | None
     readers: tuple[ImageReader, ...]
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[RequestedOutput, ...]
 
 
 def infer_request(
     body: bytes, json_length: str | None, outputs: Sequence[OutputTensor], limit: int
 ) -> InferRequest:
-    """Take a body apart; at most `limit` images. `json_length` is the header of that name.
+    """Parse a body with at most `limit` images. `json_length` is the header of that name.
 
-    Raises RequestError (400, 413, 422); each image's reader raises it for what is wrong with that image.
+    Raises MalformedJson, InvalidField and TooManyImages; each image's reader raises RequestError for what is
+    wrong with that image.
     """
     head, binary = _split(body, json_length)
     content = json_object(head)
@@ -96,24 +97,24 @@ def infer_request(
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise _invalid("inputs", f"inputs must be a list of one tensor, {INPUT!r}")
     readers = _readers(inputs[0], binary, limit)
-    return InferRequest(given_id, tuple(readers), tuple(_wanted(content, outputs)))
+    return InferRequest(given_id, tuple(readers), tuple(_requested(content, outputs)))
 
 
 def infer_response(
-    head: Mapping[str, Any], wanted: Sequence[Wanted], answers: Sequence[Mapping[str, Any]]
+    head: Mapping[str, Any], outputs: Sequence[RequestedOutput], answers: Sequence[Mapping[str, Any]]
 ) -> tuple[bytes, int | None]:
-    """The body of a response, and the length of its JSON where binary tensors follow it.
+    """The body of a response, and the length of its JSON if binary tensors follow it.
 
-    `head`: everything but the outputs; `answers`: one an image, as /predict gives them.
+    `head`: everything but the outputs; `answers`: one per image, as /predict gives them.
     """
     described: list[dict[str, Any]] = []
     tail: list[bytes] = []
-    for want in wanted:
-        tensor = want.tensor
-        values = [tensor.of(answer) for answer in answers]
+    for requested in outputs:
+        tensor = requested.tensor
+        values = [tensor.column(answer) for answer in answers]
         shape = [len(values), len(values[0])] if tensor.wide else [len(values)]
         output: dict[str, Any] = {"name": tensor.name, "shape": shape, "datatype": tensor.datatype}
-        if want.binary:
+        if requested.binary:
             packed = _packed(tensor.datatype, values)
             output["parameters"] = {"binary_data_size": len(packed)}
             tail.append(packed)
@@ -158,7 +159,7 @@ def _readers(tensor: Mapping[str, Any], binary: bytes, limit: int) -> list[Image
             _shown(size),
             len(binary),
         )
-    return [partial(_itself, element) for element in _elements(binary, count)]
+    return [partial(_as_is, element) for element in _elements(binary, count)]
 
 
 def _count(shape: Any, limit: int) -> int:
@@ -171,9 +172,7 @@ def _count(shape: Any, limit: int) -> int:
         raise _invalid("inputs[0].shape", "the shape must be [images] or [images, 1]")
     count = math.prod(shape)
     if count > limit:
-        raise refused(
-            "too-many-images",
-            413,
+        raise TooManyImages(
             f"the request has {count} images; at most {limit} are accepted",
             field="inputs[0].shape",
             value=_shown(count),
@@ -197,22 +196,22 @@ def _elements(binary: bytes, count: int) -> list[bytes]:
     return elements
 
 
-def _wanted(content: Mapping[str, Any], outputs: Sequence[OutputTensor]) -> list[Wanted]:
+def _requested(content: Mapping[str, Any], outputs: Sequence[OutputTensor]) -> list[RequestedOutput]:
     all_binary = _parameters(content, "body").get("binary_data_output", False) is True
-    asked = content.get("outputs")
-    if asked is None or asked == []:
-        return [Wanted(tensor, all_binary) for tensor in outputs]
-    if not isinstance(asked, list) or len(asked) > len(outputs):
+    listed = content.get("outputs")
+    if listed is None or listed == []:
+        return [RequestedOutput(tensor, all_binary) for tensor in outputs]
+    if not isinstance(listed, list) or len(listed) > len(outputs):
         raise _invalid("outputs", f"outputs must be a list of at most {len(outputs)}", limit=len(outputs))
     by_name = {tensor.name: tensor for tensor in outputs}
-    wanted = []
-    for index, output in enumerate(asked):
+    requested = []
+    for index, output in enumerate(listed):
         name = output.get("name") if isinstance(output, dict) else None
         if not isinstance(name, str) or name not in by_name:
             raise _invalid(f"outputs[{index}].name", "there is no such output", _shown(name), list(by_name))
         binary = _parameters(output, f"outputs[{index}]").get("binary_data", all_binary)
-        wanted.append(Wanted(by_name[name], binary is True))
-    return wanted
+        requested.append(RequestedOutput(by_name[name], binary is True))
+    return requested
 
 
 def _parameters(owner: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -232,7 +231,7 @@ def _packed(datatype: str, values: list[Any]) -> bytes:
     return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
-def _itself(element: bytes) -> bytes:
+def _as_is(element: bytes) -> bytes:
     return element
 
 
@@ -241,7 +240,7 @@ def _or(value: Any, otherwise: Any) -> Any:
 
 
 def _shown(value: Any) -> Any:
-    """What may be repeated in a problem."""
+    """The part of a value that a problem document may repeat."""
     if isinstance(value, str):
         return value[:64]
     return (
@@ -249,5 +248,5 @@ def _shown(value: Any) -> Any:
     )
 
 
-def _invalid(field: str, detail: str, value: Any = None, limit: Any = None) -> RequestError:
-    return refused("invalid-field", 422, detail, field=field, value=value, limit=limit)
+def _invalid(field: str, detail: str, value: Any = None, limit: Any = None) -> InvalidField:
+    return InvalidField(detail, field=field, value=value, limit=limit)

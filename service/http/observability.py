@@ -1,5 +1,5 @@
-"""What surrounds every request: its id, its line in the log, its place in the metrics, and the answer
-where we failed. Pure ASGI, outermost."""
+"""Observability of every request: its id, its log line, its metrics, and the answer to an internal error.
+Pure ASGI, outermost."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monitoring.metrics.instruments import Instruments
 from service.http.request_ids import request_id_of
 from service.logs import RequestLines
-from service.problems import INTERNAL
+from service.problems import CLIENT_GONE, INTERNAL, is_error
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
-"""Asked every few seconds by machines; logged only where they fail."""
+"""Paths that machines poll every few seconds; logged only when they fail."""
 
 logger = structlog.get_logger("demur.http")
 
 
 class Observability:
-    """Puts `request_id` into the scope's state and into every log line of the request."""
+    """Middleware that puts `request_id` into the scope's state and into every log line of the request."""
 
     def __init__(self, app: ASGIApp, *, instruments: Instruments) -> None:
         self._app = app
@@ -52,16 +52,16 @@ class Observability:
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            status = status or 499
+            status = status or CLIENT_GONE
         except Exception:
             logger.exception("request_failed", path=scope["path"])
             if status:
                 raise
             await INTERNAL.to_response(request_id)(scope, receive, send_with_id)
         finally:
-            self._note(scope, status, perf_counter() - began, request_id)
+            self._record(scope, status, perf_counter() - began, request_id)
 
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         key = (method, route, status)
@@ -69,7 +69,7 @@ class Observability:
         if child is None:
             child = self._children[key] = self._duration.labels(method, route, str(status))
         child.observe(seconds)
-        if status >= 400 or scope["path"] not in _QUIET:
+        if is_error(status) or scope["path"] not in _QUIET:
             self._lines.write(
                 {
                     "request_id": request_id,

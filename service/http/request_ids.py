@@ -1,4 +1,4 @@
-"""Request ids: given by the client where well formed, made up otherwise."""
+"""Request ids: from the client if well formed, generated otherwise."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import os
 import re
 from typing import Any, Final
 
-from service.problems import refused
+from service.errors import InvalidField
 
 MAX_LENGTH: Final = 128
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_LENGTH - 1}}}")
-_ROOM_FOR_INDEX: Final = 8
-"""The images of a batch are ID.0, ID.1, and so on."""
+_INDEX_LENGTH: Final = 8
+"""Room for the index of an image: those of a batch are ID.0, ID.1, and so on."""
 
 
-class _NewIds:
-    """128 random bits each, in hexadecimal.
+class _RandomIds:
+    """Ids of 128 random bits each, in hexadecimal.
 
-    Drawn many at a time: asking the system lets other threads of the process have the interpreter, and
-    getting it back may take longer than all else that an id needs.
+    Many are drawn at a time: the system call releases the interpreter to other threads of the process, and
+    getting it back may take longer than everything else that an id costs.
     """
 
     _DIGITS: Final = 32
-    _AT_A_TIME: Final = 256
+    _BATCH: Final = 256
 
     def __init__(self) -> None:
         self._drawn: list[str] = []
 
     def take(self) -> str:
         if not self._drawn:
-            digits = os.urandom(self._AT_A_TIME * self._DIGITS // 2).hex()
+            digits = os.urandom(self._BATCH * self._DIGITS // 2).hex()
             self._drawn = [digits[at : at + self._DIGITS] for at in range(0, len(digits), self._DIGITS)]
         return self._drawn.pop()
 
 
-_new_ids = _NewIds()
+_random_ids = _RandomIds()
 
 
 def well_formed(text: str) -> bool:
@@ -44,22 +44,20 @@ def well_formed(text: str) -> bool:
 
 def request_id_of(header: str | None) -> str:
     """The id of a request with this X-Request-Id."""
-    if header is not None and len(header) <= MAX_LENGTH - _ROOM_FOR_INDEX and well_formed(header):
+    if header is not None and len(header) <= MAX_LENGTH - _INDEX_LENGTH and well_formed(header):
         return header
-    return _new_ids.take()
+    return _random_ids.take()
 
 
 def image_id(request_id: str, index: int) -> str:
-    """The id of one image of a batch; feedback names it."""
+    """The id of one image of a batch, as /feedback takes it."""
     return f"{request_id}.{index}"
 
 
 def checked_id(value: Any) -> str:
-    """`value` where it is a well-formed id; raises RequestError (422) otherwise."""
+    """`value` if it is a well-formed id. Raises InvalidField."""
     if not isinstance(value, str) or not well_formed(value):
-        raise refused(
-            "invalid-field",
-            422,
+        raise InvalidField(
             "request_id must be a string of letters, digits, '.', '_' and '-', not beginning with a sign",
             field="request_id",
             value=value if isinstance(value, str | int | float | bool) else None,

@@ -1,1 +1,1 @@
-"""Line-up: which bundles are loaded, which of them answers, and how changes reach every worker."""
+"""Line-up: the loaded bundles, which of them answers, and how changes reach every worker."""

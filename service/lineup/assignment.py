@@ -1,7 +1,7 @@
-"""Which bundle answers a request while an experiment runs.
+"""Assignment of units to bundles in an experiment.
 
-A unit (a camera, a user) falls on the same point of [0, 1) every time, by a hash, on every worker and
-after every restart; each challenger has an interval of its share's length, and the champion the rest.
+A hash places a unit (a camera, a user) at the same point of [0, 1) every time, on every worker and after
+every restart; each challenger has an interval as long as its share, and the champion has the rest.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from hashlib import sha256
 
 
 def arm_of(shares: Sequence[float], experiment: str, salt: str, unit: str) -> int | None:
-    """Index of the share that `unit` falls to; None: to the champion.
+    """Index of the share whose interval holds `unit`; None: the champion's.
 
-    `shares`: at most 1 in sum. SHA-256 of SALT:EXPERIMENT:UNIT decides; another salt or another name
-    deals the units anew.
+    `shares`: at most 1 in sum. SHA-256 of SALT:EXPERIMENT:UNIT decides; another salt or another experiment
+    assigns the units independently.
     """
     digest = sha256(f"{salt}:{experiment}:{unit}".encode()).digest()
     point = int.from_bytes(digest[:8]) / 2**64

@@ -1,4 +1,4 @@
-"""A bundle as it serves: loaded, with what every response says about it worked out once."""
+"""Deployment: a loaded bundle, with the parts of every response that depend on it alone."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ logger = structlog.get_logger("demur.deployment")
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What computes a bundle here, as it was obtained and not as it was asked for."""
+    """Engine of a bundle on this machine, as obtained rather than as requested."""
 
     engine: str
     precision: str
     runtime: str
     """Name and version"""
     providers: tuple[str, ...]
-    """In the runtime's words, read back from the opened models"""
+    """Execution providers, read back from the opened models"""
     processor: str
     why: str
-    """Why this engine and precision and no other"""
+    """Why this engine and precision were chosen"""
     problems: tuple[str, ...]
-    """What is wrong with the installed runtimes"""
+    """Faults of the installed runtimes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +51,25 @@ class Deployment:
     version: str
     classes: tuple[str, ...]
     engine: str
-    """Engine and precision that compute here: `onnxruntime-cpu/fp32`."""
+    """Engine and precision on this machine: `onnxruntime-cpu/fp32`."""
     facts: EngineFacts
     runner: CascadeRunner
     batch_sizes: tuple[int, ...]
-    """Images that each stage computes at a time, at most."""
+    """Maximum number of images per batch, by stage"""
     point: OperatingPoint
     guarantee: Mapping[str, Any] | None
-    """What is promised of the answers; None where nothing is, and `guarantee_reason` says why."""
+    """The promise on the answers; None without one, and `guarantee_reason` says why."""
     guarantee_reason: str | None
     promise: str
-    """The same in one plain sentence."""
+    """The promise in one plain sentence."""
 
     @property
     def label(self) -> str:
-        """`name:version`, as metrics and windows know it."""
+        """`name:version`, as in metrics and windows."""
         return f"{self.name}:{self.version}"
 
     def engine_report(self) -> dict[str, Any]:
-        """For /health: what computes, at which batch sizes, and why."""
+        """Engine, batch sizes and the reason of the choice, for /health."""
         sizes = dict(zip(STAGE_NAMES, self.batch_sizes, strict=False))
         return {**asdict(self.facts), "batch_sizes": sizes}
 
@@ -94,20 +94,20 @@ class Deployment:
 
 
 def deployment_for(settings: Settings) -> Deployment:
-    """Choose the engine, verify and open the settings' bundle and try its golden cases.
+    """Choose the engine, verify and load the settings' bundle and try its golden cases.
 
     The models are warm afterwards. Raises bundle.manifest.BundleError naming the file, or
     bundle.engines.contract.EngineUnavailable.
     """
-    memory = TimingCache(settings.data_dir, say=_say)
+    timings = TimingCache(settings.data_dir, say=_say)
     issued = IssuedCertificates(settings.data_dir)
-    choice = choose_engine(settings.bundle, settings.engine_preference(), memory, issued, say=_say)
-    # One thread a call: several calls at a time on one thread each do more than one call on several.
+    choice = choose_engine(settings.bundle, settings.engine_preference(), timings, issued, say=_say)
+    # One thread per call: several concurrent calls on one thread each outperform one call on several.
     loaded = load_bundle(
         settings.bundle,
         key=choice.key,
         threads=1,
-        calls=settings.cores_a_worker(),
+        calls=settings.cores_per_worker(),
         limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
         issued_here=choice.issued_here,
     )

@@ -1,6 +1,6 @@
-"""How the parent changes the line-up of all workers as one: prepare everywhere, then commit everywhere.
+"""Fleet: the parent changes the line-up of all workers as one. Prepare everywhere, then commit everywhere.
 
-Worker side: `obey` answers orders on a thread. Parent side: `Fleet` gives them.
+In a worker, `follow_orders` carries out orders on a thread. In the parent, `Fleet` sends them.
 """
 
 from __future__ import annotations
@@ -21,52 +21,49 @@ from bundle.manifest import BundleError
 from bundle.selection.local_certificate import carries_cases
 from bundle.system.malloc import release_memory
 from bundle.verify import read_manifest
+from service.errors import ChangeRefused
 from service.lineup.lineup import Deployments, LineupPlan
-from service.settings import MOST_CHALLENGERS, ChallengerSettings
+from service.settings import MAX_CHALLENGERS, ChallengerSettings
 
-logger = structlog.get_logger("demur.control")
+logger = structlog.get_logger("demur.fleet")
 
 PREPARE_TIMEOUT = 120.0
-"""Seconds for a worker to verify, open and try bundles."""
+"""Seconds for a worker to verify and load bundles and to try their golden cases."""
 CERTIFY_TIMEOUT = 1800.0
-"""The same where a bundle carries its calibration images, all of which may have to be scored first."""
+"""The same if a bundle carries its calibration images, all of which may have to be scored first."""
 COMMIT_TIMEOUT = 10.0
-_LOOK_UP_EVERY = 1.0
-"""Seconds after which whoever waits for a worker looks whether the service is to stop."""
+_STOP_CHECK = 1.0
+"""Seconds between two checks, while a report is awaited, whether the service is stopping."""
 
 
-What = Literal["prepare", "commit", "abort"]
+Action = Literal["prepare", "commit", "abort"]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker is to do."""
+    """A message from the parent to a worker."""
 
     number: int
-    what: What
+    action: Action
     plan: LineupPlan | None = None
     """For `prepare`."""
-    anew: bool = False
-    """For `prepare`: open the champion again, even if it serves already."""
+    reopen: bool = False
+    """For `prepare`: load the champion again, even if it serves already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of the order of this number."""
+    """The reply of a worker to the order of this number."""
 
     number: int
     done: bool
     label: str
-    """The champion that was prepared or answers now, `name:version`."""
+    """The champion that is prepared or serves now, `name:version`."""
     why: str | None = None
-    """Where not done."""
+    """The reason, if not done."""
 
 
-class ChangeRefused(Exception):
-    """The line-up cannot be served; the old one goes on. The message says why."""
-
-
-def obey(orders: Connection, deployments: Deployments) -> None:
+def follow_orders(orders: Connection, deployments: Deployments) -> None:
     """Carry out orders until the parent closes its end; for a thread of its own."""
     while True:
         try:
@@ -74,23 +71,23 @@ def obey(orders: Connection, deployments: Deployments) -> None:
         except (EOFError, OSError):
             return
         orders.send(_carry_out(order, deployments))
-        if order.what != "prepare":
-            # Afterwards, since nobody need wait for it.
+        if order.action != "prepare":
+            # After the report, which must not wait for it.
             release_memory()
 
 
 def _carry_out(order: Order, deployments: Deployments) -> Report:
-    if order.what == "prepare" and order.plan is not None:
+    if order.action == "prepare" and order.plan is not None:
         try:
-            prepared = deployments.prepare(order.plan, anew=order.anew)
+            prepared = deployments.prepare(order.plan, reopen=order.reopen)
             return Report(order.number, True, prepared.champion.label)
         except (BundleError, EngineError, OSError) as error:
             return Report(order.number, False, deployments.champion.label, str(error))
         except Exception as error:
-            # Whatever it is, the old line-up goes on and the worker stays in reach.
+            # The old line-up goes on, and the worker stays able to take orders.
             logger.exception("lineup_not_prepared", plan=str(order.plan))
             return Report(order.number, False, deployments.champion.label, f"{type(error).__name__}: {error}")
-    if order.what == "commit":
+    if order.action == "commit":
         deployments.commit()
         logger.info("lineup_changed", shares=deployments.shares())
     else:
@@ -99,36 +96,36 @@ def _carry_out(order: Order, deployments: Deployments) -> Report:
 
 
 class Fleet:
-    """The workers, as the admin sees them: one line-up, changed as one."""
+    """The workers as the admin port sees them: one line-up, changed as one."""
 
     def __init__(self, plan: LineupPlan) -> None:
         self.plan = plan
-        """What serves now; a worker that is started later opens it. Set with `staffing` held."""
+        """The line-up that serves; a worker that starts later loads it. Set with `membership` held."""
         self.previous: Path | None = None
         """Folder of the champion before."""
-        self.staffing = threading.Lock()
-        """Held for a moment, while a worker is started or forgotten and while a change is committed: a
-        worker that is started before is told of the change, and one after opens what came of it."""
+        self.membership = threading.Lock()
+        """Held briefly, while a worker is added or removed and while a change is committed: a worker that was
+        added before takes part in the change, and one that is added after loads its result."""
         self.workers: dict[int, Connection] = {}
         self.stopping = False
-        """Nothing is waited for any more."""
+        """Ends every wait."""
         self._changing = threading.Lock()
         """Held while the line-up changes, which may take minutes"""
         self._numbers = count(1)
 
     def activate(self, folder: Path) -> str:
-        """Let the bundle in `folder` be the champion, everywhere or nowhere; its label.
+        """Make the bundle in `folder` the champion of all workers or of none. Returns its label.
 
-        Raises ChangeRefused, with the old one still answering.
+        Raises ChangeRefused; the old champion goes on answering then.
         """
         with self._changing:
             return self._activate(folder)
 
     def roll_back(self, champion: Path, previous: Path) -> str:
-        """Let `previous` answer again instead of `champion`; its label.
+        """Make `previous` the champion again instead of `champion`. Returns its label.
 
-        Both as whoever asks has seen them: of two who ask at the same time one rolls back, and the other
-        is refused instead of undoing it. Raises ChangeRefused.
+        Both as the caller has seen them: of two concurrent calls one rolls back, and the other is refused
+        instead of undoing it. Raises ChangeRefused.
         """
         with self._changing:
             if (self.plan.champion, self.previous) != (champion, previous):
@@ -139,21 +136,21 @@ class Fleet:
             return self._activate(previous)
 
     def challenge(self, challenger: ChallengerSettings) -> None:
-        """Put a challenger beside the champion, or give it another share; raises ChangeRefused."""
+        """Put a challenger beside the champion, or change its share. Raises ChangeRefused."""
         with self._changing:
-            places = {one.folder: one for one in self.plan.challengers}
-            places[challenger.folder] = challenger
+            by_folder = {one.folder: one for one in self.plan.challengers}
+            by_folder[challenger.folder] = challenger
             if challenger.folder == self.plan.champion:
                 raise ChangeRefused("it is the champion already")
-            if len(places) > MOST_CHALLENGERS:
-                raise ChangeRefused(f"at most {MOST_CHALLENGERS} challengers may serve at a time")
-            total = sum(one.share or 0.0 for one in places.values())
+            if len(by_folder) > MAX_CHALLENGERS:
+                raise ChangeRefused(f"at most {MAX_CHALLENGERS} challengers may serve at a time")
+            total = sum(one.share or 0.0 for one in by_folder.values())
             if total > 1 + 1e-9:
                 raise ChangeRefused(f"the shares would be {total:g} in sum; they must be at most 1")
-            self._change(LineupPlan(self.plan.champion, tuple(places.values())))
+            self._change(LineupPlan(self.plan.champion, tuple(by_folder.values())))
 
     def withdraw(self, folder: Path) -> None:
-        """Take a challenger away; raises KeyError where it is none, or ChangeRefused."""
+        """Remove a challenger. Raises KeyError if it is none, or ChangeRefused."""
         with self._changing:
             rest = tuple(one for one in self.plan.challengers if one.folder != folder)
             if len(rest) == len(self.plan.challengers):
@@ -162,55 +159,55 @@ class Fleet:
 
     def _activate(self, folder: Path) -> str:
         before = self.plan.champion
-        label = self._change(LineupPlan(folder, self.plan.challengers), anew=True)
+        label = self._change(LineupPlan(folder, self.plan.challengers), reopen=True)
         if folder != before:
-            # The same again, in answer to a lost reply for instance, leaves the way back as it was.
+            # Activating the same bundle twice, after a lost reply for instance, keeps the way back.
             self.previous = before
         return label
 
-    def _change(self, plan: LineupPlan, *, anew: bool = False) -> str:
-        """Let `plan` serve, everywhere or nowhere; the champion's label. With `_changing` held."""
-        give_up = time.monotonic() + _longest_preparation(plan)
-        told: list[Connection] = []
+    def _change(self, plan: LineupPlan, *, reopen: bool = False) -> str:
+        """Let `plan` serve in all workers or in none. Returns the champion's label. With `_changing` held."""
+        due = time.monotonic() + _longest_preparation(plan)
+        ordered: list[Connection] = []
         reports: list[Report] = []
         while True:
-            with self.staffing:
-                untold = [worker for worker in self.workers.values() if worker not in told]
-                if reports and not untold:
-                    self._order(told, "commit", COMMIT_TIMEOUT)
+            with self.membership:
+                added = [worker for worker in self.workers.values() if worker not in ordered]
+                if reports and not added:
+                    self._order(ordered, "commit", COMMIT_TIMEOUT)
                     self.plan = plan
                     return reports[0].label
-            # All of them, or those that have replaced one that died meanwhile.
-            reports += self._order(untold, "prepare", give_up - time.monotonic(), plan, anew=anew)
-            told += untold
+            # All workers at first; then those that have replaced one that died meanwhile.
+            reports += self._order(added, "prepare", due - time.monotonic(), plan, reopen=reopen)
+            ordered += added
             refusal = next((report.why for report in reports if not report.done), None)
             if refusal is not None or not reports:
-                self._order(told, "abort", COMMIT_TIMEOUT)
+                self._order(ordered, "abort", COMMIT_TIMEOUT)
                 raise ChangeRefused(refusal or "no worker is running")
 
     def _order(
         self,
         workers: Sequence[Connection],
-        what: What,
+        action: Action,
         timeout: float,
         plan: LineupPlan | None = None,
         *,
-        anew: bool = False,
+        reopen: bool = False,
     ) -> list[Report]:
-        """What the workers report; one that has died reports nothing."""
-        order = Order(next(self._numbers), what, plan, anew)
+        """The reports of the workers; a worker that has died has none."""
+        order = Order(next(self._numbers), action, plan, reopen)
         sent = [worker for worker in workers if _send(worker, order)]
-        give_up = time.monotonic() + timeout
-        reports = (self._report(worker, order.number, give_up) for worker in sent)
+        due = time.monotonic() + timeout
+        reports = (self._report(worker, order.number, due) for worker in sent)
         return [report for report in reports if report is not None]
 
-    def _report(self, worker: Connection, number: int, give_up: float) -> Report | None:
+    def _report(self, worker: Connection, number: int, due: float) -> Report | None:
         try:
-            while not self.stopping and (left := give_up - time.monotonic()) > 0:
-                if not worker.poll(min(left, _LOOK_UP_EVERY)):
+            while not self.stopping and (left := due - time.monotonic()) > 0:
+                if not worker.poll(min(left, _STOP_CHECK)):
                     continue
                 report: Report = worker.recv()
-                # An earlier one came too late to be waited for.
+                # A late report on an earlier order is skipped.
                 if report.number == number:
                     return report
         except (EOFError, OSError):
@@ -223,7 +220,7 @@ def _send(worker: Connection, order: Order) -> bool:
     try:
         worker.send(order)
     except OSError:
-        # It has just died; the one that replaces it opens what answers then.
+        # It has just died; its replacement loads the line-up of that moment.
         return False
     return True
 
@@ -238,4 +235,4 @@ def _may_be_certified_here(folder: Path) -> bool:
     try:
         return carries_cases(read_manifest(folder))
     except (BundleError, OSError):
-        return False  # The workers say what is wrong with it.
+        return False  # The workers report what is wrong with it.

@@ -1,7 +1,7 @@
-"""Who serves: the champion, and the challengers beside it by share or in the shadow.
+"""Line-up: the champion, and the challengers beside it by share or as shadows.
 
-A change has two steps, so that several workers can change as one: `prepare` does all that may fail,
-beside what serves; `commit` only swaps, between two requests.
+A change has two steps, so that several workers can change as one: `prepare` does everything that may fail
+while the old line-up serves; `commit` only swaps, between two requests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service.settings import ChallengerSettings, Settings
 
 @dataclass(frozen=True, slots=True)
 class LineupPlan:
-    """Which bundles are to serve, by their folders."""
+    """The bundles of a line-up, by their folders."""
 
     champion: Path
     challengers: tuple[ChallengerSettings, ...] = ()
@@ -26,23 +26,23 @@ class LineupPlan:
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A bundle beside the champion."""
+    """A loaded bundle beside the champion."""
 
     deployment: Deployment
     share: float | None
-    """Of the units that it answers; None: it is in the shadow."""
+    """Share of the units that it answers; None: a shadow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """The bundles that serve at one moment."""
+    """The loaded bundles of one moment."""
 
     champion: Deployment
     planned: tuple[Challenger, ...] = ()
 
     @property
     def challengers(self) -> tuple[Challenger, ...]:
-        """Those beside the champion; one that has become the champion is none while it is."""
+        """Those beside the champion; one that has become the champion is left out while it is."""
         return tuple(one for one in self.planned if one.deployment.label != self.champion.label)
 
     def opened(self) -> dict[Path, Deployment]:
@@ -52,7 +52,7 @@ class Lineup:
 
 
 class Deployments:
-    """The line-up that serves now, and the one that is about to."""
+    """The line-up that serves, and the prepared one, if any."""
 
     def __init__(self, settings: Settings, lineup: Lineup) -> None:
         self._settings = settings
@@ -61,27 +61,27 @@ class Deployments:
 
     @classmethod
     def open(cls, settings: Settings) -> Deployments:
-        """The settings' bundle and its challengers; raises as `deployment_for` does."""
+        """Load the settings' bundle and its challengers. Raises as `deployment_for` does."""
         plan = LineupPlan(settings.bundle, settings.challengers)
         return cls(settings, _open(settings, plan, {}))
 
     @property
     def champion(self) -> Deployment:
-        """The bundle that answers every unit no challenger answers."""
+        """The bundle that answers every unit outside the challengers' shares."""
         return self._lineup.champion
 
     @property
     def challengers(self) -> tuple[Challenger, ...]:
-        """Those beside the champion; one that has become the champion is none while it is."""
+        """Those beside the champion; one that has become the champion is left out while it is."""
         return self._lineup.challengers
 
     @property
     def shadows(self) -> list[Deployment]:
-        """Those that compute and never answer."""
+        """The bundles that compute and never answer."""
         return [challenger.deployment for challenger in self.challengers if challenger.share is None]
 
     def answering(self, unit: str) -> Deployment:
-        """The one that answers this unit."""
+        """The bundle that answers this unit."""
         lineup = self._lineup
         if not lineup.planned:
             return lineup.champion
@@ -92,48 +92,48 @@ class Deployments:
         return lineup.champion if arm is None else arms[arm][0]
 
     def shares(self) -> dict[str, float]:
-        """Bundle -> its share of the units: the champion has what the challengers leave, a shadow 0."""
+        """Share of the units per bundle label: the champion has the rest, a shadow 0."""
         given = {one.deployment.label: one.share or 0.0 for one in self.challengers}
         return {self.champion.label: round(1.0 - sum(given.values()), 9), **given}
 
-    def prepare(self, plan: LineupPlan, *, anew: bool = False) -> Lineup:
-        """Open what `plan` names; raises as `deployment_for` does, with nothing changed.
+    def prepare(self, plan: LineupPlan, *, reopen: bool = False) -> Lineup:
+        """Load the bundles of `plan`. Raises as `deployment_for` does, and changes nothing then.
 
-        A bundle that serves already is kept as it is; `anew` opens the champion again, since its folder
-        may hold another bundle by now.
+        A bundle that serves already stays as it is; `reopen` loads the champion again, because its folder may
+        hold another bundle by now.
         """
         self._prepared = None
         opened = self._lineup.opened()
-        if anew:
+        if reopen:
             opened.pop(plan.champion.resolve(), None)
         self._prepared = _open(self._settings, plan, opened)
         return self._prepared
 
     def commit(self) -> None:
-        """Let the prepared line-up serve from the next request on; nothing without a prepared one."""
+        """Serve the prepared line-up from the next request on; without one, do nothing."""
         if self._prepared is not None:
             self._lineup, self._prepared = self._prepared, None
 
     def abort(self) -> None:
-        """Forget the prepared line-up."""
+        """Drop the prepared line-up."""
         self._prepared = None
 
 
 def _open(settings: Settings, plan: LineupPlan, opened: dict[Path, Deployment]) -> Lineup:
     def deployment(folder: Path) -> Deployment:
-        own = folder.resolve()
-        if own not in opened:
-            opened[own] = deployment_for(settings.model_copy(update={"bundle": folder}))
-        return opened[own]
+        resolved = folder.resolve()
+        if resolved not in opened:
+            opened[resolved] = deployment_for(settings.model_copy(update={"bundle": folder}))
+        return opened[resolved]
 
     champion = deployment(plan.champion)
     challengers = [Challenger(deployment(one.folder), one.share) for one in plan.challengers]
-    _refuse_unlike([champion, *(one.deployment for one in challengers)])
-    _refuse_twice([one.deployment for one in challengers])
+    _require_same_classes([champion, *(one.deployment for one in challengers)])
+    _refuse_duplicates([one.deployment for one in challengers])
     return Lineup(champion, tuple(challengers))
 
 
-def _refuse_unlike(deployments: Sequence[Deployment]) -> None:
+def _require_same_classes(deployments: Sequence[Deployment]) -> None:
     first = deployments[0]
     for other in deployments[1:]:
         if first.classes != other.classes:
@@ -144,7 +144,7 @@ def _refuse_unlike(deployments: Sequence[Deployment]) -> None:
             )
 
 
-def _refuse_twice(challengers: Sequence[Deployment]) -> None:
+def _refuse_duplicates(challengers: Sequence[Deployment]) -> None:
     labels = [one.label for one in challengers]
     for label in labels:
         if labels.count(label) > 1:

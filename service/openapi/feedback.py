@@ -1,9 +1,19 @@
-"""/feedback and /rolling."""
+"""OpenAPI documents of /feedback and /rolling."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from service.errors import (
+    BodyTooLarge,
+    InvalidField,
+    MalformedJson,
+    MissingField,
+    NoSuchBundle,
+    StoreUnavailable,
+    UnsupportedEncoding,
+    UnsupportedMediaType,
+)
 from service.openapi.parts import (
     API_KEY,
     ID,
@@ -43,13 +53,13 @@ FEEDBACK: Final[dict[str, Any]] = {
             accepted={"request_id": "5f0c3a", "status": "accepted"},
         ),
         **problems(
-            _400="The body is not JSON.",
-            _408=TOO_SLOW,
-            _413="The body is too large.",
-            _415="The body is not declared as JSON.",
-            _422="A malformed id, or a label that is no class.",
-            _429=QUOTA_USED_UP,
-            _503="Labels cannot be kept now.",
+            ("The body is not JSON.", MalformedJson),
+            TOO_SLOW,
+            ("The body is too large.", BodyTooLarge),
+            ("The body is not declared as JSON.", UnsupportedMediaType, UnsupportedEncoding),
+            ("A malformed id, or a label that is no class.", InvalidField, MissingField),
+            QUOTA_USED_UP,
+            ("Labels cannot be kept now.", StoreUnavailable),
         ),
     },
 }
@@ -101,6 +111,9 @@ ROLLING: Final[dict[str, Any]] = {
                 },
             },
         ),
-        **problems(_404="This bundle does not serve.", _503="The store of the windows does not answer."),
+        **problems(
+            ("This bundle does not serve.", NoSuchBundle),
+            ("The store of the windows does not answer.", StoreUnavailable),
+        ),
     },
 }

@@ -1,11 +1,35 @@
-"""What the documents of several routes have in common."""
+"""Parts that the documents of several routes share."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from bundle.images.errors import (
+    EmptyImage,
+    NotAnImage,
+    TooManyBytes,
+    TooManyPixels,
+    TruncatedImage,
+    UnsupportedFormat,
+)
+from service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    DeadlinePassed,
+    InvalidBase64,
+    InvalidField,
+    MalformedForm,
+    MalformedJson,
+    MissingField,
+    QueueFull,
+    QuotaExceeded,
+    TooManyImages,
+    UnsupportedEncoding,
+    UnsupportedMediaType,
+)
+from service.problems import MEDIA_TYPE, status_of
+
 JSON: Final = "application/json"
-_PROBLEM: Final = "application/problem+json"
 
 ID = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}
 NULLABLE_STRING = {"type": ["string", "null"]}
@@ -38,26 +62,48 @@ def answer(description: str, schema: dict[str, Any], **examples: Any) -> dict[st
     return {"description": description, "content": {JSON: content}}
 
 
-def problems(**by_status: str) -> dict[str, Any]:
-    """`problems(_413="why")`"""
-    return {
-        status.removeprefix("_"): {"description": why, "content": {_PROBLEM: {"schema": PROBLEM_SCHEMA}}}
-        for status, why in by_status.items()
-    }
+def problems(*refusals: tuple[str, *tuple[type[Exception], ...]]) -> dict[str, Any]:
+    """Responses by status: of each refusal its description and the errors, all of one status, behind it."""
+    responses = {}
+    for why, *causes in refusals:
+        (status,) = {status_of(cause) for cause in causes}
+        responses[str(status)] = {
+            "description": why,
+            "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
+        }
+    return responses
 
 
-QUOTA_USED_UP = "This client's quota is used up; Retry-After says when to come back."
-TOO_SLOW = "The body did not arrive in time."
+QUOTA_USED_UP = ("This client's quota is used up; Retry-After says when to come back.", QuotaExceeded)
+TOO_SLOW = ("The body did not arrive in time.", BodyTooSlow)
 
 READING = problems(
-    _400="Not an image, a truncated or an empty one, a broken form or broken JSON.",
-    _408=TOO_SLOW,
-    _413="Too many bytes or images.",
-    _415="A media type or an image format that is not read here.",
-    _422="Too many pixels, or a field that is missing or makes no sense.",
-    _429=QUOTA_USED_UP,
-    _503="Too many images are waiting; Retry-After says when to come back.",
-    _504="The deadline passed before the image was decided.",
+    (
+        "Not an image, a truncated or an empty one, a broken form or broken JSON.",
+        NotAnImage,
+        TruncatedImage,
+        EmptyImage,
+        MalformedForm,
+        MalformedJson,
+    ),
+    TOO_SLOW,
+    ("Too many bytes or images.", BodyTooLarge, TooManyBytes, TooManyImages),
+    (
+        "A media type or an image format that is not read here.",
+        UnsupportedMediaType,
+        UnsupportedEncoding,
+        UnsupportedFormat,
+    ),
+    (
+        "Too many pixels, or a field that is missing or makes no sense.",
+        TooManyPixels,
+        MissingField,
+        InvalidField,
+        InvalidBase64,
+    ),
+    QUOTA_USED_UP,
+    ("Too many images are waiting; Retry-After says when to come back.", QueueFull),
+    ("The deadline passed before the image was decided.", DeadlinePassed),
 )
 
 API_KEY: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""/predict and /predict/batch."""
+"""OpenAPI documents of /predict and /predict/batch."""
 
 from __future__ import annotations
 

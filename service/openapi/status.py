@@ -1,17 +1,17 @@
-"""The page, /health and its short forms, and /metrics."""
+"""OpenAPI documents of the page, /health and its short forms, and /metrics."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from service.errors import Draining
 from service.openapi.parts import answer, problems
 
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
+NOT_READY: Final = problems(("Stopping.", Draining))
 LIVEZ: Final[dict[str, Any]] = {"responses": {"200": answer("Alive.", _STATUS)}}
-READYZ: Final[dict[str, Any]] = {
-    "responses": {"200": answer("Ready.", _STATUS), **problems(_503="Stopping.")}
-}
+READYZ: Final[dict[str, Any]] = {"responses": {"200": answer("Ready.", _STATUS), **NOT_READY}}
 HEALTH: Final[dict[str, Any]] = {
     "responses": {
         "200": answer(

@@ -1,1 +1,1 @@
-"""Processes of the service: the parent, its workers and the shared listening socket."""
+"""Processes: the server, its supervisor and workers, and the listening socket that they share."""

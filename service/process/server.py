@@ -1,4 +1,4 @@
-"""`serve(settings)`: the store, the port, one or several workers, and an orderly end."""
+"""Server: `serve(settings)` starts the store, the port and the workers, and shuts them down in order."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from service.settings import Settings
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
+    """Serve until SIGTERM or SIGINT, then finish the accepted requests and return.
 
-    `on_ready` gets the service's URL once it answers. Raises bundle.manifest.BundleError,
-    bundle.engines.contract.EngineUnavailable, monitoring.store.embedded_valkey.EmbeddedValkeyError,
-    OSError (the port) or, with
-    several workers, service.supervisor.WorkersFailed.
+    `on_ready` gets the URL of the service once it answers. Raises BundleError, EngineUnavailable,
+    EmbeddedValkeyError, OSError (the port) or, with several workers, WorkersFailed.
     """
     configure_logging(settings.log_level)
     listener = _listen(settings.host, settings.port)
@@ -34,7 +32,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[Settings]:
-    """The settings with a store that is there: the named one, or an embedded one while this lasts."""
+    """The settings with a store: the named one, or an embedded one that runs inside the context."""
     if settings.redis_url is not None:
         yield settings
         return

@@ -1,7 +1,7 @@
-"""Several workers on one port: started, watched, started again where one dies, and stopped together.
+"""Supervisor: starts several workers on one port, restarts one that dies, and stops them together.
 
 The parent computes nothing. It owns the port, the embedded Valkey and the folder in which the workers'
-metrics add up. Workers are fresh processes, and cannot outlive their parent.
+metrics add up. Workers are spawned, not forked, and cannot outlive their parent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,43 +23,35 @@ from types import FrameType
 from typing import Final
 
 import structlog
-from prometheus_client.multiprocess import mark_process_dead
 
 from bundle.verify import read_manifest
-from service.admin.app import admin_port
+from monitoring.metrics.instruments import forget_worker, shared_metrics
+from service.admin.port import admin_port
+from service.errors import WorkersFailed
 from service.http.quotas import Quotas
-from service.lineup.fleet import Fleet, obey
+from service.lineup.fleet import Fleet, follow_orders
 from service.lineup.lineup import Deployments, LineupPlan
 from service.logs import configure_logging
 from service.process.worker import run_worker
 from service.settings import Settings
 
 _READY: Final = "ready"
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_MIN_PAUSE, _MAX_PAUSE = 0.2, 10.0
 _GRACE = 5.0
-"""Seconds beyond the workers' own limits, before they are killed."""
+"""Seconds beyond the workers' own limits after which they are killed."""
 
 _spawn = multiprocessing.get_context("spawn")
 logger = structlog.get_logger("demur.supervisor")
 
 
-class WorkersFailed(RuntimeError):
-    """The workers could not be started."""
-
-
 def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Run `settings.workers` workers until SIGTERM or SIGINT; `on_ready` once all of them answer.
 
-    Raises BundleError where the bundle cannot be read, and WorkersFailed where a worker ends before it
-    answers; its log says why.
+    Raises BundleError if the bundle cannot be read, and WorkersFailed if a worker ends before it answers;
+    its log says why.
     """
-    with tempfile.TemporaryDirectory(prefix="demur-metrics-") as metrics:
-        # Read by prometheus_client when a worker imports it.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        try:
-            _Supervisor(settings, listener, on_ready).run()
-        finally:
-            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+    with shared_metrics():
+        _Supervisor(settings, listener, on_ready).run()
 
 
 @dataclass(slots=True)
@@ -75,7 +66,7 @@ class _Worker:
 
 class _Supervisor:
     def __init__(self, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-        # A worker that is started later must count in the same windows, whichever bundle it opens.
+        # A worker that starts later must count in the same windows, whichever bundle it loads.
         name = settings.model or read_manifest(settings.bundle).name
         self._settings = settings.model_copy(update={"model": name})
         self._listener = listener
@@ -105,7 +96,7 @@ class _Supervisor:
                 self._stop()
 
     def _start(self, number: int) -> None:
-        with self._fleet.staffing:
+        with self._fleet.membership:
             plan = self._fleet.plan
             settings = self._settings.model_copy(
                 update={"bundle": plan.champion, "challengers": plan.challengers}
@@ -124,7 +115,7 @@ class _Supervisor:
             self._fleet.workers[number] = orders
 
     def _watch(self, woken: socket.socket) -> None:
-        """Wait until a worker reports or ends, a signal comes, or one is due to be started again."""
+        """Wait until a worker reports or ends, a signal arrives, or a restart is due."""
         now = time.monotonic()
         for number in [number for number, due in self._restart_at.items() if due <= now]:
             del self._restart_at[number]
@@ -141,12 +132,12 @@ class _Supervisor:
             if handle is worker.reports and _reads_ready(worker.reports):
                 worker.ready = True
             elif worker.process.exitcode is not None:
-                self._note_end(worker)
+                self._on_end(worker)
         if self._on_ready is not None and all(worker.ready for worker in self._workers.values()):
             self._on_ready()
             self._on_ready = None
 
-    def _note_end(self, worker: _Worker) -> None:
+    def _on_end(self, worker: _Worker) -> None:
         self._forget(worker)
         if self._stopping:
             return
@@ -156,8 +147,8 @@ class _Supervisor:
                 f"worker {worker.number} ended with {code} before it was ready; its log says why"
             )
         lasted = time.monotonic() - worker.began
-        pause = self._pauses.get(worker.number, _FIRST_PAUSE)
-        pause = _FIRST_PAUSE if lasted > 60 else min(2 * pause, _LONGEST_PAUSE)
+        pause = self._pauses.get(worker.number, _MIN_PAUSE)
+        pause = _MIN_PAUSE if lasted > 60 else min(2 * pause, _MAX_PAUSE)
         self._pauses[worker.number] = pause
         self._restart_at[worker.number] = time.monotonic() + pause
         logger.error("worker_died", worker=worker.number, exit_code=code, restart_in=pause)
@@ -165,22 +156,22 @@ class _Supervisor:
     def _forget(self, worker: _Worker) -> None:
         pid = worker.process.pid
         assert pid is not None  # noqa: S101 - it was started
-        with self._fleet.staffing:
+        with self._fleet.membership:
             del self._workers[worker.number]
-            # Its end of the orders closes by itself: a change may be waiting for its report.
+            # Its connection closes by itself: a change may be waiting for its report.
             del self._fleet.workers[worker.number]
         worker.reports.close()
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        forget_worker(pid)
 
     def _stop(self) -> None:
-        # With our copy open, connections would still be made that no worker accepts any more.
+        # An open copy in the parent would still take connections that no worker accepts any more.
         self._listener.close()
         for worker in self._workers.values():
             worker.process.terminate()
         limit = self._settings.drain + 2 * self._settings.stop_timeout + _GRACE
-        give_up = time.monotonic() + limit
+        due = time.monotonic() + limit
         for worker in list(self._workers.values()):
-            worker.process.join(max(0.0, give_up - time.monotonic()))
+            worker.process.join(max(0.0, due - time.monotonic()))
             if worker.process.exitcode is None:
                 logger.error("worker_killed", worker=worker.number, after=limit)
                 worker.process.kill()
@@ -189,7 +180,7 @@ class _Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[socket.socket]:
-        """A socket that becomes readable when it is time to stop."""
+        """Socket that becomes readable on SIGTERM or SIGINT."""
         woken, wake = socket.socketpair()
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -213,7 +204,7 @@ def _work(
     reports: Connection,
     orders: Connection,
 ) -> None:
-    """The main function of a worker."""
+    """Main function of a worker."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
@@ -221,7 +212,7 @@ def _work(
     configure_logging(settings.log_level)
     try:
         deployments = Deployments.open(settings)
-        threading.Thread(target=obey, args=(orders, deployments), name="control", daemon=True).start()
+        threading.Thread(target=follow_orders, args=(orders, deployments), name="fleet", daemon=True).start()
         run_worker(settings, deployments, listener, lambda: reports.send(_READY), quotas)
     except Exception:
         logger.exception("worker_failed")

@@ -1,4 +1,4 @@
-"""One server process: uvicorn on an open port, and an end that loses nobody's request."""
+"""Worker: one server process with uvicorn on an open port, and a shutdown that loses no request."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ import uvicorn
 
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory, release_memory
 from service.app import create_app
-from service.http.connection import GuardedProtocol, guarded_protocol
+from service.http.connection import GuardedConnection, guarded_connection
 from service.http.quotas import Quotas
 from service.lineup.lineup import Deployments
-from service.process.listener import admit_everybody, admit_nobody_new
+from service.process.listener import allow_new_clients, drop_new_clients
 from service.settings import Settings
 from service.state import Phase
 
 BACKLOG = 2048
 _SWITCH_INTERVAL = 0.001
 _HANDSHAKE = 0.05
-"""Seconds for those who are about to be connected when the port closes."""
-_SETTLE, _LONGEST_SETTLE = 0.1, 1.0
-"""Seconds for requests that are already on the wire; at most so many for clients that have connected and
-asked nothing yet: a busy machine may keep them waiting."""
+"""Seconds for handshakes in progress when the port closes."""
+_FIRST_REQUEST, _MAX_FIRST_REQUEST = 0.1, 1.0
+"""Seconds for requests that are on the wire already; at most so many for clients that have connected without
+a request yet: a busy machine may delay theirs."""
 _PAUSE = 0.5
-"""Seconds without new connections after one could not be taken."""
-_COURTESY, _MOST_COURTESY = 0.0005, 0.004
-"""Seconds that one of several workers leaves a connection to the others: for each it holds, and at most."""
+"""Seconds without new connections after a failed accept."""
+_ACCEPT_DELAY, _MAX_ACCEPT_DELAY = 0.0005, 0.004
+"""Seconds for which one of several workers leaves a connection to the others: per connection that it holds,
+and at most."""
 
 logger = structlog.get_logger("demur.server")
 
@@ -45,19 +46,19 @@ def run_worker(
     on_ready: Callable[[], None],
     quotas: Quotas | None = None,
 ) -> None:
-    """One server process on an open port, until it is told to stop; it closes `listener` then.
+    """Serve on an open port until SIGTERM or SIGINT; `listener` is closed then.
 
-    `quotas`: those that it shares with other workers.
+    `quotas`: shared with the other workers.
     """
     keep_freed_memory(IMAGE_BYTES)
-    _compute_undisturbed()
-    # A thread that only computes in Python, such as a scrape, then holds up the event loop a fifth as long.
+    _use_batch_scheduling()
+    # A thread that only runs Python, such as a scrape, then delays the event loop a fifth as long.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     phase = Phase()
     config = uvicorn.Config(
         create_app(settings, phase, deployments, quotas),
         loop="uvloop",
-        http=guarded_protocol(settings.max_header_bytes, settings.header_timeout),
+        http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -69,7 +70,7 @@ def run_worker(
     )
 
     def ready() -> None:
-        # Verifying and opening a bundle leaves as much memory behind as its models weigh twice over.
+        # Verifying and loading a bundle leaves free memory of twice the size of its models.
         release_memory()
         on_ready()
 
@@ -77,24 +78,24 @@ def run_worker(
     server.run(sockets=[listener])
 
 
-def _compute_undisturbed() -> None:
-    """Let the event loop wait for the next break of a computing thread, a few milliseconds at most.
+def _use_batch_scheduling() -> None:
+    """Let the event loop wait for the next pause of a computing thread, a few milliseconds at most.
 
-    Otherwise each packet that arrives interrupts the model, which then finds its caches cold. Holds for the
-    threads that this one starts.
+    Otherwise each incoming packet interrupts the model, which then finds its caches cold. Threads that are
+    started later inherit the policy.
     """
     if sys.platform == "linux":
-        # A system that forbids the call serves all the same.
+        # Not every container allows the call; the service works without it.
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's server with an end that loses nobody's request.
+    """uvicorn's server with a shutdown that loses no request.
 
-    After SIGTERM it is "not ready" and closes each connection with its next answer, but still accepts
-    for a while, until load balancers have noticed; then it takes in who is waiting at the port, closes
-    it, and finishes.
+    After SIGTERM it is "not ready" and closes each connection with its next answer, but still accepts for a
+    while, until load balancers have noticed; then it accepts the clients that wait at the port, closes it,
+    and finishes its requests.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class DrainingServer(uvicorn.Server):
         *,
         alone: bool,
     ) -> None:
-        """`alone`: no other process accepts at the same port."""
+        """`alone`: no other process accepts on the same socket."""
         super().__init__(config)
         self._alone = alone
         self._phase = phase
@@ -118,7 +119,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
         for listener in sockets or []:
-            admit_everybody(listener)
+            allow_new_clients(listener)
             self._listen(listener)
         self._on_ready()
 
@@ -128,40 +129,40 @@ class DrainingServer(uvicorn.Server):
         self.server_state.default_headers.append((b"connection", b"close"))
         await asyncio.sleep(self._drain)
         await self._close_ports(sockets or [])
-        await self._settle()
+        await self._await_first_requests()
         await super().shutdown(sockets)
 
     def _listen(self, listener: socket.socket) -> None:
         if not self._closing:
             listener.setblocking(False)
-            asyncio.get_running_loop().add_reader(listener, self._someone_waits, listener)
+            asyncio.get_running_loop().add_reader(listener, self._on_readable, listener)
 
-    def _someone_waits(self, listener: socket.socket) -> None:
-        """Leave a connection to workers that hold fewer for as long as they need to notice it."""
+    def _on_readable(self, listener: socket.socket) -> None:
+        """Leave the connection to workers with fewer of them, for as long as they need to notice it."""
         held = len(self.server_state.connections)
         if self._alone or not held:
             self._accept(listener)
             return
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)
-        loop.call_later(min(held * _COURTESY, _MOST_COURTESY), self._accept_after_all, listener)
+        loop.call_later(min(held * _ACCEPT_DELAY, _MAX_ACCEPT_DELAY), self._accept_later, listener)
 
-    def _accept_after_all(self, listener: socket.socket) -> None:
+    def _accept_later(self, listener: socket.socket) -> None:
         if not self._closing:
             self._listen(listener)
             self._accept(listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        """Take one connection, at most.
+        """Accept one connection at most.
 
-        uvloop's own server takes all that wait, so that of several workers at one port the first to wake
-        would get every client of a burst, and keep them.
+        uvloop's own server accepts all that wait, so that the first of several workers to wake would get
+        every client of a burst, and keep them.
         """
         loop = asyncio.get_running_loop()
         try:
             connection = next(_accepted(listener), None)
         except OSError as error:
-            # No file descriptor is left, say: the port stays readable, so asking at once would not end.
+            # No file descriptor is left, for example: the socket stays readable, so a retry at once would spin.
             logger.error("accept_failed", error=str(error), retry_in=_PAUSE)
             loop.remove_reader(listener)
             loop.call_later(_PAUSE, self._listen, listener)
@@ -175,14 +176,14 @@ class DrainingServer(uvicorn.Server):
         try:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         except OSError:
-            # The client has gone meanwhile.
+            # The client has closed meanwhile.
             connection.close()
 
     async def _close_ports(self, sockets: list[socket.socket]) -> None:
-        # Whoever is connected but not accepted yet would be cut off with the port.
+        # A client that is connected but not accepted would be reset when the port closes.
         loop = asyncio.get_running_loop()
         for listener in sockets:
-            admit_nobody_new(listener)
+            drop_new_clients(listener)
         await asyncio.sleep(_HANDSHAKE)
         self._closing = True
         for listener in sockets:
@@ -194,15 +195,15 @@ class DrainingServer(uvicorn.Server):
             except OSError as error:
                 logger.error("accept_failed", error=str(error))
 
-    async def _settle(self) -> None:
+    async def _await_first_requests(self) -> None:
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + _LONGEST_SETTLE
-        await asyncio.sleep(_SETTLE)
-        while loop.time() < give_up and any(
-            isinstance(connection, GuardedProtocol) and connection.unasked
+        due = loop.time() + _MAX_FIRST_REQUEST
+        await asyncio.sleep(_FIRST_REQUEST)
+        while loop.time() < due and any(
+            isinstance(connection, GuardedConnection) and connection.without_request
             for connection in self.server_state.connections
         ):
-            await asyncio.sleep(_SETTLE)
+            await asyncio.sleep(_FIRST_REQUEST)
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -212,7 +213,7 @@ class DrainingServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own raises the signal again at the end, which would skip our callers' cleaning up.
+        # uvicorn's own method raises the signal again at the end, which would skip the callers' cleanup.
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
@@ -227,7 +228,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that wait at a port, until none is left."""
+    """The connections that wait at a socket, until none is left."""
     while True:
         try:
             connection, _ = listener.accept()

@@ -1,1 +1,1 @@
-"""The HTTP contract, one file a group of routes."""
+"""Routes of the public port, one file per group."""

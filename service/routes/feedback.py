@@ -1,4 +1,4 @@
-"""POST /feedback: the true label of an earlier prediction; GET /rolling: what the labels say so far."""
+"""POST /feedback: the true label of an earlier prediction. GET /rolling: the metrics of the labelled ones."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from starlette.responses import Response
 
 from monitoring.events import FeedbackEvent
 from service.compute.shadows import shadow_id
+from service.errors import InvalidField, MissingField, NoSuchBundle
 from service.http.bodies import read_json
 from service.http.request_ids import checked_id
-from service.openapi import feedback as documentation
-from service.problems import refused
+from service.openapi import feedback as openapi
 from service.responses import json_response
 from service.state import service_of
 
 router = APIRouter(tags=["labels"])
 
 
-@router.post("/feedback", summary="Send the true label", openapi_extra=documentation.FEEDBACK)
+@router.post("/feedback", summary="Send the true label", openapi_extra=openapi.FEEDBACK)
 async def feedback(request: Request) -> Response:
     service = service_of(request)
     service.admit(request)
@@ -29,39 +29,30 @@ async def feedback(request: Request) -> Response:
     content = read_json(request.headers, await request.body())
     for name in ("request_id", "label"):
         if name not in content:
-            raise refused("missing-field", 422, f"the body has no field {name!r}", field=name)
+            raise MissingField(f"the body has no field {name!r}", field=name)
     own_id = checked_id(content["request_id"])
     label = content["label"]
     if type(label) is not int or not 0 <= label < classes:
-        raise refused(
-            "invalid-field",
-            422,
+        raise InvalidField(
             f"label must be a whole number from 0 to {classes - 1}",
             field="label",
             value=label if isinstance(label, str | int | float | bool) else None,
             limit=[0, classes - 1],
         )
     at = time.time()
-    service.monitor.record_feedback(FeedbackEvent(own_id, label, at))
+    service.windows.record_feedback(FeedbackEvent(own_id, label, at))
     for deployment in service.deployments.shadows:
-        service.monitor.record_shadow_feedback(FeedbackEvent(shadow_id(own_id, deployment), label, at))
+        service.windows.record_shadow_feedback(FeedbackEvent(shadow_id(own_id, deployment), label, at))
     return json_response({"request_id": own_id, "status": "accepted"}, 202)
 
 
-@router.get("/rolling", summary="Rolling MCC@100 and ACC@10", openapi_extra=documentation.ROLLING)
+@router.get("/rolling", summary="Rolling MCC@100 and ACC@10", openapi_extra=openapi.ROLLING)
 async def rolling(request: Request) -> Response:
     service = service_of(request)
     deployments = service.deployments
     serving = [deployments.champion.label, *(one.deployment.label for one in deployments.challengers)]
     label = request.query_params.get("bundle", serving[0])
     if label not in serving:
-        raise refused(
-            "no-such-bundle",
-            404,
-            "this bundle does not serve",
-            field="bundle",
-            value=label[:200],
-            limit=serving,
-        )
-    snapshot = await asyncio.to_thread(service.monitor.rolling, label)
-    return json_response({**snapshot.to_dict(), "events_waiting": service.monitor.waiting})
+        raise NoSuchBundle("this bundle does not serve", field="bundle", value=label[:200], limit=serving)
+    snapshot = await asyncio.to_thread(service.windows.rolling, label)
+    return json_response({**snapshot.to_dict(), "events_waiting": service.windows.waiting})

@@ -1,6 +1,6 @@
-"""The Open Inference Protocol, version 2, over REST: what KServe, Triton and MLServer clients speak.
+"""The Open Inference Protocol, version 2, over REST: the API of KServe, Triton and MLServer clients.
 
-A model is a bundle, by its name; its version is the bundle's. A request takes the same way as one to
+A model is a bundle, by its name; its version is the bundle's. A request takes the same path as one to
 /predict: the same queue, decision, windows and metrics.
 """
 
@@ -14,79 +14,77 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.compute.batch_request import Several
+from service.answering import deadline_of, record_answer, unit_of
+from service.compute.batch_request import BatchRequest
 from service.compute.predictor import Prediction
-from service.compute.shadows import ShadowImage
+from service.compute.shadows import AnsweredImage
+from service.errors import Draining, NoSuchModel
 from service.http.bodies import ImageReader, refuse_encoded
 from service.http.inference_tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
 from service.http.request_ids import image_id, request_id_of
 from service.lineup.deployment import Deployment
-from service.openapi import protocol as documentation
-from service.problems import refused
+from service.openapi import inference_protocol as openapi
 from service.responses import json_response
-from service.routes.predict import deadline_of, settle, unit_of
 from service.state import Service, request_id, service_of
 
 PROTOCOL_PATH: Final = "/v2"
 _MODEL: Final = "/models/{name}"
 _VERSION: Final = "/models/{name}/versions/{version}"
-_READ_AT_ONCE: Final = 256 * 2**10
-"""Bytes of a body that is taken apart on the event loop; a longer one would hold up the others."""
+_PARSED_ON_LOOP: Final = 256 * 2**10
+"""Bytes of a body that is parsed on the event loop; a longer one would delay other requests."""
 
 router = APIRouter(prefix=PROTOCOL_PATH, tags=["Open Inference Protocol"])
 
 
-@router.get("", summary="What this server is", openapi_extra=documentation.SERVER)
+@router.get("", summary="Name and version of this server", openapi_extra=openapi.SERVER)
 async def server_metadata(request: Request) -> Response:
     return json_response({"name": "demur", "version": version("demur"), "extensions": ["binary_tensor_data"]})
 
 
-@router.get("/health/live", summary="The process is alive", openapi_extra=documentation.LIVE)
+@router.get("/health/live", summary="The process is alive", openapi_extra=openapi.LIVE)
 async def live(request: Request) -> Response:
     return json_response({"live": True})
 
 
-@router.get("/health/ready", summary="Requests are welcome", openapi_extra=documentation.READY)
+@router.get("/health/ready", summary="The service is ready for requests", openapi_extra=openapi.READY)
 async def ready(request: Request) -> Response:
     _refuse_draining(request)
     return json_response({"ready": True})
 
 
-@router.get(_MODEL, summary="A model's inputs and outputs", openapi_extra=documentation.MODEL)
-@router.get(_VERSION, summary="The same of one version", openapi_extra=documentation.MODEL_VERSION)
+@router.get(_MODEL, summary="Inputs and outputs of a model", openapi_extra=openapi.MODEL)
+@router.get(_VERSION, summary="Inputs and outputs of one version", openapi_extra=openapi.MODEL_VERSION)
 async def model_metadata(request: Request) -> Response:
     return _metadata(_model(request))
 
 
-@router.get(f"{_MODEL}/ready", summary="The model answers", openapi_extra=documentation.MODEL_READY)
-@router.get(f"{_VERSION}/ready", summary="This version answers", openapi_extra=documentation.VERSION_READY)
+@router.get(f"{_MODEL}/ready", summary="The model is ready", openapi_extra=openapi.MODEL_READY)
+@router.get(f"{_VERSION}/ready", summary="This version is ready", openapi_extra=openapi.VERSION_READY)
 async def model_ready(request: Request) -> Response:
     deployment = _model(request)
     _refuse_draining(request)
     return json_response({"name": deployment.name, "ready": True})
 
 
-@router.post(f"{_MODEL}/infer", summary="Decide images", openapi_extra=documentation.INFER)
-@router.post(f"{_VERSION}/infer", summary="Decide images", openapi_extra=documentation.VERSION_INFER)
+@router.post(f"{_MODEL}/infer", summary="Decide images", openapi_extra=openapi.INFER)
+@router.post(f"{_VERSION}/infer", summary="Decide images", openapi_extra=openapi.VERSION_INFER)
 async def infer(request: Request) -> Response:
     return await _infer(request, _model(request))
 
 
 def _model(request: Request) -> Deployment:
-    """The bundle that the path names. Raises RequestError (404)."""
+    """The bundle that the path names. Raises NoSuchModel."""
     deployment = service_of(request).deployments.champion
     names = {"name": deployment.name, "version": deployment.version}
     for field, given in request.path_params.items():
         if given != names[field]:
-            raise refused(
-                "no-such-model", 404, f"there is no model of this {field}", field=field, value=given[:128]
-            )
+            raise NoSuchModel(f"there is no model of this {field}", field=field, value=given[:128])
     return deployment
 
 
 def _refuse_draining(request: Request) -> None:
     if service_of(request).phase.draining:
-        raise refused("draining", 503, "the service is stopping", headers={"Retry-After": "1"})
+        raise Draining
 
 
 def _metadata(deployment: Deployment) -> Response:
@@ -116,30 +114,30 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
     refuse_encoded(request.headers)
     service.admit(request)
     body = await request.body()
-    read = partial(
+    parse = partial(
         infer_request,
         body,
         request.headers.get(JSON_LENGTH),
         outputs_for(len(deployment.classes)),
         service.settings.max_batch_images,
     )
-    asked = read() if len(body) <= _READ_AT_ONCE else await service.predictor.read(read, deadline)
-    service.charge(request, len(asked.readers) - 1)
-    own_id = request_id(request) if asked.id is None else request_id_of(asked.id)
-    predictions = await _decide_all(service, deployment, asked.readers, deadline)
+    parsed = parse() if len(body) <= _PARSED_ON_LOOP else await service.predictor.split(parse, deadline)
+    service.charge(request, len(parsed.readers) - 1)
+    own_id = request_id(request) if parsed.id is None else request_id_of(parsed.id)
+    predictions = await _decide_all(service, deployment, parsed.readers, deadline)
     single = len(predictions) == 1
     answers = []
-    for index, (read_one, prediction) in enumerate(zip(asked.readers, predictions, strict=True)):
+    for index, (read, prediction) in enumerate(zip(parsed.readers, predictions, strict=True)):
         image_name = own_id if single else image_id(own_id, index)
-        image = ShadowImage(read_one, len(body) // len(predictions), image_name, unit_of(request))
-        answers.append(settle(service, deployment, prediction, image))
+        image = AnsweredImage(read, len(body) // len(predictions), image_name, unit_of(request))
+        answers.append(record_answer(service, deployment, prediction, image))
     head: dict[str, Any] = {
         "model_name": deployment.name,
         "model_version": deployment.version,
-        "id": own_id if asked.id is None else asked.id,
+        "id": own_id if parsed.id is None else parsed.id,
         "parameters": {"promise": deployment.promise},
     }
-    content, json_length = infer_response(head, asked.outputs, answers)
+    content, json_length = infer_response(head, parsed.outputs, answers)
     if json_length is None:
         return Response(content, media_type="application/json")
     return Response(content, media_type="application/octet-stream", headers={JSON_LENGTH: str(json_length)})
@@ -148,10 +146,10 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
 async def _decide_all(
     service: Service, deployment: Deployment, readers: tuple[ImageReader, ...], deadline: float
 ) -> list[Prediction]:
-    """All images of a request, or the problem of the first one that has one: the protocol knows no
-    answer for some of them."""
+    """Decide all images of a request. Raises the RequestError of the first image that has one: the protocol
+    has no answer for a part of the images."""
     predictor = service.predictor
     if len(readers) == 1:
         return [await predictor.predict(deployment, readers[0], deadline)]
     predictor.admission.refuse_if_full(predictor.admission.slots)
-    return await Several(predictor, deployment, readers, deadline, "inputs[0].data").decide_all()
+    return await BatchRequest(predictor, deployment, readers, deadline, "inputs[0].data").decide_all()

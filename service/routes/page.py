@@ -1,4 +1,4 @@
-"""GET /: a page to try the service on; one file, nothing from elsewhere."""
+"""GET /: a page to try the service; one file without external resources."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.openapi import status as documentation
+from service.openapi import status as openapi
 
 router = APIRouter(tags=["page"])
 
 
-@router.get("/", summary="A page to try it on", openapi_extra=documentation.PAGE)
+@router.get("/", summary="A page to try the service", openapi_extra=openapi.PAGE)
 async def page(request: Request) -> Response:
     content, policy = _page()
     headers = {
@@ -31,7 +31,7 @@ async def page(request: Request) -> Response:
 
 @cache
 def _page() -> tuple[bytes, str]:
-    """The page, and a policy that lets a browser run this very script and no other."""
+    """The page, and a Content-Security-Policy that allows its own script and style alone."""
     text = (files("service") / "page" / "index.html").read_text("utf-8")
     allowed = {
         tag: " ".join(

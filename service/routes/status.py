@@ -1,4 +1,4 @@
-"""GET /livez, /readyz, /health and /metrics: what orchestrators, people and Prometheus ask."""
+"""GET /livez, /readyz, /health and /metrics: for orchestrators, people and Prometheus."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitoring.metrics.instruments import CONTENT_TYPE
-from service.openapi import status as documentation
-from service.problems import refused
+from service.errors import Draining
+from service.openapi import status as openapi
 from service.responses import json_response
 from service.state import service_of
 
 router = APIRouter(tags=["status"])
 
 
-@router.get("/livez", summary="The process is alive", openapi_extra=documentation.LIVEZ)
+@router.get("/livez", summary="The process is alive", openapi_extra=openapi.LIVEZ)
 async def livez(request: Request) -> Response:
     return json_response({"status": "alive"})
 
 
-@router.get("/readyz", summary="Requests are welcome", openapi_extra=documentation.READYZ)
+@router.get("/readyz", summary="The service is ready for requests", openapi_extra=openapi.READYZ)
 async def readyz(request: Request) -> Response:
-    """A lost store makes the service degraded, not unready."""
+    """Readiness. A lost store makes the service degraded, not unready."""
     if service_of(request).phase.draining:
-        raise refused("draining", 503, "the service is stopping", headers={"Retry-After": "1"})
+        raise Draining
     return json_response({"status": "ready"})
 
 
-@router.get("/health", summary="How the service is", openapi_extra=documentation.HEALTH)
+@router.get("/health", summary="State of the service", openapi_extra=openapi.HEALTH)
 async def health(request: Request) -> Response:
     service = service_of(request)
     deployment = service.deployments.champion
     admission = service.predictor.admission
-    store = service.monitor.state
-    status = "degraded" if service.monitor.degraded or store == "off" else "ok"
+    store = service.windows.state
+    status = "degraded" if service.windows.degraded else "ok"
     if service.phase.draining:
         status = "draining"
     return json_response(
         {
             "status": status,
-            "store": {"state": store, "events_waiting": service.monitor.waiting},
-            "event_log": service.monitor.log_state,
+            "store": {"state": store, "events_waiting": service.windows.waiting},
+            "event_log": service.windows.log_state,
             "bundle": {"name": deployment.name, "version": deployment.version},
             "challengers": [
                 {
@@ -72,7 +72,7 @@ async def health(request: Request) -> Response:
     )
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", openapi_extra=documentation.METRICS)
+@router.get("/metrics", summary="Metrics for Prometheus", openapi_extra=openapi.METRICS)
 async def metrics(request: Request) -> Response:
     service = service_of(request)
     service.show_load()
@@ -80,7 +80,7 @@ async def metrics(request: Request) -> Response:
     labels = [deployments.champion.label, *(one.deployment.label for one in deployments.challengers)]
 
     def scrape() -> bytes:
-        service.monitor.scrape(labels)
+        service.windows.scrape(labels)
         return service.instruments.render()
 
     return Response(await asyncio.to_thread(scrape), media_type=CONTENT_TYPE)

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from bundle.engines.contract import EngineUnavailable
 from bundle.engines.installed import usable_keys
 from monitoring.metrics.instruments import Instruments
-from service.settings import Settings, SettingsError
+from service.errors import SettingsError
+from service.settings import Settings
 
 EVERYWHERE = tuple(str(key) for key in usable_keys())
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, SettingsError
+from service.errors import SettingsError
+from service.settings import Settings
 
 
 def test_arguments_go_before_the_environment() -> None:
@@ -34,8 +35,8 @@ def test_a_faulty_setting_is_named_with_its_value(
 
 
 def test_the_cores_are_shared_among_the_workers() -> None:
-    assert Settings.read({}, bundle="b", cores=3, workers=2).cores_a_worker() == 3
-    assert Settings.read({}, bundle="b", workers=250).cores_a_worker() == 1
+    assert Settings.read({}, bundle="b", cores=3, workers=2).cores_per_worker() == 3
+    assert Settings.read({}, bundle="b", workers=250).cores_per_worker() == 1
 
 
 def test_an_admin_port_needs_a_token() -> None:

@@ -1,4 +1,4 @@
-"""Stages that compute batches: who is computed together, who waits, and who is let go."""
+"""Stage queues: which images are computed together, which wait, and which are dropped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from service.compute.admission import Admission, Lane
 from service.compute.predictor import Predictor
 from service.compute.stage_queue import StageQueue
 from service.lineup.deployment import deployment_for
-from service.problems import RequestError
+from service.errors import DeadlinePassed, QueueFull
 from service.settings import Settings
 
 SPEC = PreprocessSpec(height=16, width=16)
@@ -40,7 +40,7 @@ FAR = 60.0
 
 
 class WaitingEngine:
-    """A real engine that computes when it is let, and remembers the sizes of its batches."""
+    """A real engine that computes when released, and records the sizes of its batches."""
 
     def __init__(self, model: bytes | None = None) -> None:
         self._engine = open_model(model or colour_model(16, 5.0))
@@ -48,30 +48,30 @@ class WaitingEngine:
         self.classes = self._engine.classes
         self.image_size = self._engine.image_size
         self.has_gate = self._engine.has_gate
-        self.go_on = threading.Semaphore(0)
+        self.released = threading.Semaphore(0)
         self.sizes: list[int] = []
 
     def run(self, batch: NDArray[np.float32]) -> StageOutputs:
         self.sizes.append(len(batch))
-        assert self.go_on.acquire(timeout=10)
+        assert self.released.acquire(timeout=10)
         return self._engine.run(batch)
 
 
 class Stage:
-    """A queue in front of a stage on one core."""
+    """A queue in front of a stage, with one thread."""
 
     def __init__(self, size: int, limit: int = 64) -> None:
         self.engine = WaitingEngine()
         self.stage = CascadeStage(SPEC, self.engine)
         self.admission = Admission(1, 64)
-        self.on_the_way = 0
+        self.upstream = 0
         self.queue = StageQueue(
             "B",
             self.stage,
             size,
             self.admission,
             limit=limit,
-            on_the_way=lambda: self.on_the_way,
+            upstream=lambda: self.upstream,
             observe=lambda _: None,
         )
         self.results: list[asyncio.Future[Any]] = []
@@ -87,7 +87,7 @@ class Stage:
 
     async def finish(self) -> list[Any]:
         for _ in range(100):
-            self.engine.go_on.release()
+            self.engine.released.release()
         results = await asyncio.gather(*self.results, return_exceptions=True)
         assert (self.queue.waiting, self.queue.present) == (0, 0)
         self.admission.close()
@@ -102,7 +102,7 @@ def scenario(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(work(), 60))
 
 
-def test_who_waits_is_computed_together_and_gets_its_own_outputs() -> None:
+def test_waiting_images_are_computed_together_and_get_their_own_outputs() -> None:
     async def work() -> None:
         stage = Stage(size=4)
         stage.add(0)
@@ -118,7 +118,7 @@ def test_who_waits_is_computed_together_and_gets_its_own_outputs() -> None:
     scenario(work)
 
 
-def test_a_lone_image_does_not_wait_for_company() -> None:
+def test_a_lone_image_does_not_wait_for_others() -> None:
     async def work() -> None:
         stage = Stage(size=4)
         stage.add(0)
@@ -128,17 +128,17 @@ def test_a_lone_image_does_not_wait_for_company() -> None:
     scenario(work)
 
 
-def test_who_is_on_the_way_is_waited_for_but_not_for_long() -> None:
+def test_a_batch_waits_for_upstream_images_but_not_for_long() -> None:
     async def work() -> None:
         stage = Stage(size=4)
-        stage.on_the_way = 2
+        stage.upstream = 2
         stage.add(0)
         assert stage.queue.waiting == 1
         stage.add(1)
         await stage.begun(1)
         assert stage.engine.sizes == [2]
-        # A full batch waits for nobody.
-        stage.engine.go_on.release()
+        # A full batch does not wait.
+        stage.engine.released.release()
         stage.add(2, 3, 4, 5)
         await stage.finish()
         assert stage.engine.sizes == [2, 4]
@@ -154,7 +154,7 @@ def test_a_batch_goes_before_images_that_are_not_decoded_yet() -> None:
         second = stage.admission.run(Lane.SINGLE, perf_counter() + FAR, lambda: list(stage.engine.sizes))
         stage.add(0)
         busy.release()
-        stage.engine.go_on.release()
+        stage.engine.released.release()
         await first
         assert await second == [1]
         await stage.finish()
@@ -169,9 +169,9 @@ def test_singles_and_batches_share_a_batch() -> None:
         await stage.begun(1)
         stage.add(1, 2, 3, lane=Lane.BATCH)
         stage.add(4)
-        stage.engine.go_on.release()
+        stage.engine.released.release()
         await stage.begun(2)
-        stage.engine.go_on.release()
+        stage.engine.released.release()
         await asyncio.wait_for(stage.results[4], 10)
         assert [result.done() for result in stage.results] == [True, True, False, False, True]
         await stage.finish()
@@ -179,7 +179,7 @@ def test_singles_and_batches_share_a_batch() -> None:
     scenario(work)
 
 
-def test_who_waits_past_the_deadline_or_leaves_is_not_computed() -> None:
+def test_late_and_cancelled_images_are_not_computed() -> None:
     async def work() -> None:
         stage = Stage(size=4)
         stage.add(0)
@@ -187,16 +187,15 @@ def test_who_waits_past_the_deadline_or_leaves_is_not_computed() -> None:
         stage.add(1, seconds=0.02)
         stage.add(2, 3)
         stage.results[2].cancel()
-        with pytest.raises(RequestError) as late:
+        with pytest.raises(DeadlinePassed):
             await stage.results[1]
-        assert late.value.problem.status == 504
-        with pytest.raises(RequestError):
+        with pytest.raises(DeadlinePassed):
             stage.add(4, seconds=-0.001)
         results = await stage.finish()
         assert stage.engine.sizes == [1, 1]
         assert [type(result).__name__ for result in results] == [
             "StageResult",
-            "RequestError",
+            "DeadlinePassed",
             "CancelledError",
             "StageResult",
         ]
@@ -210,12 +209,11 @@ def test_a_full_queue_refuses_at_once() -> None:
         stage.add(0)
         await stage.begun(1)
         stage.add(1, 2, 3)
-        with pytest.raises(RequestError, match="3 images for stage B are waiting; at most 3 may") as full:
+        with pytest.raises(QueueFull, match="3 images for stage B are waiting; at most 3 may") as full:
             stage.add(4)
-        assert full.value.problem.status == 503
-        assert full.value.problem.headers is not None
-        assert int(full.value.problem.headers["Retry-After"]) >= 1
-        # The rest of an accepted request waits all the same.
+        assert full.value.retry_after is not None
+        assert full.value.retry_after >= 1
+        # The rest of an accepted request may still wait.
         rest = stage.queue.score(image(5), perf_counter() + FAR, Lane.BATCH, bounded=False)
         await stage.finish()
         assert len((await rest).outputs) == 1
@@ -223,7 +221,7 @@ def test_a_full_queue_refuses_at_once() -> None:
     scenario(work)
 
 
-def test_an_image_that_cannot_be_computed_does_not_fail_its_company() -> None:
+def test_an_image_that_cannot_be_computed_does_not_fail_its_batch() -> None:
     async def work() -> None:
         stage = Stage(size=2)
         stage.add(0)
@@ -237,7 +235,7 @@ def test_an_image_that_cannot_be_computed_does_not_fail_its_company() -> None:
         assert stage.admission.running == 0
 
 
-def test_images_that_all_fail_have_an_error_each() -> None:
+def test_images_that_all_fail_get_an_error_each() -> None:
     async def work() -> None:
         stage = Stage(size=2)
         stage.add(0)
@@ -252,12 +250,12 @@ def test_images_that_all_fail_have_an_error_each() -> None:
     scenario(work)
 
 
-# The whole way -----------------------------------------------------------------------------------
+# Over HTTP ---------------------------------------------------------------------------------------
 
 
 @contextmanager
 def served(bundle: Path, batch: int) -> Iterator[str]:
-    """The URL of the service on a port of its own, on two cores, with batches of this size."""
+    """URL of a service with two threads and batches of this size."""
     app = create_app(Settings.read({}, bundle=bundle, redis_url="off", cores=2, batch=batch))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", loop="uvloop"))
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
@@ -270,11 +268,11 @@ def served(bundle: Path, batch: int) -> Iterator[str]:
             thread.join()
 
 
-def ask(url: str, images: Sequence[bytes], abreast: int, **headers: str) -> list[httpx.Response]:
+def predict_all(url: str, images: Sequence[bytes], clients: int, **headers: str) -> list[httpx.Response]:
     sent = {"Content-Type": "image/jpeg", **headers}
     with (
         httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
-        ThreadPoolExecutor(abreast) as pool,
+        ThreadPoolExecutor(clients) as pool,
     ):
         return list(pool.map(lambda data: client.post("/predict", content=data, headers=sent), images))
 
@@ -294,11 +292,11 @@ def decided(answer: httpx.Response) -> tuple[Any, ...]:
     )
 
 
-def test_batches_answer_what_single_images_are_answered(tiny_bundle: Path) -> None:
+def test_batches_and_single_images_get_the_same_answers(tiny_bundle: Path) -> None:
     with served(tiny_bundle, 1) as url:
-        alone = [decided(answer) for answer in ask(url, IMAGES, 1)]
+        alone = [decided(answer) for answer in predict_all(url, IMAGES, 1)]
     with served(tiny_bundle, 4) as url:
-        answers = ask(url, IMAGES, 16)
+        answers = predict_all(url, IMAGES, 16)
         together = [decided(answer) for answer in answers]
         metrics = httpx.get(f"{url}/metrics", trust_env=False).text
         whole = httpx.post(
@@ -322,10 +320,10 @@ def test_batches_answer_what_single_images_are_answered(tiny_bundle: Path) -> No
     assert sum(steps.values()) - steps["total"] <= steps["total"] + 0.5
 
 
-def test_a_deadline_that_passes_between_the_stages_spares_stage_b(tiny_bundle: Path) -> None:
+def test_stage_b_is_not_computed_after_the_deadline(tiny_bundle: Path) -> None:
     deployment = replace(deployment_for(Settings.read({}, bundle=tiny_bundle)), batch_sizes=(4, 4))
     slow, second = WaitingEngine(colour_model(16, 5.0)), WaitingEngine(colour_model(32, 8.0, gate=True))
-    second.go_on = threading.Semaphore(100)
+    second.released =  threading.Semaphore(100)
     deployment.runner.stages = tuple(
         replace(stage, model=engine)
         for stage, engine in zip(deployment.runner.stages, (slow, second), strict=True)
@@ -336,11 +334,10 @@ def test_a_deadline_that_passes_between_the_stages_spares_stage_b(tiny_bundle: P
         predictor = Predictor(1, 2, Instruments())
         hasty = asyncio.create_task(predictor.predict(deployment, lambda: data, perf_counter() + 0.2))
         await asyncio.sleep(0.25)
-        slow.go_on.release()
-        with pytest.raises(RequestError) as late:
+        slow.released.release()
+        with pytest.raises(DeadlinePassed):
             await hasty
-        assert late.value.problem.kind == "deadline-passed"
-        slow.go_on.release()
+        slow.released.release()
         patient = await predictor.predict(deployment, lambda: data, perf_counter() + FAR)
         assert patient.decision.stage == "B"
         assert (slow.sizes, second.sizes) == ([1, 1], [1])
@@ -349,10 +346,10 @@ def test_a_deadline_that_passes_between_the_stages_spares_stage_b(tiny_bundle: P
     scenario(work)
 
 
-def test_stage_b_computes_what_stage_a_leaves_and_nothing_else(tiny_bundle: Path) -> None:
+def test_stage_b_computes_only_the_images_that_stage_a_leaves(tiny_bundle: Path) -> None:
     deployment = replace(deployment_for(Settings.read({}, bundle=tiny_bundle)), batch_sizes=(2, 4))
     first, second = WaitingEngine(colour_model(16, 5.0)), WaitingEngine(colour_model(32, 8.0, gate=True))
-    second.go_on = threading.Semaphore(100)
+    second.released =  threading.Semaphore(100)
     deployment.runner.stages = tuple(
         replace(stage, model=engine)
         for stage, engine in zip(deployment.runner.stages, (first, second), strict=True)
@@ -369,7 +366,7 @@ def test_stage_b_computes_what_stage_a_leaves_and_nothing_else(tiny_bundle: Path
             while sum(first.sizes) < len(images):
                 await asyncio.sleep(0.001)
         for _ in images:
-            first.go_on.release()
+            first.released.release()
         stages = [(await task).decision.stage for task in tasks]
         assert stages == ["B", "B", "A"]
         assert sum(second.sizes) == 2

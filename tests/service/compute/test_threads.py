@@ -1,4 +1,4 @@
-"""Threads that compute for an event loop."""
+"""The thread pool that computes for an event loop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from service.compute.threads import Crew
+from service.compute.threads import ThreadPool
 
 
-class Told:
-    """What the event loop was told, in order."""
+class Callbacks:
+    """Records the calls on the event loop, in order."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
@@ -20,9 +20,9 @@ class Told:
     def done(self, result: Any, error: BaseException | None) -> None:
         self.calls.append(result if error is None else type(error))
 
-    def free(self, seconds: float) -> None:
+    def group_done(self, seconds: float) -> None:
         assert 0.0 <= seconds < 60.0
-        self.calls.append("free")
+        self.calls.append("group done")
 
     async def wait_for(self, count: int) -> None:
         async with asyncio.timeout(10):
@@ -30,48 +30,48 @@ class Told:
                 await asyncio.sleep(0.001)
 
 
-def test_a_group_is_told_together_after_its_thread_is_free() -> None:
+def test_the_outcomes_of_a_group_come_together_after_its_thread_is_free() -> None:
     async def scenario() -> None:
-        crew, told, go_on = Crew(1, "crew", longest_held=60.0), Told(), threading.Semaphore(0)
-        crew.put([(lambda: 1, told.done), (lambda: 1 // 0, told.done), (go_on.acquire, told.done)], told.free)
+        pool, callbacks, released = ThreadPool(1, "pool", max_delay=60.0), Callbacks(), threading.Semaphore(0)
+        pool.put([(lambda: 1, callbacks.done), (lambda: 1 // 0, callbacks.done), (released.acquire, callbacks.done)], callbacks.group_done)
         await asyncio.sleep(0.05)
-        assert told.calls == []
-        go_on.release()
-        await told.wait_for(4)
-        assert told.calls == ["free", 1, ZeroDivisionError, True]
-        crew.close()
+        assert callbacks.calls == []
+        released.release()
+        await callbacks.wait_for(4)
+        assert callbacks.calls == ["group done", 1, ZeroDivisionError, True]
+        pool.close()
 
     asyncio.run(scenario())
 
 
 def test_outcomes_do_not_wait_for_a_group_that_takes_longer_than_expected() -> None:
     async def scenario() -> None:
-        crew, told, go_on = Crew(1, "crew", longest_held=0.02), Told(), threading.Semaphore(0)
+        pool, callbacks, released = ThreadPool(1, "pool", max_delay=0.02), Callbacks(), threading.Semaphore(0)
         slow = threading.Event()
         tasks = [
-            (lambda: "fast", told.done),
-            (lambda: slow.wait(0.05), told.done),
-            (go_on.acquire, told.done),
+            (lambda: "fast", callbacks.done),
+            (lambda: slow.wait(0.05), callbacks.done),
+            (released.acquire, callbacks.done),
         ]
-        crew.put(tasks, told.free)
-        await told.wait_for(2)
-        assert told.calls == ["fast", False]
-        go_on.release()
-        await told.wait_for(4)
-        assert told.calls == ["fast", False, "free", True]
-        crew.close()
+        pool.put(tasks, callbacks.group_done)
+        await callbacks.wait_for(2)
+        assert callbacks.calls == ["fast", False]
+        released.release()
+        await callbacks.wait_for(4)
+        assert callbacks.calls == ["fast", False, "group done", True]
+        pool.close()
 
     asyncio.run(scenario())
 
 
 @pytest.mark.filterwarnings("error")
-def test_outcomes_for_a_loop_that_is_closed_are_nobody_s() -> None:
-    crew, told, go_on = Crew(1, "crew", longest_held=60.0), Told(), threading.Semaphore(0)
+def test_outcomes_for_a_closed_loop_are_dropped() -> None:
+    pool, callbacks, released = ThreadPool(1, "pool", max_delay=60.0), Callbacks(), threading.Semaphore(0)
 
     async def scenario() -> None:
-        crew.put([(go_on.acquire, told.done)], told.free)
+        pool.put([(released.acquire, callbacks.done)], callbacks.group_done)
 
     asyncio.run(scenario())
-    go_on.release()
-    crew.close()
-    assert told.calls == []
+    released.release()
+    pool.close()
+    assert callbacks.calls == []

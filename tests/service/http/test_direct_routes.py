@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from service.http.direct_routes import DirectRoutes
 from service.http.request_ids import request_id_of, well_formed
-from service.problems import RequestError, refused
+from service.errors import InvalidField, RequestError
+from service.problems import problem_of
 
 router = APIRouter()
 
@@ -21,7 +22,7 @@ router = APIRouter()
 async def echo(request: Request) -> Response:
     body = await request.body()
     if not body:
-        raise refused("empty", 422, "there is nothing to echo")
+        raise InvalidField("there is nothing to echo")
     return Response(body, headers={"x-way": "direct" if "endpoint" not in request.scope else "fastapi"})
 
 
@@ -31,7 +32,7 @@ def app(*, direct: bool) -> FastAPI:
 
     def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestError)
-        return JSONResponse(error.problem.to_dict(), error.problem.status)
+        return JSONResponse(problem_of(error).to_dict(), problem_of(error).status)
 
     made.add_exception_handler(RequestError, refuse)
     if direct:

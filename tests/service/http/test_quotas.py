@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from service.http.quotas import Quotas
-from service.problems import RequestError
+from service.errors import RequestError
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}

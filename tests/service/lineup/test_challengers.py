@@ -1,4 +1,4 @@
-"""Challengers: who answers whom, what a shadow leaves behind, and that it gives way."""
+"""Challengers: assignment of units, records of a shadow, and that a shadow yields under load."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from starlette.testclient import TestClient
 from bundle.manifest import BundleError
 from monitoring.metrics.instruments import Instruments
 from service.compute.admission import Admission, Lane
-from service.compute.shadows import ShadowImage, Shadows
+from service.compute.shadows import AnsweredImage, Shadows
 from service.lineup.assignment import arm_of
 from service.lineup.deployment import deployment_for
-from service.settings import Settings, SettingsError
-from service.window_client import Monitor
+from service.errors import SettingsError
+from service.settings import Settings
+from service.window_client import NoStore
 
 Images = Callable[..., bytes]
 Clients = Callable[..., TestClient]
@@ -34,7 +35,7 @@ Bundles = Callable[..., Path]
 JPEG = {"Content-Type": "image/jpeg"}
 
 
-def test_units_are_dealt_by_share() -> None:
+def test_units_are_assigned_by_share() -> None:
     arms = Counter(arm_of([0.1, 0.3], "e", "s", f"unit-{number}") for number in range(20_000))
     # Five standard deviations of a binomial share.
     for arm, share in ((0, 0.1), (1, 0.3), (None, 0.6)):
@@ -49,9 +50,9 @@ def test_a_larger_share_keeps_its_units(unit: str, share: float, more: float) ->
         assert arm_of([share + more], "e", "", unit) == 0
 
 
-def test_the_dealing_is_the_same_everywhere_and_for_ever() -> None:
+def test_the_assignment_never_changes() -> None:
     known = [arm_of([0.5], "default", "salt", f"camera-{number}") for number in range(8)]
-    # By sha256sum, read by hand.
+    # Worked out by hand from sha256sum.
     assert known == [0, 0, None, None, 0, 0, 0, 0]
     assert known != [arm_of([0.5], "other", "salt", f"camera-{number}") for number in range(8)]
 
@@ -67,7 +68,7 @@ def test_the_dealing_is_the_same_everywhere_and_for_ever() -> None:
         ("a=shadow,b=shadow,c=shadow,d=shadow,e=shadow", "at most 4"),
     ],
 )
-def test_challengers_that_make_no_sense(text: str, message: str) -> None:
+def test_invalid_challengers_are_refused(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Settings.read({"DEMUR_CHALLENGERS": text}, bundle="x")
 
@@ -96,12 +97,12 @@ def test_a_unit_gets_the_same_bundle_every_time(
         unit = f"camera-{number}"
         arm = arm_of([0.5], "default", "", unit)
         assert {version(**{"X-Unit-Id": unit}) for _ in range(2)} == {versions[arm]}
-        # Without a unit, each request is one of its own.
+        # Without a unit, each request is a unit of its own.
         assert version(**{"X-Request-Id": unit}) == versions[arm]
     assert {arm_of([0.5], "default", "", f"camera-{number}") for number in range(12)} == {None, 0}
 
 
-def test_a_shadow_sees_what_is_answered_and_its_labels(
+def test_a_shadow_records_answered_images_and_their_labels(
     make_client: Clients, make_tiny_bundle: Bundles, make_colour_image: Images, valkey_url: str
 ) -> None:
     other = make_tiny_bundle(feasible=False)
@@ -131,11 +132,11 @@ def test_a_shadow_sees_what_is_answered_and_its_labels(
     assert f'demur_shadows_total{{bundle="{shadow}",outcome="abstain"}} 6.0' in metrics
     assert f'demur_decisions_total{{bundle="{shadow}"' not in metrics
     assert f'demur_rolling_n{{bundle="{shadow}",series="all"}} 6.0' in metrics
-    assert client.get("/rolling", params={"bundle": "nobody:1"}).status_code == 404
+    assert client.get("/rolling", params={"bundle": "unknown:1"}).status_code == 404
 
 
 @pytest.mark.parametrize("way", ["batch", "protocol"])
-def test_every_way_in_reaches_the_shadow(
+def test_every_route_reaches_the_shadow(
     make_client: Clients, make_tiny_bundle: Bundles, make_colour_image: Images, way: str
 ) -> None:
     client = make_client(challengers=f"{make_tiny_bundle(stages=1)}=shadow")
@@ -154,13 +155,13 @@ def test_a_challenger_with_other_classes_is_refused(make_client: Clients, make_t
         make_client(challengers=f"{make_tiny_bundle(classes=3)}=shadow")
 
 
-def test_a_challenger_that_has_become_the_champion_is_none(make_client: Clients, tiny_bundle: Path) -> None:
+def test_the_champion_is_not_listed_as_its_own_challenger(make_client: Clients, tiny_bundle: Path) -> None:
     client = make_client(challengers=f"{tiny_bundle}=shadow")
     assert client.get("/health").json()["challengers"] == []
 
 
 def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp_path: Path) -> None:
-    """With every core taken nothing is computed and no more than the limits is kept."""
+    """While no slot is free, nothing is computed and only images within the limits wait."""
 
     async def scenario() -> None:
         settings = Settings.read({}, bundle=tiny_bundle, redis_url="off", data_dir=tmp_path)
@@ -168,7 +169,7 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
         instruments = Instruments()
         admission = Admission(1, 8)
         shadows = Shadows(
-            admission, Monitor(settings, "m", instruments), instruments, most_images=3, most_bytes=100
+            admission, NoStore(instruments), instruments, max_images=3, max_bytes=100
         )
         threads: list[str] = []
 
@@ -180,8 +181,8 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
             samples = next(iter(instruments.shadows.collect())).samples
             return {sample.labels["outcome"]: sample.value for sample in samples}
 
-        def image(size: int) -> ShadowImage:
-            return ShadowImage(read, size, "r", None)
+        def image(size: int) -> AnsweredImage:
+            return AnsweredImage(read, size, "r", None)
 
         busy = threading.Semaphore(0)
         admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
@@ -198,7 +199,7 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
             while outcomes() != {"shed": 2, "failed": 3}:
                 await asyncio.sleep(0.01)
         assert {name.rsplit("_", 1)[0] for name in threads} == {"shadow"}
-        # All is free again, and what waits at the end is counted.
+        # The queue is empty again, and an image that waits at the end counts as shed.
         admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
         shadows.offer([deployment], image(100))
         await shadows.close()

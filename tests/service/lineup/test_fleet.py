@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from fakes.waiting import eventually
 
-from service.lineup.fleet import ChangeRefused, Fleet, Order, Report
+from service.errors import ChangeRefused
+from service.lineup.fleet import Fleet, Order, Report
 from service.lineup.lineup import LineupPlan
 
 ONE, TWO = Path("/bundles/one"), Path("/bundles/two")
@@ -28,7 +29,7 @@ class Worker:
         if at_once:
             self.may_prepare.set()
         ours, theirs = Pipe()
-        with fleet.staffing:
+        with fleet.membership:
             fleet.workers[number] = ours
         threading.Thread(target=self._obey, args=(theirs,), daemon=True).start()
 
@@ -39,8 +40,8 @@ class Worker:
                     order: Order = orders.recv()
                 except (EOFError, OSError):
                     return
-                self.heard.append(order.what)
-                if order.what == "prepare":
+                self.heard.append(order.action)
+                if order.action == "prepare":
                     self.may_prepare.wait(10)
                 if self._dead.is_set():
                     return
@@ -48,7 +49,7 @@ class Worker:
 
     def die(self, fleet: Fleet, number: int) -> None:
         """While it prepares: its end of the pipe closes with its thread, as a process's would."""
-        with fleet.staffing:
+        with fleet.membership:
             del fleet.workers[number]
         self._dead.set()
         self.may_prepare.set()

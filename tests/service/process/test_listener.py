@@ -1,4 +1,4 @@
-"""The port's last moment."""
+"""The listening socket at shutdown."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import sys
 
 import pytest
 
-from service.process.listener import admit_everybody, admit_nobody_new
+from service.process.listener import allow_new_clients, drop_new_clients
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
-def test_nobody_new_connects_and_who_had_is_accepted() -> None:
+def test_new_clients_are_kept_out_and_connected_ones_are_accepted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         with socket.create_connection(address, timeout=5) as early:
-            admit_nobody_new(listener)
+            drop_new_clients(listener)
             with pytest.raises(TimeoutError):
                 socket.create_connection(address, timeout=0.3)
             early.sendall(b"still heard")
             accepted, _ = listener.accept()
             with accepted:
                 assert accepted.recv(100) == b"still heard"
-        admit_everybody(listener)
-        admit_everybody(listener)
+        allow_new_clients(listener)
+        allow_new_clients(listener)
         with socket.create_connection(address, timeout=5):
             listener.accept()[0].close()

@@ -1,13 +1,14 @@
-"""What OpenAPI says of the Open Inference Protocol's routes."""
+"""OpenAPI documents of the Open Inference Protocol's routes."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from service.errors import NoSuchModel
 from service.openapi.parts import HEADERS, READING, answer, body, problems
-from service.openapi.status import READYZ
+from service.openapi.status import NOT_READY
 
-_NO_MODEL = problems(_404="No model of this name, or no such version of it.")
+_NO_MODEL = problems(("No model of this name, or no such version of it.", NoSuchModel))
 _PARAMETERS = {"type": "object", "description": "Extensions."}
 
 
@@ -56,7 +57,7 @@ def _ready(*required: str) -> dict[str, Any]:
         "required": [*required, "ready"],
         "properties": {"name": {"type": "string"}, "ready": {"const": True}},
     }
-    return {"200": answer("Ready.", schema), "503": READYZ["responses"]["503"]}
+    return {"200": answer("Ready.", schema), **NOT_READY}
 
 
 READY: Final[dict[str, Any]] = {"responses": _ready()}

@@ -1,0 +1,49 @@
+"""Port of the admin routes: a server of its own, on a thread of the parent process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+
+from service.admin.app import create_admin_app
+from service.http.connection import guarded_connection
+from service.lineup.fleet import Fleet
+from service.settings import Settings
+
+logger = structlog.get_logger("demur.admin")
+
+
+@contextmanager
+def admin_port(settings: Settings, fleet: Fleet) -> Iterator[None]:
+    """Serve the admin routes inside the context; without an admin port in the settings, do nothing."""
+    if settings.admin_port is None or settings.admin_token is None:
+        yield
+        return
+    bundles = (settings.bundles or settings.bundle.parent).resolve()
+    config = uvicorn.Config(
+        create_admin_app(fleet, bundles, settings.admin_token),
+        http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    family = socket.AF_INET6 if ":" in settings.admin_host else socket.AF_INET
+    listener = socket.create_server((settings.admin_host, settings.admin_port), family=family)
+    logger.info("admin_port", host=settings.admin_host, port=listener.getsockname()[1])
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="admin", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(5.0)

@@ -1,0 +1,241 @@
+"""Errors of the service: what each room raises. `service.problems` alone knows their HTTP statuses.
+
+DemurError                              calibration.errors: the root of all errors of demur
+└── ServiceError
+    ├── SettingsError (ValueError)      a setting is missing or out of range
+    ├── WorkersFailed (RuntimeError)    a worker ended before the service was ready
+    ├── ChangeRefused                   the line-up cannot change; the old one goes on serving
+    └── RequestError                    a request, or one of its images, is refused
+        ├── MalformedRequest            the bytes are not HTTP/1.1
+        ├── HeadTooLarge, HeadTooSlow   the request line and the headers
+        ├── BodyTooLarge, BodyTooSlow   the body
+        ├── UnsupportedEncoding         a compressed body
+        ├── UnsupportedMediaType        a Content-Type that the route does not read
+        ├── MalformedJson, MalformedForm, InvalidBase64
+        ├── MissingField, InvalidField
+        ├── TooManyImages
+        ├── ImageRefused                the bytes of one image; `cause` is bundle's ImageError
+        ├── Unauthorized                an admin request without the token
+        ├── QuotaExceeded, QueueFull, DeadlinePassed
+        ├── StoreUnavailable, Draining
+        ├── NoSuchModel, NoSuchBundle, NoSuchChallenger
+        └── NothingToRollBack, BundleRefused, BundlesUnreadable
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bundle.images.errors import ImageError, TooManyBytes, TooManyPixels
+from calibration.errors import DemurError
+
+
+class ServiceError(DemurError):
+    """Root of the errors of `service`."""
+
+
+class SettingsError(ServiceError, ValueError):
+    """A setting is missing or out of range; the message names it."""
+
+
+class WorkersFailed(ServiceError, RuntimeError):
+    """The workers could not be started."""
+
+
+class ChangeRefused(ServiceError):
+    """The line-up cannot be served; the old one goes on. The message says why."""
+
+
+class RequestError(ServiceError):
+    """A request, or one image of it, that is refused. The subclass is the kind of the problem."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        field: str | None = None,
+        value: Any = None,
+        limit: Any = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """`field`, `value` and `limit`: the part of the request at fault, its value, and the accepted
+        range. `retry_after`: seconds after which the same request may succeed."""
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.value = value
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class MalformedRequest(RequestError):
+    """The bytes on the connection are not HTTP/1.1."""
+
+
+class HeadTooLarge(RequestError):
+    """The request line and the headers exceed the limit."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the request's head has {size} bytes or more; at most {limit} are accepted",
+            field="headers",
+            value=size,
+            limit=limit,
+        )
+
+
+class HeadTooSlow(RequestError):
+    """The request line and the headers did not arrive in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the request's head was not complete within {seconds:g} s", field="headers", limit=seconds
+        )
+
+
+class BodyTooLarge(RequestError):
+    """The body exceeds the limit of its route."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the body has {size} bytes or more; at most {limit} are accepted here",
+            field="body",
+            value=size,
+            limit=limit,
+        )
+
+
+class BodyTooSlow(RequestError):
+    """The body did not arrive in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the body was not complete within {seconds:g} s", field="body", limit=seconds)
+
+
+class UnsupportedEncoding(RequestError):
+    """The body is compressed."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"Content-Encoding is {encoding!r}; send the body as it is",
+            field="Content-Encoding",
+            value=encoding,
+        )
+
+
+class UnsupportedMediaType(RequestError):
+    """The Content-Type is none that the route reads."""
+
+    def __init__(self, kind: str, accepted: Sequence[str]) -> None:
+        super().__init__(
+            f"Content-Type is {kind!r}; it must be one of {', '.join(accepted)}",
+            field="Content-Type",
+            value=kind,
+            limit=list(accepted),
+        )
+
+
+class MalformedJson(RequestError):
+    """The body is declared as JSON and is none."""
+
+
+class MalformedForm(RequestError):
+    """The body is declared as a form and is none."""
+
+
+class InvalidBase64(RequestError):
+    """A field that should be base64 is not."""
+
+
+class MissingField(RequestError):
+    """A required field is absent."""
+
+
+class InvalidField(RequestError):
+    """A field has the wrong type or a value out of range."""
+
+
+class TooManyImages(RequestError):
+    """The request has more images than one request may have."""
+
+
+class ImageRefused(RequestError):
+    """An image cannot be decoded, or may not be."""
+
+    def __init__(self, cause: ImageError, field: str = "image") -> None:
+        """`field`: name of the image in the request."""
+        value: Any = None
+        limit: Any = None
+        if isinstance(cause, TooManyPixels):
+            value, limit = cause.width * cause.height, cause.limit
+        elif isinstance(cause, TooManyBytes):
+            value, limit = cause.size, cause.limit
+        super().__init__(str(cause), field=field, value=value, limit=limit)
+        self.cause = cause
+
+
+class Unauthorized(RequestError):
+    """An admin request without the token."""
+
+
+class QuotaExceeded(RequestError):
+    """The client has used up its quota for now."""
+
+
+class QueueFull(RequestError):
+    """The queue for the cores, or for a stage, has no place left."""
+
+
+class DeadlinePassed(RequestError):
+    """The result would come after the deadline of the request."""
+
+    def __init__(self) -> None:
+        super().__init__("the deadline passed before the image was decided", field="X-Deadline-Ms")
+
+
+class StoreUnavailable(RequestError):
+    """The store of the rolling windows is away, or there is none."""
+
+
+class Draining(RequestError):
+    """The service is stopping and wants no new requests."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is stopping")
+
+
+class NoSuchModel(RequestError):
+    """No model of this name and version serves."""
+
+
+class NoSuchBundle(RequestError):
+    """No bundle of this name exists, or none of this label serves."""
+
+
+class NoSuchChallenger(RequestError):
+    """No challenger of this name serves."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("no challenger has this name", field="name", value=name[:100])
+
+
+class NothingToRollBack(RequestError):
+    """The champion has no predecessor."""
+
+    def __init__(self) -> None:
+        super().__init__("no other bundle has answered since the start")
+
+
+class BundleRefused(RequestError):
+    """A bundle cannot be verified, loaded or put into the line-up."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"the bundle is not served: {why}", field="name", value=name)
+
+
+class BundlesUnreadable(RequestError):
+    """The folder of the bundles has gone or cannot be read."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"the folder of bundles cannot be read: {cause}")
