@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from monitoring.delivery.delivery_round import RecorderOptions
-
 from monitoring.delivery.event_lines import kind_of
 from monitoring.delivery.event_log import LogBounds
 from monitoring.delivery.recorder import Recorder

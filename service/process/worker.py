@@ -162,7 +162,7 @@ class DrainingServer(uvicorn.Server):
         try:
             connection = next(_accepted(listener), None)
         except OSError as error:
-            # No file descriptor is left, for example: the socket stays readable, so a retry at once would spin.
+            # With no file descriptor left, the socket stays readable, and a retry at once would spin.
             logger.error("accept_failed", error=str(error), retry_in=_PAUSE)
             loop.remove_reader(listener)
             loop.call_later(_PAUSE, self._listen, listener)

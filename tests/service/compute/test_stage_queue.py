@@ -31,8 +31,8 @@ from service.app import create_app
 from service.compute.admission import Admission, Lane
 from service.compute.predictor import Predictor
 from service.compute.stage_queue import StageQueue
-from service.lineup.deployment import deployment_for
 from service.errors import DeadlinePassed, QueueFull
+from service.lineup.deployment import deployment_for
 from service.settings import Settings
 
 SPEC = PreprocessSpec(height=16, width=16)
@@ -323,7 +323,7 @@ def test_batches_and_single_images_get_the_same_answers(tiny_bundle: Path) -> No
 def test_stage_b_is_not_computed_after_the_deadline(tiny_bundle: Path) -> None:
     deployment = replace(deployment_for(Settings.read({}, bundle=tiny_bundle)), batch_sizes=(4, 4))
     slow, second = WaitingEngine(colour_model(16, 5.0)), WaitingEngine(colour_model(32, 8.0, gate=True))
-    second.released =  threading.Semaphore(100)
+    second.released = threading.Semaphore(100)
     deployment.runner.stages = tuple(
         replace(stage, model=engine)
         for stage, engine in zip(deployment.runner.stages, (slow, second), strict=True)
@@ -349,7 +349,7 @@ def test_stage_b_is_not_computed_after_the_deadline(tiny_bundle: Path) -> None:
 def test_stage_b_computes_only_the_images_that_stage_a_leaves(tiny_bundle: Path) -> None:
     deployment = replace(deployment_for(Settings.read({}, bundle=tiny_bundle)), batch_sizes=(2, 4))
     first, second = WaitingEngine(colour_model(16, 5.0)), WaitingEngine(colour_model(32, 8.0, gate=True))
-    second.released =  threading.Semaphore(100)
+    second.released = threading.Semaphore(100)
     deployment.runner.stages = tuple(
         replace(stage, model=engine)
         for stage, engine in zip(deployment.runner.stages, (first, second), strict=True)

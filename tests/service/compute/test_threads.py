@@ -33,7 +33,14 @@ class Callbacks:
 def test_the_outcomes_of_a_group_come_together_after_its_thread_is_free() -> None:
     async def scenario() -> None:
         pool, callbacks, released = ThreadPool(1, "pool", max_delay=60.0), Callbacks(), threading.Semaphore(0)
-        pool.put([(lambda: 1, callbacks.done), (lambda: 1 // 0, callbacks.done), (released.acquire, callbacks.done)], callbacks.group_done)
+        pool.put(
+            [
+                (lambda: 1, callbacks.done),
+                (lambda: 1 // 0, callbacks.done),
+                (released.acquire, callbacks.done),
+            ],
+            callbacks.group_done,
+        )
         await asyncio.sleep(0.05)
         assert callbacks.calls == []
         released.release()

@@ -1,4 +1,4 @@
-"""The short way to a route gives what FastAPI's way gives, also where it refuses."""
+"""Direct routes give the same answers as FastAPI's routes, refusals included."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.testclient import TestClient
 
+from service.errors import InvalidField, RequestError
 from service.http.direct_routes import DirectRoutes
 from service.http.request_ids import request_id_of, well_formed
-from service.errors import InvalidField, RequestError
 from service.problems import problem_of
 
 router = APIRouter()
@@ -23,7 +23,7 @@ async def echo(request: Request) -> Response:
     body = await request.body()
     if not body:
         raise InvalidField("there is nothing to echo")
-    return Response(body, headers={"x-way": "direct" if "endpoint" not in request.scope else "fastapi"})
+    return Response(body, headers={"x-path": "direct" if "endpoint" not in request.scope else "fastapi"})
 
 
 def app(*, direct: bool) -> FastAPI:
@@ -44,7 +44,7 @@ def app(*, direct: bool) -> FastAPI:
     ("method", "path", "body"),
     [("POST", "/echo", b"hello"), ("POST", "/echo", b""), ("GET", "/echo", b""), ("POST", "/other", b"")],
 )
-def test_both_ways_answer_alike(method: str, path: str, body: bytes) -> None:
+def test_both_paths_give_the_same_answer(method: str, path: str, body: bytes) -> None:
     answers = []
     for direct in (True, False):
         with TestClient(app(direct=direct)) as client:
@@ -53,14 +53,14 @@ def test_both_ways_answer_alike(method: str, path: str, body: bytes) -> None:
     assert answers[0] == answers[1]
 
 
-def test_the_short_way_is_taken() -> None:
+def test_the_direct_path_is_taken() -> None:
     with TestClient(app(direct=True)) as client:
-        assert client.post("/echo", content=b"x").headers["x-way"] == "direct"
+        assert client.post("/echo", content=b"x").headers["x-path"] == "direct"
     with TestClient(app(direct=False)) as client:
-        assert client.post("/echo", content=b"x").headers["x-way"] == "fastapi"
+        assert client.post("/echo", content=b"x").headers["x-path"] == "fastapi"
 
 
-def test_the_service_takes_it_for_predictions(
+def test_the_service_takes_the_direct_path_for_predictions(
     client: TestClient, make_colour_image: Callable[..., bytes]
 ) -> None:
     image = make_colour_image(1, 0.9)
@@ -69,7 +69,7 @@ def test_the_service_takes_it_for_predictions(
     assert client.get("/predict").status_code == 405
 
 
-def test_new_ids_are_well_formed_and_never_the_same() -> None:
+def test_generated_ids_are_well_formed_and_unique() -> None:
     ids = [request_id_of(None) for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(well_formed(own_id) and len(own_id) == 32 for own_id in ids)

@@ -1,4 +1,4 @@
-"""Quotas: what a client may send, and that neither keys nor addresses fill the memory."""
+"""Quotas: limits per client, in bounded memory whatever keys and addresses are sent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from service.errors import QuotaExceeded
 from service.http.quotas import Quotas
-from service.errors import RequestError
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
@@ -31,7 +31,7 @@ class Clock:
 def admitted(quotas: Quotas, client: bytes) -> bool:
     try:
         quotas.admit(client)
-    except RequestError:
+    except QuotaExceeded:
         return False
     return True
 
@@ -51,20 +51,19 @@ def test_no_client_gets_more_than_its_quota(steps: list[tuple[float, int]], rate
         assert passed <= burst + rate * clock.now + 1e-6
 
 
-def test_whoever_waits_as_long_as_told_is_let_in() -> None:
+def test_a_client_that_waits_as_long_as_required_is_admitted() -> None:
     clock = Clock()
     quotas = Quotas(0.4, 2, 100, clock)
     assert [admitted(quotas, b"a") for _ in range(3)] == [True, True, False]
-    with pytest.raises(RequestError) as refusal:
+    with pytest.raises(QuotaExceeded) as refusal:
         quotas.admit(b"a")
-    assert refusal.value.problem.status == 429
-    assert refusal.value.problem.headers == {"Retry-After": "3"}
+    assert refusal.value.retry_after == 3
     assert admitted(quotas, b"b")
     clock.now = 3.0
     assert admitted(quotas, b"a")
 
 
-def test_a_batch_is_paid_for_afterwards() -> None:
+def test_the_images_of_a_batch_are_charged_afterwards() -> None:
     clock = Clock()
     quotas = Quotas(1.0, 5, 100, clock)
     quotas.admit(b"a")
@@ -75,18 +74,18 @@ def test_a_batch_is_paid_for_afterwards() -> None:
     assert admitted(quotas, b"a")
 
 
-def test_made_up_names_run_out() -> None:
+def test_invented_keys_run_out() -> None:
     clock = Clock()
     quotas = Quotas(1.0, 3, 50, clock)
-    let_in = [admitted(quotas, str(number).encode()) for number in range(10_000)]
-    # Most of as many names as are told apart get in once, and none when all cells are taken.
-    assert all(let_in[:50])
-    assert not any(let_in[-1000:])
+    admitted_in_turn = [admitted(quotas, str(number).encode()) for number in range(10_000)]
+    # Most of the names that can be told apart are admitted once, and none when all cells are taken.
+    assert all(admitted_in_turn[:50])
+    assert not any(admitted_in_turn[-1000:])
     clock.now = 10.0
     assert admitted(quotas, b"new")
 
 
-def test_few_clients_wait_for_others() -> None:
+def test_few_clients_share_both_cells() -> None:
     clock = Clock()
     quotas = Quotas(1.0, 1, 2_000, clock)
     refused = sum(not admitted(quotas, str(number).encode()) for number in range(2_000))
@@ -94,7 +93,7 @@ def test_few_clients_wait_for_others() -> None:
     assert refused <= 10.4 + 6 * math.sqrt(10.4)
 
 
-def _ask(quotas: Quotas, times: int, found: Connection) -> None:
+def _admit(quotas: Quotas, times: int, found: Connection) -> None:
     found.send(sum(admitted(quotas, b"a") for _ in range(times)))
 
 
@@ -102,7 +101,7 @@ def test_workers_share_a_quota() -> None:
     spawn = multiprocessing.get_context("spawn")
     quotas = Quotas(0.001, 30, 100)
     ours, theirs = spawn.Pipe()
-    workers = [spawn.Process(target=_ask, args=(quotas, 20, theirs)) for _ in range(2)]
+    workers = [spawn.Process(target=_admit, args=(quotas, 20, theirs)) for _ in range(2)]
     for worker in workers:
         worker.start()
     passed = [ours.recv() for _ in workers]
@@ -131,7 +130,7 @@ def test_over_http(make_client: Callable[..., TestClient], make_colour_image: Im
     assert client.post("/v2/models/tiny/infer", json={}).status_code == 429
     feedback = client.post("/feedback", json={"request_id": "a", "label": 1})
     assert feedback.status_code == 429
-    # What says how the service is stays free.
+    # Routes that report the state of the service have no quota.
     assert client.get("/health").status_code == 200
 
 

@@ -23,9 +23,9 @@ from bundle.manifest import BundleError
 from monitoring.metrics.instruments import Instruments
 from service.compute.admission import Admission, Lane
 from service.compute.shadows import AnsweredImage, Shadows
+from service.errors import SettingsError
 from service.lineup.assignment import arm_of
 from service.lineup.deployment import deployment_for
-from service.errors import SettingsError
 from service.settings import Settings
 from service.window_client import NoStore
 
@@ -168,9 +168,7 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
         deployment = await asyncio.to_thread(deployment_for, settings)
         instruments = Instruments()
         admission = Admission(1, 8)
-        shadows = Shadows(
-            admission, NoStore(instruments), instruments, max_images=3, max_bytes=100
-        )
+        shadows = Shadows(admission, NoStore(instruments), instruments, max_images=3, max_bytes=100)
         threads: list[str] = []
 
         def read() -> bytes:

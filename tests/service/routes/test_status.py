@@ -168,7 +168,7 @@ def test_a_failure_of_ours_is_a_problem_too(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr("service.routes.predict.prediction_body", broken)
+    monkeypatch.setattr("service.answering.prediction_body", broken)
     answer = client.post(
         "/predict", content=make_colour_image(1, 0.9), headers={**JPEG, "X-Request-Id": "r1"}
     )
