@@ -15,12 +15,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint
+from calibration.encoding import decode_threshold, encode_threshold
 
 
 def _thresholds_from_json(value: Any) -> Any:
     """A stage that answers nothing has an infinite threshold, which JSON can only write as null."""
     if isinstance(value, Mapping) and isinstance(value.get("threshold"), list):
-        thresholds = tuple(math.inf if t is None else t for t in value["threshold"])
+        thresholds = tuple(decode_threshold(t) for t in value["threshold"])
         return {**value, "threshold": thresholds}
     return value
 
@@ -56,7 +57,7 @@ class CertificateEntry(BaseModel):
             proven: tuple[float | None, ...] = certificate.threshold
         else:
             proven = (certificate.threshold,) if certificate.feasible else (None,) * len(stages)
-        stated = tuple(None if t is None or math.isinf(t) else t for t in proven)
+        stated = tuple(None if t is None else encode_threshold(t) for t in proven)
         applied = tuple(rule.threshold for rule in stages)
         if stated != applied:
             raise ValueError(

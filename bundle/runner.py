@@ -16,7 +16,7 @@ import numpy as np
 from bundle.engines.contract import StageModel
 from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits, PixelArray, decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, preprocess
-from calibration.decision import Decision, OperatingPoint, StageCall, walk_cascade, walk_to_its_end
+from calibration.decision import Decision, OperatingPoint, StageCall, run_cascade, run_to_completion
 from calibration.scores import StageOutputs
 
 EncodedOrPixels = bytes | PixelArray
@@ -124,7 +124,7 @@ class CascadeRunner:
             computed[call.stage] += len(call.rows)
             return compute_stage(self.stages[call.stage], [pixels[row] for row in call.rows])
 
-        return walk_to_its_end(walk_cascade(point, len(pixels)), compute), computed
+        return run_to_completion(run_cascade(point, len(pixels)), compute), computed
 
     def _in_chunks(
         self, images: Sequence[EncodedOrPixels], work: Callable[[Sequence[PixelArray]], _Result]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
+
+from calibration.encoding import decode_threshold, encode_threshold
 
 Kind = Literal["pac", "expectation"]
 """`pac`: holds with probability 1 - delta over the draw of the calibration split.
@@ -154,7 +155,7 @@ class Certificate:
         values = asdict(self)
         values["parts"] = list(values["parts"])
         if isinstance(self.threshold, tuple):
-            values["threshold"] = [None if math.isinf(t) else t for t in self.threshold]
+            values["threshold"] = [encode_threshold(t) for t in self.threshold]
         return values
 
     @classmethod
@@ -165,6 +166,6 @@ class Certificate:
             raise ValueError(f"unknown certificate fields: {', '.join(unknown)}")
         read = dict(values)
         if isinstance(read.get("threshold"), list):
-            read["threshold"] = tuple(math.inf if t is None else float(t) for t in read["threshold"])
+            read["threshold"] = tuple(decode_threshold(t) for t in read["threshold"])
         read["parts"] = tuple(PromisedPart(**part) for part in read.get("parts", ()))
         return cls(**read)

@@ -18,6 +18,8 @@ StageName = Literal["A", "B"]
 Reason = Literal["ambiguous", "atypical"]
 
 STAGE_NAMES: tuple[StageName, ...] = ("A", "B")
+STAGE_KEYS: tuple[str, ...] = tuple(name.lower() for name in STAGE_NAMES)
+"""The same in names of files, columns and figures"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,11 @@ class StageCall:
     """Which of the walk's images, in the order in which their outputs are wanted."""
 
 
-CascadeWalk = Generator[StageCall, StageOutputs, list[Decision]]
+CascadeRun = Generator[StageCall, StageOutputs, list[Decision]]
 """Yields what to compute, is sent the raw outputs, and returns the decisions."""
 
 
-def walk_cascade(point: OperatingPoint, n: int) -> CascadeWalk:
+def run_cascade(point: OperatingPoint, n: int) -> CascadeRun:
     """Take n images through the cascade: the one place where a stage follows another.
 
     Who computes is the caller's business, so that one walk serves stored scores, a loop over files and
@@ -184,7 +186,7 @@ def walk_cascade(point: OperatingPoint, n: int) -> CascadeWalk:
     return [decided[row] for row in range(n)]
 
 
-def walk_to_its_end(walk: CascadeWalk, compute: Callable[[StageCall], StageOutputs]) -> list[Decision]:
+def run_to_completion(walk: CascadeRun, compute: Callable[[StageCall], StageOutputs]) -> list[Decision]:
     """The decisions of a walk whose every call `compute` answers at once."""
     call = next(walk)
     while True:
@@ -204,4 +206,4 @@ def decide(raw_by_stage: Sequence[StageOutputs], point: OperatingPoint) -> list[
     def look_up(call: StageCall) -> StageOutputs:
         return raw_by_stage[call.stage].take(np.asarray(call.rows, dtype=np.int64))
 
-    return walk_to_its_end(walk_cascade(point, len(raw_by_stage[0])), look_up)
+    return run_to_completion(run_cascade(point, len(raw_by_stage[0])), look_up)

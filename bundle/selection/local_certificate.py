@@ -8,7 +8,6 @@ delta was kept for one such certificate, so it holds together with those of the 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from bundle.policy import CertificateEntry, OperatingPointField
 from bundle.runner import CascadeRunner, CascadeStage, concatenated
 from bundle.verify import read_verified
 from calibration.certificate import CertifiedOn, RiskTarget
+from calibration.encoding import decode_path
 from calibration.exact.strata import Parts
 from calibration.groups import Sampling
 
@@ -135,7 +135,7 @@ def certify_locally(
     scores = [concatenated(list(stage)) for stage in zip(*parts, strict=True)]
     before_labels()
     plan = cases.plans.get(key.precision, cases.plans[DEFAULT_PRECISION])
-    path = np.array([[math.inf if t is None else t for t in step] for step in plan.path], dtype=np.float64)
+    path = decode_path(plan.path)
     labels = np.array([case.label for case in cases.cases], dtype=np.int64)
     groups = [case.group for case in cases.cases]
     certificate = certify_policies(

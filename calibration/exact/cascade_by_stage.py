@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import answers
+from calibration.encoding import decode_threshold
 from calibration.exact.cascade import CascadeScores
 from calibration.exact.fixed_sequence import certify
 from calibration.exact.issuer import Issuer, Proven
@@ -44,7 +45,7 @@ def certify_each_stage(
         return issuer.infeasible(f"stage A: {stage_a.needed}; stage B: {stage_b.needed}")
     m = stage_a.answered + stage_b.answered
     proven = Proven(
-        (_or_infinity(stage_a), _or_infinity(stage_b)),
+        (decode_threshold(_scalar(stage_a)), decode_threshold(_scalar(stage_b))),
         m,
         stage_a.errors + stage_b.errors,
         max(stage.risk_upper_bound or 0.0 for stage in (stage_a, stage_b)),
@@ -54,11 +55,6 @@ def certify_each_stage(
 
 def _scalar(certificate: Certificate) -> float | None:
     return certificate.threshold if isinstance(certificate.threshold, float) else None
-
-
-def _or_infinity(certificate: Certificate) -> float:
-    threshold = _scalar(certificate)
-    return math.inf if threshold is None else threshold
 
 
 def _coverage_bound(answered: int, n: int, delta: float) -> float:

@@ -5,7 +5,6 @@ The one way in which a policy of one or two stages is proven exactly, whoever ho
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -14,6 +13,7 @@ import numpy as np
 
 from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import OperatingPoint, StageRule
+from calibration.encoding import encode_threshold
 from calibration.exact.cascade import CASCADE_METHOD, CascadePath, CascadeScores
 from calibration.exact.fixed_sequence import RANK_START
 from calibration.exact.group_betting import certify_path_by_betting
@@ -79,7 +79,7 @@ def at_thresholds(rules: Sequence[StageRule], thresholds: Sequence[float]) -> Op
     """The rules at one point of a path."""
     return OperatingPoint(
         tuple(
-            replace(rule, threshold=None if math.isinf(value) else float(value))
+            replace(rule, threshold=encode_threshold(value))
             for rule, value in zip(rules, thresholds, strict=True)
         )
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from calibration.decision import StageName
 
 from demur.errors import InterfaceError
 
@@ -82,7 +85,7 @@ class Prediction:
     probability: float
     """p(label 1), also where it abstains."""
     confidence: float
-    stage: Literal["A", "B"]
+    stage: StageName
     reason: str | None
     """Why it abstains: ambiguous or atypical."""
     bundle: str

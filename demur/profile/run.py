@@ -268,7 +268,9 @@ def _cascade(
     if not asked:
         by_a = 0.0
     elif measured:
-        by_a = float(np.mean([decision.stage == "A" for decision in _decide(loaded.runner, images)]))
+        by_a = float(
+            np.mean([decision.stage == STAGE_NAMES[0] for decision in _decide(loaded.runner, images)])
+        )
     else:
         share, coverage = loaded.manifest.stage_a_share, loaded.manifest.evaluation.get("coverage")
         if share is None or coverage is None:

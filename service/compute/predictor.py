@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from bundle.images.decode import PixelArray
 from bundle.images.errors import ImageError
 from bundle.runner import CascadeRunner, compute_stage
-from calibration.decision import STAGE_NAMES, Decision, StageCall, walk_cascade, walk_to_its_end
+from calibration.decision import STAGE_KEYS, STAGE_NAMES, Decision, StageCall, run_cascade, run_to_completion
 from calibration.scores import StageOutputs
 from monitoring.metrics.instruments import Instruments
 from service.compute.admission import Admission, Lane
@@ -26,8 +26,8 @@ from service.compute.stage_queue import StageQueue
 from service.errors import DeadlinePassed, ImageRefused
 from service.lineup.deployment import Deployment
 
-STEPS: Final = ("queue", "read", "decode", "stage_a", "stage_b")
-_STAGE_STEPS: Final = ("stage_a", "stage_b")
+_STAGE_STEPS: Final = tuple(f"stage_{key}" for key in STAGE_KEYS)
+STEPS: Final = ("queue", "read", "decode", *_STAGE_STEPS)
 
 _Result = TypeVar("_Result")
 
@@ -140,7 +140,7 @@ class Predictor:
             pixels = await self.admission.run(lane, deadline, work, bounded=bounded, alone=True)
         finally:
             self._decoding -= 1
-        walk = walk_cascade(deployment.point, 1)
+        walk = run_cascade(deployment.point, 1)
         call = next(walk)
         while True:
             result = await queues[call.stage].score(pixels, deadline, lane, bounded=bounded)
@@ -187,7 +187,7 @@ def decide_image(
         watch.lap(_STAGE_STEPS[call.stage])
         return outputs
 
-    (decision,) = walk_to_its_end(walk_cascade(deployment.point, 1), compute)
+    (decision,) = run_to_completion(run_cascade(deployment.point, 1), compute)
     return decision
 
 

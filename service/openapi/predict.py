@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from calibration.decision import STAGE_NAMES
 from service.openapi.parts import (
     HEADERS,
     JSON,
@@ -62,7 +63,7 @@ _PREDICTION: dict[str, Any] = {
             "description": "p(k); only for more than two classes.",
         },
         "confidence": {"type": "number", "description": "What the certified threshold is compared with."},
-        "stage": {"enum": ["A", "B"]},
+        "stage": {"enum": list(STAGE_NAMES)},
         "reason": {"enum": [None, "ambiguous", "atypical"]},
         "bundle": _BUNDLE,
         "guarantee": _GUARANTEE,
@@ -80,7 +81,7 @@ _ANSWERED: dict[str, Any] = {
     "prediction_set": [1],
     "probability": 0.9987,
     "confidence": 6.64,
-    "stage": "A",
+    "stage": STAGE_NAMES[0],
     "reason": None,
     "bundle": {"name": "roadwork", "version": "0f3c9a2be47d5168"},
     "guarantee": {"kind": "pac", "method": "exact", "alpha": 0.01, "delta": 0.05, "population": "image"},
@@ -96,7 +97,7 @@ _ABSTAINED: dict[str, Any] = {
     "prediction_set": [0, 1],
     "probability": 0.61,
     "confidence": 0.45,
-    "stage": "B",
+    "stage": STAGE_NAMES[1],
     "reason": "ambiguous",
 }
 

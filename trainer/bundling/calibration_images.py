@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from bundle.draft import FileSource
 from bundle.images.headers import read_header
 from bundle.selection.local_certificate import CASES_FILE, CalibrationCase, CalibrationCases, Plan
 from calibration.decision import OperatingPoint
+from calibration.encoding import encode_path
 from trainer.certify.evidence import Evidence, plan_path
 from trainer.certify.exact import reads_all_frames
 from trainer.data.images import ImageSource
@@ -60,8 +60,4 @@ def calibration_files(
 
 
 def _plan(evidence: Evidence) -> Plan:
-    steps = plan_path(evidence).tolist()
-    return Plan(
-        rules=OperatingPoint(evidence.rules),
-        path=tuple(tuple(None if math.isinf(value) else value for value in step) for step in steps),
-    )
+    return Plan(rules=OperatingPoint(evidence.rules), path=encode_path(plan_path(evidence)))

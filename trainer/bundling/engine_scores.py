@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundle.engines.contract import DEFAULT_KEY, DEFAULT_PRECISION, EngineKey, file_precision
+from calibration.decision import STAGE_KEYS
 from trainer.bundling.quantise import quantise
 from trainer.certify.evidence import Evidence
 from trainer.certify.gate import fit_gate, read_rules, write_gate
@@ -122,7 +123,7 @@ def _quantise(run: RunFolder, record: RunRecord, keys: Sequence[EngineKey], cons
     """Write the model files that the precisions of `keys` need and training did not write."""
     images = [file.read_bytes() for file in sorted(run.golden.iterdir())] if run.golden.is_dir() else []
     for precision in sorted({file_precision(key.precision) for key in keys} - {DEFAULT_PRECISION}):
-        for name, stage in zip("ab", record.stages, strict=False):
+        for name, stage in zip(STAGE_KEYS, record.stages, strict=False):
             out = run.onnx(name, precision)
             scales = quantise(run.onnx(name), out, images, stage.preprocess)
             smaller = run.onnx(name).stat().st_size / out.stat().st_size

@@ -14,6 +14,7 @@ from bundle.engines.contract import DEFAULT_PRECISION, EngineKey, file_precision
 from bundle.manifest import BundleManifest
 from bundle.policy import CertificateEntry
 from bundle.writer import write_bundle
+from calibration.decision import STAGE_KEYS
 from calibration.scores import IntArray
 from trainer.certify.evidence import Policy
 from trainer.data.images import ImageSource
@@ -77,7 +78,7 @@ def pack_bundle(
                 macs=stage.macs,
                 parameters=stage.parameters,
             )
-            for name, stage in zip("ab", record.stages, strict=False)
+            for name, stage in zip(STAGE_KEYS, record.stages, strict=False)
         ),
         certificates=tuple(
             CertificateEntry(
@@ -121,7 +122,7 @@ def _adapters(run: RunFolder) -> dict[str, FileSource]:
     """Adapters as they were before merging, so that a model can be traced to the weights it came from."""
     return {
         f"adapter/stage_{name}/{file.name}": file
-        for name in "ab"
+        for name in STAGE_KEYS
         if run.adapter(name).is_dir()
         for file in sorted(run.adapter(name).iterdir())
     }

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
+from calibration.decision import STAGE_KEYS
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.bundling.wrapped_model import ModelInput, stage_of
 from trainer.data.config import DataConfig
@@ -73,7 +74,7 @@ def certify_models(
     require_slices(source, config.promise.slices)
     stages = tuple(
         _install(letter, model, source, run, console)
-        for letter, model in zip("ab", config.models, strict=False)
+        for letter, model in zip(STAGE_KEYS, config.models, strict=False)
     )
     usable = _usable(source, skip_bad or (data is not None and data.skip_bad), run, console)
     splits = _split(usable, config.seed)
@@ -103,7 +104,7 @@ def certify_models(
 
 def _provenance(config: WrapConfig, data: DataConfig | None) -> dict[str, JsonValue]:
     models: dict[str, JsonValue] = {
-        letter: model.model.name for letter, model in zip("ab", config.models, strict=False)
+        letter: model.model.name for letter, model in zip(STAGE_KEYS, config.models, strict=False)
     }
     return models if data is None else {**models, "data": data.model_dump(mode="json")}
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
@@ -16,6 +15,7 @@ import numpy as np
 from calibration.bounds import fewest_answered
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
+from calibration.encoding import decode_path, encode_path
 from calibration.exact.issuer import Issuer
 from calibration.exact.policies import with_thresholds
 from calibration.groups import all_frames, all_images
@@ -142,7 +142,7 @@ def write_policy(policy: Policy, run: RunFolder) -> None:
             "further": [certificate.to_dict() for certificate in policy.also],
             "planned_on": "val_select",
             # Infinite thresholds (the stage answers nothing) have no JSON number and become null.
-            "path": None if policy.path is None else policy.path.tolist(),
+            "path": None if policy.path is None else encode_path(policy.path),
         },
     )
     run.scrc.unlink(missing_ok=True)
@@ -155,7 +155,7 @@ def read_policy(run: RunFolder) -> Policy:
     thresholds = read_json(run.need(run.thresholds, "demur calibrate"))
     path = thresholds["path"]
     if path is not None:
-        path = np.array([[math.inf if t is None else t for t in pair] for pair in path], dtype=np.float64)
+        path = decode_path(path)
     return Policy(
         OperatingPoint(tuple(StageRule(**rule) for rule in thresholds["operating_point"])),
         Certificate.from_dict(read_json(run.need(run.certificate, "demur calibrate"))),

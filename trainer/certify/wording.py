@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from calibration.certificate import EACH_ANSWER, Certificate
+from calibration.decision import STAGE_NAMES
 from calibration.exact.fallback import RiskLadder
 
 
@@ -45,5 +46,5 @@ def thresholds_in_words(certificate: Certificate) -> str:
     """`2.31`, or for a cascade `3.05 in stage A, 2.31 in stage B`."""
     if not isinstance(certificate.threshold, tuple):
         return f"{certificate.threshold:.6g}"
-    named = zip("AB", certificate.threshold, strict=False)
+    named = zip(STAGE_NAMES, certificate.threshold, strict=False)
     return ", ".join(f"{value:.6g} in stage {name}" for name, value in named if not math.isinf(value))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.bounds import clopper_pearson_lower, clopper_pearson_upper
-from calibration.decision import OperatingPoint, StageRule
+from calibration.decision import STAGE_KEYS, OperatingPoint, StageRule
 from calibration.metrics import (
     augrc,
     balanced_mcc,
@@ -94,7 +94,7 @@ def evaluate(scores: SplitScores, point: OperatingPoint, *, seed: int = 0) -> Re
         *_forced(outcome, seed),
     ]
     for index, (raw, rule) in enumerate(zip(scores.stages, point.stages, strict=True)):
-        measurements.extend(_stage("ab"[index], scores, raw.logits, rule, seed, index))
+        measurements.extend(_stage(STAGE_KEYS[index], scores, raw.logits, rule, seed, index))
     return Report(scores.split, scores.digest, len(scores), scores.n_groups, tuple(measurements))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bundle.engines.contract import DEFAULT_KEY, EngineKey
 from bundle.engines.model import open_model
 from bundle.runner import CascadeRunner, CascadeStage
+from calibration.decision import STAGE_KEYS
 from calibration.scores import IntArray, StageOutputs
 from trainer.data.images import Column, ImageSource
 from trainer.data.labels import as_text
@@ -55,7 +56,7 @@ def open_runner(record: RunRecord, run: RunFolder, key: EngineKey = DEFAULT_KEY)
             ),
             stage.macs,
         )
-        for name, stage in zip("ab", record.stages, strict=False)
+        for name, stage in zip(STAGE_KEYS, record.stages, strict=False)
     ]
     return CascadeRunner(stages, threads=cores)
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from calibration.decision import STAGE_KEYS
 from calibration.scores import BoolArray, IntArray, ScoreTable, StageOutputs
 from trainer.errors import RunError
 from trainer.run.folder import write_bytes
 
 _SLICE = "slice."
-_STAGES = ("a", "b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def save_scores(scores: SplitScores, path: Path) -> None:
     columns["label"] = pa.array(scores.labels, pa.int64())
     if scores.groups is not None:
         columns["group"] = pa.array(scores.groups.tolist(), pa.string())
-    for name, outputs in zip(_STAGES, scores.stages, strict=False):
+    for name, outputs in zip(STAGE_KEYS, scores.stages, strict=False):
         width = outputs.logits.shape[1]
         flat = pa.array(np.ascontiguousarray(outputs.logits).reshape(-1), pa.float64())
         columns[f"{name}_logits"] = pa.FixedSizeListArray.from_arrays(flat, width)
@@ -100,7 +100,7 @@ def load_scores(path: Path) -> SplitScores:
     names = set(table.column_names)
     n = table.num_rows
     stages = []
-    for name in _STAGES:
+    for name in STAGE_KEYS:
         if f"{name}_logits" not in names:
             break
         logits = table.column(f"{name}_logits").combine_chunks()
