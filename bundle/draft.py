@@ -1,4 +1,4 @@
-"""What a trainer hands over to have a bundle written."""
+"""The draft of a bundle: everything that the trainer passes to `bundle.writer.write_bundle`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bundle.manifest import Provenance
 from bundle.policy import CertificateEntry
 
 FileSource = Path | bytes
-"""A file to copy, or its content."""
+"""The path of a file to copy, or its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class GoldenCandidate:
 
 @dataclass(frozen=True, slots=True)
 class StageDraft:
-    """A stage's models and what the manifest says about them."""
+    """The models of a stage and their description in the manifest."""
 
     models: Mapping[str, FileSource]
-    """Precision -> ONNX model; `fp32` is always needed, and bf16 has none of its own."""
+    """Precision -> ONNX model; `fp32` is required, and bf16 has no model of its own."""
     preprocess: PreprocessSpec
     output: OutputKind = "logits"
     macs: float = 0.0
-    """Multiply-accumulates an image."""
+    """Multiply-accumulates per image."""
     parameters: int = 0
 
     def __post_init__(self) -> None:
@@ -44,24 +44,24 @@ class StageDraft:
 
 @dataclass(frozen=True, slots=True)
 class BundleDraft:
-    """A bundle before it is written; digests, golden cases and cards are made by `write_bundle`."""
+    """A bundle before it is written; `write_bundle` adds digests, golden cases and the model card."""
 
     name: str
     """Lower-case letters, digits, `.`, `_`, `-`."""
     created_at: datetime
     """With a time zone."""
     task: str
-    """What is being told apart, in one sentence."""
+    """The task of the classifier, in one sentence."""
     classes: tuple[str, ...]
     stages: tuple[StageDraft, ...]
     """A, or A and B."""
     certificates: tuple[CertificateEntry, ...]
-    """One an engine and precision; the first decides which golden cases are chosen. May be empty:
-    the bundle then abstains on everything."""
+    """One per engine and precision; the golden cases are chosen by the decisions of the first. May be
+    empty: the bundle then abstains on every image."""
     golden_candidates: Sequence[GoldenCandidate] = ()
-    """Images of which a few become golden cases; fifty to two hundred of every kind are plenty."""
+    """Images of which a few become golden cases; 50 to 200 of every kind are enough."""
     provenance: Provenance = field(default_factory=Provenance)
     evaluation: Mapping[str, float] = field(default_factory=dict)
-    """Figures of the report on val_test; `stage_a_share` among them."""
+    """Figures of the report on val_test, including `stage_a_share`."""
     extra: Mapping[str, FileSource] = field(default_factory=dict)
     """Further files by their path in the bundle: `adapter/...`, `metrics/...`."""

@@ -1,9 +1,8 @@
-"""Golden cases: images whose outcome is known, tried each time a bundle is opened.
+"""Golden cases: images with known outcomes, computed each time a bundle is opened.
 
-Digests prove that the files are the same; golden cases prove that this machine, with its decoder and
-its inference runtime, still computes the same from them. Probabilities may differ by a tolerance that
-the bundle states for each engine; decisions are compared only where the case lies clear of every
-threshold.
+Digests show that the files are unchanged; golden cases show that this machine, with its decoder and its
+inference runtime, computes the same outcomes from them. Probabilities may differ by a tolerance that the
+bundle states for each engine; decisions are compared only for cases with a margin from every threshold.
 """
 
 from __future__ import annotations
@@ -26,24 +25,25 @@ from calibration.decision import Decision, OperatingPoint, decide
 from calibration.scores import StageOutputs, gate_probability, softmax
 
 DECISION_MARGIN = 0.25
-"""A decision is expected elsewhere only if it stays when every top logit and gate logit moves so far."""
+"""A decision is expected on other machines only if it does not change when every top logit and every gate
+logit moves by this margin."""
 CASES_PER_KIND = 2
-"""Golden cases for each true label and outcome (answered by A, by B, abstained)."""
+"""Number of golden cases for each true label and outcome (answered by A, by B, abstained)."""
 
 TOLERANCES: Mapping[str, float] = {"fp32": 0.005, "bf16": 0.05, "fp16": 0.02, "int8": 0.1}
-"""Precision -> largest difference of a probability between machines."""
+"""Precision -> largest accepted difference of a probability between machines."""
 OTHER_ENGINE_TOLERANCE = 0.1
-"""The same for an engine that the bundle has no expectation of; it is compared with another's."""
+"""The same for an engine without expectations in the bundle, which is compared with those of another."""
 
 
 class GoldenMismatch(BundleError):
-    """A golden case does not come out as the bundle says."""
+    """A golden case does not have the outcome that the bundle states."""
 
 
 def expectations(images: Sequence[bytes], runner: CascadeRunner) -> list[GoldenExpectation]:
-    """What `runner` computes for each encoded image, and what it decides where that is stable.
+    """The scores that `runner` computes for each encoded image, and its decision if that is stable.
 
-    Raises ImageError, or ModelUnfit where scores are not finite.
+    Raises ImageError, or ModelUnfit if scores are not finite.
     """
     point = runner.point
     if point is None:
@@ -86,7 +86,7 @@ def choose(labels: Sequence[int | None], decisions: Sequence[Decision]) -> list[
 def check_golden(
     manifest: BundleManifest, images: Mapping[str, bytes], runner: CascadeRunner, key: str
 ) -> None:
-    """Raise `GoldenMismatch` unless `runner`, on the engine `key`, gives what the bundle expects.
+    """Raise `GoldenMismatch` unless `runner`, on the engine `key`, gives the expected outcomes.
 
     images: file of each golden case -> its bytes.
     """
@@ -127,7 +127,7 @@ def _compare_decisions(case: GoldenCase, expected: GoldenExpectation, found: Gol
 
 
 def _flat(expectation: GoldenExpectation) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """All probabilities of a case; a stage without a gate adds none."""
+    """All probabilities of a case; a stage without a gate has no gate probability."""
     gates = [gate for gate in expectation.gates if gate is not None]
     return np.array([p for stage in expectation.probabilities for p in stage] + gates, dtype=np.float64)
 
@@ -139,7 +139,7 @@ def _golden_decision(decision: Decision) -> GoldenDecision:
 def _stable(
     outputs: Sequence[StageOutputs], point: OperatingPoint, decisions: Sequence[Decision]
 ) -> list[bool]:
-    """[n], True where moving every top logit and gate logit either way leaves the decision as it is."""
+    """[n], True if the decision stays the same when every top logit and gate logit moves by the margin."""
     moved = [
         decide([_moved(stage, step) for stage in outputs], point)
         for step in (-DECISION_MARGIN, DECISION_MARGIN)

@@ -1,4 +1,4 @@
-"""What a bundle is and promises, for people and for programs. The folder is verified first."""
+"""`demur inspect`: the content and the promise of a bundle, as JSON values or on a terminal."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from calibration.decision import StageRule
 
 
 def inspect_bundle(folder: Path) -> dict[str, Any]:
-    """Plain JSON values; raises a BundleError for a folder that is not the bundle it says it is.
+    """The bundle as plain JSON values, after verification. Raises a BundleError.
 
-    `certificate` is the first one, null where there is none; `certificates` are all, by engine and
-    precision; `here` names those whose engine is installed and whose precision this machine computes.
+    `certificate` is the first certificate, null if there is none; `certificates` are all of them by
+    engine and precision; `here` names those whose engine and precision are available on this machine.
     """
     manifest = verify_bundle(folder)
     content = manifest.model_dump(mode="json")
@@ -49,7 +49,7 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
 
 
 def render_bundle(manifest: BundleManifest, console: Console) -> None:
-    """The bundle on a terminal: the promise first, in one sentence."""
+    """Print the bundle on a terminal: the promise first, in one sentence."""
     console.print(f"{manifest.name} {manifest.version}", style="bold", markup=False, highlight=False)
     console.print(manifest.task, markup=False)
     console.print(
@@ -60,7 +60,7 @@ def render_bundle(manifest: BundleManifest, console: Console) -> None:
         console.print("No promise: no certificate was computed, every image is abstained on.", style="yellow")
     for entry in manifest.certificates:
         style = "green" if entry.certificate.feasible else "yellow"
-        here = "" if usable(EngineKey.parse(entry.key)) else " (cannot be had on this machine)"
+        here = "" if usable(EngineKey.parse(entry.key)) else " (not available on this machine)"
         sentence = f"{entry.key}{here}: {entry.certificate.sentence()}"
         console.print(sentence, style=style, markup=False, highlight=False)
     for problem in installation_problems():
@@ -101,7 +101,7 @@ def _answers_where(rule: StageRule) -> str:
 
 
 def _evaluation_table(manifest: BundleManifest) -> Table:
-    table = Table("figure", "value", title="Measured on images it never saw")
+    table = Table("figure", "value", title="Measured on held-out images")
     for name, value in sorted(manifest.evaluation.items()):
         table.add_row(escape(name), f"{value:.4g}")
     return table

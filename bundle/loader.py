@@ -1,4 +1,4 @@
-"""A verified bundle, opened: models on an engine, the certified policy, golden cases tried."""
+"""Loading of a bundle: verification, models on an engine, the certified policy, golden cases."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from calibration.decision import OperatingPoint
 
 @dataclass(frozen=True, slots=True)
 class LoadedBundle:
-    """A verified bundle, its models open on one engine at one precision."""
+    """A verified bundle with its models open on one engine at one precision."""
 
     folder: Path
     manifest: BundleManifest
     models: tuple[OnnxModel, ...]
     """One per stage."""
     key: str
-    """Engine and precision that were opened: `onnxruntime-cpu/fp32`."""
+    """The engine and precision in use: `onnxruntime-cpu/fp32`."""
     certificate: Certificate | None
-    """What was proven for this engine and precision; None: not certified here."""
+    """The certificate for this engine and precision; None: not certified here."""
     issued_here: bool
-    """Whether the certificate is none of the bundle's, but was computed on this machine."""
+    """Whether the certificate was computed on this machine and is not part of the bundle."""
     operating_point: OperatingPoint
-    """The certified one; without a certificate one that abstains on everything."""
+    """The certified operating point; without a certificate, one that abstains on every image."""
     runner: CascadeRunner
 
     @property
     def certified(self) -> bool:
-        """Whether answers given here are covered by a certificate."""
+        """Whether a certificate covers the answers that are given here."""
         return self.certificate is not None and self.certificate.feasible
 
 
@@ -53,12 +53,12 @@ def load_bundle(
     runner_threads: int = 1,
     issued_here: CertificateEntry | None = None,
 ) -> LoadedBundle:
-    """Verify `folder`, open its models and try its golden cases.
+    """Verify `folder`, open its models and compute its golden cases.
 
     `threads` and `calls` are those of `open_model`; `runner_threads` and `limits` are for
-    `LoadedBundle.runner`. On an engine or precision that no certificate names, neither one of the bundle
-    nor `issued_here`, the bundle loads and abstains on everything. Raises a BundleError naming the file,
-    or EngineUnavailable.
+    `LoadedBundle.runner`. If neither a certificate of the bundle nor `issued_here` names the engine and
+    precision, the bundle loads and abstains on every image. Raises a BundleError naming the file, or
+    EngineUnavailable.
     """
     manifest = verify_bundle(folder)
     models = open_stages(folder, manifest, key, threads=threads, calls=calls)
@@ -90,7 +90,7 @@ def load_bundle(
 def open_stages(
     folder: Path, manifest: BundleManifest, key: EngineKey, *, threads: int = 1, calls: int = 1
 ) -> tuple[OnnxModel, ...]:
-    """The models of a bundle on one engine at one precision, their bytes checked while they are read.
+    """The models of a bundle on one engine at one precision; their bytes are checked as they are read.
 
     Raises BundleTampered for a model that does not fit the manifest, and EngineUnavailable.
     """

@@ -1,7 +1,7 @@
-"""`bundle.json`: what a bundle is, in one canonical text.
+"""The manifest of a bundle, `bundle.json`, in one canonical text.
 
-A manifest has exactly one spelling in bytes, and its version is a digest of that spelling; so a byte
-changed anywhere in it is noticed, whether or not it changes the meaning.
+A manifest has exactly one spelling in bytes, and its version is a digest of that spelling; so any changed
+byte is detected, whether or not it changes the meaning.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from bundle.policy import CertificateEntry, KeyPart
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageName, StageRule
 
 SCHEMA_VERSION: Final = 1
-"""Raised whenever an older reader would misunderstand a bundle."""
+"""Increased whenever an older reader would misinterpret a bundle."""
 
 MANIFEST_FILE = "bundle.json"
 MAX_MANIFEST_BYTES = 8 * 2**20
 
 
 class BundleError(BundlePackageError):
-    """A bundle cannot be used; `file` is the file in it that says so, relative to its folder."""
+    """A bundle cannot be used; `file` is the offending file, relative to the folder of the bundle."""
 
     def __init__(self, file: str, why: str) -> None:
         super().__init__(f"{file}: {why}")
@@ -45,11 +45,11 @@ class BundleError(BundlePackageError):
 
 
 class BundleTampered(BundleError):
-    """The folder is not, byte for byte, the bundle that was written."""
+    """The folder is not, byte for byte, the bundle that was written, or the bundle contradicts itself."""
 
 
 class BundleTooNew(BundleError):
-    """The bundle was written by a later schema version than this program reads."""
+    """The bundle has a later schema version than this program reads."""
 
 
 _SUFFIXES = "onnx|json|md|txt|yaml|csv|png|jpg|webp|svg|safetensors|parquet"
@@ -60,10 +60,10 @@ BundlePath = Annotated[
         pattern=rf"^([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*\.({_SUFFIXES})$",
     ),
 ]
-"""A path inside the bundle: plain names, `/` between them, nothing hidden, no way out, no pickle."""
+"""A path inside the bundle: plain names separated by `/`; no hidden file, no `..`, no pickle."""
 
 PlainText = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")]
-"""Text for people, which may be shown on a terminal: no control characters but line ends."""
+"""Text that may be shown on a terminal: no control characters except line ends."""
 ClassName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 FigureName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -84,16 +84,16 @@ class FileRecord(_Record):
 
 
 class StageSpec(_Record):
-    """One stage: its model and what goes in and comes out."""
+    """One stage: its model, its input and its output."""
 
     name: StageName
     models: dict[KeyPart, BundlePath]
-    """Precision -> ONNX file; `fp32` is always there. See `file_for`."""
+    """Precision -> ONNX file; `fp32` is always present. See `file_for`."""
     preprocess: PreprocessSpec
     output: OutputKind
     has_gate: bool
     macs: Annotated[Finite, Field(ge=0.0)]
-    """Multiply-accumulates an image."""
+    """Multiply-accumulates per image."""
     parameters: Count
 
     @property
@@ -102,7 +102,7 @@ class StageSpec(_Record):
         return self.models[DEFAULT_PRECISION]
 
     def file_for(self, precision: str) -> str | None:
-        """The model to open for `precision`; bf16 is made of the fp32 one while it runs."""
+        """The model to open for `precision`, None if there is none; bf16 is derived from the fp32 model."""
         return self.models.get(file_precision(precision))
 
     @model_validator(mode="after")
@@ -121,27 +121,27 @@ class GoldenDecision(_Record):
 
 
 class GoldenExpectation(_Record):
-    """What one engine computed for a golden image when the bundle was written."""
+    """The outcome that one engine computed for a golden image when the bundle was written."""
 
     probabilities: tuple[tuple[Probability, ...], ...]
     """[stages][K], softmax of the raw logits"""
     gates: tuple[Probability | None, ...]
     """[stages], sigmoid of the raw gate logit"""
     decision: GoldenDecision | None
-    """None where the case lies too near a threshold to expect the same decision elsewhere."""
+    """None if the case lies too near a threshold to expect the same decision on another machine."""
 
 
 class GoldenCase(_Record):
-    """An image with its expected outcome, by engine and precision (`onnxruntime-cpu/fp32`)."""
+    """An image with its expected outcome per engine and precision (`onnxruntime-cpu/fp32`)."""
 
     file: BundlePath
     label: Count | None
-    """The true label, where known."""
+    """The true label; None if it is unknown."""
     expected: dict[str, GoldenExpectation]
 
 
 class Provenance(_Record):
-    """Where the bundle comes from. Nothing here is needed to serve."""
+    """The origin of the bundle; not needed for serving."""
 
     source: PlainText = ""
     """The data set, described in one line."""
@@ -149,10 +149,10 @@ class Provenance(_Record):
     data_digests: dict[str, str] = {}
     split_digests: dict[str, str] = {}
     versions: dict[str, str] = {}
-    """Libraries that took part."""
+    """Versions of the libraries that were used."""
     seed: int | None = None
     notices: tuple[PlainText, ...] = ()
-    """What a reader of the certificate should know: "column 'drive' looks like a group, was not used"."""
+    """Facts for a reader of the certificate: "column 'drive' looks like a group, was not used"."""
 
 
 class BundleManifest(_Record):
@@ -169,7 +169,7 @@ class BundleManifest(_Record):
     certificates: tuple[CertificateEntry, ...]
     golden: tuple[GoldenCase, ...]
     golden_tolerances: dict[str, Probability]
-    """By engine and precision: largest difference of a golden probability."""
+    """Engine and precision -> largest accepted difference of a golden probability."""
     evaluation: dict[FigureName, Finite]
     """Figures of the report on val_test, for example `stage_a_share`."""
     provenance: Provenance
@@ -183,15 +183,15 @@ class BundleManifest(_Record):
 
     @property
     def stage_a_share(self) -> float | None:
-        """Share of the answers that stage A gave on val_test."""
+        """Share of the answers on val_test that stage A gave; None if it was not measured."""
         return self.evaluation.get("stage_a_share")
 
     def entry(self, key: str) -> CertificateEntry | None:
-        """The certificate that holds on the engine and precision `key`, if there is one."""
+        """The certificate for the engine and precision `key`, if there is one."""
         return next((entry for entry in self.certificates if entry.key == key), None)
 
     def abstaining_point(self) -> OperatingPoint:
-        """The policy where no certificate holds: every stage is computed, nothing is answered."""
+        """The policy without a certificate: every stage is computed, no image is answered."""
         return OperatingPoint(tuple(StageRule() for _ in self.stages))
 
     @model_validator(mode="after")
@@ -230,12 +230,12 @@ def canonical_bytes(manifest: BundleManifest) -> bytes:
 
 
 def sealed(manifest: BundleManifest) -> BundleManifest:
-    """The same manifest with its version set to its content's digest."""
+    """The same manifest with its version set to the digest of its content."""
     return manifest.model_copy(update={"version": _version(manifest.model_dump(mode="json"))})
 
 
 def parse_manifest(data: bytes) -> BundleManifest:
-    """Read `bundle.json`; BundleTooNew for a later schema, BundleTampered for all else that is wrong."""
+    """Read `bundle.json`. Raises BundleTooNew for a later schema, and BundleTampered for any other fault."""
     try:
         content = json.loads(data, parse_constant=_refuse_constant)
         spelling = _canonical(content)
@@ -265,7 +265,7 @@ def parse_manifest(data: bytes) -> BundleManifest:
 
 
 def _version(content: dict[str, Any]) -> str:
-    """16 hex digits of the sha256 of everything but the version itself."""
+    """16 hex digits of the sha256 of everything except the version itself."""
     unversioned = {name: value for name, value in content.items() if name != "version"}
     return hashlib.sha256(_canonical(unversioned)).hexdigest()[:16]
 

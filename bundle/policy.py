@@ -1,6 +1,6 @@
-"""The certified policy as a bundle stores it: a certificate and the operating point that it speaks of.
+"""The certified policy in a bundle: a certificate and the operating point that it was proven for.
 
-Both are computed on one engine at one precision and hold there alone, so a bundle has an entry for each
+Both are computed on one engine at one precision and hold only there, so a bundle has an entry for each
 engine and precision that it was certified on.
 """
 
@@ -19,7 +19,7 @@ from calibration.encoding import decode_threshold, encode_threshold
 
 
 def _thresholds_from_json(value: Any) -> Any:
-    """A stage that answers nothing has an infinite threshold, which JSON can only write as null."""
+    """A stage that answers no image has an infinite threshold, which JSON can only express as null."""
     if isinstance(value, Mapping) and isinstance(value.get("threshold"), list):
         thresholds = tuple(decode_threshold(t) for t in value["threshold"])
         return {**value, "threshold": thresholds}
@@ -34,7 +34,7 @@ KeyPart = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 
 class CertificateEntry(BaseModel):
-    """What was proven on one engine at one precision, and the rule that it was proven for."""
+    """A certificate for one engine at one precision, and the rule that it was proven for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,7 +62,7 @@ class CertificateEntry(BaseModel):
         if stated != applied:
             raise ValueError(
                 f"the certificate was proven at thresholds {stated}, the operating point has {applied}; "
-                "a certificate states one threshold a stage"
+                "a certificate states one threshold per stage"
             )
         for rule in stages:
             for cut in (rule.set_threshold, rule.set_threshold_at_boundary):

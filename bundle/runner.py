@@ -1,7 +1,7 @@
-"""The cascade over many images: bytes or pixels in, stage outputs or decisions out.
+"""The cascade over many images: from bytes or pixels to stage outputs or decisions.
 
-Stage B is computed for the images that stage A leaves, and for no other. Scores are collected for
-certificates with the same code that decides (`score_all`), so the certificate speaks of what serves.
+Stage B is computed only for the images that stage A does not answer. The scores for certificates are
+collected by the same code that decides (`score_all`), so a certificate holds for the code that serves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from calibration.decision import Decision, OperatingPoint, StageCall, run_cascad
 from calibration.scores import StageOutputs
 
 EncodedOrPixels = bytes | PixelArray
-"""An encoded image, or what `CascadeRunner.pixels` made of one: uint8 [H, W, 3]."""
+"""An encoded image, or its pixels from `CascadeRunner.pixels`: uint8 [H, W, 3]."""
 
 _Result = TypeVar("_Result")
 
@@ -32,33 +32,34 @@ class CascadeStage:
     preprocess: PreprocessSpec
     model: StageModel
     macs: float = 0.0
-    """Multiply-accumulates an image."""
+    """Multiply-accumulates per image."""
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeRun:
-    """The decisions on n images and what they took."""
+    """The decisions on n images and their cost."""
 
     decisions: tuple[Decision, ...]
     computed: tuple[int, ...]
-    """Images computed by each stage; one that answers nothing computes none, unless it is the last."""
+    """Images computed by each stage; a stage that answers no image computes none, unless it is the last."""
     macs: float
-    """Multiply-accumulates spent on the n images together."""
+    """Multiply-accumulates for all n images."""
     macs_without_cascade: float
-    """The same if the last stage alone had seen all n images."""
+    """The same if the last stage alone had computed all n images."""
 
     @property
     def macs_saved(self) -> float:
-        """The share of work that the cascade saved; negative where it cost more than its last stage."""
+        """Share of the work that the cascade saved; negative if it cost more than its last stage alone."""
         return 1.0 - self.macs / self.macs_without_cascade if self.macs_without_cascade > 0 else 0.0
 
 
 class CascadeRunner:
     """One or two stages and, for deciding, an operating point.
 
-    `threads` chunks of `batch_size` images run at a time, each from decode to decision. One image a
-    batch is the default because a CPU serves so: larger batches are no faster there, and models with
-    dynamic quantisation give an image other scores in other company. A runner may be shared by threads.
+    `threads` chunks of `batch_size` images run at a time, each from decoding to decision. The default is
+    one image per batch, as a CPU serves: larger batches are no faster there, and with dynamic
+    quantisation the scores of an image depend on the other images of its batch. Threads may share a
+    runner. Raises ValueError.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class CascadeRunner:
         self._target = decode_target(stage.preprocess for stage in stages)
 
     def pixels(self, encoded: bytes) -> PixelArray:
-        """Decode as every stage needs it; raises an `ImageError` for what is no acceptable image."""
+        """The pixels that every stage needs. Raises an `ImageError`."""
         return decode(encoded, self.limits, self._target)
 
     def score(self, stage_index: int, images: Sequence[EncodedOrPixels]) -> StageOutputs:
@@ -104,7 +105,7 @@ class CascadeRunner:
         return list(self.run(images).decisions)
 
     def run(self, images: Sequence[EncodedOrPixels]) -> CascadeRun:
-        """The decision on each image and what they took."""
+        """The decision on each image and the cost of all."""
         point = self.point
         if point is None:
             raise ValueError("this runner has no operating point: it scores, but cannot decide")
@@ -152,7 +153,7 @@ def compute_stage(stage: CascadeStage, pixels: Sequence[PixelArray]) -> StageOut
 
 
 def concatenated(parts: Sequence[StageOutputs]) -> StageOutputs:
-    """Outputs of one stage, one part after another; at least one part."""
+    """The outputs of one stage for several parts, in order; at least one part."""
     gates = [part.gate for part in parts if part.gate is not None]
     return StageOutputs(
         np.concatenate([part.logits for part in parts]), np.concatenate(gates) if gates else None

@@ -1,4 +1,4 @@
-"""A bundle's folder compared with its manifest, file by file."""
+"""Verification of a bundle: its folder is compared with its manifest, file by file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 2**20
 
 
 class BundleMissing(BundleError):
-    """There is no bundle in the folder."""
+    """The folder holds no bundle."""
 
 
 def verify_bundle(folder: Path) -> BundleManifest:
@@ -31,7 +31,7 @@ def verify_bundle(folder: Path) -> BundleManifest:
     edited manifest), naming the file.
     """
     manifest = read_manifest(folder)
-    found = set(_walk(folder))
+    found = set(_entries(folder))
     for file in sorted(manifest.files.keys() - found):
         raise BundleTampered(file, "is missing")
     for file in sorted(found - manifest.files.keys() - {MANIFEST_FILE}):
@@ -47,32 +47,32 @@ def verify_bundle(folder: Path) -> BundleManifest:
 
 
 def read_manifest(folder: Path) -> BundleManifest:
-    """The manifest alone, matching itself; no other file is looked at. Raises as `verify_bundle` does."""
+    """The manifest, checked for contradictions; no other file is read. Raises as `verify_bundle` does."""
     if not (folder / MANIFEST_FILE).exists():
         raise BundleMissing(MANIFEST_FILE, f"not found in {folder}, which is therefore no bundle")
     return parse_manifest(_read_regular(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES))
 
 
 def read_verified(folder: Path, manifest: BundleManifest, file: str) -> bytes:
-    """The bytes of a file of the bundle, checked after reading: what is returned is what was checked."""
+    """The bytes of a file of the bundle, checked after reading: exactly the returned bytes were checked."""
     record = manifest.files[file]
     data = _read_regular(folder, file, record.size)
     _check(manifest, file, len(data), hashlib.sha256(data).hexdigest())
     return data
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """Every file and every empty folder (with a `/` at its end) below `folder`, relative.
+def _entries(folder: Path) -> Iterator[str]:
+    """Every file and every empty folder (with a `/` at its end) below `folder`, relative to it.
 
-    Anything but plain files and folders is refused.
+    Raises BundleTampered for anything that is neither a plain file nor a folder.
     """
     pending = [""]
     while pending:
         prefix = pending.pop()
-        entries = sorted(os.scandir(folder / prefix), key=lambda entry: entry.name)
-        if not entries and prefix:
+        children = sorted(os.scandir(folder / prefix), key=lambda entry: entry.name)
+        if not children and prefix:
             yield prefix
-        for entry in entries:
+        for entry in children:
             path = prefix + entry.name
             mode = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
@@ -92,7 +92,7 @@ def _read_regular(folder: Path, file: str, limit: int) -> bytes:
 
 
 def _open_regular(folder: Path, file: str) -> int:
-    """A descriptor of a plain file, reached through no link below `folder`."""
+    """A descriptor of a plain file, opened without following any link below `folder`."""
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         *parents, name = file.split("/")

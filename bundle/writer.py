@@ -1,6 +1,6 @@
-"""Write a bundle: complete in a folder beside its place, made durable, then renamed into it.
+"""Writing of a bundle: complete in a folder beside its destination, synced to disk, then renamed.
 
-A crash, a full disk or a model that does not fit leaves nothing at the place where the bundle goes.
+After a crash, with a full disk or an unfit model, nothing is left at the destination.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 class BundleExists(BundleError):
-    """Something is in the way where the bundle should go."""
+    """The destination of the bundle is occupied."""
 
 
 def write_bundle(draft: BundleDraft, folder: Path, *, replace: bool = False) -> BundleManifest:
     """Write `draft` as the bundle `folder` and return its manifest.
 
-    The models are opened and the golden cases computed on the way, on the engines of the certificates.
-    With `replace` an older bundle in the same place gives way; anything else there never does.
+    The models are opened and the golden cases computed on the engines of the certificates. With
+    `replace`, an older bundle at the destination is replaced; anything else there is never touched.
     Raises BundleExists, EngineError or ModelRefused (models that no bundle may hold), ImageError (a
     golden candidate) and ValueError (a draft that contradicts itself).
     """
@@ -82,7 +82,7 @@ def _require_room(folder: Path, replace: bool) -> None:
 
 @contextmanager
 def _scratch_folder(folder: Path) -> Iterator[Path]:
-    """A new folder on the same file system, gone afterwards unless it was renamed."""
+    """A new folder on the same file system, removed afterwards unless it was renamed."""
     scratch = folder.parent / f".{folder.name}.{token_hex(6)}.partial"
     scratch.mkdir()
     try:
@@ -106,7 +106,7 @@ def _stage_models(draft: BundleDraft) -> dict[str, bytes]:
 
 
 def _open_stages(draft: BundleDraft, models: Mapping[str, bytes]) -> dict[str, list[CascadeStage]]:
-    """Engine and precision -> the open stages, for every certificate; at least one."""
+    """Engine and precision -> the open stages, for every certificate; at least one entry."""
     wanted = [(entry.engine, entry.precision) for entry in draft.certificates]
     return {
         f"{engine}/{precision}": [
@@ -227,7 +227,7 @@ def _write_file(path: Path, source: FileSource) -> FileRecord:
 
 
 def _read_back(scratch: Path, manifest: BundleManifest) -> None:
-    """What a reader would refuse is never put in place."""
+    """Raise ValueError for a bundle that a reader would refuse, before it is put in place."""
     try:
         found = verify_bundle(scratch)
     except BundleTampered as error:
@@ -250,7 +250,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _put_in_place(scratch: Path, folder: Path) -> None:
-    """Rename; an older bundle steps aside first and comes back if that fails."""
+    """Rename `scratch` to `folder`; an older bundle is moved aside first, and moved back if that fails."""
     aside = scratch.with_suffix(".old")
     older = folder.exists()
     if older:

@@ -1,8 +1,8 @@
-"""Which engine, precision and batch sizes serve a bundle here: the fastest of those it is certified on.
+"""The choice of engine, precision and batch sizes for a bundle: the fastest certified ones.
 
-What no certificate covers is only taken where it was asked for by name, or where nothing else can be
-had. A bundle that carries its calibration images is then certified here, for one engine and no other;
-else the service answers nothing, and says that it is not certified here.
+An engine without a certificate is chosen only if it is requested by name, or if no certified one is
+available. A bundle that carries its calibration images is then certified on this machine, for one engine
+and no other; without them the service answers no image, and reports "not certified here".
 """
 
 from __future__ import annotations
@@ -33,57 +33,58 @@ from bundle.system.subprocess_call import SubprocessLost, call_in_subprocess
 from bundle.verify import read_manifest
 
 _LEFT_FOR_B = 0.5
-"""Share of the images that stage A is taken to leave, where the bundle does not say."""
-_OPENING = 60.0
-"""Seconds for opening a bundle's models on one engine and precision, at most, before it is timed."""
+"""Assumed share of the images that stage A leaves to stage B, if the bundle does not state it."""
+_OPENING_SECONDS = 60.0
+"""Bound of the time for opening a bundle's models on one engine and precision, before they are timed."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnginePreference:
-    """What whoever starts the service asks for."""
+    """The engine, precision and batch size that the configuration requests."""
 
     engine: str = AUTO
     precision: str = AUTO
     batch: int | None = None
-    """Images computed together; None: what the probe finds best, stage by stage"""
+    """Images computed together; None: the best size of each stage, by timing."""
 
-    def takes(self, key: EngineKey) -> bool:
+    def allows(self, key: EngineKey) -> bool:
+        """Whether `key` meets the request."""
         return self.engine in (AUTO, key.engine) and self.precision in (AUTO, key.precision)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What serves, and why."""
+    """The chosen engine, precision and batch sizes, and the reason."""
 
     key: EngineKey
     batch_sizes: tuple[int, ...]
-    """One a stage"""
+    """One per stage."""
     why: str
     seconds: Mapping[EngineKey, tuple[StageSeconds, ...]]
-    """What was timed: for each stage, batch size -> seconds an image"""
+    """The timings: for each stage, batch size -> seconds per image."""
     issued_here: CertificateEntry | None = None
-    """The certificate that holds, where it is not one of the bundle's"""
+    """The certificate that holds, if it was issued on this machine."""
     not_issued: str | None = None
-    """Why a bundle that could be certified here was not, for this engine"""
+    """Why a bundle that carries its calibration images was not certified on this engine here."""
 
 
 def candidates(
-    manifest: BundleManifest, wish: EnginePreference, issued_here: Sequence[CertificateEntry] = ()
+    manifest: BundleManifest, preference: EnginePreference, issued_here: Sequence[CertificateEntry] = ()
 ) -> tuple[EngineKey, ...]:
-    """The engines and precisions that may serve `manifest`, the one to prefer unseen first.
+    """The engines and precisions that may serve `manifest`; the first is preferred without a timing.
 
-    Certified and feasible ones that answer as much as was asked for, where there are any; else feasible
-    ones, certified ones, and last whatever this machine can run. Raises EngineUnavailable.
+    The first non-empty set of: feasible certificates that meet their coverage, feasible ones, any
+    certificate, and what this machine can run. Raises EngineUnavailable.
     """
-    if wish.engine != AUTO:
-        require_engine(wish.engine)
+    if preference.engine != AUTO:
+        require_engine(preference.engine)
     entries = [
         entry
         for entry in (*manifest.certificates, *issued_here)
-        if wish.takes(EngineKey.parse(entry.key)) and usable(EngineKey.parse(entry.key))
+        if preference.allows(EngineKey.parse(entry.key)) and usable(EngineKey.parse(entry.key))
     ]
-    if wish.batch is not None and wish.batch > 1:
-        entries = _computed_together(entries, wish.batch)
+    if preference.batch is not None and preference.batch > 1:
+        entries = _computed_together(entries, preference.batch)
     for good_enough in (
         [entry for entry in entries if entry.certificate.feasible and entry.certificate.meets_coverage],
         [entry for entry in entries if entry.certificate.feasible],
@@ -91,38 +92,38 @@ def candidates(
     ):
         if good_enough:
             return tuple(dict.fromkeys(EngineKey.parse(entry.key) for entry in good_enough))
-    return (_uncertified(manifest, wish),)
+    return (_uncertified(manifest, preference),)
 
 
 def choose_engine(
     folder: Path,
-    wish: EnginePreference,
-    memory: TimingCache,
+    preference: EnginePreference,
+    cache: TimingCache,
     issued: IssuedCertificates,
     *,
     seconds: float = TIMING_SECONDS,
     say: Callable[[str], None] = lambda _: None,
 ) -> EngineChoice:
-    """Choose for the bundle in `folder`, from what is remembered or, once, from a probe of `seconds`.
+    """Choose for the bundle in `folder`, by cached timings or, the first time, by timings of `seconds`.
 
-    Where nothing certifies the choice and the bundle carries its calibration images, it is certified here,
-    once and for one engine, which `issued` remembers; that takes as long as deciding all of them. The
-    engine is chosen from the wish, what is installed and what the bundle says, never from what is issued
-    here. Of several processes that share `memory` one finds out and the others wait. Raises a BundleError
-    for what cannot be read, and EngineUnavailable.
+    If no certificate covers the choice and the bundle carries its calibration images, it is certified
+    here, once and for one engine, which `issued` records; that takes as long as deciding all of them. The
+    choice depends on the preference, the installed engines and the bundle, never on the outcome of a
+    certificate that is issued here. Of several processes that share `cache`, one measures and the others
+    wait. Raises a BundleError and EngineUnavailable.
     """
     manifest, machine = read_manifest(folder), this_machine(runtime_versions())
-    with memory.one_at_a_time():
-        record = memory.load(manifest.version, machine)
-        own = _issued_here(manifest, issued, say)
-        keys = candidates(manifest, wish, own)
-        decided = len(keys) == 1 and wish.batch is not None
+    with cache.exclusive():
+        record = cache.load(manifest.version, machine)
+        local = _issued_here(manifest, issued, say)
+        keys = candidates(manifest, preference, local)
+        decided = len(keys) == 1 and preference.batch is not None
         untimed = keys[0] if decided else None
         missing = [] if decided else [key for key in keys if str(key) not in record.seconds]
         if missing:
             say(
                 f"timing {', '.join(map(str, missing))} for {manifest.name} {manifest.version}, up to "
-                f"{seconds:g} s; this is done once for a bundle on a machine"
+                f"{seconds:g} s; this is done once per bundle and machine"
             )
             try:
                 record = _with_timings(record, _timed(folder, manifest, missing, seconds, say))
@@ -130,8 +131,8 @@ def choose_engine(
                 say(f"the timing was not completed: {error}; the next start tries again")
                 untimed = keys[0]
             else:
-                memory.save(record)
-        choice = _chosen(manifest, wish, keys, record, own, untimed)
+                cache.save(record)
+        choice = _chosen(manifest, preference, keys, record, local, untimed)
         if choice.issued_here is None and manifest.entry(str(choice.key)) is None:
             choice = _certified_here(folder, manifest, choice, issued, say)
     return choice
@@ -144,9 +145,9 @@ def _timed(
     seconds: float,
     say: Callable[[str], None],
 ) -> Mapping[EngineKey, tuple[StageSeconds, ...]]:
-    """The probe, in a process that takes the memory of all engines that lose along when it ends."""
+    """The timings, made in a subprocess, so that the memory of the engines that lose is freed."""
     work = partial(time_stages, folder, manifest, keys, seconds=seconds)
-    return call_in_subprocess(work, limit=seconds + _OPENING * len(keys), say=say)
+    return call_in_subprocess(work, limit=seconds + _OPENING_SECONDS * len(keys), say=say)
 
 
 def _issued_here(
@@ -171,7 +172,7 @@ def _certified_here(
     issued: IssuedCertificates,
     say: Callable[[str], None],
 ) -> EngineChoice:
-    """The choice with a certificate of its own where the bundle keeps delta for it, or why not."""
+    """The choice with a certificate issued here, if the bundle reserves delta for it; or the reason."""
     reserve = reserve_of(manifest)
     if reserve is None:
         return choice
@@ -187,9 +188,9 @@ def _certified_here(
     return replace(choice, issued_here=entry)
 
 
-def first_choice(manifest: BundleManifest, wish: EnginePreference) -> EngineKey:
-    """The engine and precision without any timing: the bundle's first certificate that holds here."""
-    return candidates(manifest, wish)[0]
+def first_choice(manifest: BundleManifest, preference: EnginePreference) -> EngineKey:
+    """The engine and precision without timings: the first certificate of the bundle that holds here."""
+    return candidates(manifest, preference)[0]
 
 
 def _computed_together(entries: Sequence[CertificateEntry], batch: int) -> list[CertificateEntry]:
@@ -197,34 +198,34 @@ def _computed_together(entries: Sequence[CertificateEntry], batch: int) -> list[
     if entries and not together:
         raise EngineUnavailable(
             f"batch is {batch}, but on {', '.join(entry.key for entry in entries)} images are computed one "
-            "by one, since their scores would depend on their company; leave the batch out, or 1"
+            "by one, since their scores would depend on the rest of the batch; leave the batch out, or 1"
         )
     return together
 
 
-def _uncertified(manifest: BundleManifest, wish: EnginePreference) -> EngineKey:
-    """What was asked for by name, or the plainest that can be had."""
-    if AUTO not in (wish.engine, wish.precision):
-        key = EngineKey(wish.engine, wish.precision)
+def _uncertified(manifest: BundleManifest, preference: EnginePreference) -> EngineKey:
+    """The engine requested by name, or the default one, or any that is available."""
+    if AUTO not in (preference.engine, preference.precision):
+        key = EngineKey(preference.engine, preference.precision)
         require_key(key)
         return key
     known = {precision for precisions in PRECISIONS.values() for precision in precisions}
-    if wish.precision != AUTO and wish.precision not in known:
+    if preference.precision != AUTO and preference.precision not in known:
         raise EngineUnavailable(
-            f"precision is {wish.precision!r}; it must be one of {', '.join(sorted(known))}"
+            f"precision is {preference.precision!r}; it must be one of {', '.join(sorted(known))}"
         )
-    if wish.takes(DEFAULT_KEY) and usable(DEFAULT_KEY):
+    if preference.allows(DEFAULT_KEY) and usable(DEFAULT_KEY):
         return DEFAULT_KEY
     possible = [
         key
         for key in usable_keys()
-        if wish.takes(key) and all(stage.file_for(key.precision) for stage in manifest.stages)
+        if preference.allows(key) and all(stage.file_for(key.precision) for stage in manifest.stages)
     ]
     if not possible:
-        require_engine(DEFAULT_ENGINE if wish.engine == AUTO else wish.engine)
+        require_engine(DEFAULT_ENGINE if preference.engine == AUTO else preference.engine)
         raise EngineUnavailable(
-            f"bundle {manifest.name} has no model that can be computed at {wish.precision} here; it has "
-            f"{', '.join(sorted(manifest.stages[0].models))}"
+            f"bundle {manifest.name} has no model that can be computed at {preference.precision} here; "
+            f"it has {', '.join(sorted(manifest.stages[0].models))}"
         )
     return min(possible, key=lambda key: key.engine != DEFAULT_ENGINE)
 
@@ -236,36 +237,36 @@ def _with_timings(record: TimingRecord, timed: Mapping[EngineKey, tuple[StageSec
 
 def _chosen(
     manifest: BundleManifest,
-    wish: EnginePreference,
+    preference: EnginePreference,
     keys: Sequence[EngineKey],
     record: TimingRecord,
-    own: Sequence[CertificateEntry],
+    local: Sequence[CertificateEntry],
     untimed: EngineKey | None,
 ) -> EngineChoice:
-    """`untimed`: what serves where nothing could be timed, or nothing had to be."""
+    """The choice among `keys`; `untimed`: the engine to use if there are no timings, or need be none."""
     seconds = {key: record.seconds[str(key)] for key in keys if str(key) in record.seconds}
-    issued = {EngineKey.parse(entry.key): entry for entry in own}
+    issued = {EngineKey.parse(entry.key): entry for entry in local}
     if not seconds and untimed is None:
-        # Each was tried and none could be had; opening the first says why.
+        # None of them could be opened; the check of the first may say why.
         require_key(keys[0])
-        raise EngineUnavailable(f"none of {', '.join(map(str, keys))} can be had here; the log says why")
+        raise EngineUnavailable(f"none of {', '.join(map(str, keys))} is available here; the log says why")
     key = min(seconds, key=lambda one: seconds_per_image(manifest, one, seconds[one])) if seconds else keys[0]
-    if wish.batch is not None:
-        batch_sizes: tuple[int, ...] = (wish.batch,) * len(manifest.stages)
+    if preference.batch is not None:
+        batch_sizes: tuple[int, ...] = (preference.batch,) * len(manifest.stages)
     elif key in seconds:
         batch_sizes = tuple(map(best_batch, seconds[key]))
     else:
         batch_sizes = (1,) * len(manifest.stages)
     certified = key in issued or manifest.entry(str(key)) is not None
     if key in seconds or len(keys) == 1:
-        why = _why(manifest, wish, key, seconds, certified=certified)
+        why = _why(manifest, preference, key, seconds, certified=certified)
     else:
         why = f"the first of {len(keys)} certified ones, since their timing was not completed"
     return EngineChoice(key, batch_sizes, why, seconds, issued.get(key))
 
 
 def seconds_per_image(manifest: BundleManifest, key: EngineKey, stages: Sequence[StageSeconds]) -> float:
-    """What an image costs on average, at each stage's best batch: A sees all, B what A leaves."""
+    """Average seconds per image at each stage's best batch: A computes all images, B those that A leaves."""
     costs = [stage[best_batch(stage)] for stage in stages]
     if len(costs) == 1:
         return costs[0]
@@ -278,18 +279,18 @@ def seconds_per_image(manifest: BundleManifest, key: EngineKey, stages: Sequence
 
 def _why(
     manifest: BundleManifest,
-    wish: EnginePreference,
+    preference: EnginePreference,
     key: EngineKey,
     seconds: Mapping[EngineKey, tuple[StageSeconds, ...]],
     *,
     certified: bool,
 ) -> str:
-    if AUTO not in (wish.engine, wish.precision):
-        return "asked for"
+    if AUTO not in (preference.engine, preference.precision):
+        return "requested"
     if not certified:
-        return "nothing that the bundle is certified on can be had here"
+        return "no engine that the bundle is certified on is available here"
     if len(seconds) < 2:
-        return "the only one that the bundle is certified on and that can be had here"
+        return "the only one that the bundle is certified on and that is available here"
     others = ", ".join(
         f"{other} {1e3 * seconds_per_image(manifest, other, stages):.2f} ms"
         for other, stages in seconds.items()

@@ -1,8 +1,8 @@
-"""The one certificate that may be issued here for a bundle that carries its calibration images.
+"""The record of the one certificate that may be issued here for a bundle with its calibration images.
 
-The bundle keeps one share of its delta for one engine that it does not know. Which engine takes it is
-written down before a calibration label is read, and stays so whatever comes of it: a second engine would
-be a second try. Where nothing can be written down, or what was written cannot be read, nothing is issued.
+The bundle reserves one share of its delta for one engine that it does not name. The engine that uses it is
+recorded before a calibration label is read, and stays the same whatever the outcome: a second engine
+would be a second try. If nothing can be recorded, or the record cannot be read, nothing is issued.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ class NotIssued(BundlePackageError):
 
 
 class Claim(BaseModel):
-    """The engine and precision that the reserved delta went to here, and what came of it."""
+    """The engine and precision that use the reserved delta here, and the outcome."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reserve: str
-    """Digest of the bundle's `calibration/cases.json`: the same for a bundle that is packed again"""
+    """Digest of the bundle's `calibration/cases.json`; the same if the bundle is packed again unchanged."""
     claimed_at: AwareDatetime
     key: str
     entry: CertificateEntry | None = None
-    """None: interrupted before it was proven"""
+    """None: interrupted before the certificate was computed."""
 
 
 class IssuedCertificates:
-    """The claims in one data folder; None keeps nothing, so nothing can be issued."""
+    """The claims in one data folder; without a folder nothing is recorded, so nothing can be issued."""
 
     def __init__(self, data_dir: Path | None) -> None:
         self._folder = None if data_dir is None else data_dir / _FOLDER
 
     def read(self, reserve: str) -> Claim | None:
-        """The claim, None where there is none; `NotIssued` where it cannot be read."""
+        """The claim; None if there is none. Raises NotIssued if it cannot be read."""
         if self._folder is None:
             return None
         path = self._path(self._folder, reserve)
@@ -58,18 +58,18 @@ class IssuedCertificates:
                 f"{path}, which says what was issued here, cannot be read ({str(error).splitlines()[0]})"
             ) from None
         if claim.reserve != reserve or (claim.entry is not None and claim.entry.key != claim.key):
-            raise NotIssued(f"{path} is about another bundle or engine than it is named for")
+            raise NotIssued(f"{path} is about another bundle or engine than its name says")
         return claim
 
     def require_free(self, reserve: str, key: EngineKey) -> None:
-        """`NotIssued` where nothing can be kept here or another engine has the one certificate."""
+        """Raise NotIssued if nothing can be recorded here or another engine has the one certificate."""
         if self._folder is None:
-            raise NotIssued("there is no data folder to remember it in, and at most one may be issued")
+            raise NotIssued("there is no data folder to record it in, and at most one may be issued")
         claim = self.read(reserve)
         if claim is not None and claim.key != str(key):
             raise NotIssued(
-                f"the bundle keeps delta for one engine that it does not know, and here {claim.key} has it "
-                f"(since {claim.claimed_at:%Y-%m-%d}); serve on that one, or add {key} with `demur bundle`"
+                f"the bundle reserves delta for one engine that it does not name, and here {claim.key} has "
+                f"it (since {claim.claimed_at:%Y-%m-%d}); serve on that one, or add {key} with `demur bundle`"
             )
 
     def claim(self, reserve: str, key: EngineKey) -> None:
@@ -80,7 +80,7 @@ class IssuedCertificates:
         path = self._path(self._folder, reserve)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with path.open("x") as file:  # of several that come here, one creates it
+            with path.open("x") as file:  # of several processes, one creates it
                 file.write(_text(claim))
         except FileExistsError:
             self.require_free(reserve, key)
@@ -88,7 +88,7 @@ class IssuedCertificates:
             raise NotIssued(f"{path} cannot be written ({error.strerror}), and one may be issued") from None
 
     def keep(self, reserve: str, entry: CertificateEntry) -> None:
-        """Write down what came of the claim; `NotIssued` where that cannot be done."""
+        """Record the outcome of the claim. Raises NotIssued if that is not possible."""
         claim = self.read(reserve)
         if self._folder is None or claim is None or claim.key != entry.key:
             raise NotIssued(f"the claim of {entry.key} is gone")

@@ -1,9 +1,9 @@
-"""Calibration images that a bundle may carry, so that it can be certified where its certificates do not hold.
+"""Certification on this machine, from calibration images that a bundle may carry.
 
-`calibration/cases.json` names the images with their labels and groups, and says for each precision which
-policies are to be tested in which order. Both were fixed on val_select, so the certificate that another
-engine gets from its own scores of these images is as valid as one of the bundle's. A share of the run's
-delta was kept for one such certificate, so it holds together with those of the bundle.
+`calibration/cases.json` names the images with their labels and groups, and for each precision the policies
+to be tested, in order. Both were fixed on val_select, so a certificate that another engine gets from its
+own scores of these images is as valid as one of the bundle. A share of the run's delta is reserved for one
+such certificate, so it holds together with those of the bundle.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from calibration.groups import Sampling
 
 CASES_FILE = "calibration/cases.json"
 _CHUNK = 256
-"""Images in memory at a time"""
+"""Images in memory at a time."""
 
 
 class _Record(BaseModel):
@@ -47,12 +47,12 @@ class CalibrationCase(_Record):
 
 
 class Plan(_Record):
-    """What is tested at one precision, fixed on val_select."""
+    """The policies that are tested at one precision, fixed on val_select."""
 
     rules: OperatingPointField
-    """Without thresholds"""
+    """The rules of the stages, without thresholds."""
     path: tuple[tuple[float | None, ...], ...]
-    """[T, stages], strict to loose; None: the stage answers nothing"""
+    """Thresholds [T, stages], from strict to loose; None: the stage answers no image."""
 
 
 class CalibrationCases(_Record):
@@ -60,30 +60,30 @@ class CalibrationCases(_Record):
 
     alpha: Annotated[float, Field(gt=0, lt=1)]
     reserved_delta: Annotated[float, Field(gt=0, lt=1)]
-    """Kept, and charged, for one certificate on an engine that the bundle does not know"""
+    """Share of delta that is charged and reserved for one certificate on an engine without one."""
     min_coverage: Annotated[float, Field(ge=0, le=1)]
     unit: Literal["group", "image"]
     seed: Count
     all_frames: bool
     split_digest: Digest
     plans: dict[str, Plan]
-    """By precision; fp32 is always there"""
+    """By precision; fp32 is always present."""
     cases: Annotated[tuple[CalibrationCase, ...], Field(min_length=1)]
 
 
 def carries_cases(manifest: BundleManifest) -> bool:
-    """Whether the bundle can be certified where it is served."""
+    """Whether the bundle carries its calibration images, so that it can be certified on another machine."""
     return reserve_of(manifest) is not None
 
 
 def reserve_of(manifest: BundleManifest) -> str | None:
-    """What names the delta that is kept for one further certificate; None where the bundle keeps none."""
+    """Identifier of the delta that is reserved for one further certificate; None if there is none."""
     record = manifest.files.get(CASES_FILE)
     return None if record is None else record.sha256
 
 
 def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
-    """The cases of a bundle that carries them; BundleTampered where they do not match the manifest."""
+    """The calibration cases of a bundle. Raises BundleTampered if they do not match the manifest."""
     try:
         cases = CalibrationCases.model_validate_json(read_verified(folder, manifest, CASES_FILE))
     except ValidationError as error:
@@ -108,10 +108,10 @@ def certify_locally(
 ) -> CertificateEntry:
     """Score the bundle's calibration images on `key` and certify the bundle for it.
 
-    `before_labels` is called once all is scored; what it raises comes before any label was looked at.
-    Takes as long as deciding all of them. Raises a BundleError and EngineUnavailable.
+    `before_labels` is called after the scoring and before any label is read, and may raise. The scoring
+    takes as long as deciding all images. Raises a BundleError and EngineUnavailable.
     """
-    # Certifying takes SciPy, which serving otherwise never loads: fifty megabytes and half a second.
+    # Imported here because it loads SciPy, which serving does not need: 50 MB and half a second.
     from calibration.exact.policies import certify_policies, policy_path, with_thresholds
 
     cases = read_cases(folder, manifest)

@@ -1,7 +1,7 @@
-"""How fast a bundle's stages are here, by model, precision and batch size; takes a bounded time.
+"""Timing of a bundle's stages on this machine, by engine, precision and batch size, in a bounded time.
 
-A batch size is only offered where an image in company gets the scores that it gets alone, because the
-certificate's scores were computed one image at a time.
+A batch size is offered only if an image gets the same scores in a batch as alone, because the scores for
+the certificate were computed one image at a time.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from calibration.scores import StageOutputs, gate_probability, softmax
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
 TIMING_SECONDS = 3.0
-"""For all models, precisions, stages and batch sizes together; opening the models comes on top."""
+"""For all engines, precisions, stages and batch sizes together, without the time to open the models."""
 SAME_SCORES = 1e-4
-"""Largest difference of a probability between an image in company and the same image alone."""
-_TRIED_TOGETHER = 16
-"""Images at most on which it is tried whether company changes scores"""
-_WORTH_IT = 1.2
-"""A larger batch must be faster by this factor: on a CPU core the true gain is a twentieth, less than the
-noise of a short probe, and a lone request waits for nobody."""
-_HOPELESS = 1.25
-"""Where a batch costs so many times the best per image, larger ones are not tried."""
+"""Largest difference of a probability between an image in a batch and the same image alone."""
+_COMPARED = 16
+"""Largest number of images whose scores in a batch are compared with their scores alone."""
+_LEAST_GAIN = 1.2
+"""Factor by which a larger batch must be faster: on a CPU core the true gain is a twentieth, less than the
+noise of a short timing, and a single request need not wait for others."""
+_NO_GAIN = 1.25
+"""If a batch costs so many times the best per image, larger batches are not timed."""
 _RUNS = 5
 
 StageSeconds = Mapping[int, float]
-"""Batch size -> seconds an image."""
+"""Batch size -> seconds per image."""
 
 
 def time_stages(
@@ -48,13 +48,13 @@ def time_stages(
     seconds: float = TIMING_SECONDS,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[EngineKey, tuple[StageSeconds, ...]]:
-    """Time every stage on each of `keys`; one that cannot be had here after all is said and left out."""
+    """Time every stage on each of `keys`; an engine that proves unavailable is reported and omitted."""
     found = {}
     for key in keys:
         try:
             models = open_stages(folder, manifest, key)
         except EngineUnavailable as error:
-            say(f"{key} cannot be had: {error}")
+            say(f"{key} is not available: {error}")
             continue
         share = seconds / (len(keys) * len(models))
         found[key] = tuple(
@@ -65,7 +65,7 @@ def time_stages(
 
 
 def time_stage(model: OnnxModel, images: NDArray[np.float32], seconds: float) -> StageSeconds:
-    """Seconds an image at each batch size that fits the time and changes no score.
+    """Seconds per image at each batch size that fits the time and changes no score.
 
     images: float32 [16, 3, H, W]; batch 1 is always timed.
     """
@@ -82,7 +82,7 @@ def time_stage(model: OnnxModel, images: NDArray[np.float32], seconds: float) ->
         if not _same_scores(model.run(images[:size]), alone):
             break
         found[size] = _fastest(model, images[:size], end)
-        if found[size] > _HOPELESS * best:
+        if found[size] > _NO_GAIN * best:
             break
     return found
 
@@ -90,15 +90,15 @@ def time_stage(model: OnnxModel, images: NDArray[np.float32], seconds: float) ->
 def require_batch_invariance(
     folder: Path, manifest: BundleManifest, models: Sequence[OnnxModel], size: int
 ) -> None:
-    """Raise EngineUnavailable where images that are computed `size` at a time are not certified: where a
-    stage gives them other scores than alone, or computes them one by one whatever is asked."""
+    """Raise EngineUnavailable if the certificate does not hold for batches of `size`: if a stage gives an
+    image other scores in a batch than alone, or always computes images one by one."""
     for model, stage in zip(models, manifest.stages, strict=True):
         if model.one_by_one:
             raise EngineUnavailable(
                 f"batch is {size}, but stage {stage.name} on {model.name} computes one image at a time; "
                 "leave the batch out, or 1"
             )
-        images = _images(folder, manifest, stage.preprocess)[: min(size, _TRIED_TOGETHER)]
+        images = _images(folder, manifest, stage.preprocess)[: min(size, _COMPARED)]
         alone = [model.run(images[row : row + 1]) for row in range(len(images))]
         if not _same_scores(model.run(images), alone):
             raise EngineUnavailable(
@@ -110,11 +110,11 @@ def require_batch_invariance(
 def best_batch(timed: StageSeconds) -> int:
     """The smallest batch that is about as fast as the fastest."""
     best = min(timed.values())
-    return min(size for size, seconds in timed.items() if seconds <= _WORTH_IT * best)
+    return min(size for size, seconds in timed.items() if seconds <= _LEAST_GAIN * best)
 
 
 def _fastest(model: OnnxModel, batch: NDArray[np.float32], end: float) -> float:
-    """Seconds an image in the fastest of a few runs: other programs only ever slow a run down."""
+    """Seconds per image in the fastest of a few runs, since other programs can only slow a run down."""
     times = []
     for _ in range(_RUNS):
         began = perf_counter()
@@ -136,7 +136,7 @@ def _same_scores(together: StageOutputs, alone: Sequence[StageOutputs]) -> bool:
 
 
 def _images(folder: Path, manifest: BundleManifest, spec: PreprocessSpec) -> NDArray[np.float32]:
-    """float32 [16, 3, H, W]: golden images, again from the first where there are fewer."""
+    """float32 [16, 3, H, W]: golden images, repeated if there are fewer."""
     cases = manifest.golden[: BATCH_SIZES[-1]]
     rows = [
         preprocess(decode(read_verified(folder, manifest, case.file), target=spec.size), spec)

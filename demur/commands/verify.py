@@ -21,7 +21,7 @@ def verify_on_engines(folder: Path, wish: EnginePreference) -> Iterator[str]:
     manifest = verify_bundle(folder)
     yield f"{manifest.name} {manifest.version}: {len(manifest.files)} files are as they were written."
     keys = [EngineKey.parse(entry.key) for entry in manifest.certificates]
-    certified = [key for key in keys if wish.takes(key)]
+    certified = [key for key in keys if wish.allows(key)]
     here = [key for key in certified if usable(key)]
     for key in here or [first_choice(manifest, wish)]:
         yield _golden_cases(folder, key)

@@ -25,7 +25,7 @@ def test_health_says_what_was_obtained(client: TestClient) -> None:
     assert computes["providers"] == ["CPUExecutionProvider"]
     assert computes["runtime"].startswith("onnxruntime ")
     assert set(computes["batch_sizes"]) == {"A", "B"}
-    assert computes["why"] == "the only one that the bundle is certified on and that can be had here"
+    assert computes["why"] == "the only one that the bundle is certified on and that is available here"
     assert computes["problems"] == []
     assert computes["processor"]
 

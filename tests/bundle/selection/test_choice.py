@@ -88,7 +88,7 @@ class TestCandidates:
             (EnginePreference("openvino", "fp32"), {VINO}),
         ],
     )
-    def test_a_wish_narrows_them(
+    def test_a_preference_narrows_them(
         self, family: Path, wish: EnginePreference, expected: set[EngineKey]
     ) -> None:
         assert set(candidates(verify_bundle(family), wish)) == expected
@@ -211,7 +211,7 @@ class TestChoice:
         monkeypatch.setattr(engine_choice, "time_stages", never)
         wish = EnginePreference("openvino", "fp32", batch=4)
         choice = choose_engine(family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path))
-        assert (choice.key, choice.batch_sizes, choice.why) == (VINO, (4, 4), "asked for")
+        assert (choice.key, choice.batch_sizes, choice.why) == (VINO, (4, 4), "requested")
 
     def test_a_batch_rules_out_what_is_computed_one_by_one(self, family: Path) -> None:
         assert {key.precision for key in candidates(verify_bundle(family), EnginePreference(batch=4))} <= {
@@ -234,7 +234,7 @@ class TestChoice:
             seconds=0.1,
         )
         assert (choice.key, choice.issued_here) == (ORT, None)
-        assert choice.why == "nothing that the bundle is certified on can be had here"
+        assert choice.why == "no engine that the bundle is certified on is available here"
 
     def test_a_batch_that_changes_scores_is_refused(
         self, family: Path, monkeypatch: pytest.MonkeyPatch
@@ -285,7 +285,7 @@ class TestChoice:
             say=said.append,
         )
         assert choice.key.engine == "onnxruntime-cpu"
-        assert any("openvino/fp32 cannot be had: its driver is gone" in text for text in said)
+        assert any("openvino/fp32 is not available: its driver is gone" in text for text in said)
         with pytest.raises(EngineUnavailable, match="none of openvino"):
             choose_engine(
                 family,
@@ -354,7 +354,7 @@ class TestMemory:
             say=said.append,
         )
         assert len(said) == 2
-        assert "written anew" in said[0]
+        assert "will be replaced" in said[0]
         choose_engine(
             family, wish, TimingCache(tmp_path, said.append), IssuedCertificates(tmp_path), say=said.append
         )
@@ -371,7 +371,7 @@ class TestMemory:
             ).key
             == ORT
         )
-        assert any("nothing can be remembered" in text for text in said)
+        assert any("no timing can be kept" in text for text in said)
         assert any("cannot be written" in text for text in said)
 
     def test_nothing_is_left_of_a_memory_without_a_place(self, family: Path) -> None:
@@ -419,7 +419,7 @@ class TestIssued:
         assert claim is not None
         assert (claim.key, claim.entry) == (str(ORT), entry)
         with pytest.raises(
-            NotIssued, match=r"one engine that it does not know, and here onnxruntime-cpu/fp32"
+            NotIssued, match=r"one engine that it does not name, and here onnxruntime-cpu/fp32"
         ):
             IssuedCertificates(tmp_path).claim(self.RESERVE, VINO)
 

@@ -17,5 +17,5 @@ def test_an_engine_that_is_not_installed_is_marked(
     folder = make_tiny_bundle(certified=("onnxruntime-cpu/fp32", "openvino/fp32"))
     monkeypatch.setattr("bundle.inspect.usable", lambda key: key.engine != "openvino")
     result = CliRunner().invoke(app, ["inspect", str(folder)], catch_exceptions=False)
-    assert "openvino/fp32 (cannot be had on this machine): With 95 %" in " ".join(result.output.split())
+    assert "openvino/fp32 (not available on this machine): With 95 %" in " ".join(result.output.split())
     assert "onnxruntime-cpu/fp32: With 95 %" in " ".join(result.output.split())
