@@ -1,9 +1,9 @@
-"""What the service weighs installed: `.[serve,cpu]` in a fresh virtual environment, by package.
+"""Installed size of the service: `.[serve,cpu]` in a fresh virtual environment, by package.
 
     python benchmarks/footprint.py [--most 400] [--record [FOLDER]]
 
-Installs with the versions of constraints.txt. The exit code is 1 where it weighs more than `--most`
-megabytes, or where torch, transformers or pyarrow came with it.
+Installs with the versions of constraints.txt. The exit code is 1 if the total exceeds `--most`
+megabytes, or if torch, transformers or pyarrow is among the packages.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         install(python, "-c", str(ROOT / "constraints.txt"), f"{ROOT}[serve,cpu]")
         found = subprocess.run([python, "-c", _LOOK], check=True, capture_output=True, text=True)
         sizes: dict[str, int] = json.loads(found.stdout)
-        # Everything in the environment, also what installing compiled.
+        # Every file of the environment, compiled bytecode included.
         files = [file for file in Path(folder).rglob("*") if file.is_file() and not file.is_symlink()]
         total = sum(file.stat().st_size for file in files) / 1e6
     rows = sorted(sizes.items(), key=lambda item: -item[1])

@@ -1,10 +1,10 @@
-"""Is the service as fast after an attack as before? Requests that nobody should send, then the same load.
+"""Speed of the service before and after an attack with malformed and abusive requests.
 
     python benchmarks/hostile.py [--runs 5] [--seconds 3] [--attack 6] [--record [FOLDER]] [--out DIR]
 
 Each run: throughput at 8 clients, the corpus from 8 attackers for `--attack` seconds, throughput again.
-Every attack must be answered 4xx or cut off within its time limit; written is hostile.md. The exit code
-is 1 where an attack was answered otherwise, or where the median ratio after / before is below .95.
+Every attack must get a 4xx or be cut off within its time limit. Writes hostile.md. The exit code
+is 1 if an attack got another answer, or if the median ratio after / before is below .95.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.apart import LoadGenerator
 from harness.figures import markdown, shown
 from harness.models import write_model_bundle
 from harness.photographs import photograph, photographs
+from harness.pinned import LoadGenerator
 from harness.processes import free_ports
 from harness.record import Claim, Recording, add_record_option
 from harness.servers import DEMUR, Launch, running
@@ -37,7 +37,7 @@ from trainer.run.console import RunConsole
 
 ATTACKERS = 8
 LIMIT = 2.0
-"""Seconds that the service gives a head or a body in this trial."""
+"""Time limit of a head or a body in this trial, in seconds."""
 LEAST = 0.95
 
 
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def corpus() -> Mapping[str, Sequence[bytes]]:
-    """Attack -> what goes over the wire, piece by piece, with a pause of a tenth of a second between."""
+    """Attack -> its bytes, piece by piece, with a tenth of a second between the pieces."""
     photo = photograph(720, 1280)
     png = _png(60_000, 60_000)
     chunk = b"10000\r\n" + bytes(65_536) + b"\r\n"
@@ -146,7 +146,7 @@ def _attack(
     outcomes: dict[str, Counter[str]],
     slowest: dict[str, float],
 ) -> None:
-    """All attackers at once; each goes through the corpus from a place of its own."""
+    """Run all attackers at once; each goes through the corpus from a different position."""
     attacks = list(corpus().items())
     until = time.monotonic() + seconds
     guard = threading.Lock()
@@ -172,7 +172,7 @@ def _attack(
 
 
 def _send(address: tuple[str, int], pieces: Sequence[bytes]) -> str:
-    """The status that came back, or how the connection ended."""
+    """Status of the answer, or how the connection ended."""
     with socket.create_connection(address, timeout=4 * LIMIT) as connection:
         try:
             for number, piece in enumerate(pieces):
@@ -180,7 +180,7 @@ def _send(address: tuple[str, int], pieces: Sequence[bytes]) -> str:
                     time.sleep(0.1)
                 connection.sendall(piece)
         except OSError:
-            # Cut off while sending; an answer may still lie there.
+            # Cut off while sending; an answer may still be in the socket.
             pass
         try:
             head = connection.recv(4096)
@@ -201,7 +201,7 @@ def _head(headers: bytes) -> bytes:
 
 
 def _png(width: int, height: int) -> bytes:
-    """A small file that claims to be a huge picture."""
+    """A small file that declares a huge image."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data

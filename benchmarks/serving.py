@@ -1,14 +1,14 @@
-"""What serving costs beyond the model, and beside other servers: interleaved runs over one session.
+"""Cost of serving beyond the model, compared with other servers: interleaved runs over one session.
 
-    python benchmarks/serving.py --prepare            once: each peer into a virtual environment of its own
+    python benchmarks/serving.py --prepare            once: a virtual environment per peer
     python benchmarks/serving.py [--runs 5] [--seconds 3] [--models tiny,small,two-stage]
                                  [--peers litserve,bentoml,mlserver] [--workers] [--shadow]
                                  [--record [FOLDER]] [--out DIR]
 
-Needs Linux and two cores: the server has the first to itself, the load generator the second. Raw is the
+Needs Linux and two cores: the server runs on the first, the load generator on the second. Raw is the
 same decode and session in a plain loop in one process, measured just before each run. demur runs with
-everything observable on: log, metrics, events into its Valkey. CPU time is that of all processes of a
-server. Figures are medians with the smallest and largest run. Written are serving.md, serving.csv and
+log, metrics and events into its Valkey switched on. CPU time is that of all processes of a
+server. Figures are medians with the smallest and largest run. Writes serving.md, serving.csv and
 serving.png.
 """
 
@@ -37,7 +37,7 @@ from trainer.run.console import RunConsole
 
 IMAGES, HEIGHT, WIDTH, MOST_BYTES = 16, 720, 1280, 181_000
 WITH_PEERS = ("tiny", "small")
-"""Models that the peers serve too."""
+"""Models that the peers also serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers", type=names_among(PEERS), default=tuple(PEERS), help="an empty text for none"
     )
-    parser.add_argument("--workers", action="store_true", help="also a worker a core against raw processes")
+    parser.add_argument(
+        "--workers", action="store_true", help="also measure one worker per core against raw processes"
+    )
     parser.add_argument("--shadow", action="store_true", help="also with a challenger in the shadow")
     parser.add_argument("--out", type=Path, default=CACHE / "serving")
     add_record_option(parser)

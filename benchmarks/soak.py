@@ -1,15 +1,15 @@
-"""Does the service hold? Full load for long, bundles that change under load, stops under load.
+"""Soak test: long full load, bundle changes under load, stops under load.
 
     python benchmarks/soak.py --minutes 10                 memory of every process, errors, lost events
     python benchmarks/soak.py --minutes 0 --reloads 20     two bundles in turn, under 16 clients
     python benchmarks/soak.py --minutes 0 --stops 10       SIGTERM and restart, under 16 clients
-                              [--peers litserve,bentoml,mlserver]   and how the peers stop
+                              [--peers litserve,bentoml,mlserver]   the peers' stops, too
                               [--record [FOLDER]]                   a record per trial
 
-Every prediction of the long load is followed by its label; each event that a client caused must be
-counted by the metrics, and after stops by the store. Written are soak.md and, of the long load, soak.csv
-and soak.png. The exit code is 1 where a request or an event was lost, an error came, a process was left
-over or memory grew. On Linux; the service takes all cores, one worker each.
+A label follows every prediction of the long load; each event that a client caused must be
+counted by the metrics, and after stops by the store. Writes soak.md and, of the long load, soak.csv
+and soak.png. The exit code is 1 if a request or an event was lost, an error occurred, a process was left
+over or memory grew. Linux only; the service takes all cores, one worker each.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from trainer.run.console import RunConsole
 CLIENTS = 16
 PAUSE = 2.0
 _WARM_UP = 0.2
-"""Share of the long load, at its beginning, that says nothing about growth."""
+"""Share of the long load, at its beginning, that is left out of the test for growth."""
 _STORE_NOTE = (
     "The store keeps every prediction for its label, up to 256 MB; its growth is what was sent, and is not "
     "judged."
@@ -86,13 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 seconds=seconds,
                 step=step,
             )
-            parts.append(_tell_soak(long, faults, given.out))
+            parts.append(_report_soak(long, faults, given.out))
             _record_soak(recording, long, parts[-1], faults)
         load = {"workers": workers, "clients": given.clients or CLIENTS, "pause": given.pause, "step": step}
         if given.reloads:
             reloads = reload_under_load(bundles, images, scratch, cores, times=given.reloads, **load)
             found = len(faults)
-            parts.append(_tell_reloads(reloads, faults))
+            parts.append(_report_reloads(reloads, faults))
             _record_reloads(recording, reloads, parts[-1], met=len(faults) == found)
         stops = [
             stop_under_load(server, bundles[0], images, scratch, cores, times=given.stops, **load)
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         if stops:
             found = len(faults)
-            parts.append(_tell_stops(stops, faults))
+            parts.append(_report_stops(stops, faults))
             _record_stops(recording, stops, parts[-1], met=len(faults) == found)
     text = "\n".join(parts)
     (given.out / "soak.md").write_text(text)
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(1 if faults else 0)
 
 
-def _tell_soak(found: Soak, faults: list[str], out: Path) -> str:
+def _report_soak(found: Soak, faults: list[str], out: Path) -> str:
     tally, events = found.tally, found.events
     if tally.lost or tally.refused or tally.unreachable:
         faults.append(
@@ -162,7 +162,7 @@ def _write_series(path: Path, found: Soak) -> None:
             writer.writerows((name, f"{second:.1f}", f"{size:.2f}") for second, size in series)
 
 
-def _tell_reloads(found: Reloads, faults: list[str]) -> str:
+def _report_reloads(found: Reloads, faults: list[str]) -> str:
     tally = found.tally
     if tally.lost or tally.refused or tally.unreachable:
         faults.append(f"reloads: {tally.lost} dropped {dict(tally.dropped)}, refused {dict(tally.refused)}")
@@ -180,7 +180,7 @@ def _tell_reloads(found: Reloads, faults: list[str]) -> str:
     )
 
 
-def _tell_stops(found: Sequence[Stops], faults: list[str]) -> str:
+def _report_stops(found: Sequence[Stops], faults: list[str]) -> str:
     rows = []
     for stops in found:
         orphans = sum(stop.orphans for stop in stops.stops)
@@ -317,7 +317,7 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workers", type=int, default=None, help="one a core")
     parser.add_argument(
-        "--clients", type=int, default=None, help=f"8 a worker; {CLIENTS} for changes and stops"
+        "--clients", type=int, default=None, help=f"8 per worker; {CLIENTS} for changes and stops"
     )
     parser.add_argument("--model", choices=list(MODELS), default="small")
     parser.add_argument("--out", type=Path, default=CACHE / "soak")

@@ -1,4 +1,4 @@
-"""N workers on N cores beside N raw processes; and the shadow's effect on the answers."""
+"""N workers on N cores compared with N raw processes, and the effect of a shadow on the answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from demur.profile.load import Load
 from harness import processes
-from harness.apart import LoadGenerator, RawLoop
 from harness.figures import Subject, Target
+from harness.pinned import LoadGenerator, RawLoop
 from harness.servers import DEMUR, Launch, RunningServer, is_worker, running
 from harness.trial import Trial, usable_cores
 
@@ -18,7 +18,7 @@ WORKERS_COLUMNS = ("share_of_raw", "share_of_rest", "rate", "raw_rate", "p99", "
 SHADOW_COLUMNS = ("p50", "p99", "rate", "server_cpu")
 CLIENTS_A_WORKER = 8
 _LOADED = 0.5
-"""Share of the raw rate at which the shadow is tried: cores are free between the answers."""
+"""Share of the raw rate at which the shadow is measured: cores are free between the answers."""
 
 
 def worker_targets(model: str, cores: int) -> list[Target]:
@@ -30,10 +30,10 @@ def worker_targets(model: str, cores: int) -> list[Target]:
 
 
 def measure_workers(trial: Trial) -> None:
-    """A worker a core against a raw process a core, in turn.
+    """One worker per core against one raw process per core, in turn.
 
-    The load generator needs a little of the same cores: `share_of_raw` counts that against the service,
-    `share_of_rest` compares with what the raw processes would do in the CPU time left over.
+    The load generator uses a little of the same cores: `share_of_raw` counts that against the service;
+    `share_of_rest` compares with the rate of the raw processes in the remaining CPU time.
     """
     cores = usable_cores()
     clients = CLIENTS_A_WORKER * len(cores)
@@ -65,10 +65,10 @@ def measure_workers(trial: Trial) -> None:
 
 
 def measure_shadow(trial: Trial) -> None:
-    """/predict with and without the same bundle as a challenger in the shadow, on one core, in turn.
+    """/predict with and without the same bundle as a shadow, on one core, in turn.
 
-    At random arrivals of half the raw rate, where the shadow finds time to compute; and with eight
-    clients that leave it none, where it must be shed.
+    With random arrivals at half the raw rate, where the shadow finds time to compute; and with eight
+    clients that leave no time, where it must be shed.
     """
     server_core, client_core = usable_cores()[:2]
     requests = trial.requests

@@ -1,4 +1,4 @@
-"""An open load: requests come at random moments, whether or not earlier ones have been answered."""
+"""Open load: requests arrive at random moments, whether or not earlier ones have been answered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.wire import Wire
 
 
 def run_arrivals(address: tuple[str, int], requests: Sequence[bytes], *, rate: float, seconds: float) -> Load:
-    """Poisson arrivals, `rate` a second; latencies count from the moment a request was due."""
+    """Poisson arrivals, `rate` per second; a latency counts from the moment at which its request was due."""
     return asyncio.run(_run(address, requests, rate, seconds))
 
 

@@ -1,4 +1,4 @@
-"""Clients that note what became of every single request: predictions, and the labels after them."""
+"""Clients that record the outcome of every request: predictions, and the labels that follow them."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ _PATIENCE = 60.0
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the requests."""
+    """Outcomes of the requests."""
 
     answered: int = 0
     """Predictions answered with 200"""
     labelled: int = 0
     """Labels answered with 202"""
     refused: Counter[int] = field(default_factory=Counter)
-    """Any other answer, by status"""
+    """Other answers, by status"""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Connections that were made and broke before the answer, by the error"""
+    """Connections that were made and broke before the answer, by error"""
     unreachable: int = 0
-    """Connections that were never made: nothing was accepted"""
+    """Connections that were never made, so that no request was accepted"""
     bundles: Counter[str] = field(default_factory=Counter)
-    """Answered, by the bundle that did"""
+    """Answers, by bundle"""
     latencies: list[tuple[float, float]] = field(default_factory=list)
     """(`perf_counter` at the answer, milliseconds)"""
 
     @property
     def lost(self) -> int:
-        """Requests that were accepted and not answered."""
+        """Number of requests that were accepted and not answered."""
         return sum(self.dropped.values())
 
 
 class Crowd:
-    """A context manager: inside, `clients` clients ask without pause; each its next after an answer.
+    """A context manager: inside, `clients` clients send requests without pause, each after its last answer.
 
-    They go on through a server's stop and restart. Used from a thread of its own.
+    They continue through a stop and restart of the server. Runs on a thread of its own.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Crowd:
         self.leave()
 
     def leave(self) -> None:
-        """Let everybody have their last answer, and end."""
+        """Wait for the last answer of every client, and end."""
         self._leaving.set()
         self._thread.join(_PATIENCE)
 
@@ -120,7 +120,7 @@ class Crowd:
             wire.close()
 
     async def _predict(self, wire: Wire, request_id: str, turn: int) -> tuple[bool, bool]:
-        """(the connection ends, it was answered)"""
+        """(whether the connection ends, whether there was an answer)"""
         image = self._images[turn % len(self._images)]
         began = perf_counter()
         answer = await wire.ask(_head("/predict", "image/jpeg", len(image), request_id), image)

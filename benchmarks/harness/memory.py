@@ -1,4 +1,4 @@
-"""Memory of every process of a server over time, and whether it grows."""
+"""Memory of every process of a server over time, and a test for growth."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from harness.servers import RunningServer, is_worker
 
 _BLOCKS = 12
 NOTICED = 1.0
-"""Megabytes over the whole time, below which growth is not called so."""
+"""Megabytes over the whole time below which an increase does not count as growth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A straight line through a process's memory."""
+    """Linear trend of a process's memory."""
 
     megabytes_an_hour: float
     low: float
@@ -30,20 +30,20 @@ class Growth:
     """Ends of the 95 % interval"""
     first: float
     last: float
-    """Resident megabytes of the first and the last twelfth"""
+    """Resident megabytes in the first and the last twelfth"""
     hours: float
 
     @property
     def grows(self) -> bool:
-        """Beyond noise, and by more than a megabyte over the time measured."""
+        """Whether it grows beyond noise, and by more than a megabyte over the measured time."""
         return self.low > 0.0 and self.megabytes_an_hour * self.hours > NOTICED
 
 
 def growth(seconds: np.ndarray, megabytes: np.ndarray) -> Growth:
     """Slope with a Student interval over the medians of twelve equal spans of time.
 
-    seconds, megabytes: float64 [n], n >= 24. Neighbouring samples hang together; medians of long spans
-    hardly do, which makes the interval honest.
+    seconds, megabytes: float64 [n], n >= 24. Neighbouring samples are correlated; medians of long spans
+    hardly are, which keeps the interval valid.
     """
     if len(seconds) < 2 * _BLOCKS:
         raise ValueError(f"{len(seconds)} samples; at least {2 * _BLOCKS} are needed")
@@ -59,7 +59,7 @@ def growth(seconds: np.ndarray, megabytes: np.ndarray) -> Growth:
 
 
 class MemoryWatch:
-    """A context manager: inside, every process of the server is weighed again and again."""
+    """A context manager: inside, the memory of every process of the server is sampled."""
 
     def __init__(self, server: RunningServer, interval: float = 0.5) -> None:
         self._server = server
@@ -93,7 +93,7 @@ class MemoryWatch:
 
 
 def role_of(pid: int, server: RunningServer) -> str | None:
-    """What a process of demur does; None for those that only help Python to start others."""
+    """Role of a process of demur; None for Python's helper processes."""
     if "valkey-server" in processes.command(pid):
         return "store"
     if is_worker(pid):

@@ -1,7 +1,7 @@
-"""The bundles that are served: vision transformers with random weights, on which speed does not depend.
+"""Bundles for the measurements: vision transformers with random weights, on which speed does not depend.
 
-Answers are certified and given, as in production: the thresholds are laid so that a stage answers a
-fixed share of the pictures. What the certificates state is made up, as the weights are.
+Images are answered as in production: the thresholds are set so that a stage answers a
+fixed share of them. The figures of the certificates are invented, like the weights.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.plain import PlainCascade, PlainStage
 
 SPEC = PreprocessSpec(height=224, width=224)
 ANSWERED_BY_A = 0.7
-"""Share of the pictures that stage A of the two-stage bundle answers."""
+"""Share of the images that stage A of the two-stage bundle answers."""
 
 _ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
     "tiny": {
@@ -43,9 +43,9 @@ MODELS = {"tiny": ("tiny",), "small": ("small",), "two-stage": ("small", "tiny")
 def write_model_bundle(
     model: str, folder: Path, images: Sequence[bytes], cache: Path, name: str | None = None
 ) -> Path:
-    """A certified bundle of one of MODELS, in a new folder below `folder` that bears its name.
+    """Write a certified bundle of one of MODELS into a new folder of its name below `folder`.
 
-    `images` are those that it will be asked about; ONNX files are kept in `cache`. `name`: None for the
+    `images`: the images of the measurement; `cache`: folder of the ONNX files. `name`: None for the
     model's.
     """
     name = name or model

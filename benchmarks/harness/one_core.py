@@ -1,4 +1,4 @@
-"""A server on one core beside the raw loop on the same core, the load generator on another."""
+"""A server on one core compared with the raw loop on the same core, the load generator on another."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from demur.profile.load import Load
 from harness import processes
-from harness.apart import LoadGenerator, RawLoop, RawRun
 from harness.figures import Subject, Target
+from harness.pinned import LoadGenerator, RawLoop, RawRun
 from harness.servers import DEMUR, Framework, Launch, RunningServer, ServerFailed, running
 from harness.trial import Trial, usable_cores
 
@@ -30,7 +30,7 @@ _WARM_UP = 1.0
 
 
 def targets(model: str, server: str) -> list[Target]:
-    """The bounds on a server of this model."""
+    """Targets of a server with this model."""
     least = {"tiny": 0.97, "small": 0.90, "two-stage": 0.90}[model]
     found = []
     for clients in CLIENTS:
@@ -46,7 +46,7 @@ def targets(model: str, server: str) -> list[Target]:
 
 
 def measure_one_core(trial: Trial, frameworks: Sequence[Framework]) -> None:
-    """Every server in turn, `trial.runs` times; each run starts it anew."""
+    """Every server in turn, `trial.runs` times; each run starts a new process."""
     server_core, client_core = usable_cores()[:2]
     with (
         RawLoop([server_core], trial.bundle, trial.images) as raw,
@@ -57,7 +57,7 @@ def measure_one_core(trial: Trial, frameworks: Sequence[Framework]) -> None:
             first = run % len(frameworks)
             for framework in (*frameworks[first:], *frameworks[:first]):
                 trial.step(f"{trial.model}: {framework.name}")
-                # A data folder outlives its server: only demur's first start times the engines.
+                # A data folder outlives its server, so that only demur's first start times the engines.
                 turn = "" if framework is DEMUR else f"-{run}"
                 folder = trial.scratch / f"{trial.model}-{framework.name}{turn}"
                 launch = Launch(trial.bundle, folder, processes.free_ports(1)[0])
@@ -77,7 +77,7 @@ def _one_run(
         cpu_ms = 1e3 * (server.cpu_seconds() - before) / _count(answered, server)
         subject = Subject(PART, trial.model, server.framework.name, clients)
         trial.measured.add(subject, **_values(limit, answered, cpu_ms, clients))
-    # A run of its own: asked without pause, /health takes CPU that is no cost of a prediction.
+    # A run of its own: polled without pause, /health takes CPU time that is no cost of a prediction.
     load.order_run(server.address, requests, max(CLIENTS), seconds / 2 + 0.2)
     question = f"GET {server.framework.health} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     health = asking.run(server.address, [question], 1, seconds / 2)

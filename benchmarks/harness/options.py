@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 
 def names_among(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
-    """For argparse: `a,b` -> ("a", "b"), each one of `known`; an empty text names none."""
+    """Type for argparse: `a,b` -> ("a", "b"), each one of `known`; an empty text gives none."""
 
     def read(text: str) -> tuple[str, ...]:
         names = tuple(name for name in text.split(",") if name)

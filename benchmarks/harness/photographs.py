@@ -1,7 +1,7 @@
-"""Pictures that cost what photographs cost: dead leaves, sensor noise, JPEG with halved chroma.
+"""Synthetic photographs with realistic decoding cost: dead leaves, sensor noise, JPEG with halved chroma.
 
-Overlapping discs of random size and colour (sizes by a power law) have the edges, the flat parts and
-the spectrum of natural images; a decoder's work goes by the bytes, so those are set too.
+Overlapping discs of random size and colour (sizes by a power law) have the edges, the flat regions and
+the spectrum of natural images. The work of a decoder depends on the bytes, so their number is set too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 _PIXELS_A_DISC = 600
 _SMALLEST, _LARGEST = 2.0, 0.25
-"""Radii: in pixels, and as a share of the longer side."""
+"""Smallest radius in pixels, and largest as a share of the longer side."""
 _NOISE = 2.0
 """Standard deviation in grey levels."""
 
@@ -21,7 +21,7 @@ _NOISE = 2.0
 def photograph(
     height: int, width: int, seed: int = 0, *, quality: int = 90, most_bytes: int | None = None
 ) -> bytes:
-    """A JPEG of this quality, or as good a one as `most_bytes` allow."""
+    """A JPEG of this quality, or of the highest one within `most_bytes`."""
     image = Image.fromarray(_pixels(height, width, seed))
     for tried in (quality,) if most_bytes is None else range(95, 20, -3):
         buffer = BytesIO()
@@ -32,7 +32,7 @@ def photograph(
 
 
 def photographs(count: int, height: int, width: int, most_bytes: int) -> list[bytes]:
-    """Different pictures of one size."""
+    """Different photographs of one size."""
     return [photograph(height, width, seed, most_bytes=most_bytes) for seed in range(count)]
 
 
@@ -42,7 +42,7 @@ def _pixels(height: int, width: int, seed: int) -> np.ndarray:
     canvas = Image.new("RGB", (width, height), tuple(int(90 * t) for t in tint))
     draw = ImageDraw.Draw(canvas)
     discs = height * width // _PIXELS_A_DISC
-    # p(r) ~ r^-3: every scale covers as much of the picture.
+    # p(r) ~ r^-3: every scale covers the same share of the image.
     largest = _LARGEST * max(height, width)
     radii = _SMALLEST / np.sqrt(rng.uniform((_SMALLEST / largest) ** 2, 1.0, discs))
     centres = rng.uniform(0.0, 1.0, (discs, 2)) * (width, height)

@@ -1,4 +1,4 @@
-"""The pictures: efficiency and latency of each server with the targets; memory under a long load."""
+"""Plots: efficiency and latency of each server with the targets; memory under a long load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = (BLUE, ORANGE, GREEN)
 
 
 def draw_servers(path: Path, measured: Measured, part: str, targets: Sequence[Target]) -> None:
-    """A row a model, a column a figure, a bar a server and number of clients; dashed: the target."""
+    """A row per model, a column per figure, a bar per server and number of clients; dashed: the target."""
     subjects = measured.subjects(part)
     models = list(dict.fromkeys(subject.model for subject in subjects))
     colours = dict(zip(sorted({subject.clients for subject in subjects}), _COLOURS, strict=False))

@@ -1,6 +1,6 @@
-"""The hardware's limit: decode, preprocess, session and a comparison in a plain loop, nothing else.
+"""Plain loop: decode, preprocess, session and a comparison, nothing else. The limit of the hardware.
 
-The raw loop and every peer run this same code, so that only what is around it differs.
+The raw loop and every peer run this code, so that they differ only in what surrounds it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 
 @dataclass(frozen=True, slots=True)
 class PlainStage:
-    """A session and the margin from which on its answer counts."""
+    """A session and the smallest margin at which its answer counts."""
 
     spec: PreprocessSpec
     engine: Engine
@@ -44,7 +44,7 @@ class PlainAnswer:
 
 
 class PlainCascade:
-    """One or two stages on one thread."""
+    """Cascade of one or two stages on one thread."""
 
     def __init__(self, stages: Sequence[PlainStage]) -> None:
         self._stages = tuple(stages)
@@ -53,8 +53,8 @@ class PlainCascade:
 
     @classmethod
     def of(cls, bundle: Path) -> Self:
-        """The stages of a bundle whose rules are margins."""
-        # As the service does: otherwise a page fault is a lottery that a peer may lose.
+        """The stages of a bundle whose scores are margins."""
+        # As in the service: otherwise page faults would slow peers at random.
         keep_freed_memory(IMAGE_BYTES)
         loaded = load_bundle(bundle)
         stages = zip(loaded.manifest.stages, loaded.models, loaded.operating_point.stages, strict=True)
@@ -63,7 +63,7 @@ class PlainCascade:
         )
 
     def answer(self, encoded: bytes) -> PlainAnswer:
-        """An encoded image to its answer: of stage A where that is sure enough, else of the last."""
+        """Answer to an encoded image: of stage A if its margin is large enough, else of the last stage."""
         pixels = decode(encoded, target=self._target)
         for index, stage in enumerate(self._stages):
             logits = self._logits(index, pixels)
@@ -73,7 +73,7 @@ class PlainCascade:
         return PlainAnswer(int(logits[1] > logits[0]), "AB"[index], margin)
 
     def margins(self, encoded: bytes) -> list[float]:
-        """Of every stage."""
+        """Margin of every stage."""
         pixels = decode(encoded, target=self._target)
         logits = [self._logits(index, pixels) for index in range(len(self._stages))]
         return [float(abs(pair[1] - pair[0])) for pair in logits]

@@ -1,4 +1,4 @@
-"""What the system tells about processes: which there are, their CPU time and their memory (Linux)."""
+"""Processes as the kernel reports them: their tree, CPU time and memory (Linux)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time of these processes and of those that they have seen end."""
+    """CPU time of these processes and of their children that have ended."""
     spent = 0
     for pid in pids:
         if fields := _stat(pid):
@@ -40,7 +40,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Memory in RAM, shared pages included; 0 where the process has ended."""
+    """Resident memory, shared pages included; 0 if the process has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 1e6
     except (OSError, IndexError):
@@ -48,7 +48,7 @@ def resident_mb(pid: int) -> float:
 
 
 def command(pid: int) -> str:
-    """Its command line; empty where it has ended."""
+    """Command line of a process; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
@@ -56,7 +56,7 @@ def command(pid: int) -> str:
 
 
 def identity(pid: int) -> tuple[int, str] | None:
-    """What tells a process from a later one of the same number; None where it has ended."""
+    """Pid and start time, which tell a process from a later one with the same pid; None if it has ended."""
     fields = _stat(pid)
     return None if fields is None or fields[0] == "Z" else (pid, fields[19])
 
@@ -79,10 +79,10 @@ def wait_for_end(processes: Iterable[tuple[int, str]], patience: float) -> list[
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on.
+    """Free ports of this machine.
 
-    Below those that the system gives to clients: a client that tries a port of its own range again and
-    again, while nobody listens there, sooner or later connects to itself.
+    They lie below those that the kernel gives to clients: a client that retries a port of that range
+    while it is free sooner or later connects to itself.
     """
     found: list[int] = []
     while len(found) < count:
@@ -96,7 +96,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on."""
+    """Fields of /proc/PID/stat, from the state on."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):

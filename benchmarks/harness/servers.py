@@ -1,4 +1,4 @@
-"""The servers that are compared, each started as its users start it, on the cores that it is given."""
+"""Servers of the comparison, each started as its documentation says, on given cores."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _LOOK_EVERY = 0.01
 
 
 class ServerFailed(RuntimeError):
-    """A server did not start or did not do its part; the message names its log."""
+    """A server did not start or failed; the message names its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a server is started with."""
+    """Parameters of a server's start."""
 
     bundle: Path
     scratch: Path
-    """A folder of its own."""
+    """Folder of this server alone."""
     port: int
     workers: int = 1
     extra: Mapping[str, str] = field(default_factory=dict)
-    """Further environment."""
+    """Further environment variables."""
 
 
 class Framework(Protocol):
-    """How one kind of server is started and asked."""
+    """One kind of server: how to start it and which paths it has."""
 
     name: str
     health: str
-    """The cheapest question about its health."""
+    """Path of its cheapest health check."""
     ready: str
-    """Answers 200 once /predict does."""
+    """Path that answers 200 once /predict does."""
 
     def command(self, launch: Launch) -> Sequence[str]: ...
 
@@ -79,7 +79,7 @@ class _Peer:
 
     name: str
     program: str
-    """In the virtual environment's bin folder."""
+    """Path inside the virtual environment's bin folder."""
 
     @property
     def folder(self) -> Path:
@@ -152,7 +152,7 @@ class MLServer(_Peer):
 
 
 def is_worker(pid: int) -> bool:
-    """Whether this process of a demur with several workers answers requests."""
+    """Whether a process of a demur with several workers is a worker."""
     return "spawn_main" in processes.command(pid)
 
 
@@ -161,14 +161,14 @@ PEERS: Mapping[str, Framework] = {peer.name: peer for peer in (LitServe(), Bento
 
 
 class RunningServer:
-    """A server that answers."""
+    """A started server."""
 
     def __init__(self, framework: Framework, launch: Launch, process: subprocess.Popen[bytes]) -> None:
         self.framework = framework
         self.launch = launch
         self.process = process
         self.start_seconds = 0.0
-        """From the start of its program to the first 200 of `ready`."""
+        """Seconds from the start of its program to the first 200 of `ready`."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -182,15 +182,15 @@ class RunningServer:
         return processes.tree(self.process.pid)
 
     def cpu_seconds(self) -> float:
-        """Of all its processes, those that it started included."""
+        """CPU time of all its processes, child processes included."""
         return processes.cpu_seconds(self.tree())
 
     def resident_mb(self) -> float:
-        """Of all its processes together; pages that they share count in each."""
+        """Resident memory of all its processes; shared pages count in each."""
         return sum(processes.resident_mb(pid) for pid in self.tree())
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """(status, body) of a GET; (0, b"") where nobody answers."""
+        """(status, body) of a GET; (0, b"") without an answer."""
         connection = http.client.HTTPConnection(*self.address, timeout=10)
         try:
             connection.request("GET", path)
@@ -214,7 +214,7 @@ class RunningServer:
         self.start_seconds = time.perf_counter() - began
 
     def stop(self, patience: float = 30.0) -> Stop:
-        """SIGTERM to its main process, and wait; what is left over is killed."""
+        """Send SIGTERM to its main process, and wait; kill what is left over."""
         family = [found for pid in self.tree() if (found := processes.identity(pid)) is not None]
         began = time.perf_counter()
         if self.process.poll() is None:
@@ -238,21 +238,21 @@ class RunningServer:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """How a server ended."""
+    """End of a server."""
 
     seconds: float
-    """From SIGTERM to the end of its main process."""
+    """Seconds from SIGTERM to the end of its main process."""
     orphans: int
-    """Processes of its own that lived on two seconds later."""
+    """Number of its processes that lived on two seconds later."""
     killed: bool
-    """It did not end in time."""
+    """Whether it did not end in time."""
     exit_code: int
 
 
 def start(framework: Framework, launch: Launch, cores: Sequence[int]) -> RunningServer:
     """Start a server on these cores and wait until it is ready; its log is `log` in its scratch folder."""
     launch.scratch.mkdir(parents=True, exist_ok=True)
-    # One thread a session: what the notes on every one of these servers advise beside other workers.
+    # One thread per session, as the documentation of each of these servers advises beside other workers.
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DEMUR_")},
         "OMP_NUM_THREADS": "1",
@@ -280,7 +280,7 @@ def start(framework: Framework, launch: Launch, cores: Sequence[int]) -> Running
 
 @contextmanager
 def running(framework: Framework, launch: Launch, cores: Sequence[int]) -> Iterator[RunningServer]:
-    """A server for as long as this lasts."""
+    """A server that runs inside the context."""
     server = start(framework, launch, cores)
     try:
         yield server

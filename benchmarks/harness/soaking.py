@@ -1,4 +1,4 @@
-"""Three trials under full load: for long, while bundles change, and through stops and restarts."""
+"""Three trials under full load: long, with changing bundles, and with stops and restarts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Events that clients caused, and those that the store and the metrics counted."""
+    """Events that clients caused, and events that the store and the metrics counted."""
 
     predictions_sent: int
     predictions_counted: int
@@ -42,7 +42,7 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Predictions of the bundle that answers, and those with a label, that the store knows."""
+    """Predictions of the champion in the store, and those with a label."""
 
     predictions: int
     labelled: int
@@ -50,7 +50,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """A long full load."""
+    """Result of a long full load."""
 
     tally: Tally
     seconds: float
@@ -58,16 +58,16 @@ class Soak:
     """Process -> float64 [n, 2] of seconds and megabytes"""
     events: Events
     stored: Stored
-    """What the windows hold"""
+    """Content of the windows"""
 
 
 @dataclass(slots=True)
 class Reloads:
-    """Bundles changed under load."""
+    """Result of bundle changes under load."""
 
     tally: Tally
     seconds: list[float] = field(default_factory=list)
-    """Of each change, from the order to its answer"""
+    """Seconds from each order to its answer"""
     workers_mb: list[float] = field(default_factory=list)
     """Mean resident megabytes of a worker after each change"""
     events: Events | None = None
@@ -75,14 +75,14 @@ class Reloads:
 
 @dataclass(slots=True)
 class Stops:
-    """Servers stopped under load."""
+    """Result of stops under load."""
 
     server: str
     tally: Tally
     stops: list[Stop] = field(default_factory=list)
     restart_seconds: list[float] = field(default_factory=list)
     counted: int | None = None
-    """Predictions that the store knows after the last restart; None for a peer."""
+    """Predictions in the store after the last restart; None for a peer."""
 
 
 def soak(
@@ -96,7 +96,7 @@ def soak(
     seconds: float,
     step: Step,
 ) -> Soak:
-    """Predictions and their labels, as fast as the service answers."""
+    """Send predictions and their labels as fast as the service answers."""
     launch = Launch(bundle, scratch / "soak", processes.free_ports(1)[0], workers)
     with running(DEMUR, launch, cores) as server, MemoryWatch(server) as memory:
         with Crowd(server.address, images, clients, feedback=True) as crowd:
@@ -120,7 +120,7 @@ def reload_under_load(
     pause: float,
     step: Step,
 ) -> Reloads:
-    """Let the bundles, folders side by side, answer in turn; `pause` seconds after each change."""
+    """Activate the bundles, folders side by side, in turn, with `pause` seconds after each change."""
     port, admin = processes.free_ports(2)
     launch = Launch(
         bundles[0],
@@ -158,9 +158,9 @@ def stop_under_load(
     pause: float,
     step: Step,
 ) -> Stops:
-    """SIGTERM after `pause` seconds of load, and a start again on the same port, so many times.
+    """Send SIGTERM after `pause` seconds of load and restart on the same port, so many times.
 
-    Clients are there all the time; while the port is closed, they try again.
+    Clients run all the time; while the port is closed, they retry.
     """
     launch = Launch(bundle, scratch / f"stops-{framework.name}", processes.free_ports(1)[0], workers)
     server = start(framework, launch, cores)
@@ -175,7 +175,7 @@ def stop_under_load(
                 step(f"{framework.name}: stops")
             time.sleep(pause)
         if framework is DEMUR:
-            # Nothing is labelled here.
+            # This trial sends no labels.
             found.counted = _stored(server, Stored(found.tally.answered, 0)).predictions
     finally:
         server.stop()
@@ -195,7 +195,7 @@ def _activate(port: int, name: str) -> float:
 
 
 def _events(server: RunningServer, tally: Tally) -> Events:
-    """Wait until nothing is on its way any more, or for some seconds."""
+    """Wait until every event is delivered, or for some seconds."""
     give_up = time.monotonic() + _SETTLE
     while True:
         text = server.get("/metrics")[1].decode()
@@ -212,12 +212,12 @@ def _events(server: RunningServer, tally: Tally) -> Events:
 
 
 def _stored(server: RunningServer, expected: Stored) -> Stored:
-    """Wait until the store knows as many as expected, or for some seconds."""
+    """Wait until the store has as many as expected, or for some seconds."""
     give_up = time.monotonic() + _SETTLE
     while True:
         status, body = server.get("/rolling")
-        told = json.loads(body) if status == 200 else {"predictions": 0, "labelled": 0}
-        stored = Stored(told["predictions"], told["labelled"])
+        rolling = json.loads(body) if status == 200 else {"predictions": 0, "labelled": 0}
+        stored = Stored(rolling["predictions"], rolling["labelled"])
         if stored == expected or time.monotonic() > give_up:
             return stored
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What every part of the serving benchmark is told."""
+"""Trial: the common parameters of all parts of the serving benchmark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.figures import Measured
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One model and how it is measured."""
+    """One model and the parameters of its measurement."""
 
     model: str
     bundle: Path
@@ -22,9 +22,9 @@ class Trial:
     scratch: Path
     runs: int
     seconds: float
-    """Of one load"""
+    """Seconds of one load"""
     step: Callable[[str], None]
-    """Told what begins."""
+    """Called with the name of each step."""
 
     @property
     def requests(self) -> list[bytes]:
@@ -33,5 +33,5 @@ class Trial:
 
 
 def usable_cores() -> list[int]:
-    """The cores that this process may use; the server gets the first, the load generator the second."""
+    """Cores that this process may use; the server gets the first, the load generator the second."""
     return sorted(os.sched_getaffinity(0))

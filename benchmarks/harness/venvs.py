@@ -1,4 +1,4 @@
-"""Virtual environments of their own: for each peer, because their dependencies exclude one another."""
+"""Virtual environments, one per peer, because their dependencies exclude one another."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 _BENCHMARKS = Path(__file__).resolve().parents[1]
 CACHE = _BENCHMARKS.parent / ".bench"
-"""Kept between runs; git ignores it."""
+"""Folder that persists between runs; git ignores it."""
 
 
 class NotPrepared(RuntimeError):
-    """A peer is not installed; the message says how to."""
+    """A peer is not installed; the message says how to install it."""
 
 
 def peer_python(name: str) -> Path:
-    """The interpreter with this peer. Raises NotPrepared."""
+    """Interpreter of the environment with this peer. Raises NotPrepared."""
     folder = CACHE / "peers" / name
     if not _is_current(name, folder):
         raise NotPrepared(f"{name} is not installed: run `python benchmarks/serving.py --prepare` first")
@@ -26,7 +26,7 @@ def peer_python(name: str) -> Path:
 
 
 def prepare_peer(name: str) -> None:
-    """Install the peer's pinned requirements, unless they are there."""
+    """Install the pinned requirements of a peer, unless they are installed."""
     folder = CACHE / "peers" / name
     if _is_current(name, folder):
         return
@@ -36,13 +36,13 @@ def prepare_peer(name: str) -> None:
 
 
 def new_venv(folder: Path) -> Path:
-    """A fresh, empty virtual environment without pip in it; its interpreter."""
+    """Create an empty virtual environment without pip. Returns its interpreter."""
     venv.create(folder, with_pip=False, clear=True, symlinks=True)
     return folder / "bin" / "python"
 
 
 def install(python: Path, *arguments: str) -> None:
-    """Install into the environment of `python` with the pip that runs this."""
+    """Install into the environment of `python` with the pip of this interpreter."""
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *arguments], check=True
     )

@@ -1,4 +1,4 @@
-"""A keep-alive connection over which requests are asked one after another."""
+"""Keep-alive connection for one request after another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from demur.profile.load import Answer, read_answer
 
 
 class Wire:
-    """An open connection; use from one task at a time."""
+    """An open connection; for one task at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

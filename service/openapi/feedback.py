@@ -44,7 +44,7 @@ FEEDBACK: Final[dict[str, Any]] = {
     ),
     "responses": {
         "202": answer(
-            "Kept. A label may come before its prediction, twice, or corrected; the latest holds.",
+            "Accepted. A label may arrive before its prediction, twice, or corrected; the latest one counts.",
             {
                 "type": "object",
                 "required": ["request_id", "status"],
@@ -89,13 +89,13 @@ ROLLING: Final[dict[str, Any]] = {
         {
             "name": "bundle",
             "in": "query",
-            "description": "name:version of a bundle that serves, also a challenger; else the champion.",
+            "description": "name:version of a serving bundle, champion or challenger; default: the champion.",
             "schema": {"type": "string"},
         }
     ],
     "responses": {
         "200": answer(
-            "`all`: every labelled prediction, forced to an answer; `answered`: the answered ones alone.",
+            "`all`: every labelled prediction, forced to a label; `answered`: the answered ones alone.",
             {
                 "type": "object",
                 "required": ["bundle", "all", "answered", "predictions", "labelled", "label_coverage"],

@@ -109,7 +109,7 @@ _INFER_BODY: dict[str, Any] = {
         },
         "outputs": {
             "type": "array",
-            "description": "Those wanted; all where left out.",
+            "description": "The requested outputs; all if absent.",
             "items": {
                 "type": "object",
                 "required": ["name"],
@@ -147,8 +147,8 @@ _INFER: dict[str, Any] = {
     ),
     "responses": {
         "200": answer(
-            "One tensor an output. `label` is -1 and `label_name` empty where it abstains; "
-            "`prediction_set` has a row of K flags an image; `request_id` is what /feedback names.",
+            "One tensor per output. `label` is -1 and `label_name` empty in an abstention; "
+            "`prediction_set` has a row of K flags per image; `request_id` is the id for /feedback.",
             {
                 "type": "object",
                 "required": ["model_name", "model_version", "id", "outputs"],
@@ -159,7 +159,7 @@ _INFER: dict[str, Any] = {
                     "parameters": {
                         "type": "object",
                         "properties": {"promise": {"type": "string"}},
-                        "description": "`promise`: what is guaranteed of the answers, in a sentence.",
+                        "description": "`promise`: the guarantee on the answers, in a sentence.",
                     },
                     "outputs": {
                         "type": "array",
@@ -178,7 +178,7 @@ _INFER: dict[str, Any] = {
 _JSON_LENGTH: dict[str, Any] = {
     "name": "Inference-Header-Content-Length",
     "in": "header",
-    "description": "Bytes of JSON before the binary tensors; left out where there are none.",
+    "description": "Bytes of JSON before the binary tensors; absent without binary tensors.",
     "schema": {"type": "integer", "minimum": 0},
 }
 _INFER_HEADERS = [*HEADERS, _JSON_LENGTH]

@@ -43,9 +43,9 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "field": {"type": "string", "description": "What was wrong in the request."},
-        "value": {"description": "What was sent."},
-        "limit": {"description": "What is accepted."},
+        "field": {"type": "string", "description": "The part of the request at fault."},
+        "value": {"description": "The value that was sent."},
+        "limit": {"description": "The accepted range or limit."},
         "request_id": {"type": "string"},
     },
 }
@@ -74,7 +74,7 @@ def problems(*refusals: tuple[str, *tuple[type[Exception], ...]]) -> dict[str, A
     return responses
 
 
-QUOTA_USED_UP = ("This client's quota is used up; Retry-After says when to come back.", QuotaExceeded)
+QUOTA_USED_UP = ("The quota of the client is used up; Retry-After gives the seconds to wait.", QuotaExceeded)
 TOO_SLOW = ("The body did not arrive in time.", BodyTooSlow)
 
 READING = problems(
@@ -89,27 +89,27 @@ READING = problems(
     TOO_SLOW,
     ("Too many bytes or images.", BodyTooLarge, TooManyBytes, TooManyImages),
     (
-        "A media type or an image format that is not read here.",
+        "A media type or an image format that is not supported.",
         UnsupportedMediaType,
         UnsupportedEncoding,
         UnsupportedFormat,
     ),
     (
-        "Too many pixels, or a field that is missing or makes no sense.",
+        "Too many pixels, or a field that is missing or invalid.",
         TooManyPixels,
         MissingField,
         InvalidField,
         InvalidBase64,
     ),
     QUOTA_USED_UP,
-    ("Too many images are waiting; Retry-After says when to come back.", QueueFull),
+    ("Too many images are waiting; Retry-After gives the seconds to wait.", QueueFull),
     ("The deadline passed before the image was decided.", DeadlinePassed),
 )
 
 API_KEY: dict[str, Any] = {
     "name": "X-Api-Key",
     "in": "header",
-    "description": "Whose quota this counts against; without it, that of the address.",
+    "description": "Identifies the client for its quota; without it, the address does.",
     "schema": {"type": "string"},
 }
 HEADERS: list[dict[str, Any]] = [
@@ -117,19 +117,19 @@ HEADERS: list[dict[str, Any]] = [
     {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Names the prediction; made up where missing or malformed, and always sent back.",
+        "description": "Id of the prediction; generated if missing or malformed, and always returned.",
         "schema": {"type": "string"},
     },
     {
         "name": "X-Unit-Id",
         "in": "header",
-        "description": "Requests of one unit (a camera, a user) get the same bundle in an experiment.",
+        "description": "Unit (a camera, a user); all its requests get the same bundle in an experiment.",
         "schema": {"type": "string"},
     },
     {
         "name": "X-Deadline-Ms",
         "in": "header",
-        "description": "Milliseconds after which the answer is of no use; late work is not computed.",
+        "description": "Milliseconds after which the answer is useless; late work is not computed.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
     },
 ]

@@ -19,9 +19,9 @@ from service.openapi.parts import (
 _GUARANTEE: dict[str, Any] = {
     "type": ["object", "null"],
     "description": (
-        "What is promised of the answers. kind `pac`: at most alpha of the answers are wrong, with "
+        "The promise on the answers. kind `pac`: at most alpha of the answers are wrong, with "
         "confidence 1 - delta. kind `expectation`: only on average over calibration draws. "
-        "null: nothing is promised, and guarantee_reason says why."
+        "null: no promise; guarantee_reason gives the reason."
     ),
     "required": ["kind", "method", "alpha", "delta", "population"],
     "properties": {
@@ -32,7 +32,7 @@ _GUARANTEE: dict[str, Any] = {
         "population": {"type": "string"},
         "issued": {
             "type": "string",
-            "description": "Only where this machine issued the certificate itself, from the calibration "
+            "description": "Present if this machine issued the certificate itself, from the calibration "
             "images that the bundle carries.",
         },
     },
@@ -53,22 +53,22 @@ _PREDICTION: dict[str, Any] = {
     "properties": {
         "request_id": {"type": "string"},
         "decision": {"enum": ["answer", "abstain"]},
-        "label": {"type": ["integer", "null"], "description": "null where it abstains."},
+        "label": {"type": ["integer", "null"], "description": "null in an abstention."},
         "label_name": NULLABLE_STRING,
         "prediction_set": {"type": "array", "items": {"type": "integer"}},
-        "probability": {"type": "number", "description": "p(label 1), also where it abstains."},
+        "probability": {"type": "number", "description": "p(label 1), present even in an abstention."},
         "probabilities": {
             "type": "array",
             "items": {"type": "number"},
             "description": "p(k); only for more than two classes.",
         },
-        "confidence": {"type": "number", "description": "What the certified threshold is compared with."},
+        "confidence": {"type": "number", "description": "Score compared with the certified threshold."},
         "stage": {"enum": list(STAGE_NAMES)},
         "reason": {"enum": [None, "ambiguous", "atypical"]},
         "bundle": _BUNDLE,
         "guarantee": _GUARANTEE,
         "guarantee_reason": NULLABLE_STRING,
-        "audit": {"type": "boolean", "description": "Please have a person label this one."},
+        "audit": {"type": "boolean", "description": "Whether this prediction was drawn for labelling."},
         "timing_ms": {"type": "object", "additionalProperties": {"type": "number"}},
     },
 }  # fmt: skip
@@ -163,7 +163,7 @@ PREDICT_BATCH: Final[dict[str, Any]] = {
     ),
     "responses": {
         "200": answer(
-            "One result an image, in the order sent: a decision, or the problem with this image.",
+            "One result per image, in the order sent: a decision, or the problem with this image.",
             {
                 "type": "object",
                 "required": ["request_id", "results"],

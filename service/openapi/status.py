@@ -15,8 +15,8 @@ READYZ: Final[dict[str, Any]] = {"responses": {"200": answer("Ready.", _STATUS),
 HEALTH: Final[dict[str, Any]] = {
     "responses": {
         "200": answer(
-            "`ok`; `degraded` (the store is away or being told again what it forgot, or the event log "
-            "cannot be written; it answers all the same); or `draining`; and the details.",
+            "`ok`; `degraded` (the store is away or being rebuilt from the event log, or the event log "
+            "cannot be written; predictions go on); or `draining`; and the details.",
             {
                 "type": "object",
                 "required": ["status", "store", "event_log"],
@@ -24,8 +24,8 @@ HEALTH: Final[dict[str, Any]] = {
                     "status": {"enum": ["ok", "degraded", "draining"]},
                     "computes": {
                         "type": "object",
-                        "description": "What computes the bundle, as it was obtained: engine, precision, "
-                        "runtime, providers, processor; batch_sizes by stage; why it and no other.",
+                        "description": "Engine of the bundle, as obtained: engine, precision, "
+                        "runtime, providers, processor; batch_sizes by stage; the reason of the choice.",
                     },
                     "store": {
                         "type": "object",

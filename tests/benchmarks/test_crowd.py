@@ -1,4 +1,4 @@
-"""The crowd notes every fate that a request can have."""
+"""The crowd records every outcome that a request can have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWER = b'{"bundle": {"name": "one"}}'
 
 @contextmanager
 def server(statuses: list[int | None]) -> Iterator[tuple[str, int]]:
-    """Answers each request with the next status, then with 200; None hangs up in the middle."""
+    """Answers each request with the next status, then with 200; None closes in the middle of an answer."""
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
 
@@ -49,7 +49,7 @@ def server(statuses: list[int | None]) -> Iterator[tuple[str, int]]:
         thread.join()
 
 
-def test_every_fate_is_noted() -> None:
+def test_every_outcome_is_recorded() -> None:
     with server([200, None, 503, 429, 200]) as address, Crowd(address, [b"image"], 1) as crowd:
         while crowd.tally.answered < 20:
             time.sleep(0.01)
@@ -60,14 +60,14 @@ def test_every_fate_is_noted() -> None:
     assert crowd.tally.unreachable == 0
 
 
-def test_each_answer_gets_its_label_also_the_last() -> None:
+def test_each_answer_is_followed_by_its_label_even_the_last() -> None:
     with server([]) as address, Crowd(address, [b"image"], 4, feedback=True) as crowd:
         while crowd.tally.answered < 20:
             time.sleep(0.01)
     assert crowd.tally.labelled == crowd.tally.answered
 
 
-def test_a_port_that_nobody_listens_on_is_no_dropped_request() -> None:
+def test_a_refused_connection_is_no_dropped_request() -> None:
     with Crowd(("127.0.0.1", free_ports(1)[0]), [b"image"], 2) as crowd:
         while crowd.tally.unreachable < 4:
             time.sleep(0.01)

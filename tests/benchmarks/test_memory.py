@@ -1,4 +1,4 @@
-"""Growth is told from noise."""
+"""Growth of memory is told from noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SECONDS = np.arange(600.0)
 
 
 def wandering(seed: int) -> np.ndarray:
-    """Memory as it is: a level, and a wander whose neighbours hang together."""
+    """Realistic memory: a level plus noise whose neighbouring samples are correlated."""
     rng = np.random.default_rng(seed)
     wander = np.zeros(len(SECONDS))
     for index in range(1, len(wander)):

@@ -1,4 +1,4 @@
-"""Processes are found, weighed and, where they outlive their parent, told as left over."""
+"""Processes are found and measured, and reported as left over if they outlive their parent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_child_that_outlives_its_parent_is_left_over(parent: subprocess.Popen[
     assert [pid for pid, _ in left] == [family[1][0]]
     processes.end(left)
     assert processes.wait_for_end(left, 5.0) == []
-    # Another process of the same number, started at another time, is left alone.
+    # Another process with the same pid and another start time is left alone.
     processes.end([(os.getpid(), "0")])
 
 
@@ -53,7 +53,7 @@ def test_cpu_and_memory_are_those_of_the_process() -> None:
     del ballast
 
 
-def test_what_has_ended_weighs_nothing() -> None:
+def test_an_ended_process_has_no_memory() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     assert processes.tree(process.pid) == []

@@ -1,6 +1,6 @@
-"""The soak as a test: full load with labels, bundles that change under it, and a stop, all in seconds.
+"""The soak test in seconds: full load with labels, bundle changes under load, and a stop.
 
-`DEMUR_SLOW=1` makes it minutes. The same trials on a real model: `benchmarks/soak.py`.
+`DEMUR_SLOW=1` extends it to minutes. `benchmarks/soak.py` runs the same trials on a real model.
 """
 
 from __future__ import annotations
@@ -88,5 +88,5 @@ def test_stops_and_restarts_under_load_cost_no_accepted_request(
     assert found.tally.answered > 50
     assert (dict(found.tally.dropped), dict(found.tally.refused)) == ({}, {})
     assert [(stop.orphans, stop.exit_code) for stop in found.stops] == [(0, 0)] * times
-    # What was answered before a stop is in the store after it.
+    # Predictions answered before a stop are in the store after it.
     assert found.counted == found.tally.answered

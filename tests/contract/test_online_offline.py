@@ -1,4 +1,4 @@
-"""What the service answers is what was certified: the same decision as offline, on the same bytes."""
+"""The service answers as certified: the same decision as offline on the same bytes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_online_decides_as_offline(
         for seed in range(2)
     ]
     loaded = load_bundle(bundle)
-    # Every stage computed for every image, then decided: the way certificates are made.
+    # Every stage is computed for every image before the decision, as for a certificate.
     offline = decide(loaded.runner.score_all(images), loaded.operating_point)
     with TestClient(create_app(Settings.read({}, bundle=bundle, redis_url="off"))) as client:
         for image, decision in zip(images, offline, strict=True):

@@ -1,5 +1,5 @@
-"""Requests drawn from the OpenAPI document, sensible ones and others, against the running service: no
-failure of ours, and every answer is one that the document announces."""
+"""Requests drawn from the OpenAPI document, valid and invalid ones, against the running service: no internal
+error, and every answer is one that the document announces."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def test_every_answer_is_an_announced_one(api: tuple[Any, dict[str, str]], mode:
         try:
             holds()
         except Unsatisfiable:
-            # Nothing about this operation can be wrong.
+            # This operation has nothing that could be invalid.
             assert mode is schemathesis.GenerationMode.NEGATIVE
             assert operation.method == "get"

@@ -1,4 +1,4 @@
-"""The page in a real browser against a real service: by pointer, by keyboard, on a phone's width."""
+"""The page in a real browser against a real service: with pointer and keyboard, and at a phone's width."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """The page, opened, with what it asked for and complained about."""
+    """An open page with its requests and console messages."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -52,7 +52,7 @@ class Visit:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        # Listened to from the start: the browser is told only a moment after one begins to listen.
+        # The listeners are set first, because the browser registers them with a delay.
         page.on("filechooser", lambda chooser: None)
         page.goto(url)
         expect(page.locator("#status")).to_have_text("serving")
@@ -64,7 +64,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser, service: ServiceProcess) -> Iterator[Callable[..., Visit]]:
-    """`visit(width, height)` opens the page; afterwards nothing was asked of anyone but the service."""
+    """`visit(width, height)` opens the page; at the end, every request of it went to the service."""
     contexts, visits = [], []
 
     def open_page(width: int = 1200, height: int = 900) -> Visit:
@@ -90,7 +90,7 @@ def jpeg(image: bytes, name: str = "street.jpg") -> FilePayload:
 
 
 def drop(page: Page, image: bytes) -> None:
-    """Let go of a file over the page, as a pointer would."""
+    """Drop a file on the page, as a pointer would."""
     carried = page.evaluate_handle(
         """encoded => {
             const bytes = Uint8Array.from(atob(encoded), c => c.charCodeAt(0));
@@ -149,7 +149,7 @@ def test_each_outcome_has_its_own_words_and_stays_among_the_recent_ones(
     assert "Too close to call: it may be blue or red. A person should look." in here.result
     recent.nth(2).click()
     assert "stage B, the strong one, was sure enough to answer." in here.result
-    # What the browser says of a refused upload is its own remark.
+    # The browser itself logs a refused upload.
     here.complaints = [text for text in here.complaints if "status of 4" not in text]
 
 
@@ -193,7 +193,7 @@ def test_it_fits_a_narrow_screen(visit: Callable[..., Visit], make_colour_image:
         assert box["x"] + box["width"] <= width
 
 
-def test_it_says_what_is_wrong_and_who_stands_beside(
+def test_faults_and_challengers_are_shown(
     browser: Browser, tiny_bundle: Path, make_tiny_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "service"
@@ -211,7 +211,7 @@ def test_it_says_what_is_wrong_and_who_stands_beside(
         page.close()
 
 
-def test_it_says_so_when_the_service_is_gone(
+def test_a_lost_service_is_shown(
     browser: Browser, tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
     with ServiceProcess(tiny_bundle, tmp_path / "service", redis_url="off") as service:

@@ -1,4 +1,4 @@
-"""No event is lost and none counted twice: over the whole service, with real stores and real deaths."""
+"""No event is lost or counted twice: the whole service, with real stores and killed processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 
 def send(service: ServiceProcess, image: bytes, start: int, stop: int) -> None:
-    """Predictions and labels, to every worker."""
+    """Send predictions and labels to every worker."""
     with service.client(every_worker=True) as client:
         for number in range(start, stop):
             headers = {**JPEG, "X-Request-Id": f"r{number}"}
@@ -31,7 +31,7 @@ def send(service: ServiceProcess, image: bytes, start: int, stop: int) -> None:
 
 
 def rolling(service: ServiceProcess) -> dict[str, Any]:
-    """Everything but the lag and what depends on who is asked."""
+    """/rolling without the lag and the parts that depend on the worker."""
     with service.client() as client:
         answer = client.get("/rolling")
         if answer.status_code != 200:
@@ -60,33 +60,33 @@ def metric(client: httpx.Client, name: str) -> float:
 def test_the_windows_come_back_from_the_log(
     tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
-    """Flushed while it runs, killed while it runs, and gone at the next start; with two workers."""
+    """Two workers; the store is flushed and killed while the service runs, and lost before the next start."""
     folder = tmp_path / "service"
     image = make_colour_image(1, 0.9)
     with ServiceProcess(tiny_bundle, folder, workers=2) as service:
         send(service, image, 0, 60)
         eventually(lambda: counts(service) == (60, 60))
-        told = rolling(service)
+        expected = rolling(service)
         store = embedded(folder)
         store.flushall()
-        eventually(lambda: rolling(service) == told)
+        eventually(lambda: rolling(service) == expected)
         store.close()
         (server,) = [pid for pid in service.descendants() if b"valkey-server" in _command(pid)]
         os.kill(server, signal.SIGKILL)
         send(service, image, 60, 80)
         eventually(lambda: counts(service) == (80, 80))
-        told = rolling(service)
+        expected = rolling(service)
         with service.client() as client:
             health = client.get("/health").json()
             assert (health["event_log"], health["store"]["state"]) == ("ok", "up")
             assert metric(client, "demur_events_dropped_total") == 0
         assert service.stop() == 0
-    # Two workers, each with a log, or three, where one was looked after by the other at the start.
+    # Two workers with a log each, or three logs, if one worker took over the other's at the start.
     assert len(list((folder / "events" / "tiny").glob("writer-*"))) in (2, 3)
     shutil.rmtree(folder / "valkey")
-    # One worker now: it looks after the log of the second one too.
+    # One worker now: it takes over the log of the second one.
     with ServiceProcess(tiny_bundle, folder) as service:
-        eventually(lambda: rolling(service) == told, timeout=30)
+        eventually(lambda: rolling(service) == expected, timeout=30)
 
 
 def test_a_killed_worker_loses_no_event_and_the_metrics_add_up(
@@ -96,7 +96,7 @@ def test_a_killed_worker_loses_no_event_and_the_metrics_add_up(
     image = make_colour_image(1, 0.9)
     with ServiceProcess(tiny_bundle, folder, workers=2) as service:
         send(service, image, 0, 30)
-        # What is younger than a round of the recorder dies with its worker.
+        # Events younger than a round of the recorder are lost with their worker.
         eventually(lambda: counts(service) == (30, 30))
         workers = [pid for pid in service.descendants() if b"spawn_main" in _command(pid)]
         os.kill(workers[0], signal.SIGKILL)
@@ -127,7 +127,7 @@ def test_a_stop_while_the_store_is_away_keeps_the_events_for_the_next_start(
         eventually(lambda: counts(service) == (20, 20))
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_costs_no_answer(
+def test_a_read_only_folder_is_reported_and_costs_no_answer(
     tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
     folder = tmp_path / "service"

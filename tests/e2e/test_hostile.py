@@ -1,5 +1,5 @@
-"""Clients that send too much, too slowly or nonsense, byte by byte over a socket: bounded in time and
-memory, answered where an answer can be read, and harmless to everyone else."""
+"""Clients that send too much, too slowly or invalid bytes over a socket: bounded in time and memory, answered
+if an answer can be read, and harmless to other clients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(autouse=True)
 def unharmed(service: ServiceProcess, make_colour_image: Images) -> Iterator[None]:
-    """After every attack the service is as it was."""
+    """After every attack the service works as before."""
     yield
     with service.client() as client:
         answer = client.post(
@@ -49,7 +49,7 @@ def unharmed(service: ServiceProcess, make_colour_image: Images) -> Iterator[Non
 
 
 class Wire:
-    """A bare connection."""
+    """A raw connection."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address, timeout=10)
@@ -61,7 +61,7 @@ class Wire:
         self.socket.close()
 
     def send(self, data: bytes) -> bool:
-        """False where the other side has hung up."""
+        """False if the other side has closed."""
         try:
             self.socket.sendall(data)
         except OSError:
@@ -69,7 +69,7 @@ class Wire:
         return True
 
     def rest(self) -> bytes:
-        """Everything until the other side closes."""
+        """All bytes until the other side closes."""
         received = b""
         try:
             while chunk := self.socket.recv(65536):
@@ -79,7 +79,7 @@ class Wire:
         return received
 
     def problem(self) -> dict[str, Any]:
-        """The problem document of the only answer, after which the connection is closed."""
+        """The problem document of the only answer, after which the connection closes."""
         head, _, body = self.rest().partition(b"\r\n\r\n")
         assert b"application/problem+json" in head.lower(), head
         assert b"connection: close" in head.lower()
@@ -113,7 +113,7 @@ def post(path: str = "/predict", **headers: Any) -> bytes:
 def test_an_answer_before_the_body_is_not_lost_with_the_connection(
     wire: Wire, head: bytes, status: int
 ) -> None:
-    """A connection that is closed with bytes unread is reset, and the answer may go with it."""
+    """A connection that closes with unread bytes is reset, and the answer may be lost with it."""
     assert wire.send(head)
     for _ in range(3):
         time.sleep(0.1)
@@ -124,7 +124,7 @@ def test_an_answer_before_the_body_is_not_lost_with_the_connection(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_who_goes_on_sending_after_the_answer_is_cut_off(wire: Wire) -> None:
+def test_a_client_that_goes_on_sending_after_the_answer_is_cut_off(wire: Wire) -> None:
     began = time.monotonic()
     wire.send(post("/nowhere", Content_Length=10**9))
     while wire.send(b"x") and time.monotonic() - began < 20:
@@ -132,16 +132,16 @@ def test_who_goes_on_sending_after_the_answer_is_cut_off(wire: Wire) -> None:
     assert LINGER <= time.monotonic() - began < LINGER + 3
 
 
-def test_who_goes_on_sending_much_after_the_answer_is_cut_off(wire: Wire) -> None:
+def test_a_client_that_sends_much_after_the_answer_is_cut_off(wire: Wire) -> None:
     sent = 0
     wire.send(post("/nowhere", Content_Length=10**9))
     while sent < 10**9 and wire.send(b"x" * 2**20):
         sent += 2**20
-    # What it may send, and what the sockets hold.
+    # The bytes that it may send, and those in the socket buffers.
     assert LINGER_BYTES / 2 < sent < 4 * LINGER_BYTES
 
 
-def test_a_head_that_comes_byte_by_byte(wire: Wire) -> None:
+def test_a_head_byte_by_byte(wire: Wire) -> None:
     began = time.monotonic()
     for byte in post(Content_Length=5):
         if not wire.send(bytes([byte])):
@@ -153,7 +153,7 @@ def test_a_head_that_comes_byte_by_byte(wire: Wire) -> None:
     assert wire.problem()["type"] == "urn:demur:problem:head-too-slow"
 
 
-def test_a_connection_that_says_nothing(wire: Wire) -> None:
+def test_a_silent_connection(wire: Wire) -> None:
     began = time.monotonic()
     assert wire.rest() == b""
     assert time.monotonic() - began < HEAD_TIMEOUT + 3
@@ -189,7 +189,7 @@ def test_an_endless_body(wire: Wire) -> None:
     assert sent < 200_000_000
 
 
-def test_an_endless_body_where_none_is_wanted(wire: Wire) -> None:
+def test_an_endless_body_on_a_route_without_one(wire: Wire) -> None:
     wire.send(post("/livez", Transfer_Encoding="chunked"))
     sent = 0
     while sent < 200_000_000 and wire.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n"):
@@ -197,7 +197,7 @@ def test_an_endless_body_where_none_is_wanted(wire: Wire) -> None:
     assert sent < 200_000_000
 
 
-def test_a_body_that_stops_coming(wire: Wire) -> None:
+def test_a_body_that_stops(wire: Wire) -> None:
     began = time.monotonic()
     wire.send(post(Content_Length=1000) + b"only this")
     document = wire.problem()
@@ -236,7 +236,7 @@ def test_a_declared_length_beyond_the_limit_is_refused_unread(wire: Wire) -> Non
     ],
     ids=["tls", "garbage", "version", "negative", "text", "both", "chunk", "space", "zero"],
 )
-def test_what_is_no_http(wire: Wire, data: bytes) -> None:
+def test_bytes_that_are_not_http(wire: Wire, data: bytes) -> None:
     wire.send(data)
     assert wire.problem()["status"] == 400
 
@@ -272,7 +272,7 @@ def test_requests_in_one_piece_are_answered_in_order(wire: Wire, make_colour_ima
 
 @pytest.mark.parametrize("padding", [0, 700_000])
 def test_a_body_in_many_pieces_is_read_whole(wire: Wire, make_colour_image: Images, padding: int) -> None:
-    """Also one of which the service takes the beginning before the end is there."""
+    """Even one of which the application takes the beginning before the end has arrived."""
     image = make_colour_image(1, 0.9, encoding="PNG") + bytes(padding)
     wire.send(post(Content_Length=len(image), Connection="close"))
     piece = len(image) // 7
@@ -284,7 +284,7 @@ def test_a_body_in_many_pieces_is_read_whole(wire: Wire, make_colour_image: Imag
     assert b'"label":1' in answer
 
 
-def test_an_answer_without_a_body_comes_at_once(wire: Wire) -> None:
+def test_an_answer_without_a_body_is_sent_at_once(wire: Wire) -> None:
     began = time.monotonic()
     wire.send(b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n")
     head = wire.socket.recv(65536)
@@ -293,18 +293,18 @@ def test_an_answer_without_a_body_comes_at_once(wire: Wire) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_a_client_that_asks_whether_to_go_on(wire: Wire, make_colour_image: Images) -> None:
+def test_a_client_that_expects_100_continue(wire: Wire, make_colour_image: Images) -> None:
     image = make_colour_image(1, 0.9)
     wire.send(post(Content_Length=len(image), Expect="100-continue"))
     assert wire.socket.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
     wire.send(image)
     answer = wire.socket.recv(65536)
     assert answer.startswith(b"HTTP/1.1 200 ")
-    # Head and body are one packet.
+    # Head and body arrive in one packet.
     assert answer.endswith(b"}")
 
 
-def test_many_slow_clients_do_not_hinder_the_others(service: ServiceProcess) -> None:
+def test_many_slow_clients_do_not_delay_the_others(service: ServiceProcess) -> None:
     slow = [socket.create_connection(service.address) for _ in range(200)]
     try:
         for connection in slow:
@@ -318,7 +318,7 @@ def test_many_slow_clients_do_not_hinder_the_others(service: ServiceProcess) -> 
             connection.close()
 
 
-def test_a_full_queue_answers_at_once_and_health_stays_quick(
+def test_a_full_queue_refuses_at_once_and_health_stays_fast(
     tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
     image = make_colour_image(1, 0.4, size=(1200, 1600))
@@ -348,5 +348,5 @@ def test_a_full_queue_answers_at_once_and_health_stays_quick(
             sender.join()
         assert {status for status, _, _ in answers} == {200, 503}
         assert all(int(after or 0) >= 1 for status, _, after in answers if status == 503)
-        # A generous bound: the test shares its cores with the service and others.
+        # A generous bound: the test shares its cores with the service and other processes.
         assert slowest < 1.0

@@ -1,4 +1,4 @@
-"""Changing the bundle while it serves: as one in all workers, between two requests, or not at all."""
+"""Bundle changes while the service runs: in all workers at once, between two requests, or not at all."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def admin(service: ServiceProcess) -> Iterator[httpx.Client]:
 
 
 def serving(service: ServiceProcess) -> set[str]:
-    """Names of the bundles that answer, over enough connections to meet every worker."""
+    """Names of the bundles that answer, over enough connections to reach every worker."""
     with service.client(every_worker=True) as client:
         return {client.get("/health").json()["bundle"]["name"] for _ in range(12)}
 
@@ -101,7 +101,7 @@ def test_the_public_port_has_no_admin(service: ServiceProcess) -> None:
         assert client.post("/rollback").status_code == 404
 
 
-def test_bundles_go_by_name_from_the_folder_alone(admin: httpx.Client) -> None:
+def test_bundles_are_named_and_come_from_one_folder(admin: httpx.Client) -> None:
     assert admin.get("/bundles").json()["bundles"] == [
         "one",
         "tampered",
@@ -124,7 +124,7 @@ def test_verify_changes_nothing(service: ServiceProcess, admin: httpx.Client) ->
     assert serving(service) == {"tiny"}
 
 
-def test_all_workers_change_as_one_and_back(service: ServiceProcess, admin: httpx.Client) -> None:
+def test_all_workers_change_together_and_back(service: ServiceProcess, admin: httpx.Client) -> None:
     assert serving(service) == {"tiny"}
     changed = admin.post("/bundles/two/activate").json()
     assert (changed["active"], changed["previous"]) == ("two", "one")
@@ -135,9 +135,7 @@ def test_all_workers_change_as_one_and_back(service: ServiceProcess, admin: http
     assert serving(service) == {"tiny"}
 
 
-def test_a_bad_bundle_leaves_the_old_one_serving_and_says_why(
-    service: ServiceProcess, admin: httpx.Client
-) -> None:
+def test_a_refused_bundle_leaves_the_old_one_serving(service: ServiceProcess, admin: httpx.Client) -> None:
     refusal = admin.post("/bundles/tampered/activate")
     assert refusal.status_code == 409
     assert refusal.json()["type"] == "urn:demur:problem:bundle-refused"
@@ -148,7 +146,7 @@ def test_a_bad_bundle_leaves_the_old_one_serving_and_says_why(
 
 
 @pytest.mark.parametrize(("name", "why"), [("tampered", "README.md"), ("too-new", "999")])
-def test_every_bad_bundle_says_why(admin: httpx.Client, name: str, why: str) -> None:
+def test_every_refusal_gives_the_reason(admin: httpx.Client, name: str, why: str) -> None:
     for method, path, body in (
         ("POST", f"/bundles/{name}/activate", None),
         ("PUT", f"/challengers/{name}", {"share": 0.5}),
@@ -159,8 +157,8 @@ def test_every_bad_bundle_says_why(admin: httpx.Client, name: str, why: str) -> 
     assert admin.get("/challengers").json() == {**admin.get("/challengers").json(), "challengers": []}
 
 
-def test_a_bundle_that_has_vanished(service: ServiceProcess, admin: httpx.Client, bundles: Path) -> None:
-    """The one that serves, too: it is in memory, and only a way back to it is gone."""
+def test_a_deleted_bundle(service: ServiceProcess, admin: httpx.Client, bundles: Path) -> None:
+    """The one that serves, too: it stays in memory, and only the way back to it is lost."""
     shutil.copytree(bundles / "one", bundles / "fleeting")
     assert admin.post("/bundles/fleeting/activate").status_code == 200
     assert admin.put("/challengers/two", json={"share": 0.5}).status_code == 200
@@ -175,7 +173,7 @@ def test_a_bundle_that_has_vanished(service: ServiceProcess, admin: httpx.Client
 
 
 def challengers(service: ServiceProcess) -> set[tuple[str, float | None]]:
-    """As every worker sees them."""
+    """Challengers, equal on every worker."""
     seen = []
     with service.client(every_worker=True) as client:
         for _ in range(12):
@@ -185,7 +183,7 @@ def challengers(service: ServiceProcess) -> set[tuple[str, float | None]]:
     return seen[0]
 
 
-def test_challengers_come_and_go_in_all_workers(
+def test_challengers_change_in_all_workers(
     service: ServiceProcess, admin: httpx.Client, make_colour_image: Images
 ) -> None:
     image = make_colour_image(1, 0.9)
@@ -199,9 +197,9 @@ def test_challengers_come_and_go_in_all_workers(
     added = admin.put("/challengers/two", json={"share": 0.5})
     assert added.json()["challengers"] == [{"name": "two", "share": 0.5, "shadow": False}]
     assert challengers(service) == {("other", 0.5)}
-    dealt = {None: {"tiny"}, 0: {"other"}}
+    assigned = {None: {"tiny"}, 0: {"other"}}
     for unit in (f"camera-{number}" for number in range(6)):
-        assert answering(unit) == dealt[arm_of([0.5], "default", "", unit)]
+        assert answering(unit) == assigned[arm_of([0.5], "default", "", unit)]
     assert admin.put("/challengers/third", json={"shadow": True}).status_code == 200
     assert admin.put("/challengers/two", json={"share": 0.25}).status_code == 200
     assert challengers(service) == {("other", 0.25), ("third", None)}
@@ -236,12 +234,12 @@ def test_challengers_come_and_go_in_all_workers(
         ({"shadow": False}, "share"),
     ],
 )
-def test_shares_that_make_no_sense(admin: httpx.Client, body: dict[str, Any], field: str) -> None:
+def test_invalid_shares_are_refused(admin: httpx.Client, body: dict[str, Any], field: str) -> None:
     refusal = admin.put("/challengers/two", json=body)
     assert (refusal.status_code, refusal.json()["field"]) == (422, field)
 
 
-def test_challengers_that_cannot_stand_beside_the_champion(
+def test_challengers_that_do_not_fit_the_champion_are_refused(
     service: ServiceProcess, admin: httpx.Client
 ) -> None:
     for name, share, why in (
@@ -258,9 +256,7 @@ def test_challengers_that_cannot_stand_beside_the_champion(
         assert admin.put(f"/challengers/{name}", json={"share": 0.1}).status_code in (404, 405, 422)
 
 
-def test_a_worker_that_is_started_again_has_the_same_lineup(
-    service: ServiceProcess, admin: httpx.Client
-) -> None:
+def test_a_restarted_worker_has_the_same_lineup(service: ServiceProcess, admin: httpx.Client) -> None:
     assert admin.post("/bundles/two/activate").status_code == 200
     assert admin.put("/challengers/one", json={"share": 0.125}).status_code == 200
     before = service.descendants()
@@ -280,10 +276,10 @@ def test_a_worker_that_is_started_again_has_the_same_lineup(
     assert challengers(service) == {("tiny", 0.125)}
 
 
-def test_a_worker_that_is_started_later_counts_in_the_same_windows(
+def test_a_worker_that_starts_later_counts_in_the_same_windows(
     bundles: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
-    """The champion has another name by then, and windows and event log are named after the first one."""
+    """The champion has another name by then; windows and event log keep the name of the first one."""
     with (
         ServiceProcess(bundles / "one", tmp_path, cores=1, admin_port=0, admin_token=TOKEN) as service,
         service.client() as client,
@@ -333,7 +329,7 @@ def test_no_request_is_lost_while_bundles_change(
 def test_a_shadow_is_shed_first_and_costs_no_answer(
     bundles: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
-    """Sixteen clients on one core: every one is answered, by the champion, and the shadow gets the rest."""
+    """Sixteen clients on one core: the champion answers every request, and the shadow gets the free time."""
     image = make_colour_image(1, 0.9, size=(600, 800))
     outcomes: Counter[tuple[int, str]] = Counter()
     with ServiceProcess(
@@ -364,7 +360,7 @@ def test_a_shadow_is_shed_first_and_costs_no_answer(
             found = (line for line in lines if line.startswith("demur_shadows_total{"))
             return {line.split('outcome="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in found}
 
-        # Every image was offered, and either computed once a core was free, or shed.
+        # Every image was offered, and either computed when a slot was free, or shed.
         eventually(lambda: sum(shadows().values()) == 400)
         assert shadows()["shed"] > 200
         assert shadows().get("failed", 0) == 0

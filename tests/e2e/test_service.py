@@ -1,4 +1,4 @@
-"""The whole service over a real socket: images in, decisions out, labels back, rolling figures."""
+"""The whole service over a real socket: predictions, labels, rolling metrics, stops and restarts."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def recount(pairs: list[tuple[int, int]]) -> tuple[float, float, float]:
     return mcc, accuracy, (0.5 * max(0.0, mcc) + 0.5 * accuracy) ** 3
 
 
-def test_rolling_figures_under_every_kind_of_label(
+def test_rolling_metrics_under_every_kind_of_label(
     tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
-    """Late, early, twice, corrected and out of order, against an independent recount; and a restart."""
+    """Late, early, repeated, corrected and unordered labels against an independent recount; and a restart."""
     rng = np.random.default_rng(5)
     count = 130
     ids = [f"img-{number}" for number in range(count)]
@@ -75,7 +75,7 @@ def test_rolling_figures_under_every_kind_of_label(
         for own in late:
             label(own, 1 - true[own] if own in corrected else true[own])
         for own in rng.permutation(late):
-            # The second time, with the correction where there is one.
+            # The second time, with the correction, if there is one.
             label(str(own), true[str(own)])
         label("never-predicted", 1)
         eventually(lambda: delivered(client))
@@ -106,7 +106,7 @@ def test_rolling_figures_under_every_kind_of_label(
 
 
 def test_the_store_dies_and_comes_back(tiny_bundle: Path, tmp_path: Path, make_colour_image: Images) -> None:
-    """A real one by URL, so that nothing starts it again but the test."""
+    """A real store by URL, so that only the test restarts it."""
     from monitoring.store.embedded_valkey import EmbeddedValkey
 
     folder = tmp_path / "valkey"
@@ -145,7 +145,7 @@ def test_the_store_dies_and_comes_back(tiny_bundle: Path, tmp_path: Path, make_c
         valkey.close()
 
 
-def test_an_embedded_store_that_is_killed_is_started_again(
+def test_a_killed_embedded_store_is_restarted(
     tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
     image = make_colour_image(1, 0.9)
@@ -157,8 +157,10 @@ def test_an_embedded_store_that_is_killed_is_started_again(
         eventually(lambda: delivered(client) and client.get("/rolling").json()["predictions"] == 20)
 
 
-def test_who_has_connected_before_the_port_closes_has_time_to_ask(tiny_bundle: Path, tmp_path: Path) -> None:
-    """On a busy machine a client may be kept from sending for longer than the drain lasts."""
+def test_a_client_that_connects_before_the_port_closes_has_time_for_its_request(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """On a busy machine a client may be unable to send for longer than the drain lasts."""
     with ServiceProcess(tiny_bundle, tmp_path / "service", drain=0.2) as service:
         stopped: list[int] = []
         stop = threading.Thread(target=lambda: stopped.append(service.stop()))
@@ -193,7 +195,7 @@ def test_stopping_under_load_loses_no_request_and_leaves_no_orphan(
                 try:
                     answer = client.post("/predict", content=image, headers={**JPEG, "X-Request-Id": own})
                 except httpx.ConnectError:
-                    # The port is closed: nothing was accepted.
+                    # The port is closed: the request was not accepted.
                     assert stopping.is_set()
                     return
                 except httpx.HTTPError as error:
@@ -227,14 +229,14 @@ def test_stopping_takes_readiness_down_first(
         assert client.get("/readyz").status_code == 200
         service.process.terminate()
         eventually(lambda: client.get("/readyz").status_code == 503, timeout=0.9)
-        # Still at work for those who have not noticed, one answer a connection.
+        # It still serves clients that have not noticed, with one answer per connection.
         answer = client.post("/predict", content=make_colour_image(1, 0.9), headers=JPEG)
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         assert client.get("/health").json()["status"] == "draining"
         assert client.get("/livez").status_code == 200
 
 
-def test_what_serves_carries_no_training_library_and_logs_json(
+def test_the_service_loads_no_training_library_and_logs_json(
     tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
     with ServiceProcess(tiny_bundle, tmp_path / "service") as service, service.client() as client:
@@ -259,7 +261,7 @@ def test_two_workers_are_one_service(tiny_bundle: Path, tmp_path: Path, make_col
 
         def work(number: int) -> None:
             for index in range(20):
-                # A connection of its own each time, so that both workers get some.
+                # One connection per request, so that both workers get some.
                 with service.client() as client:
                     predict(client, image, f"r{number}-{index}")
                     client.post("/feedback", json={"request_id": f"r{number}-{index}", "label": 1})
@@ -274,7 +276,7 @@ def test_two_workers_are_one_service(tiny_bundle: Path, tmp_path: Path, make_col
             lines = client.get("/metrics").text.splitlines()
             decided = [line for line in lines if line.startswith("demur_decisions_total{")]
             assert [float(line.rsplit(" ", 1)[1]) for line in decided] == [80.0]
-            # A worker that dies is started again, and the others go on meanwhile.
+            # A worker that dies is restarted, and the others go on meanwhile.
             workers = [pid for pid in service.descendants() if b"spawn_main" in _command(pid)]
             assert len(workers) == 2
             os.kill(workers[0], signal.SIGKILL)
@@ -317,9 +319,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tiny_bundle: Path, tmp_p
         eventually(lambda: not any(alive(pid) for pid in below))
 
 
-def test_a_bundle_that_was_changed_is_not_served(
-    make_tiny_bundle: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_changed_bundle_is_not_served(make_tiny_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle = make_tiny_bundle()
     (bundle / "README.md").write_text("something else")
     service = ServiceProcess(bundle, tmp_path / "service", workers=2)

@@ -1,4 +1,4 @@
-"""The real service in a process of its own, as `demur serve` runs it, on a free port."""
+"""The real service in a separate process, as `demur serve` runs it, on a free port."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class ServiceProcess:
         return parts.hostname, parts.port
 
     def client(self, *, every_worker: bool = False) -> httpx.Client:
-        """`every_worker`: a connection a request, so that each worker gets some."""
+        """`every_worker`: one connection per request, so that each worker gets some."""
         headers = {"Connection": "close"} if every_worker else None
         return httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers=headers)
 
     def stop(self, timeout: float = 30.0) -> int:
-        """SIGTERM, and wait; the exit code."""
+        """Send SIGTERM and wait. Returns the exit code."""
         self.process.terminate()
         assert self.process.stdout is not None
         rest = self.process.stdout.read()
@@ -82,7 +82,7 @@ class ServiceProcess:
 
     def logs(self) -> list[dict[str, Any]]:
         """Every line of the log; each must be a JSON object."""
-        # Not splitlines(): JSON may hold other characters that end a line for it.
+        # Not splitlines(): JSON may contain other characters that it takes for line ends.
         return [json.loads(line) for line in self._log_file.read_text().split("\n") if line]
 
     def descendants(self) -> list[int]:
@@ -96,12 +96,12 @@ class ServiceProcess:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be collected does not."""
+    """Whether a process runs; a zombie does not."""
     return any(pid == living for living, _ in _living())
 
 
 def _living() -> list[tuple[int, int]]:
-    """(pid, parent) of every process but those that have ended."""
+    """(pid, parent) of every process except zombies."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

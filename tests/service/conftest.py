@@ -22,7 +22,7 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def make_client(tiny_bundle: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
-    """`make_client(**settings)`: the app in this process; without a store unless a URL is given."""
+    """`make_client(**settings)`: the application in this process; without a store unless a URL is given."""
     with ExitStack() as stack:
 
         def make(**settings: Any) -> TestClient:
@@ -39,5 +39,5 @@ def client(make_client: Callable[..., TestClient]) -> TestClient:
 
 @pytest.fixture
 def monitored(make_client: Callable[..., TestClient], valkey_url: str) -> TestClient:
-    """With a store, under a model name of its own."""
+    """A client with a store and its own model name."""
     return make_client(redis_url=valkey_url, model=f"m-{uuid.uuid4().hex}")

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a problem document with the right status, and names the limit."""
+"""Invalid input of every kind gets a problem document with the right status and the limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
-    """The document of a refusal, after checking what every one of them must have."""
+    """The document of a refusal, after a check of the members that each must have."""
     body: dict[str, Any] = answer.json()
     assert (answer.status_code, body["type"]) == (status, f"urn:demur:problem:{kind}"), body
     assert answer.headers["content-type"] == "application/problem+json"
@@ -33,7 +33,7 @@ def problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A tiny PNG that claims to be huge."""
+    """A tiny PNG that declares a huge image."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return (
@@ -64,7 +64,7 @@ def gif() -> bytes:
     ],
     ids=["nothing", "text", "gif", "bomb"],
 )
-def test_images_that_are_none(client: TestClient, content: bytes, status: int, kind: str) -> None:
+def test_bytes_that_are_not_an_image(client: TestClient, content: bytes, status: int, kind: str) -> None:
     for answer in (
         client.post("/predict", content=content, headers=JPEG),
         client.post("/predict", files={"file": ("x.jpg", content)}),
@@ -106,7 +106,7 @@ def test_a_body_of_too_many_bytes(make_client: Callable[..., TestClient]) -> Non
 @pytest.mark.parametrize(
     "media", ["text/plain", "image/gif", "application/x-www-form-urlencoded", "application/octet-stream", ""]
 )
-def test_media_types_that_are_not_read(client: TestClient, make_colour_image: Images, media: str) -> None:
+def test_unsupported_media_types(client: TestClient, make_colour_image: Images, media: str) -> None:
     answer = client.post("/predict", content=make_colour_image(1, 0.9), headers={"Content-Type": media})
     body = problem(answer, 415, "unsupported-media-type")
     assert body["field"] == "Content-Type"
@@ -197,7 +197,7 @@ def test_broken_forms(client: TestClient, media: str, content: bytes, status: in
         ({"request_id": ["a"], "label": 1}, "request_id"),
     ],
 )
-def test_feedback_that_makes_no_sense(monitored: TestClient, content: Any, field: str) -> None:
+def test_invalid_feedback(monitored: TestClient, content: Any, field: str) -> None:
     answer = monitored.post("/feedback", json=content)
     assert answer.status_code == 422
     assert problem(answer, 422, answer.json()["type"].rsplit(":", 1)[1])["field"] == field
@@ -212,7 +212,7 @@ def test_feedback_that_makes_no_sense(monitored: TestClient, content: Any, field
         (JSON, b'{"request_id": "' + b"x" * 100_000 + b'"}', 413),
     ],
 )
-def test_feedback_that_cannot_be_read(
+def test_unreadable_feedback(
     monitored: TestClient, headers: dict[str, str], content: bytes, status: int
 ) -> None:
     answer = monitored.post("/feedback", content=content, headers=headers)
@@ -230,7 +230,7 @@ def test_feedback_that_cannot_be_read(
         ("POST", "/docs", 404, "not-found"),
     ],
 )
-def test_paths_and_methods_that_are_not_there(
+def test_unknown_paths_and_methods(
     client: TestClient, method: str, path: str, status: int, kind: str
 ) -> None:
     answer = client.request(method, path)

@@ -1,4 +1,4 @@
-"""What computes a bundle, as the service chose it, shows it and promises for it."""
+"""The inference engine of a bundle: its choice, its report, and the promise on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.settings import Settings
 EVERYWHERE = tuple(str(key) for key in usable_keys())
 
 
-def test_health_says_what_was_obtained(client: TestClient) -> None:
+def test_health_reports_the_engine(client: TestClient) -> None:
     body = client.get("/health").json()
     computes = body["computes"]
     assert (computes["engine"], computes["precision"]) == ("onnxruntime-cpu", "fp32")
@@ -30,7 +30,7 @@ def test_health_says_what_was_obtained(client: TestClient) -> None:
     assert computes["processor"]
 
 
-def test_the_metrics_name_it(client: TestClient) -> None:
+def test_the_metrics_name_the_engine(client: TestClient) -> None:
     (line,) = [
         line for line in client.get("/metrics").text.splitlines() if line.startswith("demur_engine_info{")
     ]
@@ -39,7 +39,7 @@ def test_the_metrics_name_it(client: TestClient) -> None:
         assert part in line
 
 
-def test_the_metric_of_a_bundle_that_is_gone_is_0() -> None:
+def test_the_metric_of_a_removed_bundle_is_0() -> None:
     instruments = Instruments()
     old, new = (
         ("tiny:1", "openvino", "fp32", "CPU", "openvino 1"),
@@ -53,7 +53,7 @@ def test_the_metric_of_a_bundle_that_is_gone_is_0() -> None:
 
 
 @pytest.mark.parametrize("key", EVERYWHERE)
-def test_each_engine_serves_what_it_is_certified_for(
+def test_each_engine_serves_under_its_certificate(
     make_client: Callable[..., TestClient], make_tiny_bundle: Callable[..., Path], key: str
 ) -> None:
     bundle = make_tiny_bundle(precisions=("fp32", "int8"), certified=EVERYWHERE)
@@ -67,7 +67,7 @@ def test_each_engine_serves_what_it_is_certified_for(
     assert "issued" not in body["guarantee"]
 
 
-def test_on_an_engine_that_no_certificate_names_nothing_is_promised(
+def test_an_uncertified_engine_promises_nothing(
     make_client: Callable[..., TestClient],
 ) -> None:
     client = make_client(engine="openvino")
@@ -97,7 +97,7 @@ class TestSettings:
         wish = Settings.read(environment, bundle=tmp_path).engine_preference()
         assert (wish.engine, wish.precision, wish.batch) == ("openvino", "bf16", 8)
 
-    def test_auto_is_the_default_and_can_be_said(self, tmp_path: Path) -> None:
+    def test_auto_is_the_default(self, tmp_path: Path) -> None:
         said = Settings.read({"DEMUR_BATCH": "auto"}, bundle=tmp_path, engine="auto", precision="auto")
         assert said.engine_preference() == Settings.read({}, bundle=tmp_path).engine_preference()
 
@@ -105,6 +105,6 @@ class TestSettings:
         ("variable", "value"),
         [("DEMUR_ENGINE", "tpu"), ("DEMUR_PRECISION", "fp8"), ("DEMUR_BATCH", "0"), ("DEMUR_BATCH", "many")],
     )
-    def test_nonsense_is_named(self, tmp_path: Path, variable: str, value: str) -> None:
+    def test_an_invalid_value_is_named(self, tmp_path: Path, variable: str, value: str) -> None:
         with pytest.raises(SettingsError, match=variable):
             Settings.read({variable: value}, bundle=tmp_path)

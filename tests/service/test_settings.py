@@ -1,4 +1,4 @@
-"""Settings: where they come from and what is said of faulty ones."""
+"""Settings: their sources, and the messages about faulty ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.errors import SettingsError
 from service.settings import Settings
 
 
-def test_arguments_go_before_the_environment() -> None:
+def test_arguments_take_precedence_over_the_environment() -> None:
     environment = {"DEMUR_BUNDLE": "/b", "DEMUR_PORT": "9000", "DEMUR_HOST": "::1", "OTHER": "x"}
     settings = Settings.read(environment, port=9001, host=None)
     assert (settings.bundle, settings.port, settings.host) == (Path("/b"), 9001, "::1")
@@ -44,7 +44,7 @@ def test_an_admin_port_needs_a_token() -> None:
         Settings.read({}, bundle="b", admin_port=9000)
 
 
-def test_the_token_is_shown_nowhere() -> None:
+def test_the_token_is_never_shown() -> None:
     with pytest.raises(SettingsError, match="DEMUR_ADMIN_TOKEN: string should have at least 16") as fault:
         Settings.read({"DEMUR_ADMIN_TOKEN": "too-short-xyz"}, bundle="b")
     assert "xyz" not in str(fault.value)

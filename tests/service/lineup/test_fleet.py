@@ -1,5 +1,5 @@
-"""Changes of the line-up while workers come and go, and two changes at once; the workers are threads that
-answer over real pipes when they are let."""
+"""Changes of the line-up while workers start and die, and concurrent changes. The workers are threads that
+report over real pipes when they are released."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ ONE, TWO = Path("/bundles/one"), Path("/bundles/two")
 
 
 class Worker:
-    """Remembers its orders, and prepares when it is let."""
+    """Records its orders, and prepares when released."""
 
-    def __init__(self, fleet: Fleet, number: int, *, at_once: bool = True) -> None:
-        self.heard: list[str] = []
+    def __init__(self, fleet: Fleet, number: int, *, released: bool = True) -> None:
+        self.orders: list[str] = []
         self.may_prepare = threading.Event()
         self._dead = threading.Event()
-        if at_once:
+        if released:
             self.may_prepare.set()
         ours, theirs = Pipe()
         with fleet.membership:
             fleet.workers[number] = ours
-        threading.Thread(target=self._obey, args=(theirs,), daemon=True).start()
+        threading.Thread(target=self._follow, args=(theirs,), daemon=True).start()
 
-    def _obey(self, orders: Connection) -> None:
+    def _follow(self, orders: Connection) -> None:
         with orders:
             while True:
                 try:
                     order: Order = orders.recv()
                 except (EOFError, OSError):
                     return
-                self.heard.append(order.action)
+                self.orders.append(order.action)
                 if order.action == "prepare":
                     self.may_prepare.wait(10)
                 if self._dead.is_set():
@@ -48,7 +48,7 @@ class Worker:
                 orders.send(Report(order.number, True, "label"))
 
     def die(self, fleet: Fleet, number: int) -> None:
-        """While it prepares: its end of the pipe closes with its thread, as a process's would."""
+        """Die while preparing: the pipe closes with the thread, as it would with a process."""
         with fleet.membership:
             del fleet.workers[number]
         self._dead.set()
@@ -60,30 +60,30 @@ def fleet() -> Fleet:
     return Fleet(LineupPlan(ONE))
 
 
-def test_a_worker_that_replaces_another_during_a_change_is_told_of_it(fleet: Fleet) -> None:
-    slow, dying = Worker(fleet, 0, at_once=False), Worker(fleet, 1, at_once=False)
+def test_a_worker_that_starts_during_a_change_takes_part_in_it(fleet: Fleet) -> None:
+    slow, dying = Worker(fleet, 0, released=False), Worker(fleet, 1, released=False)
     with ThreadPoolExecutor(1) as pool:
         change = pool.submit(fleet.activate, TWO)
-        eventually(lambda: slow.heard == dying.heard == ["prepare"])
+        eventually(lambda: slow.orders == dying.orders == ["prepare"])
         dying.die(fleet, 1)
-        # Does not wait for the end of the change.
+        # A start does not wait for the end of the change.
         replacement = Worker(fleet, 1)
         assert fleet.plan.champion == ONE
         slow.may_prepare.set()
         assert change.result(10) == "label"
-    assert slow.heard == replacement.heard == ["prepare", "commit"]
+    assert slow.orders == replacement.orders == ["prepare", "commit"]
     assert fleet.plan.champion == TWO
 
 
-def test_a_worker_that_dies_leaves_the_change_to_the_others(fleet: Fleet) -> None:
-    slow, dying = Worker(fleet, 0, at_once=False), Worker(fleet, 1, at_once=False)
+def test_a_change_goes_on_without_a_worker_that_dies(fleet: Fleet) -> None:
+    slow, dying = Worker(fleet, 0, released=False), Worker(fleet, 1, released=False)
     with ThreadPoolExecutor(1) as pool:
         change = pool.submit(fleet.activate, TWO)
-        eventually(lambda: slow.heard == dying.heard == ["prepare"])
+        eventually(lambda: slow.orders == dying.orders == ["prepare"])
         dying.die(fleet, 1)
         slow.may_prepare.set()
         assert change.result(10) == "label"
-    assert slow.heard == ["prepare", "commit"]
+    assert slow.orders == ["prepare", "commit"]
 
 
 def test_without_workers_nothing_changes(fleet: Fleet) -> None:
@@ -92,13 +92,13 @@ def test_without_workers_nothing_changes(fleet: Fleet) -> None:
     assert fleet.plan.champion == ONE
 
 
-def test_of_two_who_roll_back_at_once_one_does(fleet: Fleet) -> None:
+def test_one_of_two_concurrent_rollbacks_succeeds(fleet: Fleet) -> None:
     worker = Worker(fleet, 0)
     fleet.activate(TWO)
     worker.may_prepare.clear()
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(fleet.roll_back, TWO, ONE) for _ in range(2)]
-        eventually(lambda: worker.heard[2:] == ["prepare"])
+        eventually(lambda: worker.orders[2:] == ["prepare"])
         worker.may_prepare.set()
         faults = [change.exception(10) for change in both]
     (refusal,) = [fault for fault in faults if fault is not None]

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: its routes, both forms of a tensor, and what is refused."""
+"""The Open Inference Protocol: its routes, both forms of a tensor, and refusals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tensors(answer: Any) -> dict[str, Any]:
     return {output["name"]: output["data"] for output in answer.json()["outputs"]}
 
 
-def test_what_the_server_and_the_model_are(client: TestClient) -> None:
+def test_metadata_of_server_and_model(client: TestClient) -> None:
     server = client.get("/v2").json()
     assert (server["name"], server["extensions"]) == ("demur", ["binary_tensor_data"])
     version = client.get("/health").json()["bundle"]["version"]
@@ -50,11 +50,11 @@ def test_what_the_server_and_the_model_are(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "path", ["/v2/models/other", "/v2/models/tiny/versions/1/ready", "/v2/models/other/infer"]
 )
-def test_a_model_that_is_not_there(client: TestClient, path: str) -> None:
+def test_an_unknown_model(client: TestClient, path: str) -> None:
     answer = client.post(path, json={}) if path.endswith("infer") else client.get(path)
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:demur:problem:no-such-model"
-    # The protocol's clients look here.
+    # Clients of the protocol read the reason here.
     assert answer.json()["error"] == answer.json()["detail"]
 
 
@@ -93,7 +93,7 @@ def test_an_image_is_counted_and_recorded_under_the_given_id(
     eventually(lambda: monitored.get("/rolling").json()["labelled"] == 2)
 
 
-def test_only_the_outputs_asked_for(client: TestClient, make_colour_image: Images) -> None:
+def test_only_the_requested_outputs(client: TestClient, make_colour_image: Images) -> None:
     asked = [{"name": "stage"}, {"name": "decision"}]
     got = tensors(client.post(INFER, json=request_of(make_colour_image(1, ANSWERED_BY_A), outputs=asked)))
     assert got == {"stage": ["A"], "decision": ["answer"]}
@@ -165,7 +165,7 @@ GOOD = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AAAA"]}
         ),
     ],
 )
-def test_requests_that_make_no_sense(client: TestClient, content: Any, status: int, field: str) -> None:
+def test_invalid_requests(client: TestClient, content: Any, status: int, field: str) -> None:
     answer = client.post(INFER, json=content)
     assert (answer.status_code, answer.json()["field"]) == (status, field)
     assert answer.json()["error"]
@@ -180,7 +180,7 @@ def test_one_bad_image_refuses_the_request_and_nothing_is_recorded(
     assert "demur_decisions_total{" not in client.get("/metrics").text
 
 
-def test_a_large_body_goes_the_same_way(client: TestClient, make_colour_image: Images) -> None:
+def test_a_large_body(client: TestClient, make_colour_image: Images) -> None:
     image = make_colour_image(1, ANSWERED_BY_A, size=(700, 900), encoding="PNG")
     assert len(image) > 200_000
     assert tensors(client.post(INFER, json=request_of(image)))["decision"] == ["answer"]

@@ -1,4 +1,4 @@
-"""The page at /: whole, self-contained, and allowed to run nothing but its own script."""
+"""The page at /: complete, without external resources, and limited to its own script by its policy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_its_policy_allows_its_own_script_and_style_alone(client: TestClient) ->
         assert f"{tag}-src 'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'" in policy
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
-    # Attributes with script or style would be blocked in silence.
+    # The policy would block attributes with script or style without an error.
     assert not re.search(r"<[^>]+\s(on[a-z]+|style)=", answer.text)
 
 

@@ -1,4 +1,4 @@
-"""POST /predict and /predict/batch on a real bundle: every way in, every kind of answer."""
+"""POST /predict and /predict/batch on a real bundle: every kind of body and of answer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_abstention_still_carries_a_probability(client: TestClient, make_colo
 
 
 @pytest.mark.parametrize("encoding", ["JPEG", "PNG", "WEBP"])
-def test_every_way_in_gives_the_same_decision(
+def test_every_kind_of_body_gives_the_same_decision(
     client: TestClient, make_colour_image: Images, encoding: str
 ) -> None:
     image = make_colour_image(1, ANSWERED_BY_A, encoding=encoding)
@@ -173,7 +173,7 @@ def test_a_batch_answers_in_order_and_each_image_for_itself(
 
 
 @pytest.mark.parametrize("path", ["/predict/batch", "/v2/models/tiny/infer"])
-def test_a_fault_of_ours_ends_the_whole_request(
+def test_an_internal_error_ends_the_whole_request(
     tiny_bundle: Path,
     tmp_path: Path,
     make_colour_image: Images,
@@ -185,7 +185,7 @@ def test_a_fault_of_ours_ends_the_whole_request(
     def fails_at_the_third(*args: object) -> object:
         computed.append(1)
         if len(computed) == 3:
-            raise RuntimeError("a fault of ours")
+            raise RuntimeError("an internal error")
         return decide_image(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(predictor, "decide_image", fails_at_the_third)
@@ -197,13 +197,15 @@ def test_a_fault_of_ours_ends_the_whole_request(
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.post(path, json={"images": images, "inputs": [tensor]})
         assert answer.status_code == 500
-        # On one core the next image may have begun when the third failed, and no other.
+        # On one core only the next image may have begun when the third failed.
         time.sleep(0.2)
         assert len(computed) <= 4
         assert "demur_decisions_total{" not in client.get("/metrics").text
 
 
-def test_bad_base64_in_a_batch_is_that_image_s_problem(client: TestClient, make_colour_image: Images) -> None:
+def test_bad_base64_in_a_batch_refuses_that_image_alone(
+    client: TestClient, make_colour_image: Images
+) -> None:
     good = base64.b64encode(make_colour_image(1, ANSWERED_BY_A)).decode()
     results = client.post("/predict/batch", json={"images": [good, "%%%", 7]}).json()["results"]
     assert results[0]["decision"] == "answer"
@@ -220,7 +222,7 @@ def test_a_batch_has_a_limit(make_client: Callable[..., TestClient], make_colour
     assert client.post("/predict/batch", files=[("files", image)] * 2).status_code == 200
 
 
-def test_a_deadline_that_has_passed_is_not_computed(
+def test_nothing_is_computed_after_the_deadline(
     make_client: Callable[..., TestClient], make_colour_image: Images
 ) -> None:
     client = make_client(deadline=1e-6)
@@ -231,7 +233,7 @@ def test_a_deadline_that_has_passed_is_not_computed(
 
 
 @pytest.mark.parametrize("deadline", ["0", "-5", "soon", "1.5", "9" * 30])
-def test_a_deadline_that_makes_no_sense(client: TestClient, make_colour_image: Images, deadline: str) -> None:
+def test_an_invalid_deadline(client: TestClient, make_colour_image: Images, deadline: str) -> None:
     answer = client.post(
         "/predict", content=make_colour_image(1, 0.9), headers={**JPEG, "X-Deadline-Ms": deadline}
     )

@@ -1,4 +1,4 @@
-"""Feedback, rolling figures, health and metrics, in one process."""
+"""Feedback, rolling metrics, health and metrics, in one process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def samples(client: TestClient) -> dict[str, float]:
     }
 
 
-def test_labels_reach_the_rolling_figures(monitored: TestClient, make_colour_image: Images) -> None:
+def test_labels_reach_the_rolling_metrics(monitored: TestClient, make_colour_image: Images) -> None:
     labels = {"a": (1, 1), "b": (1, 0), "c": (0, 0)}
     for request_id, (shown, true) in labels.items():
         # The label of "b" comes before its prediction.
@@ -50,9 +50,7 @@ def test_labels_reach_the_rolling_figures(monitored: TestClient, make_colour_ima
     assert body["events_waiting"] == 0
 
 
-def test_the_answered_ones_are_a_series_of_their_own(
-    monitored: TestClient, make_colour_image: Images
-) -> None:
+def test_answered_predictions_are_a_separate_series(monitored: TestClient, make_colour_image: Images) -> None:
     for request_id, strength in (("sure", ANSWERED_BY_A), ("unsure", ABSTAINED)):
         monitored.post(
             "/predict", content=make_colour_image(1, strength), headers={**JPEG, "X-Request-Id": request_id}
@@ -63,12 +61,12 @@ def test_the_answered_ones_are_a_series_of_their_own(
     assert (body["all"]["acc"]["n"], body["answered"]["acc"]["n"]) == (2, 1)
 
 
-def test_feedback_says_what_it_keeps(monitored: TestClient) -> None:
+def test_feedback_confirms_the_label(monitored: TestClient) -> None:
     answer = monitored.post("/feedback", json={"request_id": "never-seen", "label": 0})
     assert (answer.status_code, answer.json()) == (202, {"request_id": "never-seen", "status": "accepted"})
 
 
-def test_without_a_store_it_answers_and_says_that_it_is_degraded(
+def test_without_a_store_it_answers_and_reports_that_it_is_degraded(
     client: TestClient, make_colour_image: Images
 ) -> None:
     assert client.post("/predict", content=make_colour_image(1, 0.9), headers=JPEG).status_code == 200
@@ -82,7 +80,7 @@ def test_without_a_store_it_answers_and_says_that_it_is_degraded(
     assert samples(client)["demur_redis_up"] == 0
 
 
-def test_a_store_that_is_not_there(make_client: Callable[..., TestClient], make_colour_image: Images) -> None:
+def test_an_unreachable_store(make_client: Callable[..., TestClient], make_colour_image: Images) -> None:
     client = make_client(
         redis_url="redis://127.0.0.1:1", redis_timeout=0.2, events_kept=2, stop_timeout=0.2, event_log=False
     )
@@ -91,7 +89,7 @@ def test_a_store_that_is_not_there(make_client: Callable[..., TestClient], make_
     health = client.get("/health").json()
     assert (health["status"], health["store"]) == ("degraded", {"state": "down", "events_waiting": 2})
     assert client.get("/rolling").status_code == 503
-    # What cannot be kept is not accepted.
+    # A label that cannot be kept is not accepted.
     assert client.post("/feedback", json={"request_id": "a", "label": 1}).status_code == 503
     seen = samples(client)
     assert seen["demur_events_dropped_total,kind=prediction"] == 1
@@ -99,7 +97,7 @@ def test_a_store_that_is_not_there(make_client: Callable[..., TestClient], make_
     assert seen["demur_redis_up"] == 0
 
 
-def test_with_a_log_a_store_that_is_not_there_costs_nothing(
+def test_with_a_log_an_unreachable_store_costs_no_event(
     make_client: Callable[..., TestClient], make_colour_image: Images
 ) -> None:
     client = make_client(redis_url="redis://127.0.0.1:1", redis_timeout=0.2, events_kept=2, stop_timeout=0.2)
@@ -109,7 +107,7 @@ def test_with_a_log_a_store_that_is_not_there_costs_nothing(
         image = make_colour_image(1, 0.9)
         assert client.post("/predict", content=image, headers=headers).status_code == 200
         assert client.post("/feedback", json={"request_id": f"r{number}", "label": 1}).status_code == 202
-        # Far more than there is room for in memory, but the log takes them.
+        # Far more than fit into memory, but the log takes them.
         eventually(lambda: samples(client)["demur_event_log_up"] == 1)
         time.sleep(0.1)
     health = client.get("/health").json()
@@ -118,7 +116,7 @@ def test_with_a_log_a_store_that_is_not_there_costs_nothing(
     assert samples(client)["demur_events_dropped_total,kind=feedback"] == 0
 
 
-def test_health_says_what_serves(monitored: TestClient) -> None:
+def test_health_describes_the_bundle(monitored: TestClient) -> None:
     eventually(lambda: monitored.get("/health").json()["status"] == "ok")
     body = monitored.get("/health").json()
     assert body["bundle"]["name"] == "tiny"
@@ -130,7 +128,7 @@ def test_health_says_what_serves(monitored: TestClient) -> None:
     assert monitored.get("/readyz").json() == {"status": "ready"}
 
 
-def test_metrics_count_what_happened(monitored: TestClient, make_colour_image: Images) -> None:
+def test_metrics_count_answers_and_refusals(monitored: TestClient, make_colour_image: Images) -> None:
     version = monitored.get("/health").json()["bundle"]["version"]
     for strength in (ANSWERED_BY_A, ANSWERED_BY_A, ABSTAINED):
         monitored.post("/predict", content=make_colour_image(1, strength), headers=JPEG)
@@ -149,7 +147,7 @@ def test_metrics_count_what_happened(monitored: TestClient, make_colour_image: I
     assert seen[f"demur_rolling_mcc_undefined,{bundle},series=all"] == 1
 
 
-def test_every_metric_is_a_named_one(monitored: TestClient, make_colour_image: Images) -> None:
+def test_every_metric_is_listed_in_the_names(monitored: TestClient, make_colour_image: Images) -> None:
     monitored.post("/predict", content=make_colour_image(1, 0.9), headers=JPEG)
     kinds = metric_names.Counter | metric_names.Gauge | metric_names.Histogram
     named = {
@@ -159,7 +157,7 @@ def test_every_metric_is_a_named_one(monitored: TestClient, make_colour_image: I
     assert shown == named
 
 
-def test_a_failure_of_ours_is_a_problem_too(
+def test_an_internal_error_is_a_problem_document(
     client: TestClient,
     make_colour_image: Images,
     monkeypatch: pytest.MonkeyPatch,
@@ -178,7 +176,7 @@ def test_a_failure_of_ours_is_a_problem_too(
     assert answer.json()["request_id"] == "r1"
 
 
-def test_a_bundle_that_was_changed_ends_the_start(
+def test_a_changed_bundle_ends_the_start(
     make_client: Callable[..., TestClient], make_tiny_bundle: Callable[..., Path]
 ) -> None:
     bundle = make_tiny_bundle()

@@ -1,4 +1,4 @@
-"""Processes that wait for orders, each on the cores that it is given: load generators and plain loops."""
+"""Processes pinned to cores, which run on order: load generators and plain loops."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SPAWN = get_context("spawn")
 _PATIENCE = 120.0
 
 
-class _Apart:
-    """A process and our end of the pipe to it; subclasses say what it does."""
+class _PinnedProcess:
+    """A process and the parent's end of the pipe to it; a subclass names its work."""
 
     def __init__(self, cores: Sequence[int], work: Any, *arguments: Any) -> None:
         self._ours, theirs = _SPAWN.Pipe()
@@ -43,7 +43,7 @@ class _Apart:
         return self._process.pid
 
     def order(self, *order: Any) -> None:
-        """Let it begin; `result` waits for the end."""
+        """Start the work; `result` waits for its end."""
         self._ours.send(order)
 
     def result(self) -> Any:
@@ -53,36 +53,36 @@ class _Apart:
         return found
 
 
-class LoadGenerator(_Apart):
-    """Sends requests from cores of its own."""
+class LoadGenerator(_PinnedProcess):
+    """Sends requests from its own cores."""
 
     def __init__(self, cores: Sequence[int]) -> None:
         super().__init__(cores, _generate)
 
     def run(self, address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float) -> Load:
-        """As `demur.profile.load.run_load` does."""
+        """Run `demur.profile.load.run_load` in the process."""
         self.order_run(address, requests, clients, seconds)
         return self.load()
 
     def order_run(
         self, address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float
     ) -> None:
-        """`run`, to go on beside something else; `load` waits for its end."""
+        """Start `run` without waiting; `load` waits for its end."""
         self.order(run_load, address, requests, {"clients": clients, "seconds": seconds})
 
     def load(self) -> Load:
-        """Of the run that was ordered last."""
+        """Result of the run that was ordered last."""
         found: Load = self.result()
         return found
 
     def cpu_seconds(self) -> float:
-        """CPU time that the generator has taken itself."""
+        """CPU time of the generator itself."""
         return cpu_seconds([self.pid])
 
     def run_arrivals(
         self, address: tuple[str, int], requests: Sequence[bytes], rate: float, seconds: float
     ) -> Load:
-        """As `harness.arrivals.run_arrivals` does."""
+        """Run `harness.arrivals.run_arrivals` in the process."""
         self.order(run_arrivals, address, requests, {"rate": rate, "seconds": seconds})
         return self.load()
 
@@ -91,7 +91,7 @@ def _generate(orders: Connection, cores: tuple[int, ...]) -> None:
     import uvloop
 
     os.sched_setaffinity(0, cores)
-    # Half the CPU of the default loop: the generator must not be what is measured.
+    # Half the CPU time of the default loop: the generator must not limit the measurement.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     while True:
         try:
@@ -106,7 +106,7 @@ def _generate(orders: Connection, cores: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RawRun:
-    """What a plain loop did."""
+    """Result of a plain loop."""
 
     images: int
     seconds: float
@@ -118,12 +118,12 @@ class RawRun:
 
     @property
     def cpu_ms(self) -> float:
-        """CPU milliseconds an image."""
+        """CPU milliseconds per image."""
         return 1e3 * self.cpu_seconds / self.images
 
 
-class RawLoop(_Apart):
-    """Decode, session and comparison in a plain loop (`harness.plain`)."""
+class RawLoop(_PinnedProcess):
+    """The plain loop of `harness.plain`: decode, session and comparison."""
 
     def __init__(self, cores: Sequence[int], bundle: Path, images: Sequence[bytes]) -> None:
         super().__init__(cores, _loop, bundle, images)
@@ -134,7 +134,7 @@ class RawLoop(_Apart):
         return self.ended()
 
     def ended(self) -> RawRun:
-        """The run that was ordered last, when it is over."""
+        """Wait for the run that was ordered last. Returns its result."""
         found: RawRun = self.result()
         return found
 
