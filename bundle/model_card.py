@@ -1,89 +1,216 @@
-"""The files of a bundle that people and other tools read: model card, Hugging Face style configs."""
+"""The model card of a bundle, README.md: promise, figures, use and limits, in Hugging Face form.
+
+The card shows the figures that a reader decides by; all others are in `bundle.json` and `metrics/`.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from bundle.draft import BundleDraft
-from bundle.images.preprocess import PreprocessSpec
+from calibration.decision import STAGE_NAMES
 
-_PILLOW_BILINEAR = 2
+RISK_COVERAGE_PICTURE: Final = "metrics/risk_coverage_curve.png"
+
+_FRONT_MATTER: Final = """\
+---
+library_name: demur
+pipeline_tag: image-classification
+tags:
+- selective-classification
+- abstention
+---"""
+
+_PURPOSE: Final = (
+    "This classifier answers an image only if a statistical certificate allows it. It abstains on every "
+    "other image, which is then for a person to decide."
+)
+
+_USE: Final = """\
+## How to use it
+
+Check the bundle, and serve it:
+
+```
+demur verify DIR
+demur serve --bundle DIR
+```
+
+Decide one image over HTTP:
+
+```
+curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict
+```
+
+The same in Python:
+
+```python
+from demur.client import Client
+
+with Client("http://127.0.0.1:8000") as client:
+    prediction = client.predict("photo.jpg")
+    print(prediction.decision, prediction.label_name)
+```
+
+Decide a folder of images without a service:
+
+```
+demur predict --bundle DIR --data folder:IMAGES --out decisions.parquet
+```
+
+The decision is `answer`, with a label, or `abstain`, with a reason."""
+
+_PERCENT_FIGURES: Final = {
+    "selective_error": "Wrong among the answered images",
+    "coverage": "Answered images (coverage)",
+    "stage_a_share": "Answers given by stage A",
+    "forced_accuracy": "Accuracy if every image is answered",
+}
+_PLAIN_FIGURES: Final = {"forced_mcc": "Matthews correlation if every image is answered"}
+_MOST_CLASSES: Final = 5
+"""Largest number of classes whose errors have a row each."""
 
 
 def model_card(draft: BundleDraft) -> str:
-    """README.md: what the model promises, tells apart and was made from."""
+    """README.md in Markdown with front matter."""
     sections = [
-        "---\nlibrary_name: demur\npipeline_tag: image-classification\n"
-        "tags:\n- selective-classification\n---",
+        _FRONT_MATTER,
         f"# {draft.name}",
         draft.task,
+        _PURPOSE,
+        _classes(draft.classes),
         "## What it promises\n\n" + _promises(draft),
-        "## What it tells apart\n\n" + "\n".join(f"- {k}: {name}" for k, name in enumerate(draft.classes)),
-        "## How to use it\n\n"
-        "```\ndemur verify DIR\ndemur inspect DIR\ndemur serve --bundle DIR\n"
-        "demur predict --bundle DIR --data folder:IMAGES --out decisions.parquet\n```\n\n"
-        "`answer` is an answer; `abstain` is for a person to look at.",
-        "## How it is built\n\n" + _stages(draft),
     ]
-    if draft.evaluation:
-        rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(draft.evaluation.items()))
-        sections.append("## Measured on images it never saw\n\n| figure | value |\n|---|---|\n" + rows)
-    if draft.provenance.source or draft.provenance.notices:
-        notices = "".join(f"\n- {notice}" for notice in draft.provenance.notices)
-        sections.append(f"## Where it comes from\n\n{draft.provenance.source}\n{notices}".rstrip())
+    if RISK_COVERAGE_PICTURE in draft.extra:
+        sections.append(
+            f"![Risk against coverage on the test split]({RISK_COVERAGE_PICTURE})\n\n"
+            "Error among the answered images for every share of images that could be answered; the mark is "
+            "the certified policy."
+        )
+    figures = _figures(draft)
+    if figures:
+        sections.append("## Figures on the test split\n\n" + figures)
+    sections += [_USE, "## Limits\n\n" + _limits(draft), "## How it is built\n\n" + _stages(draft)]
     return "\n\n".join(sections) + "\n"
 
 
-def model_config(draft: BundleDraft) -> bytes:
-    """config.json: the classes, as Hugging Face models state them."""
-    height, width = draft.stages[-1].preprocess.size
-    return _json(
-        {
-            "model_type": "demur-cascade",
-            "num_labels": len(draft.classes),
-            "id2label": {str(index): name for index, name in enumerate(draft.classes)},
-            "label2id": {name: index for index, name in enumerate(draft.classes)},
-            "problem_type": "single_label_classification",
-            "image_size": [height, width],
-        }
-    )
-
-
-def preprocessor_config(spec: PreprocessSpec) -> bytes:
-    """preprocessor_config.json of the last stage; the manifest has every stage's, exactly."""
-    size = {"height": spec.height, "width": spec.width}
-    content: dict[str, Any] = {
-        "image_processor_type": "ViTImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": size,
-        "resample": _PILLOW_BILINEAR,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(spec.mean),
-        "image_std": list(spec.std),
-    }
-    if spec.resize == "crop":
-        content |= {"size": {"shortest_edge": min(spec.size)}, "do_center_crop": True, "crop_size": size}
-    return _json(content)
+def _classes(names: Sequence[str]) -> str:
+    return _table(("label", "class"), [(str(label), _cell(name)) for label, name in enumerate(names)])
 
 
 def _promises(draft: BundleDraft) -> str:
     if not draft.certificates:
-        return "Nothing: no certificate was computed, so every image is abstained on."
-    return "\n".join(f"- {entry.key}: {entry.certificate.sentence()}" for entry in draft.certificates)
+        return "Nothing: no certificate was computed, so the classifier abstains on every image."
+    first, *others = draft.certificates
+    lines = [f"> **{first.certificate.sentence()}**", f"On `{first.key}`."]
+    if others:
+        further = "\n".join(f"- `{entry.key}`: {entry.certificate.sentence()}" for entry in others)
+        lines.append("On further engines:\n\n" + further)
+    if draft.provenance.notices:
+        lines.append("The notices under [Limits](#limits) qualify the promise.")
+    return "\n\n".join(lines)
+
+
+def _figures(draft: BundleDraft) -> str:
+    """The table of the main figures; empty if the draft has none of them."""
+    figures = draft.evaluation
+    rows = [
+        (title, *_with_interval(figures, name, percent=True))
+        for name, title in (_PERCENT_FIGURES | _class_errors(draft.classes)).items()
+        if name in figures
+    ]
+    last = STAGE_NAMES[len(draft.stages) - 1]
+    plain = _PLAIN_FIGURES | {f"stage_{last.lower()}_augrc": f"AUGRC of stage {last} (smaller is better)"}
+    rows += [
+        (title, *_with_interval(figures, name, percent=False))
+        for name, title in plain.items()
+        if name in figures
+    ]
+    if not rows:
+        return ""
+    images = f"{figures['images']:,.0f} images" if "images" in figures else "images"
+    return (
+        f"Measured once, on {images} that took no part in training, selection or calibration.\n\n"
+        + _table(("figure", "value", "95 % interval"), rows)
+        + "\n\nAll further figures are in `bundle.json` and `metrics/`."
+    )
+
+
+def _class_errors(classes: Sequence[str]) -> dict[str, str]:
+    if len(classes) > _MOST_CLASSES:
+        return {}
+    return {
+        f"answer_error_{label}": f"Wrong among the answers “{_cell(name)}”"
+        for label, name in enumerate(classes)
+    }
+
+
+def _with_interval(figures: Mapping[str, float], name: str, *, percent: bool) -> tuple[str, str]:
+    """(value, interval) of a figure as text; the interval is empty if it was not computed."""
+
+    def text(value: float) -> str:
+        return f"{100 * value:.2f} %" if percent else f"{value:.4f}"
+
+    low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    interval = "" if low is None or high is None else f"{text(low)} to {text(high)}"
+    return text(figures[name]), interval
+
+
+def _limits(draft: BundleDraft) -> str:
+    lines = [
+        f"- **Images.** {_population(draft)}",
+        f"- **Engines.** {_engines(draft)}",
+        "- **Not promised:** that a single answer is right; that the same share of images is answered "
+        "elsewhere; anything about images made to deceive it. An abstention is no statement about the "
+        "image's label.",
+    ]
+    if any(entry.certificate.feasible and entry.certificate.each is None for entry in draft.certificates):
+        lines.append(
+            "- **Classes and subgroups.** The promise holds over all answers together; in one class or "
+            "subgroup more of them may be wrong."
+        )
+    lines += [f"- **Notice.** {notice}" for notice in draft.provenance.notices]
+    return "\n".join(lines)
+
+
+def _population(draft: BundleDraft) -> str:
+    certificate = draft.certificates[0].certificate if draft.certificates else None
+    grouped = certificate is not None and certificate.population != "image"
+    drawn = "random frames of random groups" if grouped else "images"
+    source = f" ({draft.provenance.source})" if draft.provenance.source else ""
+    return (
+        f"The promise is about {drawn} drawn like those of the calibration split{source}. It does "
+        "not carry over to other cameras, places, seasons or selections of images."
+    )
+
+
+def _engines(draft: BundleDraft) -> str:
+    feasible = [entry.key for entry in draft.certificates if entry.certificate.feasible]
+    if not feasible:
+        return "No certificate allows an answer on any engine."
+    keys = ", ".join(f"`{key}`" for key in feasible)
+    return f"The certificates hold on {keys}. On every other engine or precision it abstains on every image."
 
 
 def _stages(draft: BundleDraft) -> str:
     rows = [
-        f"| {name} | {stage.preprocess.height} x {stage.preprocess.width} | {stage.parameters:,} "
-        f"| {stage.macs / 1e6:,.1f} |"
-        for name, stage in zip("AB", draft.stages, strict=False)
+        (
+            name,
+            f"{stage.preprocess.height} x {stage.preprocess.width}",
+            f"{stage.parameters:,}",
+            f"{stage.macs / 1e6:,.1f}",
+        )
+        for name, stage in zip(STAGE_NAMES, draft.stages, strict=False)
     ]
-    return "| stage | input | parameters | million MACs an image |\n|---|---|---|---|\n" + "\n".join(rows)
+    return _table(("stage", "input", "parameters", "million MACs per image"), rows)
 
 
-def _json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return text.replace("|", r"\|")

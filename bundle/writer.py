@@ -19,6 +19,7 @@ from bundle.draft import BundleDraft, FileSource
 from bundle.engines.contract import DEFAULT_ENGINE, DEFAULT_PRECISION, file_precision
 from bundle.engines.model import open_model
 from bundle.golden import OTHER_ENGINE_TOLERANCE, TOLERANCES, choose, expectations
+from bundle.hugging_face import model_config, preprocessor_config
 from bundle.images.headers import read_header
 from bundle.manifest import (
     MANIFEST_FILE,
@@ -32,7 +33,7 @@ from bundle.manifest import (
     canonical_bytes,
     sealed,
 )
-from bundle.model_card import model_card, model_config, preprocessor_config
+from bundle.model_card import model_card
 from bundle.runner import CascadeRunner, CascadeStage
 from bundle.verify import verify_bundle
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageRule

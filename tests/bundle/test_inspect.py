@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -71,3 +72,10 @@ def test_a_tampered_bundle_is_not_shown(tiny_bundle: Path, make_tiny_bundle: Cal
     (folder / "README.md").write_text("other")
     with pytest.raises(BundleTampered):
         inspect_bundle(folder)
+
+
+def test_it_states_what_programs_read(bundle: Path) -> None:
+    shown = json.loads(json.dumps(inspect_bundle(bundle), allow_nan=False))
+    assert shown["stage_a_share"] == 0.6
+    certificate = tiny_draft().certificates[0].certificate.to_dict()
+    assert {name: shown["certificate"][name] for name in certificate} == json.loads(json.dumps(certificate))

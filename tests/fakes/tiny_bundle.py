@@ -1,7 +1,8 @@
-"""A small real bundle in milliseconds: ONNX models that tell images apart by their mean colour.
+"""A small real bundle in milliseconds: ONNX models that classify images by their mean colour.
 
-Class 0 is blue, 1 is red, 2 is green. `strength` says how clearly: at .9 stage A answers, at .4 stage B
-does, at .05 neither. Everything but the size is real: models, certificate, golden cases, digests.
+Class 0 is blue, 1 is red, 2 is green. `strength` is the contrast of the colour: at .9 stage A answers, at
+.4 stage B does, at .05 neither. Everything except the size is real: models, certificate, golden cases,
+digests.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def colour_image(
     size: tuple[int, int] = (48, 64),
     encoding: str = "JPEG",
 ) -> bytes:
-    """An image (height, width) of class `label`, told as clearly as `strength` in 0..1 says."""
+    """An image (height, width) of class `label` with the contrast `strength` in 0..1."""
     height, width = size
     colour = np.full(3, 128.0 - 50.0 * strength)
     colour[CHANNELS[label]] = 128.0 + 100.0 * strength
@@ -149,6 +150,11 @@ def write_tiny_bundle(folder: Path, **options: object) -> Path:
     """Write `tiny_draft(**options)` to `folder` and return it."""
     write_bundle(tiny_draft(**options), folder)  # type: ignore[arg-type]
     return folder
+
+
+def files_of(folder: Path) -> list[str]:
+    """Every file of a bundle, relative to its folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def _rule(index: int, stages: int, feasible: bool, rule: Rule) -> StageRule:

@@ -1,0 +1,216 @@
+"""Manifests that contradict themselves, with digests computed again, are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.forged_bundle import forge
+from fakes.tiny_bundle import colour_image, colour_model
+
+from bundle.golden import GoldenMismatch
+from bundle.loader import load_bundle
+from bundle.manifest import MANIFEST_FILE, BundleError, BundleTampered, BundleTooNew
+from bundle.verify import verify_bundle
+
+MODEL_A = "stage_a/model.onnx"
+
+
+class TestForged:
+    """Digests and version recomputed: what remains is whether the bundle matches itself."""
+
+    def forged(self, bundle: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
+        forge(bundle, change)
+        with pytest.raises(BundleTampered, match=message) as caught:
+            load_bundle(bundle)
+        assert caught.value.file
+
+    def test_a_golden_image_of_something_else(self, bundle: Path) -> None:
+        (bundle / "golden/000.jpg").write_bytes(colour_image(1, 0.3))
+        forge(bundle)
+        verify_bundle(bundle)
+        with pytest.raises(GoldenMismatch) as caught:
+            load_bundle(bundle)
+        assert caught.value.file == "golden/000.jpg"
+
+    def test_a_golden_expectation(self, bundle: Path) -> None:
+        def change(content: dict[str, Any]) -> None:
+            expected = content["golden"][3]["expected"]["onnxruntime-cpu/fp32"]
+            expected["probabilities"][0] = [0.5, 0.5]
+
+        forge(bundle, change)
+        with pytest.raises(GoldenMismatch, match=r"golden/003\.jpg"):
+            load_bundle(bundle)
+
+    def test_a_golden_decision(self, bundle: Path) -> None:
+        def change(content: dict[str, Any]) -> None:
+            content["golden"][0]["expected"]["onnxruntime-cpu/fp32"]["decision"]["label"] = 1
+
+        forge(bundle, change)
+        with pytest.raises(GoldenMismatch, match="decided"):
+            load_bundle(bundle)
+
+    def test_a_golden_image_that_is_none(self, bundle: Path) -> None:
+        (bundle / "golden/000.jpg").write_bytes(b"no image")
+        forge(bundle)
+        with pytest.raises(GoldenMismatch, match="cannot be computed"):
+            load_bundle(bundle)
+
+    def test_a_model_of_other_weights(self, bundle: Path) -> None:
+        (bundle / MODEL_A).write_bytes(colour_model(16, 6.0))
+        forge(bundle)
+        with pytest.raises(GoldenMismatch):
+            load_bundle(bundle)
+
+    def test_other_preprocessing(self, bundle: Path) -> None:
+        forge(bundle, lambda content: content["stages"][0]["preprocess"].update(mean=[0.4, 0.5, 0.5]))
+        with pytest.raises(GoldenMismatch):
+            load_bundle(bundle)
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            b"",
+            b"junk",
+            colour_model(16, 5.0)[:-40],
+            colour_model(16, 5.0, classes=3),
+            colour_model(24, 5.0),
+            colour_model(16, 5.0, gate=True),
+        ],
+        ids=["empty", "junk", "cut", "classes", "size", "gate"],
+    )
+    def test_a_model_that_does_not_fit(self, bundle: Path, model: bytes) -> None:
+        (bundle / MODEL_A).write_bytes(model)
+        forge(bundle)
+        with pytest.raises(BundleTampered) as caught:
+            load_bundle(bundle)
+        assert caught.value.file == MODEL_A
+
+    def test_thresholds_that_were_not_certified(self, bundle: Path) -> None:
+        def change(content: dict[str, Any]) -> None:
+            content["certificates"][0]["operating_point"]["stages"][1]["threshold"] = 0.5
+
+        self.forged(bundle, change, "was proven at thresholds")
+
+    def test_an_infeasible_certificate_that_answers(self, make_tiny_bundle: Callable[..., Path]) -> None:
+        def change(content: dict[str, Any]) -> None:
+            content["certificates"][0]["operating_point"]["stages"][1]["threshold"] = 0.5
+
+        self.forged(make_tiny_bundle(feasible=False), change, "was proven at thresholds")
+
+    def test_a_certificate_of_another_engine(self, bundle: Path) -> None:
+        self.forged(
+            bundle,
+            lambda content: content["certificates"][0].update(engine="onnxruntime-cuda"),
+            "the certificate names engine onnxruntime-cpu/fp32, its entry onnxruntime-cuda/fp32",
+        )
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "../outside.onnx",
+            "stage_a/../../x.onnx",
+            "/etc/passwd",
+            "a//b.onnx",
+            "./a.onnx",
+            "",
+            ".x.onnx",
+            "a\\b.onnx",
+            "C:/x.onnx",
+            "model.pkl",
+            "model.pt",
+            "a\n.onnx",
+            "å.onnx",
+            "x" * 300 + ".onnx",
+        ],
+    )
+    def test_paths_that_lead_out_or_hide(self, bundle: Path, tmp_path: Path, path: str) -> None:
+        (tmp_path / "outside.onnx").write_bytes((bundle / MODEL_A).read_bytes())
+
+        def change(content: dict[str, Any]) -> None:
+            content["files"][path] = content["files"].pop(MODEL_A)
+            content["stages"][0]["models"]["fp32"] = path
+
+        self.forged(bundle, change, r"bundle\.json")
+
+    @pytest.mark.parametrize("schema", [2, 99, 10**30])
+    def test_a_newer_schema(self, bundle: Path, schema: int) -> None:
+        forge(bundle, lambda content: content.update(schema_version=schema, whatever={"new": True}))
+        with pytest.raises(BundleTooNew, match="install a newer one"):
+            load_bundle(bundle)
+
+    @pytest.mark.parametrize("schema", [0, -1, "1", 1.5, True, None, "x"])
+    def test_no_schema_that_ever_was(self, bundle: Path, schema: object) -> None:
+        self.forged(bundle, lambda content: content.update(schema_version=schema), "schema_version")
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("unknown field", lambda c: c.update(surprise=1)),
+            ("unknown rule field",
+             lambda c: c["certificates"][0]["operating_point"]["stages"][0].update(surprise=1)),
+            ("unknown certificate field", lambda c: c["certificates"][0]["certificate"].update(surprise=1)),
+            ("missing field", lambda c: c.pop("classes")),
+            ("no stage", lambda c: c.update(stages=[])),
+            ("stages swapped", lambda c: c["stages"].reverse()),
+            ("one class", lambda c: c.update(classes=["only"])),
+            ("equal classes", lambda c: c.update(classes=["red", "red"])),
+            ("terminal codes in a class", lambda c: c.update(classes=["a\x1b[2J", "b"])),
+            ("two certificates for one engine", lambda c: c["certificates"].append(c["certificates"][0])),
+            ("a huge number", lambda c: c["stages"][0].update(macs=10**400)),
+            ("a huge count", lambda c: c["stages"][0].update(parameters=10**30)),
+            ("a negative size", lambda c: c["files"][MODEL_A].update(size=-1)),
+            ("a huge side", lambda c: c["stages"][0]["preprocess"].update(height=10**9)),
+            ("a spread of zero", lambda c: c["stages"][0]["preprocess"].update(std=[0, 1, 1])),
+            ("a model that is no file", lambda c: c["stages"][0]["models"].update(fp32="stage_a/other.onnx")),
+            ("no model at full precision", lambda c: c["stages"][0].update(models={})),
+            ("a score without its gate",
+             lambda c: c["certificates"][0]["operating_point"]["stages"][0].update(score="gate")),
+            ("an unknown score",
+             lambda c: c["certificates"][0]["operating_point"]["stages"][0].update(score="magic")),
+            ("a point of one stage", lambda c: c["certificates"][0]["operating_point"]["stages"].pop()),
+            ("a set threshold without end",
+             lambda c: c["certificates"][0]["operating_point"]["stages"][1].update(set_threshold="inf")),
+            ("a feasible certificate without a threshold",
+             lambda c: c["certificates"][0]["certificate"].update(threshold=None)),
+            ("a tolerance above one", lambda c: c.update(golden_tolerances={"onnxruntime-cpu/fp32": 7})),
+            ("a golden file that is none", lambda c: c["golden"][0].update(file="golden/999.jpg")),
+        ],
+    )  # fmt: skip
+    def test_contradictions(self, bundle: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        forge(bundle, change)
+        with pytest.raises(BundleTampered) as caught:
+            load_bundle(bundle)
+        assert caught.value.file == MANIFEST_FILE
+
+    @pytest.mark.parametrize(
+        "text",
+        [b"", b"{", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 200_000, b'{"schema_version": 1}',
+         b'{"schema_version": ' + b"9" * 5000 + b"}", b'{"a": 1e999}', b'{"a": NaN}', b'"\\ud800"',
+         b'{"a": ' * 50_000, b" " * (9 * 2**20)],
+        ids=lambda text: repr(text[:20]),
+    )  # fmt: skip
+    def test_texts_that_are_no_manifest(self, bundle: Path, text: bytes) -> None:
+        (bundle / MANIFEST_FILE).write_bytes(text)
+        with pytest.raises(BundleError) as caught:
+            verify_bundle(bundle)
+        assert caught.value.file == MANIFEST_FILE
+
+    def test_a_key_that_comes_twice(self, bundle: Path) -> None:
+        path = bundle / MANIFEST_FILE
+        path.write_bytes(path.read_bytes().replace(b'"name": "tiny"', b'"name": "evil",\n "name": "tiny"'))
+        with pytest.raises(BundleTampered, match="canonical"):
+            verify_bundle(bundle)
+
+    def test_a_model_with_external_data(self, bundle: Path, tmp_path: Path) -> None:
+        onnx = pytest.importorskip("onnx")
+        model = onnx.load_from_string((bundle / MODEL_A).read_bytes())
+        (tmp_path / "secret").write_bytes(model.graph.initializer[0].raw_data)
+        onnx.external_data_helper.set_external_data(model.graph.initializer[0], str(tmp_path / "secret"))
+        model.graph.initializer[0].ClearField("raw_data")
+        (bundle / MODEL_A).write_bytes(model.SerializeToString())
+        forge(bundle)
+        with pytest.raises(BundleTampered, match="external data"):
+            load_bundle(bundle)
