@@ -1,7 +1,7 @@
-"""Confidence bounds and p-values for a mean of bounded losses, each a function of its own.
+"""Confidence bounds and p-values for a mean of bounded losses, one function each.
 
-Counts are integers; everything broadcasts. `delta` is the allowed probability of being wrong, one
-side only. Edges are exact: no data gives the trivial bound, k = 0 and k = m the closed forms.
+Counts are integers; arguments broadcast. `delta` is the allowed error probability, on one side. Edges are
+exact: no data gives the trivial bound, k = 0 and k = m the closed forms.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def clopper_pearson_upper(errors: ArrayLike, trials: ArrayLike, delta: float) ->
     """Exact upper bound of a binomial probability, P(p > bound) <= delta (Clopper, Pearson 1934).
 
     errors k and trials m broadcast; the result is the (1 - delta) quantile of Beta(k + 1, m - k),
-    and 1 where k = m or there are no trials.
+    and 1 if k = m or there are no trials.
     """
     _check_level("delta", delta)
     k, m = _counts(errors, trials)
@@ -44,7 +44,7 @@ def clopper_pearson_upper(errors: ArrayLike, trials: ArrayLike, delta: float) ->
 
 
 def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, delta: float) -> FloatArray:
-    """Exact lower bound of a binomial probability, P(p < bound) <= delta; 0 where successes = 0."""
+    """Exact lower bound of a binomial probability, P(p < bound) <= delta; 0 if successes = 0."""
     _check_level("delta", delta)
     k, m = _counts(successes, trials)
     inner = special.betaincinv(np.where(k > 0, k, 1.0), m - k + 1.0, delta)
@@ -54,7 +54,7 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, delta: float)
 def binomial_p_value(errors: ArrayLike, trials: ArrayLike, alpha: float) -> FloatArray:
     """P(Bin(m, alpha) <= k): the exact test of "the error probability is above alpha".
 
-    1 where there are no trials. Computed as the incomplete beta function I_{1-alpha}(m - k, k + 1).
+    1 if there are no trials. Computed as the incomplete beta function I_{1-alpha}(m - k, k + 1).
     """
     _check_level("alpha", alpha)
     k, m = _counts(errors, trials)
@@ -67,7 +67,7 @@ def randomised_binomial_p_value(
 ) -> FloatArray:
     """P(K < k) + uniform * P(K = k) for K ~ Bin(m, alpha) (Stevens 1950): exactly uniform at alpha.
 
-    `uniform` must be drawn from U(0, 1) before any label is looked at, once for a whole certificate.
+    `uniform` must be drawn from U(0, 1) before any label is read, once for a whole certificate.
     """
     _check_unit("uniform", uniform)
     k, m = _counts(errors, trials)
@@ -105,7 +105,7 @@ def _bernoulli_divergence(mean: FloatArray, alpha: FloatArray) -> FloatArray:
 
 def _hoeffding_bentkus(mean: FloatArray, m: FloatArray, alpha: FloatArray) -> FloatArray:
     hoeffding = np.exp(-m * _bernoulli_divergence(np.minimum(mean, alpha), alpha))
-    # A mean of 0/1 losses times m is a whole number up to rounding, which must not reach the ceiling.
+    # A mean of 0/1 losses times m is an integer up to rounding, which the ceiling must not see.
     count = np.minimum(np.ceil(m * mean - 1e-9 * (1.0 + m * mean)), m)
     tail = np.where(count < m, special.betainc(np.maximum(m - count, 1.0), count + 1.0, 1.0 - alpha), 1.0)
     return np.asarray(np.minimum(1.0, np.minimum(hoeffding, math.e * tail)))
@@ -144,8 +144,8 @@ def wsr_betting_upper(losses: ArrayLike, delta: float) -> float:
 
     Waudby-Smith and Ramdas (arXiv 2010.09686), as used in RCPS (2101.02703, section 3.1.3): the
     capital prod(1 - nu_i (L_i - R)) bets against "the mean is R"; every R at which it exceeds
-    1 / delta once is refuted. The bets nu_i use earlier losses only, so the order must not have been
-    chosen by looking at the losses.
+    1 / delta once is refuted. The bets nu_i use earlier losses only, so the order must be fixed without
+    the losses.
     """
     _check_level("delta", delta)
     loss = np.asarray(losses, dtype=np.float64)
@@ -161,7 +161,7 @@ def wsr_betting_upper(losses: ArrayLike, delta: float) -> float:
     bets = np.minimum(1.0, np.sqrt(2.0 * math.log(1.0 / delta) / (n * previous_variance)))
 
     def refuted(mean: float) -> bool:
-        # A bet of 1 on a loss of 1 against a mean of 0 is ruin: log 0 is meant.
+        # A bet of 1 on a loss of 1 against a mean of 0 loses everything: log 0 is intended.
         with np.errstate(divide="ignore"):
             capital = np.cumsum(np.log1p(-bets * (loss - mean)))
         return bool(capital.max() >= math.log(1.0 / delta))
@@ -176,7 +176,7 @@ def wsr_betting_upper(losses: ArrayLike, delta: float) -> float:
 
 
 def dkw_margin(n: int, delta: float, *, two_sided: bool = False) -> float:
-    """Half-width that an empirical distribution function of n points keeps everywhere at once.
+    """Half-width of a band that holds an empirical distribution function of n points everywhere at once.
 
     Dvoretzky, Kiefer, Wolfowitz with Massart's constant (1990): sqrt(ln(1 / delta) / (2 n)) on one
     side (delta <= 1/2), ln(2 / delta) on both. 1 without data.
@@ -237,14 +237,14 @@ def _milestones(alpha: float, delta: float, n: int) -> IntArray:
 
 def milestones(alpha: float, delta: float, n: int) -> IntArray:
     """`fewest_answered` for 0, 1, 2, ... errors, up to and including the first value above n."""
-    # One table for all n up to the next power of two: few tables are computed, many are cut from them.
+    # One table serves all n up to the next power of two, so that few tables are computed.
     table = _milestones(alpha, delta, 1 << int(n).bit_length())
     first_above = int(np.searchsorted(table, n, side="right"))
     return np.asarray(table[: first_above + 1], dtype=np.int64)
 
 
 def most_errors(answered: ArrayLike, alpha: float, delta: float) -> IntArray:
-    """Largest number of errors among m answered that still proves "at most alpha"; -1 where none does."""
+    """Largest number of errors among m answered that still proves "at most alpha"; -1 if none does."""
     m = np.asarray(answered, dtype=np.int64)
     table = milestones(alpha, delta, int(m.max(initial=0)))
     return np.asarray(np.searchsorted(table, m, side="right") - 1, dtype=np.int64)

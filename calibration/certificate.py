@@ -1,4 +1,4 @@
-"""What is promised (`RiskTarget`) and what was proven (`Certificate`)."""
+"""The promise asked for (`RiskTarget`) and the promise proven (`Certificate`)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Kind = Literal["pac", "expectation"]
 `expectation`: holds on average over such draws; a single draw may break it."""
 
 Population = Literal["image", "random group, random frame"]
-"""Of which random image the promise speaks."""
+"""The random image that the promise is about"""
 
 EACH_ANSWER = "answer"
-"""`Certificate.each` where the promise holds for each answer by itself."""
+"""Value of `Certificate.each` for a promise about each answer by itself"""
 
 
 @dataclass(frozen=True, slots=True)
 class RiskTarget:
-    """The promise asked for: at most `alpha` of the answers wrong, with confidence 1 - `delta`.
+    """Target of a certificate: at most `alpha` of the answers wrong, with confidence 1 - `delta`.
 
-    `min_coverage` is the share of images to be answered; missing it makes a certificate less useful,
-    never invalid.
+    `min_coverage` is the share of images to be answered; a certificate that misses it is less useful, but
+    valid.
     """
 
     alpha: float = 0.01
@@ -55,10 +55,10 @@ UNRECORDED = CertifiedOn()
 
 @dataclass(frozen=True, slots=True)
 class PromisedPart:
-    """What was seen of one part at the certified threshold (or, where infeasible, at none)."""
+    """Counts in one part at the certified threshold; of an infeasible certificate nothing is answered."""
 
     name: str
-    """The answer's label, or the slice's value"""
+    """Label of the answer, or value of the slice"""
     n: int
     answered: int
     errors: int
@@ -71,14 +71,14 @@ class PromisedPart:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The outcome of one certification on one calibration split.
+    """Result of one certification on one calibration split.
 
-    An infeasible certificate is a valid result: its `threshold` is None, the policy abstains on
-    everything, and `needed` says what would be needed instead.
+    An infeasible certificate is a valid result: its `threshold` is None, the policy abstains on every image,
+    and `needed` says what is missing.
     """
 
     feasible: bool
-    """The risk condition was proven at some threshold."""
+    """The risk condition is proven at some threshold."""
     meets_coverage: bool
     """The observed coverage reaches the target's `min_coverage`; never empties a policy."""
     method: str
@@ -86,45 +86,45 @@ class Certificate:
     population: Population
     alpha: float
     delta: float | None
-    """None where the guarantee is in expectation: there is no confidence level to state."""
+    """None for a guarantee in expectation, which has no confidence level"""
     n: int
-    """Independent units tested: images, or groups of which one frame each was drawn."""
+    """Number of independent units tested: images, or groups with one frame drawn from each"""
     answered: int
     errors: int
     threshold: float | tuple[float, ...] | None
-    """`confidence >= threshold` answers; one a stage for a cascade."""
+    """`confidence >= threshold` answers; for a cascade one threshold per stage"""
     risk_upper_bound: float | None
     """Upper confidence bound of the error among the answered at `threshold`; None for `expectation`."""
     coverage: float
     coverage_lower_bound: float
     split_digest: str | None = None
-    """sha256 of the calibration split that was used."""
+    """sha256 of the calibration split"""
     engine: str | None = None
-    """Engine and precision that computed the scores, for example `onnxruntime-cpu/fp32`."""
+    """Engine and precision that computed the scores, for example `onnxruntime-cpu/fp32`"""
     needed: str | None = None
-    """Where infeasible: what is missing, in one sentence."""
+    """If infeasible: what is missing, in one sentence"""
     seed: int | None = None
-    """Of the random draws that the certificate rests on (one frame a group, thinning); None: no draws."""
+    """Seed of the random draws behind the certificate (one frame per group, thinning); None: no draws"""
     images: int | None = None
-    """Images behind the `n` units, where there are more of them than units."""
+    """Number of images behind the `n` units, if it differs from `n`"""
     each: str | None = None
-    """Where the promise holds in each part by itself: "answer", or the column whose values are the parts.
-    None: it holds over all answers together, and may be broken in a part of them."""
+    """For a promise in each part by itself: "answer", or the column whose values are the parts.
+    None: the promise holds over all answers together, and may be broken in a part of them."""
     parts: tuple[PromisedPart, ...] = ()
-    """The parts, where the promise holds in each; of an answer, `n` counts the images that would get it."""
+    """The parts of a promise in each part; for an answer, `n` counts the images that would get it."""
 
     def __post_init__(self) -> None:
         if self.kind == "expectation" and (self.delta is not None or self.risk_upper_bound is not None):
             raise ValueError("a guarantee in expectation has neither a delta nor an upper confidence bound")
         if self.feasible == (self.threshold is None):
-            raise ValueError("a certificate has a threshold exactly where it is feasible")
+            raise ValueError("a certificate has a threshold exactly if it is feasible")
         if (self.each is None) != (not self.parts):
-            raise ValueError("a certificate has parts exactly where it says of what they are")
+            raise ValueError("a certificate has parts exactly if `each` says of what they are")
 
     def sentence(self) -> str:
         """The certificate in one plain sentence."""
         alpha = f"{100 * self.alpha:g} %"
-        of_what = "images" if self.population == "image" else "random frames of random groups"
+        what = "images" if self.population == "image" else "random frames of random groups"
         each = self._in_each()
         if not self.feasible:
             return (
@@ -132,23 +132,23 @@ class Certificate:
             )
         if self.kind == "expectation" or self.delta is None:
             return (
-                f"On average over calibration draws, at most {alpha} of the answered {of_what} are answered "
+                f"On average over calibration draws, at most {alpha} of the answered {what} are answered "
                 f"wrongly{each} (in expectation only, no confidence level); "
                 f"{100 * self.coverage:.1f} % of {self.n} calibration units are answered."
             )
         return (
-            f"With {100 * (1 - self.delta):g} % confidence, at most {alpha} of the answered {of_what} are "
+            f"With {100 * (1 - self.delta):g} % confidence, at most {alpha} of the answered {what} are "
             f"answered wrongly{each}: {self.errors} wrong among {self.answered} answered of {self.n} "
             f"independent calibration units, coverage {100 * self.coverage:.1f} %."
         )
 
     def _in_each(self) -> str:
-        """` for each answer by itself (yes: 3 of 800, no: 4 of 700)`; nothing for a promise over all."""
+        """` for each answer by itself (yes: 3 of 800, no: 4 of 700)`; empty for a promise over all."""
         if self.each is None:
             return ""
-        what = "answer by itself" if self.each == EACH_ANSWER else f"value of {self.each}"
+        part_kind = "answer by itself" if self.each == EACH_ANSWER else f"value of {self.each}"
         seen = (f"{part.name}: {part.errors} of {part.answered}" for part in self.parts)
-        return f" for each {what}" + (f" ({', '.join(seen)})" if self.feasible else "")
+        return f" for each {part_kind}" + (f" ({', '.join(seen)})" if self.feasible else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` is the inverse."""
@@ -160,6 +160,7 @@ class Certificate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; ValueError for unknown fields."""
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:

@@ -1,7 +1,7 @@
-"""The decision rule: the one function that is certified offline and that decides online.
+"""The decision rule: the one function that is certified offline and decides online.
 
-Stage A answers where it is sure enough; what it does not answer goes to stage B; what B does not
-answer either is abstained on. `confidence >= threshold` answers.
+Stage A answers if its confidence is high enough; images that it does not answer go to stage B; the decision
+on images that B does not answer either is to abstain. `confidence >= threshold` answers.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ STAGE_KEYS: tuple[str, ...] = tuple(name.lower() for name in STAGE_NAMES)
 
 @dataclass(frozen=True, slots=True)
 class StageRule:
-    """How one stage turns its raw outputs into an answer or passes the image on."""
+    """Rule by which one stage turns its raw outputs into an answer or passes the image on."""
 
     score: str = "margin"
     threshold: float | None = None
-    """Smallest confidence that is answered; None answers nothing."""
+    """Smallest confidence that is answered; None: the stage answers nothing"""
     temperature: float = 1.0
-    """Divides the logits before anything is computed from them."""
+    """Divisor of the logits, applied before every other computation"""
     gate_slope: float = 1.0
     gate_intercept: float = 0.0
     """Platt scaling of the gate logit: slope * gate + intercept."""
@@ -38,7 +38,7 @@ class StageRule:
     """Conformal policies: the prediction set is {k : p_k >= set_threshold}, and only a set of one
     label is an answer. None: the set of a confident image is its most probable label."""
     set_threshold_at_boundary: float | None = None
-    """Transductive policies (SCRC-T) only: the set threshold where confidence == threshold exactly."""
+    """Transductive policies (SCRC-T) only: the set threshold if confidence == threshold exactly"""
 
     def __post_init__(self) -> None:
         score_by_name(self.score)
@@ -59,7 +59,7 @@ class StageRule:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """All that the rule needs: one `StageRule` a stage, in the order A, B."""
+    """Parameters of the decision rule: one `StageRule` per stage, in the order A, B."""
 
     stages: tuple[StageRule, ...]
 
@@ -70,12 +70,12 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class StageDecisions:
-    """The rule's outcome for n images at one stage."""
+    """Result of the rule for n images at one stage."""
 
     answered: BoolArray
     """[n]"""
     labels: IntArray
-    """[n], the most probable label, answered or not"""
+    """[n], the most probable label, also of images that are not answered"""
     probabilities: FloatArray
     """[n, K]"""
     confidence: FloatArray
@@ -89,27 +89,27 @@ class StageDecisions:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome for one image."""
+    """Decision on one image."""
 
     decision: Literal["answer", "abstain"]
     label: int | None
     prediction_set: tuple[int, ...]
     probabilities: tuple[float, ...]
-    """p(k) of the last stage that was computed; there also when it abstains."""
+    """p(k) of the last stage that was computed, also if it abstains"""
     confidence: float
     stage: StageName
     reason: Reason | None
 
 
 def answers(confidence: FloatArray, threshold: float | None) -> BoolArray:
-    """`confidence >= threshold`, [n]; all False where threshold is None. NaN never answers."""
+    """`confidence >= threshold`, [n]; all False if threshold is None. NaN never answers."""
     if threshold is None:
         return np.zeros(np.shape(confidence), dtype=np.bool_)
     return np.asarray(confidence >= threshold, dtype=np.bool_)
 
 
 def decide_stage(raw: StageOutputs, rule: StageRule) -> StageDecisions:
-    """Apply one stage's rule to its raw outputs."""
+    """Decisions of one stage from its raw outputs."""
     outputs = rule.calibrated(raw)
     confidence = score_by_name(rule.score)(outputs)
     probabilities = softmax(outputs.logits)
@@ -129,7 +129,7 @@ def decide_stage(raw: StageOutputs, rule: StageRule) -> StageDecisions:
 
 
 def to_decision(outcome: StageDecisions, row: int, stage: StageName) -> Decision:
-    """One image's final decision, after the last stage that saw it."""
+    """Final decision on one image, from the last stage that computed it."""
     members = tuple(k for k, member in enumerate(outcome.sets[row].tolist()) if member)
     answered = bool(outcome.answered[row])
     reason: Reason | None = None
@@ -148,24 +148,24 @@ def to_decision(outcome: StageDecisions, row: int, stage: StageName) -> Decision
 
 @dataclass(frozen=True, slots=True)
 class StageCall:
-    """What a walk needs next: the raw outputs of one stage for some of its images."""
+    """Request of a cascade run for the raw outputs of one stage on some of its images."""
 
     stage: int
-    """Index of the stage."""
+    """Index of the stage"""
     rows: list[int]
-    """Which of the walk's images, in the order in which their outputs are wanted."""
+    """Indices of the images, in the order of the outputs"""
 
 
 CascadeRun = Generator[StageCall, StageOutputs, list[Decision]]
-"""Yields what to compute, is sent the raw outputs, and returns the decisions."""
+"""Yields the next computation, receives its raw outputs, and returns the decisions."""
 
 
 def run_cascade(point: OperatingPoint, n: int) -> CascadeRun:
-    """Take n images through the cascade: the one place where a stage follows another.
+    """Run n images through the cascade: the one place that defines how a stage follows another.
 
-    Who computes is the caller's business, so that one walk serves stored scores, a loop over files and
-    a queue of requests. A stage that answers nothing is not asked for, unless it is the last: it can
-    change no decision.
+    The caller computes the stages, so that one function serves stored scores, a loop over files and a queue
+    of requests. A stage that answers nothing can change no decision and is not requested, unless it is the
+    last.
     """
     decided: dict[int, Decision] = {}
     rows = list(range(n))
@@ -186,20 +186,20 @@ def run_cascade(point: OperatingPoint, n: int) -> CascadeRun:
     return [decided[row] for row in range(n)]
 
 
-def run_to_completion(walk: CascadeRun, compute: Callable[[StageCall], StageOutputs]) -> list[Decision]:
-    """The decisions of a walk whose every call `compute` answers at once."""
-    call = next(walk)
+def run_to_completion(run: CascadeRun, compute: Callable[[StageCall], StageOutputs]) -> list[Decision]:
+    """The decisions of a cascade run, every call of which is computed by `compute`."""
+    call = next(run)
     while True:
         outputs = compute(call)
         try:
-            call = walk.send(outputs)
+            call = run.send(outputs)
         except StopIteration as end:
             decisions: list[Decision] = end.value
             return decisions
 
 
 def decide(raw_by_stage: Sequence[StageOutputs], point: OperatingPoint) -> list[Decision]:
-    """Decide n >= 1 images for which every stage was computed (offline use, certification, reports)."""
+    """Decisions on n >= 1 images with all stages computed (offline use, certification, reports)."""
     if len(raw_by_stage) != len(point.stages):
         raise ValueError(f"{len(raw_by_stage)} stages of outputs for {len(point.stages)} stage rules")
 

@@ -26,7 +26,7 @@ class LedgerError(CalibrationError, ValueError):
 
 
 class DeltaExhausted(LedgerError):
-    """The calibration split has too little delta left for the certificate that is asked for."""
+    """The calibration split has too little delta left for the requested certificate."""
 
 
 class ScrcError(CalibrationError, ValueError):

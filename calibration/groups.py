@@ -1,7 +1,7 @@
 """Independent units from grouped images: frames of one drive, track or burst are not independent.
 
-Counting frames as independent breaks the promise (up to a third of certificates violated at a risk
-of exactly alpha), so a certificate rests on one random frame a group, or on group means.
+A test that counts frames as independent breaks the promise (up to a third of certificates violated at a
+risk of exactly alpha), so a certificate rests on one random frame per group, or on group means.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from calibration.certificate import Population
 from calibration.scores import IntArray
 
 Unit = Literal["group", "image"]
-"""Whose risk is promised for grouped images: a random frame of a random group, or a random image."""
+"""The random image that a promise on grouped images is about: a random frame of a random group, or a random
+image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,20 +39,20 @@ UNGROUPED = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The rows of the calibration split that count as independent draws of `population`."""
+    """Rows of the calibration split that are independent draws of `population`."""
 
     rows: IntArray
     population: Population
     name: str
     """Singular, for messages: "image" or "group"."""
     seed: int | None
-    """Of the draw of rows; None where all rows are units."""
+    """Seed of the draw of rows; None if all rows are units"""
     images: int
-    """Rows that the units were drawn from."""
+    """Number of rows that the units were drawn from"""
 
 
 def group_codes(groups: ArrayLike, n: int) -> IntArray:
-    """Group labels of any type as codes 0..G-1, [n]."""
+    """Group labels of any type as codes 0..G-1, [n]; ValueError for missing labels or a wrong shape."""
     labels = np.asarray(groups)
     if labels.shape != (n,):
         raise ValueError(f"groups has shape {labels.shape}; the scores need ({n},)")
@@ -65,18 +66,18 @@ def group_codes(groups: ArrayLike, n: int) -> IntArray:
     return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
 
 
-def one_frame_a_group(codes: IntArray, rng: np.random.Generator) -> IntArray:
+def one_frame_per_group(codes: IntArray, rng: np.random.Generator) -> IntArray:
     """Rows [G] of one uniformly drawn frame of each group, ordered by group code."""
     shuffled = rng.permutation(len(codes))
     return np.asarray(shuffled[np.unique(codes[shuffled], return_index=True)[1]], dtype=np.int64)
 
 
 def independent_units(n: int, sampling: Sampling) -> Units:
-    """The rows that may be counted as independent.
+    """Rows of n images that may be counted as independent.
 
-    Without groups: all n images. With groups, `unit="group"`: one frame of each group, population
-    "random group, random frame". `unit="image"`: a group is kept with probability
-    size / max_group_size, then gives one frame, which makes a kept frame a random *image*;
+    Without groups: all n images. With groups and `unit="group"`: one frame of each group, population
+    "random group, random frame". With `unit="image"`: a group is kept with probability
+    size / max_group_size, then gives one frame, so that a kept frame is a random *image*;
     `max_group_size` should be fixed beforehand (a limit of the recording, or the largest group of
     the selection split); None takes the largest group here. The draw uses no score and no label.
     """
@@ -87,7 +88,7 @@ def independent_units(n: int, sampling: Sampling) -> Units:
         return all_images(n)
     codes = group_codes(sampling.groups, n)
     rng = np.random.default_rng(seed)
-    rows = one_frame_a_group(codes, rng)
+    rows = one_frame_per_group(codes, rng)
     if unit == "group":
         return Units(rows, "random group, random frame", "group", seed, n)
     sizes = np.bincount(codes)
@@ -103,12 +104,12 @@ def independent_units(n: int, sampling: Sampling) -> Units:
 
 
 def all_images(n: int) -> Units:
-    """Images that stand each alone."""
+    """Units of n images that are independent of each other."""
     return Units(np.arange(n, dtype=np.int64), "image", "image", None, n)
 
 
 def all_frames(groups: int, images: int) -> Units:
-    """The groups themselves as units, all their frames behind them."""
+    """Units of groups that are tested with all their frames."""
     return Units(np.arange(groups, dtype=np.int64), "random group, random frame", "group", None, images)
 
 
@@ -116,8 +117,8 @@ def intra_group_correlation(values: ArrayLike, groups: ArrayLike) -> float:
     """Intra-class correlation of `values` [n] within groups [n], one-way analysis of variance.
 
     (MSB - MSW) / (MSB + (n0 - 1) MSW) with n0 the size-adjusted mean group size (Donner 1986),
-    between -1 and 1: 0 where frames of a group are as different as frames of two groups, 1 where they
-    are all alike. NaN where it is undefined: fewer than two groups, no group of two, no variation.
+    between -1 and 1: 0 if frames of one group differ as much as frames of two groups, 1 if they are all
+    alike. NaN if it is undefined: fewer than two groups, no group of two, no variation.
     """
     x = np.asarray(values, dtype=np.float64)
     codes = group_codes(groups, len(x))

@@ -1,4 +1,4 @@
-"""Reading the arrays that a caller hands in: what is wrong with them is said once, clearly."""
+"""Validation of array arguments; the one place for their error messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_confidence(confidence: ArrayLike, name: str = "confidence") -> FloatArr
         nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
         raise ValueError(
             f"{name} has {nan} NaN and {infinite} infinite values; every image needs a finite confidence "
-            "(the float64 logit margin does not overflow where a softmax saturates)"
+            "(the float64 logit margin does not overflow if a softmax saturates)"
         )
     return values
 
@@ -61,17 +61,17 @@ def read_path(path: ArrayLike) -> FloatArray:
 
 
 def read_losses(losses: ArrayLike, bound: float = 1.0) -> FloatArray:
-    """Losses [n, T] in [0, bound], one column a parameter."""
+    """Losses [n, T] in [0, bound], one column per parameter."""
     values = np.asarray(losses, dtype=np.float64)
     if values.ndim != 2:
-        raise ValueError(f"losses has shape {values.shape}; it must be [n, T]: one column a parameter")
+        raise ValueError(f"losses has shape {values.shape}; it must be [n, T]: one column per parameter")
     if not ((values >= 0.0) & (values <= bound)).all():
         raise ValueError(f"losses must lie in [0, {bound:g}]")
     return values
 
 
 def read_answers(answer: ArrayLike | None, n: int, classes: int, name: str = "answer") -> IntArray:
-    """Labels 0..classes-1 that would be given, int64 [n]; all 0 where they are not told."""
+    """Labels 0..classes-1 that would be given, int64 [n]; all 0 if `answer` is None."""
     if answer is None:
         return np.zeros(n, dtype=np.int64)
     values = np.asarray(answer)

@@ -1,8 +1,8 @@
-"""The ledger of calibration splits: what was certified on each, and how much delta is left.
+"""Ledger of calibration splits: the certificates issued on each, and the delta that is left.
 
-Everything certified on one split shares one delta: certifying until something passes destroys the
-promise. A charge is made before the labels are looked at, and whether or not the certificate turns
-out feasible. The ledger is a value: `charge` returns a new one.
+All certificates on one split share one delta, because repeating a certification until it passes destroys
+the promise. The charge comes before the labels are read, and stays if the certificate is infeasible. The
+ledger is a value: `charge` returns a new one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Self
 from calibration.errors import DeltaExhausted, LedgerError
 
 _ROUNDING = 1e-12
-"""Shares such as .05 / 3 must add up to .05 again."""
+"""Tolerance for shares such as .05 / 3, which must add up to .05."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class LedgerEntry:
     """One certification on a split."""
 
     what: str
-    """What was certified, for a person: policy, engine, slice."""
+    """The certificate in words: policy, engine, slice"""
     delta: float
     fingerprint: str
-    """Identifies the exact computation (scores, grid, target). Repeating it reveals nothing new, so
-    the same fingerprint is charged once."""
+    """Identifies the exact computation (scores, grid, target). A repetition reveals nothing new, so one
+    fingerprint is charged once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Accounts by split digest, each with the same budget."""
+    """Accounts by split digest, all with the same budget."""
 
     budget: float = 0.05
     accounts: Mapping[str, tuple[LedgerEntry, ...]] = field(default_factory=dict)
@@ -49,21 +49,22 @@ class Ledger:
                 )
 
     def entries(self, split_digest: str) -> tuple[LedgerEntry, ...]:
-        """What was certified on this split, in order."""
+        """Certificates on this split, in order."""
         return self.accounts.get(split_digest, ())
 
     def spent(self, split_digest: str) -> float:
+        """Delta charged to this split."""
         return sum(entry.delta for entry in self.entries(split_digest))
 
     def left(self, split_digest: str) -> float:
-        """The delta that a further certificate on this split may still use."""
+        """Delta that is left for further certificates on this split."""
         return max(0.0, self.budget - self.spent(split_digest))
 
     def charge(self, split_digest: str, what: str, delta: float, fingerprint: str | None = None) -> Ledger:
-        """The ledger with one more entry; `DeltaExhausted` where less than `delta` is left.
+        """The ledger with one more entry; `DeltaExhausted` if less than `delta` is left.
 
-        A fingerprint that was charged before with the same delta costs nothing again. Without one,
-        every call is charged.
+        A fingerprint that is already charged with the same delta costs nothing. Without a fingerprint every
+        call is charged.
         """
         if not split_digest:
             raise LedgerError("split_digest is empty; a charge needs the digest of the calibration split")
@@ -97,7 +98,7 @@ class Ledger:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote; `LedgerError` on anything else."""
+        """The inverse of `to_dict`; `LedgerError` for anything else."""
         try:
             accounts = {
                 str(digest): tuple(

@@ -1,7 +1,7 @@
-"""Prediction sets {k : p_k >= threshold}, and the conformal thresholds that keep the label inside.
+"""Prediction sets {k : p_k >= threshold}, and conformal thresholds for them.
 
-An image's *critical threshold* is the point at which a loss of 0 turns into 1: the loss at threshold t is
-1[critical < t], so every loss here grows with the threshold, that is, shrinks as the sets grow.
+The *critical threshold* of an image is the point at which its loss turns from 0 to 1: the loss at threshold t
+is 1[critical < t]. Every loss here grows with the threshold, that is, shrinks as the sets grow.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def critical_for_set(probabilities: FloatArray, labels: IntArray) -> FloatArray:
 def critical_for_answer(probabilities: FloatArray, labels: IntArray) -> FloatArray:
     """Critical threshold [n] of the loss "the set is one label, and the wrong one".
 
-    Once the second most probable label leaves the set, the most probable one is the answer. An empty set
-    counts as that answer too, although it abstains: without this the loss would not be monotone. Infinite
-    where the most probable label is right.
+    When the second most probable label leaves the set, the most probable one becomes the answer. An empty set
+    counts as that answer too, although it abstains: otherwise the loss would not be monotone. Infinite if
+    the most probable label is right.
     """
     second = np.partition(probabilities, -2, axis=1)[:, -2]
     return np.where(probabilities.argmax(axis=1) == labels, np.inf, second)
@@ -44,8 +44,8 @@ def allowed_losses(alpha: float, m: int) -> int:
     """How many losses among m exchangeable points keep the next one's expected loss at most alpha.
 
     floor((m + 1) alpha) - 1 (conformal risk control, arXiv 2208.02814, theorem 1, for losses 0 and 1);
-    -1 where m is below ceil(1 / alpha) - 1 and nothing can be promised. `alpha` is taken as the decimal it is
-    written as, because 0.29 * 100 is below 29 in binary.
+    -1 if m is below ceil(1 / alpha) - 1 and nothing can be promised. `alpha` is read as a decimal number,
+    because 0.29 * 100 is below 29 in binary.
     """
     return math.floor((m + 1) * Fraction(repr(float(alpha)))) - 1
 
@@ -53,8 +53,8 @@ def allowed_losses(alpha: float, m: int) -> int:
 def largest_threshold(critical: FloatArray, alpha: float) -> float | None:
     """The largest threshold (smallest sets) whose expected loss on the next point is at most alpha.
 
-    `critical` [m] of exchangeable points. None where m is too small; infinite where no threshold has more
-    losses than allowed.
+    `critical` [m] of exchangeable points. None if m is too small; infinite if no threshold has more losses
+    than allowed.
     """
     allowed = allowed_losses(alpha, len(critical))
     if allowed < 0:
@@ -67,7 +67,7 @@ def conformal_threshold(probabilities: ArrayLike, labels: ArrayLike, alpha: floa
 
     Split conformal prediction with the least ambiguous sets (Sadinle et al., arXiv 1609.00451). In
     expectation over calibration draws; `probabilities` [n, K], `labels` [n] in 0..K-1, exchangeable with
-    what comes. 0 (all labels) where n is below ceil(1 / alpha) - 1.
+    future images. 0 (all labels) if n is below ceil(1 / alpha) - 1.
     """
     p, true = read_probabilities(probabilities, labels)
     check_alpha(alpha)
@@ -76,9 +76,9 @@ def conformal_threshold(probabilities: ArrayLike, labels: ArrayLike, alpha: floa
 
 
 def class_conditional_thresholds(probabilities: ArrayLike, labels: ArrayLike, alpha: float) -> FloatArray:
-    """Thresholds [K] of sets that hold the label with probability >= 1 - alpha *whatever the label is*.
+    """Thresholds [K] of sets that hold the label with probability >= 1 - alpha *for each label*.
 
-    Mondrian conformal prediction (Vovk et al., 2005, section 4.5): class k is a member where p_k is at
+    Mondrian conformal prediction (Vovk et al., 2005, section 4.5): class k is a member if p_k is at
     least the threshold from calibration images of class k. 0 for a class with too few of them.
     """
     p, true = read_probabilities(probabilities, labels)
@@ -90,30 +90,30 @@ def class_conditional_thresholds(probabilities: ArrayLike, labels: ArrayLike, al
 
 @dataclass(frozen=True, slots=True)
 class SetReport:
-    """What prediction sets do on labelled images; shares are NaN where there is nothing to divide by."""
+    """Risk and size of prediction sets on labelled images; shares of nothing are NaN."""
 
     n: int
     accepted: int
     answered: int
-    """Accepted with a set of one label."""
+    """Accepted with a set of one label"""
     set_risk: float
-    """Share of the accepted whose label is not in the set."""
+    """Share of the accepted images whose label is not in the set"""
     answer_risk: float
-    """Share of the answered that is answered wrongly. Larger than `set_risk` wherever sets of several
-    labels, which cannot be wrong answers, dilute the latter."""
+    """Share of the answered images that is answered wrongly. Sets of several labels, which cannot be wrong
+    answers, dilute `set_risk` below it."""
     mean_set_size: float
-    """Over the accepted."""
+    """Over the accepted images"""
     share_by_size: tuple[float, ...]
-    """[K + 1], share of the accepted with a set of 0, 1, .. K labels."""
+    """[K + 1], share of the accepted images with a set of 0, 1, .. K labels"""
 
     @property
     def coverage(self) -> float:
-        """Share of all images that is answered."""
+        """Share of all images that is answered"""
         return self.answered / self.n
 
 
 def set_report(sets: BoolArray, accepted: BoolArray, labels: IntArray) -> SetReport:
-    """`sets` [n, K], `accepted` [n] (selected by the confidence), `labels` [n] in 0..K-1."""
+    """Report on `sets` [n, K], `accepted` [n] (selected by the confidence), `labels` [n] in 0..K-1."""
     kept, true = sets[accepted], labels[accepted]
     sizes = kept.sum(axis=1)
     inside = kept[np.arange(len(true)), true]

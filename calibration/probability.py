@@ -1,7 +1,7 @@
-"""Probability calibration: maps that turn scores into probabilities which can be taken at their word.
+"""Probability calibration: maps from scores to probabilities that match observed frequencies.
 
 Each is fitted on the selection split, never on the calibration split. All are monotone (a temperature
-within one image), so they make numbers readable; they do not make a certificate.
+within one image): they make numbers readable, and are no certificate.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """The temperature T that minimises the negative log likelihood of softmax(logits / T).
 
     `logits` [n, K], `labels` [n] in 0..K-1 (Guo et al., arXiv 1706.04599, section 4.2). The loss is convex
-    in 1/T, so its slope has one root; where there is none within `TEMPERATURE_RANGE` (every label the
-    most probable one, or no better than chance) the nearer end is returned.
+    in 1/T, so its slope has one root; if it lies outside `TEMPERATURE_RANGE` (every label the most
+    probable one, or accuracy at chance), the nearer end is returned.
     """
     z = np.asarray(logits, dtype=np.float64)
     true = np.asarray(labels)
@@ -58,10 +58,10 @@ def fit_platt(score: ArrayLike, correct: ArrayLike) -> tuple[float, float]:
 
     `score` [n], `correct` [n] in {0, 1}. Platt's smoothed targets (n1 + 1)/(n1 + 2) and 1/(n0 + 2) keep the
     fit finite when the classes are separable; Newton's method with step halving (Lin, Lin and Weng, Mach.
-    Learn. 68, 2007). A slope that is not positive says that the score does not rank correctness.
+    Learn. 68, 2007). A slope of at most 0 means that the score does not rank correctness.
     """
     x, hits = _score_and_outcome(score, correct)
-    # Newton's method on standardised scores converges alike for any unit of the score.
+    # On standardised scores the convergence of Newton's method does not depend on the score's unit.
     centre, spread = float(x.mean()), float(x.std())
     spread = spread if spread > 0.0 else 1.0
     standard = (x - centre) / spread
@@ -116,8 +116,8 @@ class PlattScaling:
 class BetaCalibration:
     """1 / (1 + exp(-(a ln p - b ln(1 - p) + c))) with a, b >= 0 (Kull et al., AISTATS 2017).
 
-    Unlike Platt scaling of a probability it contains the identity (a = b = 1, c = 0), so it cannot harm
-    probabilities that are right already, given enough data.
+    Unlike Platt scaling of a probability it contains the identity (a = b = 1, c = 0), so with
+    enough data it leaves calibrated probabilities unharmed.
     """
 
     a: float
@@ -141,7 +141,7 @@ class BetaCalibration:
 
         from scipy.optimize import minimize
 
-        # Separable data would send the parameters to infinity; beyond these bounds nothing changes.
+        # Separable data would drive the parameters to infinity; beyond these bounds nothing changes.
         bounds = [(0.0, 1e3), (0.0, 1e3), (-1e4, 1e4)]
         fitted = minimize(loss, np.array([1.0, 1.0, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B")
         return cls(*(float(value) for value in fitted.x))
@@ -180,11 +180,11 @@ class IsotonicCalibration:
         x, hits = _score_and_outcome(score, correct)
         from scipy.optimize import isotonic_regression
 
-        # Equal scores must share one value, whatever the order of the rows.
+        # Equal scores share one value, so that the order of the rows does not matter.
         knots, row_knot, weights = np.unique(x, return_inverse=True, return_counts=True)
         means = np.bincount(row_knot, weights=hits) / weights
         fitted = np.clip(isotonic_regression(means, weights=weights).x, 0.0, 1.0)
-        # Only the two ends of each flat stretch are needed.
+        # The two ends of each flat stretch define the map.
         kept = np.ones(len(knots), dtype=np.bool_)
         kept[1:-1] = (fitted[1:-1] != fitted[:-2]) | (fitted[1:-1] != fitted[2:])
         return cls(tuple(map(float, knots[kept])), tuple(map(float, fitted[kept])))
@@ -202,7 +202,7 @@ Calibrator = TemperatureScaling | PlattScaling | BetaCalibration | IsotonicCalib
 
 
 def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
-    """The inverse of every `to_dict` here; ValueError lists the known kinds."""
+    """The inverse of `to_dict` of all calibrators; ValueError lists the known kinds."""
     match values.get("kind"):
         case TemperatureScaling.kind:
             return TemperatureScaling(float(values["temperature"]))
@@ -232,7 +232,7 @@ def _logistic_newton(design: FloatArray, targets: FloatArray, start: FloatArray)
         gradient = design.T @ (p - targets)
         if np.max(np.abs(gradient)) < 1e-9 * len(design):
             break
-        # The ridge only matters where the curvature vanishes (a constant score).
+        # The ridge matters only if the curvature vanishes (a constant score).
         curvature = (design * (p * (1.0 - p))[:, None]).T @ design + 1e-12 * np.eye(design.shape[1])
         step = np.linalg.solve(curvature, gradient)
         size = 1.0

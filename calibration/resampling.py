@@ -1,4 +1,4 @@
-"""Bootstrap intervals that resample whole groups where images are not independent of each other."""
+"""Bootstrap intervals; whole groups are resampled if images depend on each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from calibration.scores import FloatArray, IntArray
 
 Statistic = Callable[..., Any]
-"""Takes the resampled arrays in the order given; returns a float or a float array [d]."""
+"""Takes the resampled arrays in the given order; returns a float or a float array [d]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +20,20 @@ class Interval:
     """A statistic with its percentile bootstrap interval."""
 
     estimate: FloatArray
-    """The statistic on the data as they are; shape [] or [d]."""
+    """The statistic on the data themselves; shape [] or [d]"""
     low: FloatArray
     high: FloatArray
     level: float
     distribution: FloatArray
     """[resamples] or [resamples, d]; rows on which the statistic is undefined (NaN) included"""
     units: int
-    """What was resampled: the number of groups, or of rows where there are no groups."""
+    """Number of resampled units: groups, or rows if there are no groups"""
 
     def __float__(self) -> float:
         return float(self.estimate)
 
     def excludes(self, value: float) -> bool:
-        """True where `value` lies outside the interval (of a scalar statistic)."""
+        """True if `value` lies outside the interval (of a scalar statistic)."""
         return bool(value < self.low or value > self.high)
 
 
@@ -49,10 +49,10 @@ def bootstrap(
 
     `arrays`: each [n] or [n, ...], resampled together by row, so several models scored on the same images
     give a paired interval. `groups` [n]: labels of the groups (drives, tracks, bursts); whole groups are
-    drawn with replacement and every drawn group brings all its rows. Without it the rows count as
+    drawn with replacement, each with all its rows. Without groups the rows count as
     independent. The same `seed` gives the same interval.
 
-    A statistic that is NaN on some resamples (a class that is missing) gets its interval from the others.
+    If a statistic is NaN on some resamples (a missing class), its interval comes from the others.
     """
     data = [np.asarray(array) for array in arrays]
     n = _common_length(data)
@@ -80,7 +80,7 @@ def bootstrap_difference(
 ) -> Interval:
     """Interval of `statistic(*first) - statistic(*second)` for two models on the same images.
 
-    Both see the same resampled rows, so what they have in common cancels. Other parameters as for
+    Both use the same resampled rows, so that their common variation cancels. Other parameters as for
     `bootstrap`.
     """
     split = len(first)

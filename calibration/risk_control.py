@@ -1,6 +1,6 @@
-"""Risk control by other rules than the default, for comparison and for losses that are not counts.
+"""Other rules of risk control than the default, for comparison and for losses that are not counts.
 
-Each result says what kind of guarantee it is: SGR, RCPS and Learn-then-Test hold with high
+Each result states its kind of guarantee: SGR, RCPS and Learn-then-Test hold with high
 probability ("pac"), conformal risk control holds on average over calibration draws ("expectation").
 """
 
@@ -42,8 +42,8 @@ def sgr(
 
     Binary search over the ranks of confidence [n], the exact binomial bound at
     delta / ceil(log2 n) in each of its steps, on whole error counts; the loosest threshold that kept
-    the bound is certified. Sound where the risk is monotone in the threshold: elsewhere the steps of
-    the search depend on earlier outcomes in a way that its union bound does not cover.
+    the bound is certified. Sound if the risk is monotone in the threshold: otherwise the steps of the
+    search depend on earlier outcomes in a way that its union bound does not cover.
     """
     scores, wrong = read_scores(confidence, errors)
     units = independent_units(len(scores), sampling)
@@ -77,7 +77,7 @@ def _count_at(scores: FloatArray, wrong: BoolArray, threshold: float) -> tuple[i
 
 
 def _sgr_shortfall(scores: FloatArray, wrong: BoolArray, target: RiskTarget, rounds: int, unit: str) -> str:
-    """What is missing at the strictest rank that could have passed at delta / rounds."""
+    """What is missing at the strictest rank that can pass at delta / rounds."""
     share = replace(target, delta=target.delta / rounds)
     n = len(scores)
     marks = milestones(share.alpha, share.delta, n)
@@ -88,10 +88,10 @@ def _sgr_shortfall(scores: FloatArray, wrong: BoolArray, target: RiskTarget, rou
 
 @dataclass(frozen=True, slots=True)
 class RiskControl:
-    """The parameter that a rule chose from a list, and what is guaranteed of it."""
+    """Parameter that a rule chose from a list, with its guarantee."""
 
     index: int | None
-    """Into the list; None where the rule can choose none."""
+    """Index into the list; None if the rule can choose none"""
     kind: Kind
     method: str
     alpha: float
@@ -99,7 +99,7 @@ class RiskControl:
 
     def __post_init__(self) -> None:
         if (self.kind == "expectation") != (self.delta is None):
-            raise ValueError("a guarantee has a delta exactly where it is of the kind 'pac'")
+            raise ValueError("a guarantee has a delta exactly if it is of the kind 'pac'")
 
 
 def conformal_risk_control(losses: ArrayLike, alpha: float, bound: float = 1.0) -> RiskControl:
@@ -107,8 +107,8 @@ def conformal_risk_control(losses: ArrayLike, alpha: float, bound: float = 1.0) 
 
     losses [n, T] in [0, bound], columns in the order of the parameter, from large losses to small,
     each row non-increasing. The first column with n / (n + 1) mean + bound / (n + 1) <= alpha is
-    chosen. The guarantee is about the loss of *all* points, and holds on average over calibration
-    draws only: for a selective classifier it is no bound of the error among the answered.
+    chosen. The guarantee is about the loss of *all* points and holds on average over calibration draws:
+    for a selective classifier it does not bound the error among the answered.
     """
     values = read_losses(losses, bound)
     if values.shape[0] and (np.diff(values, axis=1) > 1e-12).any():
@@ -142,22 +142,22 @@ def rcps(
     """Risk-controlling prediction sets (arXiv 2101.02703, equation 4): P(risk <= alpha) >= 1 - delta.
 
     losses [n, T] in [0, 1], columns from large losses to small, the true risk non-increasing along
-    them. The first column is chosen from which on every column's upper bound lies below alpha.
+    them. The chosen column is the first from which on every upper bound lies below alpha.
     """
     values = read_losses(losses)
     if bound not in BOUNDS:
         raise ValueError(f"bound is {bound!r}; it must be one of {', '.join(BOUNDS)}")
     low_enough = BOUNDS[bound](values, target.delta) < target.alpha
-    # Going from the last column (small losses) back to the first that fails.
+    # Backwards from the last column (small losses) to the first that fails.
     kept = int(np.logical_and.accumulate(low_enough[::-1]).sum())
     index = values.shape[1] - kept if kept else None
     return RiskControl(index, "pac", f"RCPS, {bound}", target.alpha, target.delta)
 
 
 def fixed_sequence_test(p_values: FloatArray, delta: float, starts: int = 1) -> BoolArray:
-    """Which hypotheses are rejected by fixed-sequence testing from `starts` evenly spaced points, [T].
+    """Hypotheses [T] that fixed-sequence testing from `starts` evenly spaced points rejects.
 
-    Each start walks on at delta / starts until its first failure (LTT, algorithm 1).
+    Each start continues at delta / starts until its first failure (LTT, algorithm 1).
     """
     if not 1 <= starts <= max(1, len(p_values)):
         raise ValueError(f"starts is {starts}; it must lie between 1 and the number of hypotheses")
@@ -171,7 +171,7 @@ def fixed_sequence_test(p_values: FloatArray, delta: float, starts: int = 1) -> 
 
 
 def holm_test(p_values: FloatArray, delta: float) -> BoolArray:
-    """Which hypotheses Holm's step-down procedure (1979) rejects, [T]; needs no order."""
+    """Hypotheses [T] that Holm's step-down procedure (1979) rejects; needs no order."""
     order = np.argsort(p_values, kind="stable")
     count_left = len(p_values) - np.arange(len(p_values))
     rejected = np.zeros(len(p_values), dtype=np.bool_)
@@ -192,8 +192,8 @@ def learn_then_test(
 
     p_values [T] of "the risk of parameter j exceeds alpha" (`binomial_p_value`,
     `hoeffding_bentkus_p_value`); both procedures control the family-wise error: with probability
-    1 - delta no parameter of too high a risk is among the rejected. "fixed-sequence" takes them in the
-    order given, which must not depend on calibration labels.
+    1 - delta no parameter of too high a risk is among those returned. "fixed-sequence" tests in the given
+    order, which must not depend on calibration labels.
     """
     values = np.asarray(p_values, dtype=np.float64)
     if values.ndim != 1 or not ((values >= 0.0) & (values <= 1.0)).all():

@@ -1,7 +1,7 @@
 """Model outputs and the confidence scores computed from them.
 
-A score maps the outputs of one stage to a confidence, float64 [n], higher meaning surer. Only its
-ranking matters to a certificate; its scale is kept readable.
+A score maps the outputs of one stage to a confidence, float64 [n], higher for more certain images. A
+certificate depends on the ranking alone; the scale is kept readable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class StageOutputs:
-    """What one stage computed for n images, already calibrated (temperature, Platt) by its rule."""
+    """Outputs of one stage for n images."""
 
     logits: FloatArray
     """[n, K]"""
@@ -31,6 +31,7 @@ class StageOutputs:
         return len(self.logits)
 
     def take(self, rows: BoolArray | IntArray | slice) -> StageOutputs:
+        """The outputs of some of the images."""
         return StageOutputs(self.logits[rows], None if self.gate is None else self.gate[rows])
 
 
@@ -42,7 +43,7 @@ class ScoreTable:
     labels: IntArray
     """[n], values in 0..K-1"""
     groups: NDArray[np.str_] | None = None
-    """[n]; images of one group (drive, track, burst) are not independent of each other"""
+    """[n]; images of one group (drive, track, burst) are dependent on each other"""
 
     def __post_init__(self) -> None:
         n = len(self.outputs)
@@ -55,13 +56,14 @@ class ScoreTable:
         return len(self.labels)
 
     def take(self, rows: BoolArray | IntArray) -> ScoreTable:
+        """The table of some of the images."""
         groups = None if self.groups is None else self.groups[rows]
         return ScoreTable(self.outputs.take(rows), self.labels[rows], groups)
 
 
 def softmax(logits: FloatArray) -> FloatArray:
     """Softmax over the last axis in float64, [n, K] -> [n, K]."""
-    # The ufuncs themselves: the arrays' methods come to them through Python, which counts for one image.
+    # The ufuncs directly: array methods reach them through Python, which is measurable for one image.
     shifted = np.exp(logits - np.maximum.reduce(logits, axis=-1, keepdims=True))
     return np.asarray(shifted / np.add.reduce(shifted, axis=-1, keepdims=True), dtype=np.float64)
 
@@ -74,7 +76,7 @@ def max_softmax(outputs: StageOutputs) -> FloatArray:
 def logit_margin(outputs: StageOutputs) -> FloatArray:
     """Largest minus second largest logit, in [0, inf).
 
-    For two classes it ranks as `max_softmax` does, but does not saturate into ties.
+    For two classes it ranks like `max_softmax`, without the ties of a saturated softmax.
     """
     top_two = np.partition(outputs.logits, -2, axis=-1)[..., -2:]
     return np.asarray(top_two[..., 1] - top_two[..., 0], dtype=np.float64)
@@ -95,7 +97,7 @@ SCORES: Mapping[str, ScoreFunction] = MappingProxyType(
 
 
 def score_by_name(name: str) -> ScoreFunction:
-    """The score that a config or bundle names; ValueError lists the known ones."""
+    """The score with the name that a config or bundle states; ValueError lists the known names."""
     try:
         return SCORES[name]
     except KeyError:

@@ -1,10 +1,10 @@
 """A cascade of two stages, certified as one policy.
 
-Stage A answers where its confidence reaches t_a; of the rest, stage B answers where its confidence
-reaches t_b. The loss of an image is "answered, by whichever stage, and wrong". One path of pairs
-(t_a, t_b) is planned on the selection split and walked with the exact test at the full delta, instead
-of a certificate of its own for each stage at delta / 2. The promise is about all answers together:
-those of stage A alone may be wrong more often than alpha.
+Stage A answers if its confidence reaches t_a; of the rest, stage B answers if its confidence reaches t_b. The
+loss of an image is "answered, by either stage, and wrong". One path of pairs (t_a, t_b) is planned on the
+selection split and tested with the exact test at the full delta, instead of a certificate of its own for each
+stage at delta / 2. The promise is about all answers together: those of stage A alone may be wrong more often
+than alpha.
 
 Choosing a one-dimensional path through many policies beforehand is Pareto testing (arXiv 2210.07913).
 """
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import answers
 from calibration.exact.path_test import PathTest, certify_path
-from calibration.exact.paths import Entries, Outcome
+from calibration.exact.paths import Entries, StepOutcome
 from calibration.exact.stage_scores import StageScores
 from calibration.exact.steps import StepCounts
 from calibration.exact.strata import Parts
@@ -81,7 +81,7 @@ class CascadePath:
 
     @property
     def nested(self) -> bool:
-        """Where both thresholds only ever loosen."""
+        """True if both thresholds never rise along the path."""
         finite = np.where(np.isinf(self.pairs), np.finfo(np.float64).max, self.pairs)
         return bool((np.diff(finite, axis=0) <= 0).all())
 
@@ -89,15 +89,15 @@ class CascadePath:
         return replace(self, scores=self.scores.take(rows))
 
     def refined(self, parts: Parts, target: RiskTarget) -> Self:
-        """Itself: between two pairs there is no rank."""
+        """The path itself: between two pairs there is no rank."""
         return self
 
     def threshold(self, step: int) -> tuple[float, ...]:
         return float(self.pairs[step, 0]), float(self.pairs[step, 1])
 
-    def outcome(self, step: int) -> Outcome:
+    def outcome(self, step: int) -> StepOutcome:
         by_a, by_b, wrong = self.scores.outcome(self.pairs[step])
-        return Outcome(by_a | by_b, wrong, np.where(by_a, self.scores.a.answer, self.scores.b.answer))
+        return StepOutcome(by_a | by_b, wrong, np.where(by_a, self.scores.a.answer, self.scores.b.answer))
 
     def count(self, parts: Parts) -> StepCounts:
         counts = StepCounts.empty(self.steps, len(parts))
@@ -109,7 +109,7 @@ class CascadePath:
         return counts
 
     def entries(self, parts: Parts) -> Entries:
-        """The step at which an image is answered first; what is never answered comes last."""
+        """The first step that answers each image; images that no step answers come last."""
         last = self.outcome(self.steps - 1)
         entry = np.full(self.n, self.steps)
         wrong, part = np.zeros(self.n, dtype=np.bool_), parts.of(last.answer).copy()
@@ -123,16 +123,16 @@ class CascadePath:
 
 @dataclass(frozen=True, slots=True)
 class CascadeUsage:
-    """What a pair of thresholds does on given images: shares of all images, and compute per image."""
+    """Answers and cost of a pair of thresholds on given images, as shares of all images."""
 
     answered_by_a: float
     answered_by_b: float
     risk_a: float
-    """Share wrong among the answers of A; NaN where it gives none. It may exceed alpha."""
+    """Error rate of the answers of A, which may exceed alpha; NaN if it gives none"""
     risk_b: float
     risk: float
     compute: float
-    """cost_a (unless A answers nothing and need not run) + cost_b for each image that A leaves."""
+    """Cost per image: cost_a (0 if A answers nothing and does not run) + cost_b for images that A leaves"""
 
     @property
     def coverage(self) -> float:
@@ -148,9 +148,9 @@ def certify_cascade(
 ) -> Certificate:
     """Certify the last pair of `path` [T, 2] that keeps the cascade's risk at most `target.alpha`.
 
-    Scores [n] of both stages on every image of the calibration split (B also where A would answer).
-    The walk begins at the first pair that answers as many as one error needs (473 by default), then
-    takes the path in its order; `threshold` is (t_a, t_b), +inf for a stage that answers nothing.
+    Scores of both stages on every image of the calibration split (of B also if A would answer). The tests
+    start at the first pair that answers as many as one error needs (473 by default) and follow the path;
+    `threshold` is (t_a, t_b), +inf for a stage that answers nothing.
     Groups, units and the meaning of the fields are those of `certify`; a promise for each answer or
     slice is `certify_path` on the same `CascadePath`. ValueError for malformed input only.
     """

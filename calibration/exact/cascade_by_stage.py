@@ -1,7 +1,7 @@
-"""The plain way to certify a cascade, for comparison: each stage on its own, at delta / 2.
+"""Certificate of a cascade stage by stage, each at delta / 2, for comparison.
 
-It promises more (the answers of each stage are wrong at most alpha) and pays for it in coverage and
-compute; `calibration.exact.cascade` is what a bundle uses.
+Its promise is stronger (the answers of each stage are wrong at most alpha) and costs coverage and compute; a
+bundle uses `calibration.exact.cascade`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def certify_each_stage(
 ) -> Certificate:
     """Stage A on all units at delta / 2, then stage B on those that A leaves, at delta / 2.
 
-    A stage that cannot be certified answers nothing (+inf); the certificate is infeasible where
-    neither can. The union bound makes both promises hold together with confidence 1 - delta.
+    A stage that cannot be certified answers nothing (+inf); the certificate is infeasible if neither can
+    be certified. The union bound makes both promises hold together with confidence 1 - delta.
     """
     units = independent_units(len(scores), sampling)
     scores = scores.take(units.rows)

@@ -1,8 +1,8 @@
-"""The default certificate: thresholds tested strict to loose with the exact binomial test.
+"""Default certificate: thresholds tested strict to loose with the exact binomial test.
 
 Fixed-sequence testing (Learn-then-Test, arXiv 2110.01052, section 4.2): the order of the thresholds
-is fixed without looking at calibration labels, each is tested at the full delta, the first failure
-ends the walk, and the last that passed is certified. If a threshold whose true risk exceeds alpha is
+is fixed without calibration labels, each is tested at the full delta, the first failure
+ends the sequence, and the last that passed is certified. If a threshold whose true risk exceeds alpha is
 certified, then the first such threshold in the order was passed, which happens with probability at
 most delta; no correction for the number of thresholds is needed.
 """
@@ -46,24 +46,22 @@ def certify(
     calibration ranks themselves (scores only). `sampling` names the drive, track or burst of each image
     (see `independent_units`) and the seed of all draws.
 
-    Methods: "rank start" (default) begins where one error still certifies (calibration rank 473 at
-    1 % and 95 %) and refines the grid by ranks: exact where the thresholds of too high a risk are the
-    loose ones. "grid" tests the given grid alone: no assumption. "randomised" is "grid" with
-    randomised p-values, one uniform for the certificate, drawn from `sampling.seed`: no assumption, more
-    power.
+    Methods: "rank start" (default) starts at the rank at which one error still certifies (calibration rank
+    473 at 1 % and 95 %) and refines the grid by ranks: exact if the thresholds of too high a risk are the
+    loose ones. "grid" tests the given grid alone: no assumption. "randomised" is "grid" with randomised
+    p-values, one uniform number for the certificate, drawn from `sampling.seed`: no assumption, more power.
 
-    Never fails on a hard problem: the certificate is then infeasible and says what would be needed.
-    ValueError for malformed input only. `coverage_lower_bound` holds with confidence 1 - delta of its
-    own (DKW inequality); both statements together hold with confidence 1 - 2 delta.
-    `risk_upper_bound` is what was proven: alpha where the walk ended by a failure, and the
-    Clopper-Pearson bound of the last step where the walk passed them all (the same fixed sequence then
-    goes on to smaller alpha).
+    On a hard problem the certificate is infeasible and says what is needed; ValueError for malformed input
+    only. `coverage_lower_bound` holds with confidence 1 - delta of its own (DKW inequality); both statements
+    together hold with confidence 1 - 2 delta. `risk_upper_bound` is the proven risk: alpha if the sequence
+    ended by a failure, and the Clopper-Pearson bound of the last step if all steps passed (the same fixed
+    sequence then continues to smaller alpha).
     """
     path = StagePath.read(confidence, errors, thresholds)
     if method not in STARTS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(STARTS)}")
     if thresholds is None and STARTS[method] == "path":
-        raise ValueError("thresholds is None; this method walks a grid that was planned beforehand")
+        raise ValueError("thresholds is None; this method tests a grid that was planned beforehand")
     uniform = float(np.random.default_rng([sampling.seed, 1]).random()) if method == "randomised" else None
     test = PathTest(f"exact fixed sequence, {method}", STARTS[method], uniform)
     return certify_path(path, target, sampling=sampling, test=test, certified_on=certified_on)

@@ -1,13 +1,13 @@
-"""A certificate from all frames of each group, by betting on group means.
+"""Certificate from all frames of each group, by betting on group means.
 
 For "random group, random frame": with A_g and W_g the shares of group g's frames that are answered
-and answered wrongly, the risk is E[W] / E[A], and it exceeds alpha where E[alpha A - W] < 0. Then
+and answered wrongly, the risk is E[W] / E[A], and it exceeds alpha if E[alpha A - W] < 0. Then
 prod_g (1 + lambda (alpha A_g - W_g)) with 0 < lambda < 1 / (1 - alpha) has a mean of at most 1, so it
 reaches 1 / delta with probability at most delta (Markov; Waudby-Smith and Ramdas, arXiv 2010.09686).
 
-Worth it where frames of a group differ much in their errors: at a risk of .5 % and 1000 groups of ten
+Useful if the frames of a group differ in their errors: at a risk of .5 % and 1000 groups of ten
 it proves 1 % in .97 / .85 / .39 / .13 of draws at an intra-group correlation of 0 / .1 / .5 / 1, against
-.45 for one frame a group. Choose between the two on the selection split, not here.
+.45 for one frame per group. Choose between the two on the selection split.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from scipy.optimize import brentq
 
 from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.exact.issuer import Issuer, Proven
-from calibration.exact.path_test import nothing_promised, promised
-from calibration.exact.paths import Outcome, PolicyPath, StagePath
+from calibration.exact.path_test import empty_part_counts, part_counts
+from calibration.exact.paths import PolicyPath, StagePath, StepOutcome
 from calibration.exact.steps import start_of
 from calibration.exact.strata import Parts
 from calibration.groups import all_frames, group_codes
@@ -48,9 +48,9 @@ def certify_path_by_betting(
 ) -> Certificate:
     """Certify the last step of `path` for "random group, random frame" with all frames [n] of all groups.
 
-    A fixed sequence along the path as it was planned, from the first step at which in each part as many
-    groups are answered (in sum of shares) as one error among independent units needs; a step passes where
-    the bet on each part does. `planned` chooses that first step, as in `certify_path`.
+    A fixed sequence along the path as planned, from the first step at which each part has as many answered
+    groups (in sum of shares) as independent units with one error need; a step passes if the bet on each part
+    does. `planned` chooses that first step, as in `certify_path`.
     In the certificate `n` counts groups; `answered`, `errors`, `images` and the parts count frames;
     `coverage` is the mean share answered in a group.
     """
@@ -74,17 +74,17 @@ def certify_path_by_betting(
         last, proven = step, shares
     if proven is None:
         needed = _shortfall(failed, parts, len(table), planned if failed is None else target, stake)
-        return issuer.infeasible(needed, nothing_promised(path, parts))
+        return issuer.infeasible(needed, empty_part_counts(path, parts))
     outcome = path.outcome(last)
     coverage = float(table.means(outcome.answered).mean())
-    # The path was fixed beforehand: Hoeffding at each of its points, delta shared among them.
+    # The path is fixed beforehand: Hoeffding at each of its points, delta shared among them.
     margin = math.sqrt(math.log(path.steps / target.delta) / (2.0 * len(table)))
     risk = target.alpha if failed is not None else proven.risk(target, stake)
     return issuer.feasible(
         Proven(path.threshold(last), int(outcome.answered.sum()), int(outcome.wrong.sum()), risk),
         coverage=coverage,
         coverage_lower_bound=max(0.0, coverage - margin),
-        parts=promised(parts, outcome),
+        parts=part_counts(parts, outcome),
     )
 
 
@@ -105,7 +105,7 @@ def certify_group_means(
 
 
 _ROUNDING = 1e-9
-"""Shares such as 3 times 1 / 3 must add up to a group again."""
+"""Tolerance for shares such as 3 times 1 / 3, which must add up to a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +116,13 @@ class _Shares:
     wrong: FloatArray
 
     def log_capital(self, alpha: float, stake: float) -> FloatArray:
-        """Of the bet against "the risk of this part exceeds alpha", [P]."""
+        """Log capital [P] of the bet against "the risk of this part exceeds alpha"."""
         return np.asarray(
             np.log1p(stake * (alpha * self.answered - self.wrong)).sum(axis=1), dtype=np.float64
         )
 
     def risk(self, target: RiskTarget, stake: float) -> float:
-        """The smallest risk that the same bet refutes in every part."""
+        """Smallest risk that the same bet refutes in every part."""
         goal = -math.log(target.delta)
         if (self.log_capital(0.0, stake) >= goal).all():
             return 0.0
@@ -131,7 +131,7 @@ class _Shares:
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """Which group each frame belongs to."""
+    """Group of each frame."""
 
     codes: IntArray
     """[n]"""
@@ -149,7 +149,7 @@ class _Groups:
         """Share of each group's frames for which `values` [n] holds, [G]."""
         return np.asarray(np.bincount(self.codes, values, len(self)) / self.sizes, dtype=np.float64)
 
-    def shares(self, outcome: Outcome, parts: Parts) -> _Shares:
+    def shares(self, outcome: StepOutcome, parts: Parts) -> _Shares:
         part = parts.of(outcome.answer)
         inside = [part == code for code in range(len(parts))]
         return _Shares(
@@ -158,7 +158,7 @@ class _Groups:
         )
 
     def starts(self, path: PolicyPath, parts: Parts, target: RiskTarget, stake: float) -> FloatArray:
-        """Groups answered (in sum of shares) from which each part is tested, [P]; looks at no label."""
+        """Groups answered (in sum of shares) from which each part is tested, [P]; reads no label."""
         if not path.n:
             return np.zeros(len(parts))
         reachable = self.shares(path.outcome(path.steps - 1), parts).answered.sum(axis=1) + _ROUNDING
@@ -168,7 +168,7 @@ class _Groups:
 
 
 def _least_groups(target: RiskTarget, stake: float) -> int:
-    """Fully answered groups without an error that reach 1 / delta."""
+    """Number of fully answered groups without an error that reaches 1 / delta."""
     return math.ceil(-math.log(target.delta) / math.log1p(stake * target.alpha))
 
 

@@ -21,17 +21,17 @@ from calibration.groups import UNGROUPED, Sampling
 
 @dataclass(frozen=True, slots=True)
 class JointCertificate:
-    """A promise in every part at once, and what it costs."""
+    """A promise in every part at once, and its cost in coverage."""
 
     certificate: Certificate
-    """`risk_upper_bound` holds in each part, so also over all answers."""
+    """`risk_upper_bound` holds in each part, and so over all answers"""
     coverage_overall: float
-    """Coverage that the promise over all answers alone would have reached on these units: for
-    comparison only, it is not certified beside this one."""
+    """Coverage of the promise over all answers alone on these units: for comparison, not certified beside
+    this one"""
 
     @property
     def price(self) -> float:
-        """Coverage given up for the promise in each part."""
+        """Loss of coverage for the promise in each part."""
         return self.coverage_overall - self.certificate.coverage
 
 

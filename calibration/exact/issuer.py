@@ -1,4 +1,4 @@
-"""Writing the certificate of a finished test: what every exact method fills in alike."""
+"""Certificates of finished tests: the fields that all exact methods fill in alike."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Issuer:
     units: Units
     certified_on: CertifiedOn
     each: str | None = None
-    """Of what the parts are in which the promise holds, see `Certificate.each`"""
+    """The kind of parts in which the promise holds, see `Certificate.each`"""
 
     def feasible(
         self,
@@ -40,7 +40,7 @@ class Issuer:
     ) -> Certificate:
         """The certificate of a proven threshold.
 
-        Without a coverage it is the share of the units answered, without a bound of it `coverage_bound`.
+        The coverage is the share of the units answered, its lower bound `coverage_bound`, unless given.
         """
         n = len(self.units.rows)
         coverage = proven.answered / n if coverage is None else coverage
@@ -70,7 +70,7 @@ class Issuer:
         )
 
     def infeasible(self, needed: str, parts: tuple[PromisedPart, ...] = ()) -> Certificate:
-        """The certificate of a policy that abstains on everything, saying why."""
+        """The certificate of a policy that abstains on every image; `needed` says why."""
         return Certificate(
             feasible=False,
             meets_coverage=False,
@@ -102,10 +102,10 @@ class Issuer:
 def proven_risk(
     answered: int, errors: int, target: RiskTarget, all_passed: bool, uniform: float | None = None
 ) -> float:
-    """The risk bound that a walk has proven with confidence 1 - delta.
+    """The risk bound that a fixed sequence has proven with confidence 1 - delta.
 
-    alpha where the walk ended by a failure. Where every step passed, the same fixed sequence goes on
-    at the last step with smaller and smaller alpha, down to its Clopper-Pearson bound.
+    alpha if the sequence ended by a failure. If every step passed, the same fixed sequence continues at the
+    last step with smaller and smaller alpha, down to its Clopper-Pearson bound.
     """
     if not all_passed:
         return target.alpha

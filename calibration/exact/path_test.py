@@ -1,8 +1,8 @@
-"""The exact walk along a planned path: one threshold or the pairs of a cascade, one promise or several.
+"""Exact test of a planned path: one threshold or the pairs of a cascade, one promise or several.
 
 Fixed-sequence testing (Learn-then-Test, arXiv 2110.01052, section 4.2): each step is tested at the full
-delta, the first failure ends the walk, the last step that passed is certified. Where the promise is to
-hold in several parts, a step passes where each part passes (`steps.passes`).
+delta, the first failure ends the sequence, the last step that passed is certified. For a promise in several
+parts a step passes if each part passes (`steps.passes`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from calibration.bounds import clopper_pearson_lower, fewest_answered
 from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, PromisedPart, RiskTarget
 from calibration.exact.issuer import Issuer, Proven, coverage_bound, proven_risk
-from calibration.exact.paths import Outcome, PolicyPath
+from calibration.exact.paths import PolicyPath, StepOutcome
 from calibration.exact.shortfall import describe_shortfall
 from calibration.exact.steps import StepCounts, last_before_failure, passes, steps_to_test
 from calibration.exact.strata import Parts
@@ -23,13 +23,13 @@ from calibration.groups import UNGROUPED, Sampling, independent_units
 from calibration.scores import IntArray
 
 Start = Literal["rank", "path"]
-"""`rank`: refine the path by ranks where it can be, begin where one error still certifies. `path`: test
-every step of the path as it was planned, so that not even a score of the calibration split shapes it."""
+"""`rank`: refine the path by calibration ranks if it allows that, and start where one error still certifies.
+`path`: test every step of the path as planned, so that no score of the calibration split shapes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathTest:
-    """Which steps of a path are tested, and how."""
+    """Steps of a path that are tested, and the test."""
 
     method: str
     """Name of the test in the certificate"""
@@ -50,11 +50,10 @@ def certify_path(
 ) -> Certificate:
     """Certify the last step of `path` up to which in each part at most `target.alpha` is wrong.
 
-    `parts` [P] say of which answers the promise speaks (default: of all together); each needs 299
-    answers without an error at 1 % and 95 %. `planned` chooses the steps of a rank start (default: `target`);
-    where the delta of `target` comes from calibration labels it must not. Groups as in `certify`.
-    The certificate is infeasible, and says what is missing, where the first step fails or a part has too
-    few answers.
+    `parts` [P]: the answers that the promise is about (default: all together); each part needs 299 answers
+    without an error at 1 % and 95 %. `planned` chooses the steps of a rank start (default: `target`); it must
+    be given if the delta of `target` depends on calibration labels. The certificate is infeasible, and says
+    what is missing, if the first step fails or a part has too few answers.
     """
     units = independent_units(path.n, sampling)
     if test.uniform is not None:
@@ -72,13 +71,13 @@ def certify_path(
     last = last_before_failure(passes(counts.take(tested), target, test.uniform))
     issuer = Issuer(test.method + parts.title, target, units, certified_on, parts.each)
     if last < 0:
-        # Where no step could be tested, it is the plan that asks for more.
+        # Without a step to test, the plan sets the number of answers that is missing.
         needed = _shortfall(path, parts, counts, tested, target if len(tested) else planned, units.name)
-        return issuer.infeasible(needed, nothing_promised(path, parts))
+        return issuer.infeasible(needed, empty_part_counts(path, parts))
     chosen = int(tested[last])
-    # Counted again by the rule that decides online: the certificate is about that rule.
+    # Counted by the rule that decides online, because the certificate is about that rule.
     outcome = path.outcome(chosen)
-    found = promised(parts, outcome)
+    found = part_counts(parts, outcome)
     all_passed = last == len(tested) - 1
     m, k = int(outcome.answered.sum()), int(outcome.wrong.sum())
     risk = max(proven_risk(part.answered, part.errors, target, all_passed, test.uniform) for part in found)
@@ -92,15 +91,15 @@ def certify_path(
 def _coverage_bound(path: PolicyPath, answered: int, delta: float) -> float:
     """Lower bound of the coverage at a step that was chosen on the same images.
 
-    Along nested steps DKW holds for all of them at once; on any other path each step pays its share.
+    On nested steps DKW holds for all of them at once; on other paths each step has its share of delta.
     """
     if path.nested:
         return coverage_bound(answered, path.n, delta)
     return float(clopper_pearson_lower(answered, path.n, delta / path.steps))
 
 
-def promised(parts: Parts, outcome: Outcome) -> tuple[PromisedPart, ...]:
-    """What was seen of each part at one step."""
+def part_counts(parts: Parts, outcome: StepOutcome) -> tuple[PromisedPart, ...]:
+    """Counts of each part at one step."""
     part = parts.of(outcome.answer)
     columns = parts.tally(part), parts.tally(part, outcome.answered), parts.tally(part, outcome.wrong)
     return tuple(
@@ -109,8 +108,8 @@ def promised(parts: Parts, outcome: Outcome) -> tuple[PromisedPart, ...]:
     )
 
 
-def nothing_promised(path: PolicyPath, parts: Parts) -> tuple[PromisedPart, ...]:
-    """The parts of a policy that answers nothing."""
+def empty_part_counts(path: PolicyPath, parts: Parts) -> tuple[PromisedPart, ...]:
+    """Counts of each part of a policy that answers nothing."""
     part = path.entries(parts).part
     return tuple(
         PromisedPart(name, int(n), 0, 0) for name, n in zip(parts.names, parts.tally(part), strict=True)
@@ -120,7 +119,7 @@ def nothing_promised(path: PolicyPath, parts: Parts) -> tuple[PromisedPart, ...]
 def _shortfall(
     path: PolicyPath, parts: Parts, counts: StepCounts, tested: IntArray, target: RiskTarget, unit: str
 ) -> str:
-    """What is missing in the part that is furthest from its certificate."""
+    """What is missing in the part that is furthest from a certificate."""
     entries = path.entries(parts)
     if path.steps == 0:
         return describe_shortfall(

@@ -1,7 +1,8 @@
-"""A policy of selective answers at each step of a path planned beforehand, strict to loose.
+"""Paths: a policy of selective answers at each step, planned beforehand, strict to loose.
 
-A walk along a path needs nothing else: who is answered at a step, who wrongly, and with what. One
-threshold that is lowered gives nested answers; the pairs of a cascade (`calibration.exact.cascade`) need not.
+A test of a path needs the images that a step answers, those that it answers wrongly, and the labels that it
+gives. A threshold that is lowered gives nested answers; the pairs of a cascade (`calibration.exact.cascade`)
+need not.
 """
 
 from __future__ import annotations
@@ -25,32 +26,32 @@ Threshold = float | tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the policy does at one step; [n] each."""
+class StepOutcome:
+    """Answers of the policy at one step; [n] each."""
 
     answered: BoolArray
     wrong: BoolArray
-    """Answered, and wrongly"""
+    """Answered, with a wrong label"""
     answer: IntArray
-    """The label that is given, or would be"""
+    """The label that is given, or would be given if the image were answered"""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """When each image is answered first along the path, and what then comes of it; [n] each."""
+    """First step of the path that answers each image, and its outcome there; [n] each."""
 
     earliness: FloatArray
-    """Higher is earlier"""
+    """Higher for an earlier step"""
     wrong: BoolArray
     part: IntArray
 
 
 class PolicyPath(Protocol):
-    """T policies in the order of testing, applied to n images whose labels are known."""
+    """T policies in the order of testing, applied to n labelled images."""
 
     @property
     def nested(self) -> bool:
-        """Whoever is answered at a step is answered at all later ones."""
+        """Images answered at a step are answered at all later ones."""
 
     @property
     def n(self) -> int: ...
@@ -60,11 +61,11 @@ class PolicyPath(Protocol):
         """The same path on some of the images."""
 
     def refined(self, parts: Parts, target: RiskTarget) -> Self:
-        """The path with steps added at the ranks at which one more error is allowed, so far as it can be
-        refined; uses no label."""
+        """The path with further steps at the ranks at which one more error is allowed, if it can be refined;
+        reads no label."""
 
     def threshold(self, step: int) -> Threshold: ...
-    def outcome(self, step: int) -> Outcome: ...
+    def outcome(self, step: int) -> StepOutcome: ...
     def count(self, parts: Parts) -> StepCounts: ...
     def entries(self, parts: Parts) -> Entries: ...
 
@@ -75,7 +76,7 @@ class StagePath:
 
     stage: StageScores
     thresholds: FloatArray | None
-    """[T]; None: the ranks of the confidences themselves, once `refined`"""
+    """[T]; None: the ranks of the confidences themselves, after `refined`"""
 
     @classmethod
     def read(
@@ -86,8 +87,8 @@ class StagePath:
         answer: ArrayLike | None = None,
         classes: int = 2,
     ) -> Self:
-        """confidence, errors [n]; thresholds [T], strict to loose; `answer` [n], the label that would be
-        given, where a promise speaks of single answers. ValueError for malformed input."""
+        """confidence, errors [n]; thresholds [T], strict to loose; `answer` [n], the label that would
+        be given, for a promise about single answers. ValueError for malformed input."""
         stage = StageScores.read(confidence, errors, answer, classes)
         return cls(stage, None if thresholds is None else read_thresholds(thresholds))
 
@@ -122,9 +123,9 @@ class StagePath:
     def threshold(self, step: int) -> float:
         return float(self._grid[step])
 
-    def outcome(self, step: int) -> Outcome:
+    def outcome(self, step: int) -> StepOutcome:
         answered = answers(self.stage.confidence, self.threshold(step))
-        return Outcome(answered, answered & self.stage.wrong, self.stage.answer)
+        return StepOutcome(answered, answered & self.stage.wrong, self.stage.answer)
 
     def count(self, parts: Parts) -> StepCounts:
         stage, part = self.stage, parts.of(self.stage.answer)
@@ -143,6 +144,6 @@ class StagePath:
     def _grid(self) -> FloatArray:
         if self.thresholds is None:
             raise ValueError(
-                "thresholds is None; a walk without ranks needs a grid that was planned beforehand"
+                "thresholds is None; a test without ranks needs a grid that was planned beforehand"
             )
         return self.thresholds

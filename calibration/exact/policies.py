@@ -1,6 +1,6 @@
-"""From the outputs of a labelled split to a certificate: rules applied along a planned path, and the walk.
+"""From the outputs of a labelled split to an exact certificate of a policy of one or two stages.
 
-The one way in which a policy of one or two stages is proven exactly, whoever holds the scores.
+The stage rules are applied along a planned path, and the path is tested.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def at_thresholds(rules: Sequence[StageRule], thresholds: Sequence[float]) -> Op
 
 
 def with_thresholds(rules: Sequence[StageRule], certificate: Certificate) -> OperatingPoint:
-    """The rules at the certified thresholds; a stage whose threshold is infinite answers nothing."""
+    """The rules at the certified thresholds; a stage with an infinite threshold answers nothing."""
     thresholds = certificate.threshold
     if thresholds is None:
         return OperatingPoint(tuple(replace(rule, threshold=None) for rule in rules))

@@ -1,5 +1,6 @@
-"""The arithmetic of a fixed-sequence walk: what is counted at each step, which steps are tested, and
-which of them passes. A row is a step of the path, strict to loose; a column is a part (`parts.Parts`).
+"""Arithmetic of a fixed-sequence test: counts at each step, the steps that are tested, and those that pass.
+
+A row is a step of the path, strict to loose; a column is a part (`strata.Parts`).
 """
 
 from __future__ import annotations
@@ -14,33 +15,35 @@ from calibration.certificate import RiskTarget
 from calibration.scores import BoolArray, FloatArray, IntArray
 
 UNTESTED_SHARE = 0.25
-"""Between two milestones (the fewest answered that k and k + 1 errors certify) the number of allowed
-errors stays k while the expected number grows: just before the next milestone a walk is most likely
-to fail on an error that the milestone would have allowed. The rank start therefore leaves the last
-quarter of each such stretch untested. In the reference world this is worth .01 of coverage at
-n = 1000 and nothing at n = 5000. The choice uses the number answered only, never a label."""
+"""Share of the steps before each milestone that the rank start leaves untested.
+
+Between two milestones (the fewest answered at which k and k + 1 errors certify) the number of allowed
+errors stays k while the expected number grows: a sequence is most likely to fail just before the next
+milestone, on an error that the milestone allows. In the reference world a quarter gains .01 of coverage at
+n = 1000 and nothing at n = 5000. The choice depends on the number answered, never on a label."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepCounts:
-    """What was counted on the calibration units at each step, for each part; [T, P]."""
+    """Counts on the calibration units at each step, for each part; [T, P]."""
 
     answered: IntArray
     errors: IntArray
 
     @classmethod
     def empty(cls, steps: int, parts: int) -> Self:
-        """Zeros, to be filled in."""
+        """Zeros [T, P], filled in by the caller."""
         return cls(np.zeros((steps, parts), dtype=np.int64), np.zeros((steps, parts), dtype=np.int64))
 
     def take(self, steps: IntArray) -> StepCounts:
+        """The counts at some of the steps."""
         return StepCounts(self.answered[steps], self.errors[steps])
 
 
 def count(confidence: FloatArray, errors: BoolArray, thresholds: FloatArray) -> tuple[IntArray, IntArray]:
     """Numbers (answered [T], answered wrongly [T]) at each threshold; `confidence >= t` answers.
 
-    Two sorts of values instead of T comparisons with all of n.
+    Sorts twice instead of comparing T times with all n.
     """
     everything, wrong = np.sort(confidence), np.sort(confidence[errors])
     return (
@@ -50,18 +53,18 @@ def count(confidence: FloatArray, errors: BoolArray, thresholds: FloatArray) -> 
 
 
 def start_of(reachable: int, target: RiskTarget) -> int:
-    """The number answered at which a walk starts: what one error certifies, where so many can be
-    answered, else what none certifies."""
+    """Number answered at which the tests start: the fewest at which one error certifies if so many can be
+    answered, else the fewest at which none certifies."""
     marks = milestones(target.alpha, target.delta, reachable)
     return int(marks[1] if len(marks) > 1 and reachable >= marks[1] else marks[0])
 
 
 def steps_to_test(answered: IntArray, target: RiskTarget) -> BoolArray:
-    """Which steps the rank start tests, given the number answered at each in each part, [T, P] -> [T].
+    """Steps that the rank start tests, given the number answered at each in each part, [T, P] -> [T].
 
-    Those from which every part has reached its start. Of a single part also the last
-    `UNTESTED_SHARE` before each further milestone is left out (of several parts, one is always
-    shortly before a milestone), except for the last step.
+    All steps from which every part has reached its start. With a single part, the last `UNTESTED_SHARE`
+    before each further milestone is left out too, except for the last step (of several parts, one is always
+    shortly before a milestone).
     """
     if len(answered) == 0:
         return np.zeros(0, dtype=np.bool_)
@@ -79,10 +82,10 @@ def steps_to_test(answered: IntArray, target: RiskTarget) -> BoolArray:
 
 
 def passes(counts: StepCounts, target: RiskTarget, uniform: float | None) -> BoolArray:
-    """Which steps the (randomised, where a uniform is given) exact test passes at level delta, [T].
+    """Steps that pass the exact test at level delta, [T]; a `uniform` makes it the randomised test.
 
-    "In some part the risk exceeds alpha" is a union of hypotheses; it is refuted at level delta where
-    each of them is (intersection-union test, Berger 1982), so no part pays for the others.
+    "In some part the risk exceeds alpha" is a union of hypotheses; it is refuted at level delta if each of
+    them is (intersection-union test, Berger 1982), so that each part is tested at the full delta.
     """
     if uniform is None:
         passed = counts.errors <= most_errors(counts.answered, target.alpha, target.delta)
@@ -93,5 +96,5 @@ def passes(counts: StepCounts, target: RiskTarget, uniform: float | None) -> Boo
 
 
 def last_before_failure(passed: BoolArray) -> int:
-    """Index of the last step before the first failure; -1 where the first step fails."""
+    """Index of the last step before the first failure; -1 if the first step fails."""
     return len(passed) - 1 if passed.all() else int(np.argmin(passed)) - 1

@@ -1,4 +1,4 @@
-"""Of which answers a promise speaks: of all together, of each answer by itself, or of each slice."""
+"""Answers that a promise is about: all together, each answer by itself, or each slice."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class AnswerLabels:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts in each of which the promise is to hold; an image is in at most one of them at a time."""
+    """Parts in each of which the promise holds; an image is in at most one of them at a time."""
 
     names: tuple[str, ...]
     each: str | None
-    """"answer", or what the slices are values of; None for a single part of all answers together."""
+    """"answer", or the column whose values are the slices; None for one part of all answers together"""
     codes: IntArray | None
-    """[n], the part of each image, -1 for none; None where the answer that is given decides."""
+    """[n], the part of each image, -1 for none; None if the given answer decides"""
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
     def title(self) -> str:
-        """How a method's name says of what the promise speaks; empty for all answers together."""
+        """Suffix of the name of a method that names the parts; empty for all answers together."""
         if self.each is None:
             return ""
         return f", each {'answer' if self.codes is None else 'slice'} (intersection-union)"
@@ -80,13 +80,14 @@ class Parts:
         return cls(wanted, slices.column, codes)
 
     def take(self, rows: IntArray) -> Self:
+        """The parts of some of the images."""
         return self if self.codes is None else replace(self, codes=self.codes[rows])
 
     def of(self, answer: IntArray) -> IntArray:
-        """The part [n] of each image, given the answer [n] that it gets or would get."""
+        """Part [n] of each image, given the answer [n] that it gets or would get."""
         return answer if self.codes is None else self.codes
 
     def tally(self, part: IntArray, among: BoolArray | None = None) -> IntArray:
-        """How many images are in each part, [P]; `part` [n] from `of`, `among` [n] those that count."""
+        """Number of images in each part, [P]; `part` [n] from `of`, counting those in `among` [n]."""
         counted = part if among is None else part[among]
         return np.asarray(np.bincount(counted[counted >= 0], minlength=len(self)), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Metrics of selective classifiers: ranking, answers, probabilities, and the reference task's reward."""
+"""Metrics of selective classifiers: ranking, answers, probabilities, and the reward of the reference task."""
 
 from calibration.metrics.classification import (
     balanced_mcc,

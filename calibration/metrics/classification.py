@@ -14,8 +14,8 @@ from calibration.scores import IntArray
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int | None = None) -> IntArray:
     """Counts [K, K]: row = true label, column = prediction.
 
-    `labels` and `predictions` [n] hold 0..K-1; `classes` is K, by default the largest value seen plus one
-    and at least 2.
+    `labels` and `predictions` [n] hold 0..K-1; `classes` is K, by default the largest value plus one and at
+    least 2.
     """
     true, predicted = _class_indices("labels", labels), _class_indices("predictions", predictions)
     if true.shape != predicted.shape:
@@ -30,7 +30,7 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int | N
 
 
 def mcc(labels: ArrayLike, predictions: ArrayLike) -> float:
-    """Matthews correlation coefficient, in [-1, 1]; 0 where labels or predictions hold one class only.
+    """Matthews correlation coefficient, in [-1, 1]; 0 if labels or predictions hold one class only.
 
     For more than two classes Gorodkin's R_K (Comput. Biol. Chem. 28, 2004). Parameters as for
     `confusion_matrix`.
@@ -39,7 +39,7 @@ def mcc(labels: ArrayLike, predictions: ArrayLike) -> float:
 
 
 def confusion_mcc(matrix: ArrayLike) -> float:
-    """`mcc` from counts or shares `matrix` [K, K]; swapping rows and columns changes nothing."""
+    """`mcc` from counts or shares `matrix` [K, K]; it is symmetric in rows and columns."""
     cells = np.asarray(matrix, dtype=np.float64)
     if cells.ndim != 2 or cells.shape[0] != cells.shape[1]:
         raise ValueError(f"matrix has shape {cells.shape}; it must be [K, K]")
@@ -47,7 +47,7 @@ def confusion_mcc(matrix: ArrayLike) -> float:
     true, predicted = cells.sum(axis=1), cells.sum(axis=0)
     spread_true = total * total - true @ true
     spread_predicted = total * total - predicted @ predicted
-    # Rounding may leave a tiny positive spread where only one class occurs.
+    # Rounding may leave a tiny positive spread if only one class occurs.
     floor = 1e-12 * total * total
     if spread_true <= floor or spread_predicted <= floor:
         return 0.0
@@ -56,9 +56,9 @@ def confusion_mcc(matrix: ArrayLike) -> float:
 
 
 def balanced_mcc(labels: ArrayLike, predictions: ArrayLike) -> float:
-    """`mcc` as it would be if every class that occurs among the labels were equally frequent.
+    """`mcc` at equal frequencies of all classes that occur among the labels.
 
-    Comparable between data sets of different prevalence; always predicting the frequent class gets 0.
+    Comparable between data sets of different prevalence; a constant prediction gets 0.
     """
     counts = confusion_matrix(labels, predictions).astype(np.float64)
     per_class = counts.sum(axis=1, keepdims=True)
@@ -66,13 +66,13 @@ def balanced_mcc(labels: ArrayLike, predictions: ArrayLike) -> float:
 
 
 def recall(labels: ArrayLike, predictions: ArrayLike, positive: int = 1) -> float:
-    """Share of the images of class `positive` that is predicted so; NaN where there is none."""
+    """Share of the images of class `positive` that is predicted as such; NaN if there is none."""
     true, predicted = np.asarray(labels), np.asarray(predictions)
     return _share(predicted[true == positive] == positive)
 
 
 def specificity(labels: ArrayLike, predictions: ArrayLike, positive: int = 1) -> float:
-    """Share of the images of other classes that is not predicted as `positive`; NaN where there is none."""
+    """Share of the images of other classes that is not predicted as `positive`; NaN if there is none."""
     true, predicted = np.asarray(labels), np.asarray(predictions)
     return _share(predicted[true != positive] != positive)
 
@@ -80,7 +80,7 @@ def specificity(labels: ArrayLike, predictions: ArrayLike, positive: int = 1) ->
 def wilson_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Two-sided interval of a share seen `hits` times in `n` (Wilson, JASA 22, 1927).
 
-    For display beside a figure; a promise needs the exact bounds. (0, 1) where n is 0.
+    For display beside a figure; a promise needs the exact bounds. (0, 1) if n is 0.
     """
     if not 0 <= hits <= n:
         raise ValueError(f"hits is {hits} of n = {n}; it must lie between 0 and n")
@@ -92,7 +92,7 @@ def wilson_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     share, stretch = hits / n, z * z / n
     centre = (share + stretch / 2) / (1.0 + stretch)
     half = z * sqrt(share * (1.0 - share) / n + stretch / (4 * n)) / (1.0 + stretch)
-    # At the ends rounding may leave the share a hair outside its own interval.
+    # At the ends rounding may leave the share just outside its own interval.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 

@@ -1,4 +1,4 @@
-"""How far predicted probabilities can be taken at their word."""
+"""Calibration and accuracy of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Binning = Literal["equal-width", "equal-mass"]
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """The calibration curve: what was predicted and what came true, by bin; empty bins are left out."""
+    """Calibration curve: predicted and observed frequency per bin, without empty bins."""
 
     predicted: FloatArray
     """[b], mean predicted probability"""
     observed: FloatArray
-    """[b], share that came true"""
+    """[b], observed frequency"""
     count: IntArray
     """[b]"""
 
@@ -28,12 +28,12 @@ class Reliability:
 def reliability(
     predicted: ArrayLike, outcome: ArrayLike, bins: int = 15, binning: Binning = "equal-width"
 ) -> Reliability:
-    """The calibration curve of `predicted` [n] in [0, 1] against `outcome` [n], True where it came true."""
+    """Calibration curve of `predicted` [n] in [0, 1] against `outcome` [n], True if the event occurred."""
     p = np.asarray(predicted, dtype=np.float64)
-    came_true = np.asarray(outcome, dtype=np.float64)
-    if p.ndim != 1 or p.shape != came_true.shape or len(p) == 0:
+    occurred = np.asarray(outcome, dtype=np.float64)
+    if p.ndim != 1 or p.shape != occurred.shape or len(p) == 0:
         raise ValueError(
-            f"predicted has shape {p.shape} and outcome {came_true.shape}; both must be one-dimensional, of "
+            f"predicted has shape {p.shape} and outcome {occurred.shape}; both must be one-dimensional, of "
             "one length and not empty"
         )
     if not (np.all(p >= 0.0) and np.all(p <= 1.0)):
@@ -52,7 +52,7 @@ def reliability(
     used = count > 0
     return Reliability(
         predicted=np.bincount(bin_of, weights=p, minlength=bins)[used] / count[used],
-        observed=np.bincount(bin_of, weights=came_true, minlength=bins)[used] / count[used],
+        observed=np.bincount(bin_of, weights=occurred, minlength=bins)[used] / count[used],
         count=count[used].astype(np.int64),
     )
 
@@ -60,7 +60,7 @@ def reliability(
 def expected_calibration_error(
     probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, binning: Binning = "equal-width"
 ) -> float:
-    """Mean distance between the confidence in the most probable label and how often it is right, in [0, 1].
+    """Mean distance between the confidence in the most probable label and its accuracy, in [0, 1].
 
     Top-label ECE (Guo et al., arXiv 1706.04599, eq. 3). `probabilities` [n, K], `labels` [n] in 0..K-1.
     """

@@ -1,8 +1,8 @@
-"""The reference task's reward over a stream of answers, as pure functions.
+"""Reward of the reference task over a stream of answers.
 
-reward = (MCC over the last 100 answers / 2 + accuracy over the last 10 / 2)^3, where the MCC is taken as 0
-when negative or when labels or predictions hold one class only; a probability of exactly 0.5 counts as
-negative; an answer that is -1, or no probability at all, earns 0 and is left out of later windows.
+reward = (MCC over the last 100 answers / 2 + accuracy over the last 10 / 2)^3, with an MCC of 0
+if it is negative or if labels or predictions hold one class only. A probability of exactly 0.5 counts as
+negative; an answer of -1, or one that is no probability, earns 0 and is left out of later windows.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ ACCURACY_WINDOW = 10
 
 
 def natix_reward(mcc_100: float, accuracy_10: float) -> float:
-    """The reward, in [0, 1], from the two rolling figures; a negative MCC counts as 0."""
+    """Reward in [0, 1] from the two rolling figures; a negative MCC counts as 0."""
     return (0.5 * max(0.0, mcc_100) + 0.5 * accuracy_10) ** 3
 
 
 def stream_reward(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Reward of the newest answer of a stream, in [0, 1].
 
-    `labels` [n] in {0, 1} and `probabilities` [n] of label 1, oldest first; histories shorter than the
-    windows count as they are.
+    `labels` [n] in {0, 1} and `probabilities` [n] of label 1, oldest first; windows shorten to a
+    shorter history.
     """
     true, p = _checked(labels, probabilities)
     return _newest_reward(true, p, (p >= 0.0) & (p <= 1.0))
 
 
 def stream_rewards(labels: ArrayLike, probabilities: ArrayLike) -> FloatArray:
-    """Reward after each answer, [n]; its mean is what the run earns. Parameters as for `stream_reward`."""
+    """Reward after each answer, [n]; its mean is the reward of the run. Parameters as for `stream_reward`."""
     true, p = _checked(labels, probabilities)
     valid = (p >= 0.0) & (p <= 1.0)
     longest = max(MCC_WINDOW, ACCURACY_WINDOW)
@@ -42,11 +42,10 @@ def stream_rewards(labels: ArrayLike, probabilities: ArrayLike) -> FloatArray:
 
 
 def simulated_reward(recall: float, specificity: float, *, windows: int = 20_000, seed: int = 0) -> float:
-    """Mean reward, in [0, 1], of a long stream whose labels are drawn 50/50, at this recall and specificity.
+    """Mean reward in [0, 1] of a long stream with balanced random labels, at this recall and specificity.
 
     The mean over `windows` independent last 100 answers, with a standard error below 0.0015. It lies
-    above the reward of the mean figures, since the cube rewards good luck more than it punishes bad. NaN
-    where recall or specificity is NaN.
+    above the reward of the mean figures, since the cube is convex. NaN if recall or specificity is NaN.
     """
     if np.isnan(recall) or np.isnan(specificity):
         return float("nan")

@@ -1,7 +1,7 @@
-"""How well a confidence ranks right answers above wrong ones.
+"""Ranking of right answers above wrong ones by a confidence.
 
-Every function depends on the confidence through its ranking alone, and gives equal confidences equal
-treatment: the order of the rows never matters.
+Every function depends on the ranking alone and treats equal confidences alike: the order of the rows does not
+matter.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from calibration.scores import BoolArray, FloatArray
 
 @dataclass(frozen=True, slots=True)
 class RiskCoverageCurve:
-    """One point for each distinct confidence, strict to loose; the rule `confidence >= threshold` answers."""
+    """One point per distinct confidence, strict to loose; the rule `confidence >= threshold` answers."""
 
     threshold: FloatArray
     """[t], decreasing"""
     coverage: FloatArray
     """[t], share of the images that is answered, increasing to 1"""
     selective_risk: FloatArray
-    """[t], share of the answered that is wrong"""
+    """[t], share of the answered images that is wrong"""
     generalised_risk: FloatArray
     """[t], share of all images that is answered and wrong; AUGRC is the area under it"""
 
@@ -36,7 +36,7 @@ def augrc(errors: ArrayLike, confidence: ArrayLike) -> float:
     chance that a right answer is more confident than a wrong one, ties counting half. A perfect ranking
     reaches (1 - acc)^2 / 2, a random one (1 - acc) / 2.
 
-    Parameters: `errors` [n], True or 1 where the answer is wrong; `confidence` [n], NaN not allowed.
+    Parameters: `errors` [n], True or 1 for a wrong answer; `confidence` [n], NaN not allowed.
     Sorts the confidences of the right answers only: O(n log n) time, O(n) memory.
     """
     wrong, scores = _checked(errors, confidence)
@@ -49,7 +49,7 @@ def augrc(errors: ArrayLike, confidence: ArrayLike) -> float:
 def failure_auroc(errors: ArrayLike, confidence: ArrayLike) -> float:
     """Chance that a right answer is more confident than a wrong one, ties counting half; in [0, 1].
 
-    NaN where all answers are right, or all are wrong: there is no pair to compare.
+    NaN if all answers are right or all are wrong: there is no pair to compare.
     """
     wrong, scores = _checked(errors, confidence)
     n_wrong = int(np.count_nonzero(wrong))
@@ -60,11 +60,11 @@ def failure_auroc(errors: ArrayLike, confidence: ArrayLike) -> float:
 def aurc(errors: ArrayLike, confidence: ArrayLike) -> float:
     """Area under the risk-coverage curve, in [0, 1]; lower is better (Geifman et al., arXiv 1805.08206).
 
-    The mean over k = 1..n of the share of wrong ones among the k most confident answers. Within equally
-    confident answers it takes the mean over all their orders.
+    The mean over k = 1..n of the error rate of the k most confident answers; equally confident answers
+    enter by the mean over all their orders.
 
-    Parameters as for `augrc`. Prefer `augrc`: this one weighs the few most confident answers so heavily
-    that a single wrong one at the top can outweigh all others.
+    Parameters as for `augrc`. Prefer `augrc`: the few most confident answers weigh so much here that a
+    single wrong one at the top can outweigh all others.
     """
     wrong, scores = _checked(errors, confidence)
     n = len(wrong)
@@ -76,7 +76,7 @@ def aurc(errors: ArrayLike, confidence: ArrayLike) -> float:
 
 
 def risk_coverage_curve(errors: ArrayLike, confidence: ArrayLike) -> RiskCoverageCurve:
-    """Coverage and risk at every threshold that makes a difference. Parameters as for `augrc`."""
+    """Coverage and risk at every distinct threshold. Parameters as for `augrc`."""
     wrong, scores = _checked(errors, confidence)
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
@@ -93,16 +93,16 @@ def risk_coverage_curve(errors: ArrayLike, confidence: ArrayLike) -> RiskCoverag
 
 
 def selective_risk_at(errors: ArrayLike, confidence: ArrayLike, coverage: float) -> float:
-    """Share of wrong ones among the answered, when at least `coverage` of the images is answered.
+    """Error rate among the answered, if at least `coverage` of the images is answered.
 
-    The threshold is the strictest that answers that many; equally confident images are answered
-    together. Parameters as for `augrc`; `coverage` in (0, 1].
+    At the strictest threshold that answers so many; equally confident images are answered together.
+    Parameters as for `augrc`; `coverage` in (0, 1].
     """
     if not 0.0 < coverage <= 1.0:
         raise ValueError(f"coverage is {coverage!r}; it must lie above 0 and be at most 1")
     wrong, scores = _checked(errors, confidence)
     n = len(wrong)
-    # The tolerance keeps 0.07 * 100 = 7.000000000000001 from asking for an eighth image.
+    # Without the tolerance 0.07 * 100 = 7.000000000000001 would require an eighth image.
     rank = min(max(int(np.ceil(coverage * n - 1e-9)), 1), n)
     threshold = np.partition(scores, n - rank)[n - rank]
     answered = scores >= threshold
@@ -110,13 +110,13 @@ def selective_risk_at(errors: ArrayLike, confidence: ArrayLike, coverage: float)
 
 
 def _misordered_pairs(wrong: BoolArray, scores: FloatArray) -> float:
-    """Pairs in which the wrong answer is the more confident one, ties counting half (Mann-Whitney)."""
+    """Number of pairs with the wrong answer more confident, ties counting half (Mann-Whitney)."""
     right_sorted = np.sort(np.compress(~wrong, scores))
-    # Sorted queries walk through memory in order, which is several times faster than random ones.
+    # Sorted queries access memory in order, which is several times faster than random access.
     wrong_sorted = np.sort(np.compress(wrong, scores))
     below = np.searchsorted(right_sorted, wrong_sorted, side="left")
     misordered = float(below.sum(dtype=np.int64))
-    # Ties are rare or few-valued: look a second time only for the wrong answers that have one.
+    # Ties are rare or of few values, so the second search covers only wrong answers that have one.
     inside = below < len(right_sorted)
     tied = np.flatnonzero(inside)[right_sorted[below[inside]] == wrong_sorted[inside]]
     not_above = np.searchsorted(right_sorted, wrong_sorted[tied], side="right")

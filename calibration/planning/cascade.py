@@ -1,7 +1,7 @@
-"""The path of a cascade, planned on the selection split before any calibration label is read.
+"""Path of a cascade, planned on the selection split before any calibration label is read.
 
-Compute is saved where the promise can afford it, and only there: the slack is what the coverage asked
-for leaves, and where hardly an error is planned at all the cheapest pair is taken.
+Compute is saved only as far as the promise allows: the slack is limited by the coverage target, and the
+cheapest pair is taken if almost no error is planned.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from calibration.planning.thresholds import fit_error_curve, planned_coverage
 from calibration.scores import BoolArray, FloatArray, IntArray
 
 PATH_POINTS = 400
-"""Coverages at which a pair is planned."""
+"""Number of coverages at which a pair is planned"""
 STAGE_A_POINTS = 80
-"""Thresholds of stage A that are tried at each coverage."""
+"""Number of thresholds of stage A that are tried at each coverage"""
 FIRST_ANSWERED = 400
 """The path starts at this many planned answers, below the 473 at which the walk begins by default."""
 SLACK_STEPS = 6
-"""Slacks that are tried between the one asked for and 1."""
+"""Number of slacks that are tried between the given one and 1"""
 NEGLIGIBLE_RISK = 0.1
-"""Planned risks up to this share of alpha are all as good: so few errors cannot be told apart by a curve
-fitted to the selection split, and at the start of a path they would decide for the dearer stage by what
-the curve extrapolates. In the reference worlds this changes nothing; where the strong stage is wrong on
-a few images with great confidence, many more certificates are feasible (docs/measurements/promise.md)."""
+"""Planned risks up to this share of alpha count as equal: a curve fitted to the selection split cannot
+distinguish so few errors, and its extrapolation would choose the more expensive stage at the start of a path.
+In the reference worlds this changes nothing; if the strong stage is wrong on a few images with high
+confidence, many more certificates are feasible (docs/measurements/promise.md)."""
 
 
 def plan_cascade(
@@ -41,13 +41,13 @@ def plan_cascade(
 ) -> FloatArray:
     """Pairs (t_a, t_b) [T, 2] for `certify_cascade`, from the scores of both stages on val_select.
 
-    For each of `PATH_POINTS` coverages, of all pairs that answer so many selection images, those with
-    at most `slack` times the least number of planned errors (or a negligible one) are kept, and the
-    cheapest of them is taken. Planned errors come from one fitted error curve a stage
-    (`fit_error_curve`), not from the few errors that were seen.
+    For each of `PATH_POINTS` coverages, of all pairs that answer so many selection images, the cheapest is
+    taken among those with at most `slack` times the least number of planned errors (or a negligible number).
+    Planned errors come from one fitted error curve per stage (`fit_error_curve`), not from the few observed
+    errors.
 
-    `slack` is the most that may be given up for compute: where the coverage planned with it falls short
-    of `target.min_coverage`, a smaller one is taken, down to 1, which plans for coverage alone.
+    `slack` limits the errors given up for compute: if the coverage planned with it falls short of
+    `target.min_coverage`, a smaller slack is taken, down to 1, which plans for coverage alone.
     """
     if len(scores) == 0:
         raise ValueError("the selection split is empty; a path is planned on its confidences")
@@ -65,10 +65,10 @@ def plan_cascade(
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Every threshold of stage A [R], with stage B's that brings the answers up to each count [C]."""
+    """Thresholds of stage A [R], with the threshold of stage B that reaches each count of answers [C]."""
 
     n: int
-    """Selection images"""
+    """Number of selection images"""
     answered: IntArray
     """[C]"""
     thresholds_a: FloatArray
@@ -76,11 +76,11 @@ class _Candidates:
     thresholds_b: FloatArray
     """[R, C]"""
     planned: FloatArray
-    """Planned errors [R, C]; inf where A alone answers more"""
+    """Planned errors [R, C]; inf if A alone answers more"""
     seen: IntArray
-    """Errors seen [R, C], where they are possible"""
+    """Observed errors [R, C], if the pair is possible"""
     costs: FloatArray
-    """Of an image, on average, [R]"""
+    """Mean cost per image, [R]"""
 
     @classmethod
     def of(cls, scores: CascadeScores, cost_a: float, cost_b: float, n_calibration: int) -> _Candidates:
@@ -111,14 +111,14 @@ class _Candidates:
         return cls(n, answered, thresholds_a, thresholds_b, planned, seen, costs)
 
     def cheapest(self, slack: float, negligible_risk: float) -> IntArray:
-        """For each count the row [C] of the cheapest pair that is good enough; of equally cheap ones, the
-        one with fewer planned errors."""
+        """Row [C] of the cheapest pair with few enough errors for each count; on equal cost, the pair with
+        fewer planned errors."""
         enough = np.maximum(slack * self.planned.min(axis=0), negligible_risk * self.answered)
         costs = np.where(self.planned <= enough, self.costs[:, None], np.inf)
         return np.asarray(np.lexsort((self.planned, costs), axis=0)[0], dtype=np.int64)
 
     def planned_coverage(self, rows: IntArray, n_calibration: int, target: RiskTarget) -> float:
-        """Of the chosen pairs, see `calibration.planning.thresholds.planned_coverage`."""
+        """Planned coverage of the chosen pairs (`calibration.planning.thresholds.planned_coverage`)."""
         seen = self.seen[rows, np.arange(len(rows))]
         return planned_coverage(self.answered, seen, self.n, n_calibration, target)
 
@@ -131,12 +131,12 @@ class _Candidates:
 
 
 def _running_sum(values: FloatArray | BoolArray) -> FloatArray:
-    """Of the first 0, 1, ..., n values, [n + 1]."""
+    """Sums of the first 0, 1, ..., n values, [n + 1]."""
     return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _stage_a_grid(confidence: FloatArray) -> FloatArray:
-    """+inf (A answers nothing), then quantiles of A's confidences down to the lowest."""
+    """+inf (A answers nothing), then quantiles of the confidences of A down to the lowest."""
     descending = np.sort(confidence)[::-1]
     ranks = np.unique(np.linspace(1, len(descending), STAGE_A_POINTS).astype(np.int64)) - 1
     return np.concatenate([[np.inf], np.unique(descending[ranks])[::-1]])

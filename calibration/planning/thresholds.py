@@ -1,4 +1,4 @@
-"""The order of thresholds, planned on the selection split before any calibration label is read."""
+"""Order of thresholds, planned on the selection split before any calibration label is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calibration.inputs import read_scores
 from calibration.scores import BoolArray, FloatArray, IntArray
 
 GRID_POINTS = 1000
-"""A coarse grid costs power (40 points: .01 of coverage), a fine one nothing."""
+"""Largest number of thresholds; a coarse grid costs power (40 points: .01 of coverage), a fine one nothing"""
 
 
 def plan_thresholds(
@@ -27,8 +27,8 @@ def plan_thresholds(
 
     They are quantiles of the selection confidences (so the plan follows any increasing transform of
     the score), at most `GRID_POINTS`: half of them over all coverages, half over those at which a
-    fitted error curve plans a risk between alpha / 2 and 2 alpha, where a walk is likely to end.
-    The first threshold is the strictest, so that `certify` starts at the rank it chooses itself;
+    fitted error curve plans a risk between alpha / 2 and 2 alpha, the likely end of a sequence.
+    The first threshold is the strictest, so that `certify` starts at the rank that it chooses itself;
     `first_answered` starts at a planned number of answers among `n_calibration` independent units
     instead (about 500 for `certify(..., method="grid")`).
     """
@@ -53,10 +53,10 @@ def plan_thresholds(
 def planned_coverage(
     answered: IntArray, errors: IntArray, n: int, n_calibration: int, target: RiskTarget
 ) -> float:
-    """Share that a certificate on `n_calibration` units is expected to answer; a plan, no promise.
+    """Share that a certificate on `n_calibration` units is expected to answer; a plan, not a promise.
 
     answered and errors [T] are the counts at the steps of a path on n selection images. The largest share
-    at which the errors seen here, scaled to the calibration split, are no more than the exact test allows.
+    at which the observed errors, scaled to the calibration split, are no more than the exact test allows.
     """
     scale = n_calibration / n
     allowed = most_errors(np.rint(answered * scale), target.alpha, target.delta)
@@ -64,8 +64,8 @@ def planned_coverage(
 
 
 def rank_scale(confidence: FloatArray) -> FloatArray:
-    """Normal scores of the ranks of confidence [n], ties at their mid-rank: on this scale a fit does not
-    depend on the units of the score."""
+    """Normal scores of the ranks of confidence [n], ties at their mid-rank; a fit on this scale does not
+    depend on the unit of the score."""
     ascending = np.sort(confidence)
     low = np.searchsorted(ascending, confidence, side="left")
     high = np.searchsorted(ascending, confidence, side="right")
@@ -75,8 +75,8 @@ def rank_scale(confidence: FloatArray) -> FloatArray:
 def fit_error_curve(confidence: FloatArray, wrong: BoolArray) -> FloatArray:
     """P(error | confidence) at each point, [n], by Platt's (1999) smoothed logistic fit on ranks.
 
-    Newton's method on two parameters; the targets are smoothed as Platt does, so that no errors at
-    all is an ordinary case. The slope is kept from rising with the confidence.
+    Newton's method on two parameters; the targets are smoothed as in Platt's paper, so that data
+    without errors need no special case. The curve never rises with the confidence.
     """
     z = rank_scale(confidence)
     positives = float(wrong.sum())

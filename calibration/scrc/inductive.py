@@ -1,8 +1,8 @@
-"""SCRC-I: thresholds from the calibration split alone, holding with probability 1 - delta over its draw.
+"""SCRC-I: thresholds from the calibration split alone; holds with probability 1 - delta over its draw.
 
 Uniform concentration over finite grids, as in version 2 of the paper. Valid and very conservative: for 1 %
 it needs tens of thousands of calibration images (`images_needed`). The exact test of
-`calibration.certify` promises the same about answers from a few hundred; prefer it.
+`calibration.certify` makes the same promise about answers from a few hundred; prefer it.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class ScrcGrids:
     """[U]"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScrcI(FittedPolicy):
     """A fitted SCRC-I policy; build it with `fit`."""
 
     variant: ClassVar[str] = "SCRC-I"
     delta: float
     acceptance: float | None
-    """xi of the promise "sets"; None for "answers", which takes the largest safe coverage."""
-    risk_upper_bound: float | None
-    """Of the error among the answered, or of the set risk among the accepted, as promised.
-    `coverage_lower_bound` (of the share accepted, for "sets") holds together with it."""
+    """xi of the promise "sets"; None for "answers", which takes the largest safe coverage"""
+    risk_upper_bound: float | None = None
+    """Upper bound of the error among the answered or, for "sets", of the set risk among the accepted.
+    `coverage_lower_bound` (for "sets" of the share accepted) holds together with it."""
 
     @classmethod
     def fit(
@@ -74,10 +74,10 @@ class ScrcI(FittedPolicy):
 
         "answers": of all grid points with Nhat + eps <= alpha * (Dhat - eps), the one that answers most;
         Nhat is the share answered wrongly, Dhat the share answered, eps = sqrt(ln(2 T U / delta)/(2n)).
-        Both bounds hold at all grid points at once, so nothing needs to be monotone.
+        Both bounds hold at all grid points at once, so the risk need not be monotone.
 
-        With `class_conditional` each class must satisfy its own inequality; the number of classes then
-        multiplies the terms inside the logarithms.
+        With `class_conditional` each class has an inequality of its own, and the number of classes multiplies
+        the terms inside the logarithms.
         """
         promise, class_conditional = terms.promise, terms.class_conditional
         fitting = Fitting.read(scores, promise, terms.acceptance_for(target), sampling)
@@ -90,13 +90,6 @@ class ScrcI(FittedPolicy):
             acceptance=xi if promise == "sets" else None,
             class_conditional=class_conditional,
             n=len(data),
-            answered=0,
-            errors=0,
-            risk_upper_bound=None,
-            coverage_lower_bound=0.0,
-            threshold=None,
-            set_threshold=None,
-            needed=None,
             population=data.population,
             seed=data.seed,
             images=data.images,
@@ -137,10 +130,10 @@ class ScrcI(FittedPolicy):
 def images_needed(
     target: RiskTarget, acceptance: float, confidence_grid: int, set_grid: int, classes: int = 1
 ) -> int:
-    """Calibration units from which SCRC-I ("sets") can promise anything, if it meets no error at all.
+    """Fewest calibration units with which SCRC-I ("sets") is feasible without an error.
 
-    `confidence_grid` and `set_grid` are the numbers of grid points; `classes` is K where class-conditional
-    (then of each class, if equally frequent, a share 1/K is accepted).
+    `confidence_grid` and `set_grid` are the numbers of grid points; `classes` is K for a class-conditional
+    promise (a share 1/K of the accepted images is of each class, if all are equally frequent).
     """
     numerator = math.sqrt(math.log(4 * classes * confidence_grid * set_grid / target.delta))
     acceptance_margin = target.alpha * math.sqrt(math.log(4 * classes / target.delta))
@@ -148,7 +141,7 @@ def images_needed(
 
 
 Choice = tuple[float, float, float, float]
-"""Confidence threshold, set threshold, risk upper bound, coverage lower bound."""
+"""Confidence threshold, set threshold, risk upper bound, coverage lower bound"""
 
 
 def _safe_sets(
@@ -198,13 +191,13 @@ def _safe_answers(data: ScrcData, grid: FloatArray, sets: FloatArray, policy: Sc
 
 
 def _answered_on_grids(data: ScrcData, members: BoolArray, grid: FloatArray, sets: FloatArray) -> IntArray:
-    """How many of `members` [n] each pair of thresholds answers, [T, U], in O(n log n + T U).
+    """Number of `members` [n] that each pair of thresholds answers, [T, U], in O(n log n + T U).
 
     An image is answered at every confidence threshold up to its confidence, and at every set threshold
     above its second probability and up to its first: a rectangle of grid points, counted by its corners.
     """
     top_two = np.partition(data.probabilities[members], -2, axis=1)[:, -2:]
-    # On grids that decrease, "threshold <= value" holds from a first index on.
+    # On decreasing grids "threshold <= value" holds from a first index on.
     row = len(grid) - np.searchsorted(grid[::-1], data.confidence[members], side="right")
     first = len(sets) - np.searchsorted(sets[::-1], top_two[:, 1], side="right")
     end = len(sets) - np.searchsorted(sets[::-1], top_two[:, 0], side="right")

@@ -1,4 +1,4 @@
-"""What SCRC-T must fix before it sees the calibration split, planned on the selection split."""
+"""Plan of SCRC-T: parameters that the selection split fixes before the calibration split is read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SHARES = tuple(percent / 100 for percent in range(99, 4, -1))
 
 @dataclass(frozen=True, slots=True)
 class ScrcPlan:
-    """What `ScrcT.fit` is to aim at."""
+    """Acceptance and answer share that `ScrcT.fit` aims at."""
 
     acceptance: float
-    """Share of the images to accept."""
+    """Share of the images to accept"""
     answer_share: float
-    """Share of the accepted to answer."""
+    """Share of the accepted images to answer"""
 
 
 def plan_scrc_t(
@@ -38,8 +38,8 @@ def plan_scrc_t(
     """The plan that answers most images, from the *selection* split; `answer_share` is in [0.05, 0.99].
 
     A larger share leaves room for more errors, hence for more sets of one label. For each acceptance (or the
-    one given) the largest share is taken that the policy exceeds on average over calibration splits of
-    `n_calibration` units, by half a standard error of what the selection split can tell: more caution
+    one given) the plan takes the largest share that the policy exceeds on average over calibration splits of
+    `n_calibration` units, by half a standard error of the estimate on the selection split: a larger margin
     costs more answers than it saves refused plans. Other parameters as for `ScrcT.fit`.
     """
     xi_by_default = target.min_coverage if acceptance is None else acceptance
@@ -51,13 +51,13 @@ def plan_scrc_t(
     for xi in _ACCEPTANCES if acceptance is None else (acceptance,):
         _, accepted, _ = acceptance_threshold(data.confidence, xi)
         members = [accepted & c for c in classes]
-        # Shares that could not answer more than the best plan so far need no look.
+        # Shares that cannot answer more than the best plan so far are skipped.
         for share in (share for share in _SHARES if xi * share > answered):
             cut = _planned_cut(critical, members, target.alpha * share, n_calibration)
             if cut is None:
                 continue
             single = data.is_single(min(cut, set_threshold_limit))
-            if all(_unlucky(float(single[m].mean()), int(m.sum())) >= share for m in members):
+            if all(_pessimistic(float(single[m].mean()), int(m.sum())) >= share for m in members):
                 best, answered = ScrcPlan(xi, share), xi * share
                 break
     return best
@@ -66,7 +66,7 @@ def plan_scrc_t(
 def _planned_cut(
     critical: FloatArray, members: list[BoolArray], level: float, n_calibration: int
 ) -> float | None:
-    """The set threshold that calibration will choose; None where it will have too few units."""
+    """The set threshold that calibration will choose; None if it will have too few units."""
     cuts = []
     for m in members:
         here = int(m.sum())
@@ -74,16 +74,16 @@ def _planned_cut(
         allowed = allowed_losses(level, there)
         if allowed < 0:
             return None
-        rank = int(_unlucky(allowed / there, here) * here)
+        rank = int(_pessimistic(allowed / there, here) * here)
         cuts.append(float(np.partition(critical[m], rank)[rank]))
     return min(cuts)
 
 
-def _unlucky(rate: float, n: int) -> float:
-    """The rate less half a standard error of a rate observed among n; at least 0.
+def _pessimistic(rate: float, n: int) -> float:
+    """A rate observed among n, less half its standard error; at least 0.
 
-    A rate of exactly 0 or 1 is not taken at its word: its spread is that of one half more or less (as in
-    Agresti and Coull's interval).
+    The standard error is that of the rate with half a success and half a failure more (as in Agresti and
+    Coull's interval), so that a rate of exactly 0 or 1 has one too.
     """
     shrunk = (rate * n + 0.5) / (n + 1.0)
     return max(0.0, rate - 0.5 * math.sqrt(shrunk * (1.0 - shrunk) / n))

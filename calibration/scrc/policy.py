@@ -1,6 +1,6 @@
-"""What both variants of SCRC share: the data, the promises, and the way into the decision rule.
+"""Data, promises and decision rule that both variants of SCRC share.
 
-An image is rejected where its confidence g is below `threshold`; otherwise its set is
+An image is rejected if its confidence g is below `threshold`; otherwise its set is
 {k : f_k >= set_threshold}, and only a set of one label is an answer. The paper's parameters are
 lambda_1 = 1 - threshold and lambda_2 = 1 - set_threshold.
 """
@@ -24,13 +24,13 @@ from calibration.prediction_sets import critical_for_answer, critical_for_set, r
 from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, softmax
 
 Promise = Literal["answers", "sets"]
-"""`answers`: at most alpha of what is answered (sets of one label) is answered wrongly.
-`sets`: at most alpha of the accepted images have a set without their label. It says less about answers:
-sets of several labels count as right and dilute the error of the single ones."""
+"""`answers`: at most alpha of the answers (sets of one label) are wrong.
+`sets`: at most alpha of the accepted images have a set without their label. It is weaker about answers: sets
+of several labels count as right and dilute the error of the single ones."""
 
 SET_THRESHOLD_LIMIT = 0.5
-"""No larger set threshold is used unless asked for: above 1/2 even a sure image of two classes can have an
-empty set, which abstains."""
+"""Default upper limit of the set threshold: above 1/2 even an image of two classes with a high probability
+can have an empty set, which abstains."""
 
 
 CRITICAL: Mapping[Promise, Callable[[FloatArray, IntArray], FloatArray]] = MappingProxyType(
@@ -70,7 +70,7 @@ DEFAULT_TERMS = ScrcTerms()
 
 @dataclass(frozen=True, slots=True)
 class ScrcData:
-    """The calibration units."""
+    """Scores of the calibration units."""
 
     confidence: FloatArray
     """g, [n]"""
@@ -80,46 +80,46 @@ class ScrcData:
     """[n]"""
     population: Population
     seed: int | None
-    """Of the draw of one frame a group; None without groups."""
+    """Seed of the draw of one frame per group; None without groups"""
     images: int
-    """Labelled images that the units were drawn from."""
+    """Number of labelled images that the units were drawn from"""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def classes(self, class_conditional: bool) -> list[BoolArray]:
-        """The subpopulations [n] for which the promise is to hold: all images, or those of each class."""
+        """Subpopulations [n] for which the promise holds: all images, or those of each class."""
         if not class_conditional:
             return [np.ones(len(self), dtype=np.bool_)]
         return [self.labels == k for k in range(self.probabilities.shape[1])]
 
     def is_single(self, set_threshold: float) -> BoolArray:
-        """[n], whether the set at this threshold is one label."""
+        """[n], True if the set at this threshold is one label."""
         return np.asarray((self.probabilities >= set_threshold).sum(axis=1) == 1, dtype=np.bool_)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FittedPolicy:
-    """What a fitted policy of either variant holds, and how it is written and read."""
+    """Fields of a fitted policy of either variant, and their JSON form."""
 
     variant: ClassVar[str]
     promise: Promise
     alpha: float
     class_conditional: bool
     n: int
-    """Calibration units."""
-    answered: int
-    """Of those, answered: accepted, with a set of one label."""
-    errors: int
-    """Of those, answered wrongly."""
-    coverage_lower_bound: float
-    """Of the share answered; for the promise "sets", see the variant."""
-    threshold: float | None
-    """Accept iff confidence >= threshold; None where nothing can be promised."""
-    set_threshold: float | None
-    """The set is {k : p_k >= set_threshold}; of SCRC-T where confidence > threshold."""
-    needed: str | None
-    """Where nothing can be promised: what is missing."""
+    """Number of calibration units"""
+    answered: int = 0
+    """Units answered: accepted, with a set of one label"""
+    errors: int = 0
+    """Units answered wrongly"""
+    coverage_lower_bound: float = 0.0
+    """Lower bound of the share answered; for the promise "sets", see the variant"""
+    threshold: float | None = None
+    """Accept iff confidence >= threshold; None if nothing can be promised"""
+    set_threshold: float | None = None
+    """The set is {k : p_k >= set_threshold}; for SCRC-T if confidence > threshold"""
+    needed: str | None = None
+    """If nothing can be promised: what is missing"""
     population: Population
     seed: int | None
     images: int
@@ -175,7 +175,7 @@ class FittedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """With which confidence a variant promises."""
+    """Kind and confidence of the promise of a variant."""
 
     kind: Kind
     delta: float | None = None
@@ -184,7 +184,7 @@ class Guarantee:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """What a fit of either variant starts from, checked."""
+    """Validated input of a fit of either variant."""
 
     data: ScrcData
     critical: FloatArray
@@ -206,8 +206,8 @@ class Fitting:
 def selector_and_classifier(raw: StageOutputs, rule: StageRule) -> tuple[FloatArray, FloatArray]:
     """g [n] and f [n, K] of one stage, exactly as the decision rule computes them.
 
-    f is the softmax of the logits divided by the rule's temperature; g is the rule's score of the outputs
-    so calibrated. Both fixed before the calibration split is touched.
+    f is the softmax of the logits divided by the rule's temperature; g is the rule's score of the calibrated
+    outputs. Both are fixed before the calibration split is read.
     """
     return rule.confidence(raw), softmax(rule.calibrated(raw).logits)
 
@@ -226,7 +226,7 @@ def read_data(scores: ScrcScores, sampling: Sampling = UNGROUPED) -> ScrcData:
 def rule_with(
     base: StageRule, threshold: float | None, set_threshold: float | None, at_boundary: float | None
 ) -> StageRule:
-    """`base` with its score and calibration kept and the policy's thresholds put in."""
+    """`base` with the thresholds of the policy."""
     return replace(
         base, threshold=threshold, set_threshold=set_threshold, set_threshold_at_boundary=at_boundary
     )

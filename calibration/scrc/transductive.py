@@ -1,7 +1,7 @@
-"""SCRC-T: exact in expectation, with the image to be decided counted among the calibration images.
+"""SCRC-T: exact in expectation; the image to be decided counts among the calibration images.
 
-The paper recomputes both parameters for every image. Both depend on it in so simple a way that after
-set-up a decision is two comparisons: see `ScrcT.fit`.
+The paper recomputes both parameters for every image. After set-up a decision needs only two comparisons: see
+`ScrcT.fit`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTarget
 from calibration.decision import StageRule
+from calibration.errors import CalibrationError
 from calibration.groups import UNGROUPED, Sampling
 from calibration.prediction_sets import allowed_losses, largest_threshold
 from calibration.scores import BoolArray, FloatArray
@@ -26,6 +27,7 @@ from calibration.scrc.policy import (
     FittedPolicy,
     Fitting,
     Guarantee,
+    Promise,
     ScrcData,
     ScrcScores,
     ScrcTerms,
@@ -34,23 +36,23 @@ from calibration.scrc.policy import (
 )
 
 ACCEPT_ALL = -sys.float_info.max
-"""A threshold below every confidence; the decision rule wants a finite one."""
+"""A threshold below every confidence; the decision rule requires a finite one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScrcT(FittedPolicy):
     """A fitted SCRC-T policy; build it with `fit`."""
 
     variant: ClassVar[str] = "SCRC-T"
     acceptance: float
-    """xi: at least this share of images is accepted, on average over draws."""
+    """xi: at least this share of images is accepted, on average over draws"""
     answer_share: float
-    """Share of the accepted that must be answered for alpha to hold among the answered; 1 for `sets`."""
+    """Share of the accepted that must be answered for alpha to hold among the answered; 1 for `sets`"""
     accepted: int
-    """m: calibration units accepted beside an image whose confidence is above `threshold`.
+    """m: number of calibration units accepted beside an image with a confidence above `threshold`.
     `answered` counts those that the fitted rule answers."""
-    set_threshold_at_boundary: float | None
-    """The set threshold where confidence == threshold exactly."""
+    set_threshold_at_boundary: float | None = None
+    """The set threshold if confidence == threshold exactly"""
 
     @classmethod
     def fit(
@@ -67,45 +69,31 @@ class ScrcT(FittedPolicy):
 
         What holds exactly, for images exchangeable with the calibration units and on average over draws
         of both: P(accepted) >= `acceptance`, and for promise "sets" P(label not in the set | accepted) <=
-        alpha. For "answers" P(answered wrongly | accepted) <= alpha * `answer_share`: so of the answered at
-        most alpha are wrong, provided that at least `answer_share` of the accepted are answered. That is
-        planned on the selection split (`plan_scrc_t`), and refuted here, with nothing promised,
-        where the calibration units answer fewer even with one standard error of luck.
+        alpha. For "answers" P(answered wrongly | accepted) <= alpha * `answer_share`: of the answered at most
+        alpha are wrong, provided that at least `answer_share` of the accepted are answered. The selection
+        split plans this share (`plan_scrc_t`); the fit is infeasible if the calibration units answer fewer
+        even with one standard error fewer errors.
 
         With `class_conditional` the loss is bounded for the images of each class.
 
-        Why two comparisons are enough. Among the n + 1 confidences the acceptance threshold is the
-        (K + 1)-th smallest, K = floor((1 - xi)(n + 1)); with c_K, c_(K+1) of the n calibration confidences,
-        that is the new one moved into [c_K, c_(K+1)]. So it is accepted iff it is >= c_K, and if it is
-        larger than c_K the accepted calibration units are always the same ones; if it equals c_K they are
+        Two comparisons are enough, for this reason. Among the n + 1 confidences the acceptance threshold is
+        the (K + 1)-th smallest, K = floor((1 - xi)(n + 1)); with c_K, c_(K+1) of the n calibration
+        confidences, that is the new one clipped to [c_K, c_(K+1)]. So it is accepted iff it is >= c_K; if it
+        is larger than c_K, the accepted calibration units are always the same; if it equals c_K, they are
         those at or above c_K. Each of the two cases has one set threshold, computed here.
         """
         promise, class_conditional = terms.promise, terms.class_conditional
         fitting = Fitting.read(scores, promise, terms.acceptance_for(target), sampling)
         data, critical, xi = fitting.data, fitting.critical, fitting.acceptance
-        if promise == "answers" and answer_share is None:
-            raise ValueError(
-                "answer_share is missing; a promise about answers needs it: plan it on the selection split "
-                "with plan_scrc_t"
-            )
-        share = 1.0 if promise == "sets" or answer_share is None else answer_share
-        check_share("answer_share", share)
         threshold, above, at_boundary = acceptance_threshold(data.confidence, xi)
         policy = cls(
             promise=promise,
             alpha=target.alpha,
             acceptance=xi,
-            answer_share=share,
+            answer_share=_planned_share(promise, answer_share),
             class_conditional=class_conditional,
             n=len(data),
             accepted=int(above.sum()),
-            answered=0,
-            errors=0,
-            coverage_lower_bound=0.0,
-            threshold=None,
-            set_threshold=None,
-            set_threshold_at_boundary=None,
-            needed=None,
             population=data.population,
             seed=data.seed,
             images=data.images,
@@ -132,9 +120,9 @@ class ScrcT(FittedPolicy):
         )
 
     def predict_set(self, confidence: float, probabilities: Sequence[float]) -> tuple[int, ...] | None:
-        """The set of one image in constant time; None where it is rejected.
+        """Set of one image in constant time; None if it is rejected.
 
-        The same outcome as `calibration.decision.decide_stage` with `stage_rule` gives.
+        The result equals that of `calibration.decision.decide_stage` with `stage_rule`.
         """
         if self.threshold is None or not confidence >= self.threshold:
             return None
@@ -150,8 +138,21 @@ class ScrcT(FittedPolicy):
         return self._certificate(target, Guarantee("expectation"), certified_on)
 
 
+def _planned_share(promise: Promise, answer_share: float | None) -> float:
+    """Share of the accepted to answer; 1 for "sets"."""
+    if promise == "sets":
+        return 1.0
+    if answer_share is None:
+        raise ValueError(
+            "answer_share is missing; a promise about answers needs it: plan it on the selection split with "
+            "plan_scrc_t"
+        )
+    check_share("answer_share", answer_share)
+    return answer_share
+
+
 def acceptance_threshold(confidence: FloatArray, xi: float) -> tuple[float, BoolArray, BoolArray]:
-    """Threshold c_K, and the calibration units [n] accepted beside an image above it, and at it."""
+    """Threshold c_K, and the calibration units [n] accepted beside an image above it and at it."""
     n = len(confidence)
     rejected = math.floor((1 - Fraction(repr(float(xi)))) * (n + 1))
     if rejected == 0:
@@ -165,19 +166,19 @@ def acceptance_threshold(confidence: FloatArray, xi: float) -> tuple[float, Bool
     return threshold, confidence > threshold, at_boundary
 
 
-class _Shortfall(Exception):
-    """What is missing for a promise, in one sentence."""
+class _Shortfall(CalibrationError):
+    """What is missing for a promise, in one sentence; never leaves this module."""
 
 
 def _set_threshold(
     data: ScrcData, critical: FloatArray, members: list[BoolArray], policy: ScrcT, limit: float
 ) -> float:
-    """The largest set threshold that keeps the loss of every subpopulation of accepted units [n]."""
+    """Largest set threshold that keeps the loss of every subpopulation of accepted units [n]."""
     level = float(policy.alpha * policy.answer_share)
     cuts = [largest_threshold(critical[m], level) for m in members]
     found = [cut for cut in cuts if cut is not None]
     if len(found) < len(cuts):
-        # Compared as the decimals they are written as: 1 / 0.01 must not become 101.
+        # Read as a decimal number: 1 / 0.01 must not become 101.
         fewest = math.ceil(1 / Fraction(repr(level))) - 1
         each = " of each class" if policy.class_conditional else ""
         smallest = min(int(m.sum()) for m in members)
@@ -186,7 +187,7 @@ def _set_threshold(
             f"{math.ceil(fewest * policy.n / max(smallest, 1))} in all"
         )
     if policy.promise == "answers":
-        share = _lucky_share(data, critical, members, level, limit)
+        share = _optimistic_share(data, critical, members, level, limit)
         if share < policy.answer_share:
             raise _Shortfall(
                 f"{100 * policy.answer_share:.0f} % of the accepted were planned to be answered, but sets "
@@ -196,13 +197,13 @@ def _set_threshold(
     return min(*found, limit)
 
 
-def _lucky_share(
+def _optimistic_share(
     data: ScrcData, critical: FloatArray, members: list[BoolArray], level: float, limit: float
 ) -> float:
-    """The share answered of the worst subpopulation, had it met one standard error fewer errors.
+    """Share answered of the worst subpopulation, with one standard error fewer errors.
 
-    Refusing on the plain share would keep just those draws that met few errors by chance, and so break
-    on average what every draw together keeps.
+    A refusal by the plain share would keep only those draws that have few errors by chance, and so break on
+    average the promise that holds over all draws.
     """
     cuts = []
     for m in members:
@@ -218,9 +219,9 @@ def _lucky_share(
 
 
 def _orthant_margin(n: int, delta: float) -> float:
-    """How far the observed share of any region {g > a, p_1 >= b, p_2 < c} is above the true one.
+    """Margin by which the observed share of any region {g > a, p_1 >= b, p_2 < c} may exceed the true one.
 
     The Dvoretzky-Kiefer-Wolfowitz inequality in three dimensions (Naaman, Stat. Probab. Lett. 173, 2021).
-    It is uniform over regions, so it holds for the one that was chosen on the same data.
+    It is uniform over regions, so it holds for a region chosen on the same data.
     """
     return math.sqrt(math.log(3.0 * (n + 1) / delta) / (2.0 * n)) if n else 1.0

@@ -1,4 +1,4 @@
-"""The front of the package: every name is there, and importing it stays cheap."""
+"""The public face of the package: one pinned list of names, completion, and a cheap import."""
 
 from __future__ import annotations
 
@@ -9,10 +9,29 @@ import pytest
 
 import calibration
 
+PUBLIC_NAMES = """
+AnswerLabels CalibrationError CascadePath CascadeScores CascadeUsage Certificate CertifiedOn Decision
+DeltaExhausted DemurError JointCertificate Ledger LedgerEntry LedgerError OperatingPoint Parts PathTest
+PromisedPart RiskControl RiskLadder RiskSequence RiskTarget Sampling ScoreTable ScrcError ScrcGrids ScrcI
+ScrcScores ScrcT ScrcTerms Slices StageOutputs StagePath StageRule StageScores answers augrc aurc
+binomial_p_value bootstrap brier cascade_usage certify certify_answers certify_cascade certify_each_stage
+certify_group_means certify_path certify_path_by_betting certify_several certify_slices
+clopper_pearson_lower clopper_pearson_upper conformal_risk_control decide dkw_band dkw_margin
+expected_calibration_error fewest_answered hoeffding_bentkus_p_value hoeffding_bentkus_upper
+intra_group_correlation learn_then_test mcc most_errors nll plan_cascade plan_thresholds
+randomised_binomial_p_value randomised_clopper_pearson_upper rcps risk_coverage_curve selective_risk_at
+sgr wsr_betting_upper
+"""
 
-def test_every_exported_name_is_there() -> None:
-    for name in calibration.__all__:
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(calibration.__all__) == sorted(PUBLIC_NAMES.split())
+
+
+def test_every_public_name_resolves_and_is_completed() -> None:
+    for name in PUBLIC_NAMES.split():
         assert getattr(calibration, name) is not None
+        assert name in dir(calibration)
     assert callable(calibration.bootstrap)
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         calibration.nothing_of_the_kind  # noqa: B018

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from calibration.certificate import Certificate, RiskTarget
-from calibration.exact.fallback import RiskSequence, Walked, climb
+from calibration.exact.fallback import RiskProof, RiskSequence, fallback_procedure
 from calibration.exact.policies import certify_policies, policy_path, with_thresholds
 from calibration.exact.strata import Parts
 from calibration.groups import intra_group_correlation
@@ -48,13 +48,13 @@ def _several_risks(evidence: Evidence) -> Policy:
         for alpha in promise.alphas
     }
 
-    def walk_to(target: RiskTarget, planned: RiskTarget) -> Walked:
+    def prove_risk(target: RiskTarget, planned: RiskTarget) -> RiskProof:
         path = paths[target.alpha]
         certificate = _prove(evidence, path, target, whole, planned)
         loosest = tuple(path[-1].tolist())
-        return Walked(certificate, certificate.threshold in (loosest, loosest[0]))
+        return RiskProof(certificate, certificate.threshold in (loosest, loosest[0]))
 
-    ladder = climb(walk_to, RiskSequence(tuple(promise.alphas)), evidence.target)
+    ladder = fallback_procedure(prove_risk, RiskSequence(tuple(promise.alphas)), evidence.target)
     first, *others = ladder.certificates
     return Policy(
         with_thresholds(evidence.rules, first),

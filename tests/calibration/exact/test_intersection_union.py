@@ -21,7 +21,7 @@ from calibration import (
     certify_several,
     certify_slices,
 )
-from calibration.exact.fallback import Walked, climb
+from calibration.exact.fallback import RiskProof, fallback_procedure
 
 TARGET = RiskTarget()
 GRID = np.linspace(1, 0, 201)
@@ -147,12 +147,12 @@ def test_what_is_handed_on_does_not_choose_the_steps() -> None:
     """Of a risk's certificate with delta from before it, every step is one that its own share had planned."""
     tested: list[tuple[RiskTarget, RiskTarget]] = []
 
-    def walk(at: RiskTarget, planned: RiskTarget) -> Walked:
+    def prove(at: RiskTarget, planned: RiskTarget) -> RiskProof:
         tested.append((at, planned))
-        return Walked(planned_for(confidence, errors, GRID, at, planned), at.alpha == 0.1)
+        return RiskProof(planned_for(confidence, errors, GRID, at, planned), at.alpha == 0.1)
 
     confidence, errors = draw(6000, 0.12)
-    climb(walk, RiskSequence((0.1, 0.01), (0.2, 0.8)), TARGET)
+    fallback_procedure(prove, RiskSequence((0.1, 0.01), (0.2, 0.8)), TARGET)
     assert [(at.delta, planned.delta) for at, planned in tested[:2]] == [
         (pytest.approx(0.01), pytest.approx(0.01)),
         (pytest.approx(0.05), pytest.approx(0.04)),
@@ -185,7 +185,7 @@ def test_an_impossible_risk_costs_the_others_nothing_more() -> None:
     [
         ((), None, "at least one"),
         ((0.01, 0.01), None, "each once"),
-        ((0.01, 0.02), (0.5,), "one a risk"),
+        ((0.01, 0.02), (0.5,), "one per risk"),
         ((0.01, 0.02), (0.9, 0.9), "at most 1"),
         ((0.01, 0.02), (0.0, 0.9), "positive"),
     ],

@@ -203,7 +203,7 @@ def test_a_certificate_has_parts_exactly_where_it_says_of_what(each: str | None)
     path = one_stage(3000, 1)
     certificate = certify_path(path, TARGET, three_parts(3000, 1)[2], test=TEST)
     broken = {"parts": ()} if each else {"each": None}
-    with pytest.raises(ValueError, match="has parts exactly where"):
+    with pytest.raises(ValueError, match="has parts exactly if"):
         replace(certificate, **broken)
 
 
