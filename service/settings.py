@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -12,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
 from service.choices import LogLevel
+from service.environment import PREFIX, SECRET, values_of, variable_of
 from service.errors import SettingsError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
-PREFIX = "DEMUR_"
-_SECRET = "admin_token"  # noqa: S105 - its name, not its value
-
+_TOKEN: Final = re.compile(r"[!-~]+")
+"""Characters that every client can send in a header: printable ASCII without spaces."""
 
 MAX_CHALLENGERS: Final = 4
 """Challengers beside the champion at a time."""
@@ -153,11 +154,7 @@ class Settings(BaseModel):
         """
         environment = os.environ if environment is None else environment
         given = {name: value for name, value in arguments.items() if value is not None}
-        found = {
-            name: environment[variable]
-            for name in cls.model_fields
-            if (variable := PREFIX + name.upper()) in environment and name not in given
-        }
+        found = values_of(environment, (name for name in cls.model_fields if name not in given))
         try:
             settings = cls.model_validate({**found, **given})
         except ValidationError as error:
@@ -169,10 +166,37 @@ class Settings(BaseModel):
             )
         return settings
 
+    @field_validator("engine", "precision", "log_level", mode="before")
+    @classmethod
+    def _ignore_case(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        word = value.strip().lower()
+        return "warning" if word == "warn" else word
+
     @field_validator("batch", mode="before")
     @classmethod
     def _read_batch(cls, value: Any) -> Any:
-        return None if value == "auto" else value
+        return None if isinstance(value, str) and value.strip().lower() == "auto" else value
+
+    @field_validator("admin_token", mode="before")
+    @classmethod
+    def _strip_token(cls, value: Any) -> Any:
+        # A file or a Kubernetes secret often ends with a line end, which no client can send.
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("admin_token")
+    @classmethod
+    def _check_token(cls, value: str | None) -> str | None:
+        if value is not None and not _TOKEN.fullmatch(value):
+            raise ValueError("a token has only printable ASCII characters and no spaces or line ends")
+        return value
+
+    @field_validator("bundle", "bundles", "data_dir")
+    @classmethod
+    def _expand_home(cls, value: Path | None) -> Path | None:
+        # No shell expands the ~ of a variable in a container file.
+        return value if value is None or value.parts[:1] != ("~",) else value.expanduser()
 
     def engine_preference(self) -> EnginePreference:
         """The requested engine, precision and batch size."""
@@ -198,11 +222,11 @@ def _usable_cores() -> int:
 
 def _fault(fault: Any, found: Mapping[str, str]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
-    source = PREFIX + name.upper() if name in found else name
+    source = variable_of(name) if name in found else name
     if fault["type"] == "missing":
-        return f"{name} is not set; give it as an argument or as {PREFIX}{name.upper()}"
+        return f"{name} is not set; give it as an argument or as {variable_of(name)}"
     if fault["type"] == "extra_forbidden":
         return f"{name} is no setting"
-    if name == _SECRET:
+    if name == SECRET:
         return f"{source}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
     return f"{source} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,10 @@ logger = structlog.get_logger("demur.valkey")
 
 _LONGEST_SOCKET_PATH = 100
 """The system allows 108 bytes, the closing zero among them."""
+
+_FAILED_STARTS = 3
+"""Starts that may fail in a row before the service gives up."""
+_REASON = re.compile(r"^(?:\d+:\w .*? # )(?!WARNING)(.+)$|^(?!\d+:\w )(\S.*)$")
 
 _LAUNCHER = """\
 import ctypes, os, signal, sys
@@ -67,6 +72,9 @@ class EmbeddedValkey:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._watch: threading.Thread | None = None
+        self._failure: OSError | None = None
+        self._failed_starts = 0
+        self._log_start = 0
 
     @property
     def url(self) -> str:
@@ -82,6 +90,8 @@ class EmbeddedValkey:
         self._lock = self._locked()
         self._socket = self._socket_path()
         self._socket.unlink(missing_ok=True)
+        self._binary = _server_binary()
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
         self._watch = threading.Thread(target=self._keep_running, name="valkey", daemon=True)
         self._watch.start()
         try:
@@ -143,11 +153,16 @@ class EmbeddedValkey:
         pause = 0.1
         while not self._stopping.is_set():
             began = time.monotonic()
-            self._process = self._start()
+            try:
+                self._process = self._start()
+            except OSError as error:
+                self._failure = error
+                return
             code = self._process.wait()
             if self._stopping.is_set():
                 return
-            logger.error("valkey_died", exit_code=code, log=str(self.folder / "valkey.log"))
+            self._failed_starts += 1
+            logger.error("valkey_died", exit_code=code, log=str(self._log))
             pause = 0.1 if time.monotonic() - began > 10 else min(2 * pause, 5.0)
             self._stopping.wait(pause)
 
@@ -155,14 +170,14 @@ class EmbeddedValkey:
         assert self._lock is not None  # noqa: S101 - the folder is locked before anything starts
         # fmt: off
         command = [
-            sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(_server_binary()),
+            sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(self._binary),
             "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",
             "--dir", str(self.folder), "--logfile", "valkey.log", "--daemonize", "no",
             "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
             "--maxmemory", self._memory, "--maxmemory-policy", "volatile-ttl",
         ]
         # fmt: on
-        with (self.folder / "valkey.log").open("ab") as log:
+        with self._log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - a fixed command line
                 command,
                 stdin=subprocess.DEVNULL,
@@ -184,14 +199,31 @@ class EmbeddedValkey:
                     client.ping()
                     return
                 except redis.RedisError as error:
-                    if time.monotonic() > give_up:
+                    if self._failure is not None:
                         raise EmbeddedValkeyError(
-                            f"the embedded Valkey did not answer within {self._patience:g} s; "
-                            f"its log is {self.folder / 'valkey.log'}"
-                        ) from error
+                            f"the embedded Valkey cannot be started: {self._failure}"
+                        ) from self._failure
+                    if self._failed_starts >= _FAILED_STARTS or time.monotonic() > give_up:
+                        raise EmbeddedValkeyError(self._why_not()) from error
                     time.sleep(0.005)
         finally:
             client.close()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "valkey.log"
+
+    def _why_not(self) -> str:
+        """Why the server does not answer: the last words of its log since this start."""
+        ended = f"ended {self._failed_starts} times at its start"
+        what = ended if self._failed_starts else f"did not answer within {self._patience:g} s"
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = [line.strip() for line in log.read().decode("utf-8", "replace").splitlines()]
+        # Valkey marks warnings and errors with #; a line without a prefix comes from the launcher.
+        reasons = [found.group(1) or found.group(2) for line in lines if (found := _REASON.search(line))]
+        reason = f": {'; '.join(dict.fromkeys(reasons[-2:]))}" if reasons else ""
+        return f"the embedded Valkey {what}{reason}; its log is {self._log}"
 
 
 def _server_binary() -> Path:

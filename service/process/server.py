@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import structlog
+
 from monitoring.store.embedded_valkey import EmbeddedValkey
+from service.environment import environment_notes
 from service.lineup.lineup import Deployments
 from service.logs import configure_logging
 from service.process.supervisor import supervise
 from service.process.worker import BACKLOG, run_worker
 from service.settings import Settings
+
+logger = structlog.get_logger("demur.server")
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
@@ -21,6 +27,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> 
     EmbeddedValkeyError, OSError (the port) or, with several workers, WorkersFailed.
     """
     configure_logging(settings.log_level)
+    for note in environment_notes(os.environ, Settings.model_fields):
+        logger.warning("environment", note=note)
     listener = _listen(settings.host, settings.port)
     with listener, _store(settings) as settings:
         if settings.workers == 1 and settings.admin_port is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.environment import environment_notes
 from service.errors import SettingsError
 from service.settings import Settings
 
@@ -32,6 +33,71 @@ def test_a_faulty_setting_is_named_with_its_value(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         Settings.read(environment, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "expected"),
+    [
+        ("INFO", "log_level", "info"),
+        (" Warn ", "log_level", "warning"),
+        ('"debug"', "log_level", "debug"),
+        ("OpenVINO", "engine", "openvino"),
+        ("FP32", "precision", "fp32"),
+        ("AUTO", "batch", None),
+        ("", "port", 8000),
+        (" \n", "workers", 1),
+        ("9000\r\n", "port", 9000),
+        ("'9000'", "port", 9000),
+        ("False", "event_log", False),
+        ("demur-data/x\n", "data_dir", Path("demur-data/x")),
+        ("~/data", "data_dir", Path.home() / "data"),
+        ("tcp://10.0.0.1:8000", "port", 8000),
+        ("tcp://10.0.0.1:8001", "admin_port", None),
+    ],
+)
+def test_values_as_shells_and_containers_write_them(value: str, name: str, expected: object) -> None:
+    settings = Settings.read({f"DEMUR_{name.upper()}": value}, bundle="b")
+    assert getattr(settings, name) == expected
+
+
+def test_variables_without_effect_are_named() -> None:
+    links = {
+        "DEMUR_SERVICE_HOST": "10.0.0.1",
+        "DEMUR_SERVICE_PORT": "8000",
+        "DEMUR_SERVICE_PORT_HTTP": "8000",
+        "DEMUR_PORT": "tcp://10.0.0.1:8000",
+        "DEMUR_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "DEMUR_PORT_8000_TCP_ADDR": "10.0.0.1",
+        "DEMUR_REDIS_SERVICE_HOST": "10.0.0.2",
+        "DEMUR_REDIS_PORT": "tcp://10.0.0.2:6379",
+        "DEMUR_REDIS_PORT_6379_TCP_PROTO": "tcp",
+    }
+    others = {
+        "DEMUR_QUEUE_LIMT": "7",
+        "DEMUR_SHOES": "2",
+        "DEMUR_DEBUG": "1",
+        "DEMUR_WORKER": "",
+    }
+    notes = environment_notes({**links, **others, "DEMUR_WORKERS": "2"}, Settings.model_fields)
+    assert len(notes) == 3
+    assert "DEMUR_PORT is 'tcp://10.0.0.1:8000', which Kubernetes sets" in notes[0]
+    assert notes[1] == "DEMUR_QUEUE_LIMT is no setting; did you mean DEMUR_QUEUE_LIMIT?"
+    assert notes[2] == "DEMUR_SHOES is no setting"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " ", "\n\n"])
+def test_a_token_may_end_with_a_line_end(end: str) -> None:
+    token = "long-enough-to-be-taken"
+    settings = Settings.read({"DEMUR_ADMIN_TOKEN": token + end}, bundle="b", admin_port=0)
+    assert settings.admin_token == token
+    assert Settings.read({}, bundle="b", admin_token=token + end).admin_token == token
+
+
+@pytest.mark.parametrize("token", ["two-lines-\nof-a-token", "with a space in it", "mit-ümlaut-und-mehr"])
+def test_a_token_that_no_client_can_send_is_refused(token: str) -> None:
+    with pytest.raises(SettingsError, match="printable ASCII") as fault:
+        Settings.read({"DEMUR_ADMIN_TOKEN": token}, bundle="b", admin_port=0)
+    assert token not in str(fault.value)
 
 
 def test_the_cores_are_shared_among_the_workers() -> None:

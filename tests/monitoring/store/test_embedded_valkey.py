@@ -13,7 +13,7 @@ import redis
 from fakes.waiting import eventually
 
 from monitoring.store.connection import connect
-from monitoring.store.embedded_valkey import DataFolderInUse, EmbeddedValkey
+from monitoring.store.embedded_valkey import DataFolderInUse, EmbeddedValkey, EmbeddedValkeyError
 
 
 def alive(pid: int) -> bool:
@@ -44,6 +44,21 @@ def test_data_survives_a_restart(tmp_path: Path) -> None:
             pid = server.pid
         assert pid is not None
         assert not alive(pid)
+
+
+def test_a_server_that_cannot_start_gives_its_reason(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path):
+        pass
+    manifest = next((tmp_path / "appendonlydir").glob("*.manifest"))
+    manifest.write_text("no manifest\n")
+    with pytest.raises(EmbeddedValkeyError, match=r"ended \d times at its start: .*manifest.*valkey\.log"):
+        EmbeddedValkey(tmp_path).__enter__()
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "valkey.log").mkdir()
+    with pytest.raises(EmbeddedValkeyError, match=r"cannot be started: .*valkey\.log"):
+        EmbeddedValkey(tmp_path).__enter__()
 
 
 def test_a_folder_has_one_owner(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""Environment variables of the service: DEMUR_X_Y holds the setting `x_y`.
+
+Values come from shells, container files and Kubernetes, each with its own habits: empty variables, line ends
+after a secret, quotes that an env file keeps, and the Service links that Kubernetes sets for a Service named
+`demur` (DEMUR_PORT=tcp://10.0.0.1:8000), which are no settings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+PREFIX: Final = "DEMUR_"
+SECRET: Final = "admin_token"  # noqa: S105 - the name of the setting, not its value
+OTHER_VARIABLES: Final = frozenset({"DEMUR_DEBUG", "DEMUR_LEDGER", "DEMUR_RECORD", "DEMUR_SLOW"})
+"""Variables of demur outside of these settings."""
+
+_LINK_NAME: Final = re.compile(
+    r"DEMUR_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
+
+
+def variable_of(setting: str) -> str:
+    """Name of the variable of a setting."""
+    return PREFIX + setting.upper()
+
+
+def values_of(environment: Mapping[str, str], settings: Iterable[str]) -> dict[str, str]:
+    """Setting -> value of its variable. Empty variables and Kubernetes Service links are left out."""
+    found = {}
+    for setting in settings:
+        value = _cleaned(setting, environment.get(variable_of(setting), ""))
+        if value and not _LINK_VALUE.fullmatch(value):
+            found[setting] = value
+    return found
+
+
+def environment_notes(environment: Mapping[str, str], settings: Iterable[str]) -> list[str]:
+    """One sentence per DEMUR_* variable that has no effect: misspelt names and Service links."""
+    known = {variable_of(setting): setting for setting in settings}
+    notes = []
+    for variable, value in sorted(environment.items()):
+        if not variable.startswith(PREFIX) or not value.strip() or variable in OTHER_VARIABLES:
+            continue
+        if variable in known:
+            if _LINK_VALUE.fullmatch(_cleaned(known[variable], value)):
+                notes.append(
+                    f"{variable} is {value.strip()!r}, which Kubernetes sets for a Service of this name, "
+                    "and has no effect; set enableServiceLinks: false in the pod, or use an option"
+                )
+        elif not _LINK_NAME.fullmatch(variable) and not _LINK_VALUE.fullmatch(value.strip()):
+            close = get_close_matches(variable[len(PREFIX) :].lower(), known.values(), n=1, cutoff=0.75)
+            hint = f"; did you mean {variable_of(close[0])}?" if close else ""
+            notes.append(f"{variable} is no setting{hint}")
+    return notes
+
+
+def _cleaned(setting: str, value: str) -> str:
+    value = value.strip()
+    # Docker's --env-file keeps quotes. Those of a secret may belong to it.
+    if setting != SECRET and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1].strip()
+    return value
