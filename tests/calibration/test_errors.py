@@ -1,4 +1,4 @@
-"""The error tree: one root for the project, one for calibration, ValueError kept where callers catch it."""
+"""The error tree: one root for the project, one for calibration, ValueError as a second base."""
 
 from __future__ import annotations
 

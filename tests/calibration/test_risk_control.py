@@ -72,7 +72,7 @@ def test_conformal_risk_control_chooses_the_first_column_low_enough() -> None:
 
 
 def monotone_losses(rng: np.random.Generator, n: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """(losses [n, T], true risks [T]): wrong where a uniform lies below a falling level."""
+    """(losses [n, T], true risks [T]): wrong if a uniform number lies below a falling level."""
     levels = np.linspace(0.3, 0.0, columns)
     return (rng.random((n, 1)) < levels).astype(float), levels
 

@@ -1,4 +1,4 @@
-"""The lower bound of the coverage holds although the threshold was chosen on the same images."""
+"""The lower bound of the coverage holds for a threshold chosen on the same images."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_true_coverage_lies_below_its_bound_at_most_as_often_as_delta(
                 note(name, outcome.coverage_lower_bound, by_a + by_b)
         confidence, errors, groups = grouped.draw(rng, 800)
         for name, outcome in (
-            ("one frame a group", certify(confidence, errors, grid, TARGET, Sampling(groups))),
+            ("one frame per group", certify(confidence, errors, grid, TARGET, Sampling(groups))),
             ("group means", certify_group_means(confidence, errors, grid, TARGET, groups)),
         ):
             if outcome.threshold is not None:
@@ -90,7 +90,7 @@ def test_true_coverage_lies_below_its_bound_at_most_as_often_as_delta(
     )
     assert not exceeded
     for name in missed:
-        assert np.mean(slack[name]) < 0.12, name  # a bound that says something
+        assert np.mean(slack[name]) < 0.12, name  # the bound is informative
 
 
 def _excess(below: list[bool]) -> float:

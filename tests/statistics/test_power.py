@@ -1,4 +1,4 @@
-"""How much coverage the certificates reach, beside the most that any valid method can.
+"""Coverage that the certificates reach, beside the upper bound for any valid method.
 
 The reference world: x | y ~ N(+-d/2, 1), confidence |x|; mean true coverage over draws.
 """
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 TARGET = RiskTarget()
 REPLAN = 5
-"""Draws of the calibration split for one draw of the selection split."""
+"""Draws of the calibration split per draw of the selection split"""
 
 
 def oracle_coverage(world: World) -> float:
@@ -80,7 +80,7 @@ class Setting:
     n_selection: int
     n: int
     goal: float
-    """Mean true coverage to reach."""
+    """Mean true coverage to reach"""
 
 
 SETTINGS = (
@@ -142,7 +142,7 @@ def test_power_on_the_reference_world(
         )
         if default.mean() < setting.goal - 3.0 * error:
             missed.append(rows[-1])
-        # What holds for any valid method holds for ours.
+        # The bound for any valid method holds for this one.
         assert default.mean() <= bound + 3.0 * error + draws(3, 1) * 0.01
     header = ["accuracy, n", "oracle", "bound", "rank start", "s.e.", "planned", "randomised", "goal"]
     text = print_table(f"Mean true coverage certified at 1 %, {total} draws", header, rows)
@@ -163,10 +163,10 @@ def test_power_on_the_reference_world(
 
 
 EASILY_MET = replace(TARGET, min_coverage=0.0)
-"""A coverage that leaves a plan all the slack that it is given."""
+"""A coverage target so low that a plan keeps all its slack"""
 
 
-def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
+def test_a_cascade_as_one_policy_beats_half_of_delta_per_stage(
     draws: Callable[[int, int], int],
     print_table: Callable[..., str],
     markdown_table: Callable[..., str],
@@ -196,7 +196,7 @@ def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
             scores = world.draw(rng, n)
             both = CascadeScores.read(*scores)
             certificates = {name: certify_cascade(both, path, TARGET) for name, path in paths.items()}
-            certificates["delta / 2 a stage"] = certify_each_stage(both, grid_a, grid_b, TARGET)
+            certificates["delta / 2 per stage"] = certify_each_stage(both, grid_a, grid_b, TARGET)
             for name, certificate in certificates.items():
                 pair = (np.inf, np.inf) if certificate.threshold is None else certificate.threshold
                 by_a, by_b, _ = world.shares(pair)
@@ -207,16 +207,16 @@ def test_a_cascade_as_one_policy_beats_delta_half_a_stage(
             reached.setdefault("B alone", []).append((by_b, 0.0, cost_b))
         means = {name: np.mean(values, axis=0) for name, values in reached.items()}
         rows += [[f"rho {rho:g}", name, *(float(v) for v in mean)] for name, mean in means.items()]
-        gain = means["one path, slack 1.2"] - means["delta / 2 a stage"]
-        saved = 1.0 - means["one path, slack 1.2"][2] / means["delta / 2 a stage"][2]
+        gain = means["one path, slack 1.2"] - means["delta / 2 per stage"]
+        saved = 1.0 - means["one path, slack 1.2"][2] / means["delta / 2 per stage"][2]
         spread = np.std(
-            np.array(reached["one path, slack 1.2"]) - np.array(reached["delta / 2 a stage"]), axis=0
+            np.array(reached["one path, slack 1.2"]) - np.array(reached["delta / 2 per stage"]), axis=0
         ) / np.sqrt(total)
         rows.append([f"rho {rho:g}", "gain: coverage, compute saved", float(gain[0]), "", float(saved)])
         gains.append(float(gain[0]))
         savings.append(float(saved))
         met &= bool(gain[0] >= 0.08 - 3.0 * spread[0])
-        met &= bool(saved >= 0.10 - 3.0 * spread[2] / means["delta / 2 a stage"][2])
+        met &= bool(saved >= 0.10 - 3.0 * spread[2] / means["delta / 2 per stage"][2])
     header = ["world", "method", "coverage", "answered by A", "compute"]
     text = print_table(f"Cascade of accuracies .90 and .95, n = {n}, {total} draws", header, rows)
     recording.save(

@@ -1,4 +1,4 @@
-"""What SCRC must show before it is offered beside the exact certificate, one test for each demand."""
+"""Acceptance tests of SCRC beside the exact certificate, one per requirement."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TARGET = RiskTarget(alpha=0.02, delta=0.05, min_coverage=0.7)
 
 
 def images(n, generator):
-    """Two classes; a gate that knows the difficulty of an image better than the classifier does."""
+    """Two classes, and a gate that predicts the difficulty of an image better than the classifier."""
     labels = generator.integers(0, 2, n)
     difficulty = generator.exponential(1.0, n)
     evidence = (2.0 * labels - 1.0) + generator.normal(0, 1, n) * difficulty * 0.9
@@ -156,7 +156,7 @@ def test_exit_error_by_its_upper_bound_on_average():
         f"above it in {above:.2f} of {draws} draws; answered {answered.mean():.3f}"
     )
     assert upper <= 0.0
-    assert above > 0.05  # it is no promise about a single draw, and must never be shown as one
+    assert above > 0.05  # a promise about the average, never about a single draw
 
 
 def test_coverage_by_its_lower_bound(fitted):

@@ -276,7 +276,7 @@ def test_scrc_i_keeps_its_promise_about_answers(ten_classes, simulated, alpha):
 
 
 def test_sets_of_two_labels_dilute_the_error_of_the_answers(simulated):
-    """A set risk of 1 % is more than 1 % among the answers; the promise about answers is what it says."""
+    """A set risk of 1 % is more than 1 % among the answers; the promise about answers holds."""
     population = Population.of(classes=2, signal=2.2, seed=6)
     draws, n = (3000 if FULL else 300), 2000
     generator = np.random.default_rng(7)

@@ -1,7 +1,7 @@
 """No method breaks its promise: the share of draws whose true risk exceeds alpha stays at delta.
 
-One table over all worlds and methods, and one family-wise test over all of its cells. The naive rule
-and rules that hold in expectation only are run beside them and are seen to break it.
+One table over all worlds and methods, and one family-wise test over all of its cells. The naive rule and
+rules that hold in expectation only are in the table too, and break the promise.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 TARGET = RiskTarget()
 N = 1000
 REPLAN = 20
-"""Draws of the calibration split for one draw of the selection split."""
+"""Draws of the calibration split per draw of the selection split"""
 FAMILY_WISE = 0.001
-"""Probability that a table of methods at exactly delta fails the test."""
+"""Probability that a table of methods at exactly delta fails the test"""
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Cell:
     world: str
     method: str
     promised: bool
-    """A high-probability guarantee (else a rule that is there to be seen failing)."""
+    """A high-probability guarantee; else a rule that is expected to fail"""
     outcomes: tuple[tuple[float, bool], ...]
-    """(true coverage, true risk above alpha) a draw; coverage 0 where infeasible."""
+    """(true coverage, true risk above alpha) per draw; coverage 0 if infeasible"""
 
     @property
     def violations(self) -> int:
@@ -122,7 +122,7 @@ Rule = Callable[[np.ndarray, np.ndarray, "Plan", int], float | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is planned on one draw of the selection split."""
+    """Grids planned on one draw of the selection split."""
 
     default: np.ndarray
     from_500: np.ndarray
@@ -290,7 +290,7 @@ def _cascade_answers(n: int, total: int, seed: int) -> Iterator[Cell]:
     overall: list[tuple[float, bool]] = []
 
     def judged(certificate: Certificate) -> tuple[float, bool]:
-        """The class does not depend on the noise: of all wrong answers the share of class 0 says "1"."""
+        """The class is independent of the noise: among wrong answers the share of class 0 is answered "1"."""
         if certificate.threshold is None:
             return 0.0, False
         by_a, by_b, wrong = world.shares(certificate.threshold)

@@ -1,4 +1,4 @@
-"""The cascade as one policy: its path, its walk, and who answers what."""
+"""The cascade as one policy: its path, its certificate, and the answers of each stage."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_slack_buys_compute_with_planned_errors(slack: float) -> None:
 
 
 def test_the_slack_is_what_the_coverage_asked_for_leaves() -> None:
-    """About .72 can be planned here: less is asked for, and all the slack is taken; more, and none is."""
+    """About .72 can be planned here: a lower target takes all the slack, a higher one none."""
     np.testing.assert_array_equal(planned(slack=1.5, min_coverage=0.4), planned(slack=1.5))
     np.testing.assert_array_equal(planned(slack=1.5, min_coverage=0.99), planned(slack=1.0))
 
 
-def test_where_hardly_an_error_is_planned_the_cheapest_pair_is_taken() -> None:
+def test_the_cheapest_pair_is_taken_if_almost_no_error_is_planned() -> None:
     """Both stages are all but perfect, so every image may be answered by A alone."""
     easy = CascadeScores.read(
         *CascadeWorld(accuracy_a=0.9999, accuracy_b=0.99999).draw(np.random.default_rng(0), 2000)

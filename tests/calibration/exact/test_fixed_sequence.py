@@ -1,4 +1,4 @@
-"""The default certificate: what it certifies, what it refuses, what it says when it cannot."""
+"""The default certificate: feasible and infeasible cases, and the reasons it gives."""
 
 from __future__ import annotations
 

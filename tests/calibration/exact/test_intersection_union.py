@@ -51,7 +51,7 @@ def test_each_slice_needs_its_own_299_answers() -> None:
     assert "at least 1 more labelled images" in certificate.needed
 
 
-def test_the_walk_starts_where_every_slice_can_afford_one_error() -> None:
+def test_the_first_step_allows_one_error_in_every_slice() -> None:
     confidence = np.linspace(1, 0, 2000)
     slices = np.arange(2000) % 2
     errors = np.isin(np.arange(2000), [100, 101])  # one in each slice, among its first 299
@@ -60,7 +60,7 @@ def test_the_walk_starts_where_every_slice_can_afford_one_error() -> None:
     assert [report.errors for report in joint.certificate.parts] == [1, 1]
 
 
-def test_a_bad_slice_holds_the_threshold_back_and_the_price_is_told() -> None:
+def test_a_bad_slice_lowers_coverage_and_the_loss_is_reported() -> None:
     confidence, errors = draw(6000)
     night = np.arange(6000) % 3 == 0
     errors = errors | (night & (confidence < 0.5) & (np.random.default_rng(1).random(6000) < 0.1))
@@ -96,7 +96,7 @@ def test_every_answer_must_be_seen_to_be_promised() -> None:
         certify_answers(confidence, errors, AnswerLabels(answer + 1), GRID, TARGET)
 
 
-def test_slices_of_all_errors_say_which() -> None:
+def test_a_slice_of_errors_alone_is_named() -> None:
     confidence = np.linspace(0, 1, 2000)
     slices = np.arange(2000) % 2
     certificate = certify_slices(confidence, slices == 1, Slices(slices), GRID, TARGET).certificate
@@ -143,8 +143,8 @@ def test_a_risk_proven_everywhere_hands_its_delta_on() -> None:
     assert [c.delta for c in backwards.certificates] == pytest.approx([0.01, 0.04])
 
 
-def test_what_is_handed_on_does_not_choose_the_steps() -> None:
-    """Of a risk's certificate with delta from before it, every step is one that its own share had planned."""
+def test_delta_that_is_handed_on_does_not_choose_the_steps() -> None:
+    """A risk with delta from an earlier one is tested at the steps that its own share plans."""
     tested: list[tuple[RiskTarget, RiskTarget]] = []
 
     def prove(at: RiskTarget, planned: RiskTarget) -> RiskProof:
@@ -160,7 +160,7 @@ def test_what_is_handed_on_does_not_choose_the_steps() -> None:
 
 
 def test_the_steps_are_those_of_the_plan() -> None:
-    """Whatever delta they are then tested at."""
+    """At every delta at which they are then tested."""
     confidence = np.linspace(1.0, 0.0, 350)
     errors = np.zeros(350)
     at = RiskTarget(alpha=0.01, delta=0.05)
@@ -169,7 +169,7 @@ def test_the_steps_are_those_of_the_plan() -> None:
     stricter = planned_for(confidence, errors, None, at, RiskTarget(alpha=0.01, delta=0.025))
     assert not stricter.feasible
     assert "at least 368" in (stricter.needed or "")
-    # At .1 they are 230, so a walk that is planned for it begins where .05 cannot pass yet.
+    # At .1 they are 230, so a sequence planned for it starts at a step that cannot pass at .05.
     assert not planned_for(confidence, errors, None, at, RiskTarget(alpha=0.01, delta=0.1)).feasible
 
 

@@ -1,4 +1,4 @@
-"""One walk for every path and every promise: what it counts, what it proves, and what it always proved."""
+"""The exact test of paths: counts, certificates of every promise, and golden values."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def test_paths_count_what_the_decision_rule_answers(seed: int, decimals: int) ->
 def test_one_stage_is_a_cascade_whose_other_stage_answers_nothing() -> None:
     path = one_stage(3000, 4)
     assert path.thresholds is not None
-    nobody = np.full(path.steps, np.inf)
-    pairs = CascadePath(CascadeScores(path.stage, path.stage), np.stack([nobody, path.thresholds], axis=1))
+    idle = np.full(path.steps, np.inf)
+    pairs = CascadePath(CascadeScores(path.stage, path.stage), np.stack([idle, path.thresholds], axis=1))
     assert pairs.nested
     for parts in three_parts(3000, 4):
         alone = certify_path(path, TARGET, parts, test=EVERY_STEP)
@@ -280,7 +280,7 @@ def test_the_walk_proves_what_it_always_did(
     threshold: float | tuple[float, float],
     coverage_lower_bound: float,
 ) -> None:
-    """Computed before tables, cascades and groups shared one walk."""
+    """Values from before tables, cascades and groups shared one test."""
     certificate = certified(seed)
     assert (certificate.n, certificate.answered, certificate.errors) == (n, answered, errors)
     assert certificate.threshold == pytest.approx(threshold)
