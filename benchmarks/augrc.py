@@ -2,7 +2,7 @@
 
     python benchmarks/augrc.py [--n 1000000] [--repeats 7] [--record [FOLDER]]
 
-torch-uncertainty is timed where it is installed (its extra wants torchvision); nothing else needs it.
+torch-uncertainty is timed if it can be imported (it needs torchvision); nothing else needs it.
 """
 
 from __future__ import annotations

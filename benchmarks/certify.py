@@ -1,11 +1,11 @@
-"""Time and memory of `certify`, beside MAPIE's BinaryClassificationController where it is installed.
+"""Time and memory of `certify`, beside MAPIE's BinaryClassificationController if it is installed.
 
     python benchmarks/certify.py [--images 100000] [--thresholds 100] [--repeats 7] [--record [FOLDER]]
 
 Both get the same task: the loosest of T thresholds at which at most 1 % of the answered images are
 wrong, with confidence 95 %, by fixed-sequence testing. For MAPIE that is a precision of .99 of
 "answered" against "the label is right". Time is the median of the repeats; memory is the peak of what
-NumPy and Python allocated beyond the inputs, measured in a run of its own.
+NumPy and Python allocated beyond the inputs, measured in a separate run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Task:
             x = rng.normal(1.88, 1.0, size)
             return 1.0 / (1.0 + np.exp(-2 * 1.88 * np.abs(x))), x < 0
 
-        # MAPIE walks the grid as it is, so it must begin where an error or two can be afforded.
+        # MAPIE walks the grid as it is, so it must begin at a rank that affords an error or two.
         grid = plan_thresholds(*scores(20_000), n, TARGET, first_answered=n // 10)
         chosen = np.unique(np.linspace(0, len(grid) - 1, thresholds).astype(int))
         return cls(*scores(n), grid[chosen])

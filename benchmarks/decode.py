@@ -3,9 +3,9 @@
     python benchmarks/decode.py [--runs 7] [--record [FOLDER]] [--out DIR]
 
 CPU milliseconds of one image on one thread, interleaved; medians with the smallest and largest run.
-Pictures are synthetic and have the bytes of photographs (see harness/photographs.py). Those are told,
-because at an eighth of the scale nothing is left but to read them. Targets: 12 megapixels to tensor in
-18 ms, normalising in .15 ms.
+Pictures are synthetic and have the bytes of photographs (see harness/photographs.py). Bytes are stated,
+because at an eighth of the scale decoding is little more than reading them. Targets: 12 megapixels to a
+tensor in 18 ms, normalising in .15 ms.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _MEAN, _STD = (np.array(values, dtype=np.float32) for values in (SPEC.mean, SPEC
 
 
 def served(encoded: bytes) -> np.ndarray:
-    """As the service and the trainer do it."""
+    """The path of the service and the trainer."""
     return preprocess(decode(encoded, target=decode_target([SPEC])), SPEC)
 
 
 def plain(encoded: bytes) -> np.ndarray:
-    """As most examples do it: decode whole, resize, divide, subtract, divide, transpose."""
+    """The path of most examples: decode whole, resize, divide, subtract, divide, transpose."""
     image = Image.open(BytesIO(encoded)).convert("RGB").resize(SPEC.size[::-1], Image.Resampling.BILINEAR)
     pixels = np.asarray(image, dtype=np.float32) / 255.0
     return np.ascontiguousarray(((pixels - _MEAN) / _STD).transpose(2, 0, 1))

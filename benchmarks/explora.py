@@ -1,20 +1,20 @@
-"""ExPLoRA on real photographs: does a backbone get better for a new domain without any label of it?
+"""ExPLoRA on real photographs: a backbone carried to a new domain without labels, beside the same without it.
 
     DEMUR_DATA=FOLDER python benchmarks/explora.py [--directions cats-signs,signs-cats] [--record [FOLDER]]
                                                    [--out DIR]
 
 FOLDER holds gtsrb_train.parquet (road signs in tracks) and catsdogs_train.parquet. A small ViT learns one
 set as a masked autoencoder, ExPLoRA carries it to the other without labels, and LoRA then trains a
-classifier there on a few labelled images, through the code of `demur compare`: with ExPLoRA, without it,
+classifier on a few labelled images of that, through the code of `demur compare`: with ExPLoRA, without it,
 with a backbone that saw the target alone, and from random weights. Five seeds, which draw the labelled
 images as well as the training; learning rates are chosen with the first seed on val_select; the intervals
 are paired, over the test images (whole tracks of signs). No image of val_select or val_test is in any
 pretraining of its own set.
 
-With --methods the backbone that saw cats and dogs alone is brought to the signs by each method of `demur
-compare` instead: full training, LoRA and DoRA (queries and values, all matrices), linear probe.
+With --methods each method of `demur compare` trains the backbone that saw cats and dogs alone on the signs:
+full training, LoRA and DoRA (queries and values, all matrices), linear probe.
 
-Every stage is kept in DIR, so the command can be stopped and started again.
+Every step leaves its files in DIR, so the command can be stopped and started again.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ SIZE, PATCH, HIDDEN, LAYERS, HEADS = 48, 8, 96, 12, 2
 RANK = 4
 SEEDS = 5
 SELECT_FRAMES, TEST_FRAMES = 2, 2
-"""Of each track of signs; its frames are near-copies"""
+"""Frames per track of signs; more would be near-copies"""
 LR = 2e-3
-"""Of both kinds of pretraining"""
+"""Learning rate of both kinds of pretraining"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PhotoSet:
     group: str | None
     sizes: SplitSizes
     kinds: tuple[tuple[int, ...], ...]
-    """Labels of the set that are one class of the task each; those named nowhere are one more class"""
+    """Labels of the set that are one class of the task each; labels in no tuple form one more class"""
     labelled_per_class: int
 
     @property
@@ -121,7 +121,7 @@ class PhotoSet:
         return LabelledPixels(torch.from_numpy(chosen), torch.from_numpy(self.labels[rows]))
 
     def thinned(self, rows: np.ndarray, frames: int) -> np.ndarray:
-        """A few frames a track, evenly spread; all rows of a set without groups."""
+        """Rows of a few frames per track, evenly spread; all rows of a set without groups."""
         groups = self.data.source.groups
         if groups is None:
             return rows
@@ -129,7 +129,7 @@ class PhotoSet:
         return np.sort(np.concatenate([p[np.linspace(0, len(p) - 1, frames).astype(int)] for p in parts]))
 
     def labelled(self, seed: int) -> np.ndarray:
-        """The labelled rows of one seed: as many of each class, of different tracks as far as they reach."""
+        """Labelled rows of one seed: equally many per class, from different tracks if those suffice."""
         rng = np.random.default_rng(seed)
         groups = self.data.source.groups
         chosen = []
@@ -194,12 +194,12 @@ FROM_SCRATCH = {
 RATES = (5e-3, 1.5e-2)
 LORA = Method("LoRA q/v", "lora", (*RATES, RATES[-1]))
 FULL = Method("full", "full", (3e-4, 1e-3, 3e-3))
-"""Of random weights, which learn at higher rates than pretrained ones"""
+"""Full training of random weights, which take higher rates than pretrained ones"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to a classifier of the target."""
+    """One combination of backbone and training method."""
 
     title: str
     weights: Path
@@ -225,7 +225,7 @@ def rows_of(source: str, target: str, out: Path) -> tuple[Row, ...]:
 
 
 def pretrainings(directions: list[tuple[str, str]], images: int, out: Path, console: RunConsole) -> None:
-    """Both masked autoencoders and ExPLoRA in each direction, so far as they are not there yet."""
+    """Train both masked autoencoders, and ExPLoRA in each direction, unless their files exist."""
     for name in dict.fromkeys(name for pair in directions for name in pair):
         _once(SETS[name].pretrain_config(FROM_SCRATCH, images), out / name, console)
     for source, target in directions:
@@ -243,7 +243,7 @@ def _once(config: PretrainConfig, folder: Path, console: RunConsole) -> None:
 
 
 def classify(row: Row, target: PhotoSet, rate: float, seed: int, console: RunConsole) -> dict[str, Any]:
-    """Train one classifier; its rank on val_select and its answers on val_test."""
+    """Train one classifier and return its loss on val_select and its predictions on val_test."""
     select = target.thinned(target.splits.val_select, SELECT_FRAMES)
     test = target.thinned(target.splits.val_test, TEST_FRAMES)
     task = Task(
@@ -325,7 +325,7 @@ class Report:
         return f"{self.title}:\n\n{markdown(list(self.header), filled)}"
 
     def claims(self) -> list[Claim]:
-        """What ExPLoRA gives with LoRA, against the same without it."""
+        """Gain of LoRA after ExPLoRA against LoRA without it."""
         return [
             Claim(f"{self.title}: accuracy of {title}, minus without", f"{accuracy} %, {difference} points")
             for title, accuracy, _, difference, *_ in (
@@ -376,7 +376,7 @@ def compare_methods(out: Path, console: RunConsole, recording: Recording) -> Non
     signs = SETS["signs"]
     thin = out / "signs-thin.parquet"
     if not thin.is_file():
-        # Every sixth frame of a track: the others are near-copies, and every cell is scored on all of them.
+        # Every sixth frame of a track: the rest are near-copies, and every cell is scored on every frame.
         table = pq.read_table(signs.source.removeprefix("parquet:"))
         pq.write_table(table.filter(pc.is_in(table["frame"], pa.array(range(0, 30, 6)))), thin)
     config = read_config(

@@ -1,4 +1,4 @@
-"""What SCRC-T costs: set-up once, then each decision, alone and in batches.
+"""Time of SCRC-T: the set-up, and each decision, alone and in batches.
 
 python benchmarks/scrc_decision.py [--calibration 100000] [--repeats 7] [--record [FOLDER]]
 """
@@ -20,7 +20,7 @@ from calibration.scrc import ScrcScores, ScrcT, ScrcTerms, selector_and_classifi
 
 
 def best_time(action: Callable[[], object], repeats: int) -> float:
-    """Best wall seconds of `repeats`."""
+    """Best wall-clock seconds of `repeats` calls."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()

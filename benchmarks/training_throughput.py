@@ -1,4 +1,4 @@
-"""Images a second of a LoRA training run beside transformers' Trainer; of kept features, bf16 beside fp32.
+"""Training throughput: LoRA beside transformers' Trainer, and kept features in bf16 beside fp32.
 
     python benchmarks/training_throughput.py [--precision fp32 bf16] [--runs 5] [--steps 6] [--batch 32]
                                              [--record [FOLDER]]
@@ -6,7 +6,7 @@
 Both loops train the same module (ViT-tiny of random weights, LoRA on queries and values, our three heads and
 their loss) on the same uint8 pixels in memory, with AdamW, clipping, warm-up and cosine alike, on the same
 threads; neither augments. Timed from the end of the first step to the end of the last, in turn, so that a
-slow spell of the machine hits both. The Trainer needs accelerate (extra `bench`).
+slow spell of the machine affects both. The Trainer needs accelerate (extra `bench`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LOOP = LoopConfig(epochs=1, batch_size=32, lr=1e-3, ema_decay=0.0, gradient_clip
 
 @dataclass(frozen=True)
 class Task:
-    """What both loops are given."""
+    """Inputs of both loops."""
 
     weights: Path
     data: LabelledPixels
@@ -58,7 +58,7 @@ class Task:
 
 
 def ours(task: Task) -> float:
-    """Images a second of `trainer.fit.loop.fit`."""
+    """Images per second of `trainer.fit.loop.fit`."""
     ends: list[float] = []
 
     def note(_: StepProgress) -> None:
@@ -72,7 +72,7 @@ def ours(task: Task) -> float:
 
 
 class WithLoss(nn.Module):
-    """A stage as the Trainer wants it: loss and outputs from one call."""
+    """Stage in the form that the Trainer needs: loss and outputs from one call."""
 
     def __init__(self, stage: StageModel) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class WithLoss(nn.Module):
 
 
 class Rows(torch.utils.data.Dataset[int]):
-    """Row numbers; the collator takes the pixels of a whole batch at once, which is the fastest way."""
+    """Row numbers; the collator takes the pixels of a whole batch at once, which is fastest."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -98,7 +98,7 @@ class Rows(torch.utils.data.Dataset[int]):
 
 
 def theirs(task: Task) -> float:
-    """Images a second of transformers' Trainer."""
+    """Images per second of transformers' Trainer."""
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     ends: list[float] = []
@@ -148,7 +148,7 @@ def rate(ends: Sequence[float], batch: int) -> float:
 
 
 def caching(task: Task, precision: str) -> float:
-    """Images a second of the frozen backbone's features."""
+    """Images per second of the frozen backbone's features."""
     model = task.model()
     part = LabelledPixels(task.data.pixels[: 2 * task.batch], task.data.labels[: 2 * task.batch])
     start = time.perf_counter()
@@ -157,7 +157,7 @@ def caching(task: Task, precision: str) -> float:
 
 
 def in_turn(first: Callable[[], float], second: Callable[[], float], runs: int) -> np.ndarray:
-    """[runs, 2] rates; every other pair begins with the second."""
+    """Rates [runs, 2]; every other pair begins with the second."""
     found = np.empty((runs, 2))
     for run in range(runs):
         for which in ((0, 1), (1, 0))[run % 2]:

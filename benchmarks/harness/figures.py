@@ -1,4 +1,4 @@
-"""Measured values by what was measured, their medians and ranges, and the files that show them."""
+"""Measured values, their medians and ranges, and the tables that show them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _COMPARISONS: Mapping[Literal["at least", "at most"], Callable[[float, float], b
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a value was measured on."""
+    """Subject of a measurement."""
 
     part: str
     model: str
@@ -53,7 +53,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound on the median of one figure."""
+    """Bound on the median of one figure."""
 
     subject: Subject
     figure: str
@@ -62,18 +62,18 @@ class Target:
 
 
 class Measured:
-    """Values run by run."""
+    """Measured values, run by run."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[Subject, str], list[float]] = defaultdict(list)
 
     def add(self, subject: Subject, **values: float) -> None:
-        """One run's values of these figures."""
+        """Add one run's values of these figures."""
         for figure, value in values.items():
             self._values[subject, figure].append(value)
 
     def subjects(self, part: str) -> list[Subject]:
-        """In the order in which they were first measured."""
+        """Subjects of a part, in the order in which they were first measured."""
         return list(dict.fromkeys(subject for subject, _ in self._values if subject.part == part))
 
     def get(self, subject: Subject, figure: str) -> Repeated | None:
@@ -81,7 +81,7 @@ class Measured:
         return Repeated.of(values) if values else None
 
     def write_csv(self, path: Path) -> None:
-        """One line a figure: the median, the range and every run."""
+        """Write one line per figure: the median, the range and every run."""
         with path.open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow((*Subject.__slots__, "figure", "unit", *Repeated.__slots__, "values"))
@@ -99,7 +99,7 @@ class Measured:
                 )
 
     def table(self, part: str, figures: Sequence[str]) -> str:
-        """Markdown: a row a subject, a column a figure, each the median and the range of its runs."""
+        """Markdown table: one row per subject, one column per figure with median and range of the runs."""
         titles = [_titled(figure) for figure in figures]
         rows = [
             [s.model, s.server, str(s.clients), *(shown(self.get(s, figure)) for figure in figures)]
@@ -108,7 +108,7 @@ class Measured:
         return markdown(["model", "server", "clients", *titles], rows)
 
     def verdicts(self, targets: Iterable[Target]) -> str:
-        """Markdown: which targets are met; those of which nothing was measured are left out."""
+        """Markdown table of the targets and their verdicts; targets without a measurement are left out."""
         rows = []
         for target in targets:
             found = self.get(target.subject, target.figure)
@@ -156,7 +156,7 @@ def shown(value: Repeated | None) -> str:
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
+    """Markdown table."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

@@ -36,7 +36,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One figure that somebody relies on."""
+    """One figure that readers rely on."""
 
     claim: str
     value: str

@@ -13,7 +13,7 @@ import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B, write_tiny_bundle
 from harness.memory import growth
 from harness.servers import DEMUR
-from harness.soaking import Stored, reload_under_load, soak, stop_under_load
+from harness.soak_trials import Stored, reload_under_load, soak, stop_under_load
 
 SLOW = os.environ.get("DEMUR_SLOW") == "1"
 CORES = sorted(os.sched_getaffinity(0))
