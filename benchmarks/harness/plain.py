@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from bundle.engines.contract import Engine
+from bundle.engines.contract import StageModel
 from bundle.engines.model import open_model
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, preprocess
@@ -25,7 +25,7 @@ class PlainStage:
     """A session and the smallest margin at which its answer counts."""
 
     spec: PreprocessSpec
-    engine: Engine
+    model: StageModel
     threshold: float
 
     @classmethod
@@ -59,7 +59,7 @@ class PlainCascade:
         loaded = load_bundle(bundle)
         stages = zip(loaded.manifest.stages, loaded.models, loaded.operating_point.stages, strict=True)
         return cls(
-            [PlainStage(stage.preprocess, engine, rule.threshold or 0.0) for stage, engine, rule in stages]
+            [PlainStage(stage.preprocess, model, rule.threshold or 0.0) for stage, model, rule in stages]
         )
 
     def answer(self, encoded: bytes) -> PlainAnswer:

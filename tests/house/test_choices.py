@@ -21,7 +21,7 @@ from bundle.images.preprocess import PreprocessSpec
 from demur.cli import PANELS
 from demur.commands.decision_table import WRITERS
 from service.settings import Settings
-from trainer.bundling.wrap import NORMALISATIONS, ModelInput
+from trainer.bundling.wrapped_model import NORMALISATIONS, ModelInput
 from trainer.compare.config import CompareConfig
 from trainer.config import TrainConfig
 from trainer.pretrain.config import PretrainConfig
