@@ -30,7 +30,7 @@ from harness.photographs import photographs
 from harness.pictures import draw_memory
 from harness.record import Claim, Recording, add_record_option
 from harness.servers import DEMUR, PEERS
-from harness.soaking import Reloads, Soak, Stops, Stored, reload_under_load, soak, stop_under_load
+from harness.soak_trials import Reloads, Soak, Stops, Stored, reload_under_load, soak, stop_under_load
 from harness.trial import usable_cores
 from harness.venvs import CACHE
 

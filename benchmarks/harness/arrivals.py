@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from demur.profile.load import Load
-from harness.wire import Wire
+from harness.connection import KeepAlive
 
 
 def run_arrivals(address: tuple[str, int], requests: Sequence[bytes], *, rate: float, seconds: float) -> Load:
@@ -21,11 +21,11 @@ async def _run(address: tuple[str, int], requests: Sequence[bytes], rate: float,
     rng = np.random.default_rng(0)
     due = np.cumsum(rng.exponential(1.0 / rate, round(rate * seconds)))
     load = Load()
-    idle: list[Wire] = []
+    idle: list[KeepAlive] = []
     began = perf_counter()
 
     async def one(turn: int, at: float) -> None:
-        connection = idle.pop() if idle else await Wire.open(address)
+        connection = idle.pop() if idle else await KeepAlive.open(address)
         answer = await connection.ask(requests[turn % len(requests)])
         idle.append(connection)
         if answer.status == 200:

@@ -14,7 +14,7 @@ from typing import Self
 
 import uvloop
 
-from harness.wire import Wire
+from harness.connection import KeepAlive
 
 _TRY_AGAIN = 0.02
 _PATIENCE = 60.0
@@ -45,7 +45,7 @@ class Tally:
         return sum(self.dropped.values())
 
 
-class Crowd:
+class Clients:
     """A context manager: inside, `clients` clients send requests without pause, each after its last answer.
 
     They continue through a stop and restart of the server. Runs on a thread of its own.
@@ -58,7 +58,7 @@ class Crowd:
         clients: int,
         *,
         feedback: bool = False,
-        name: str = "crowd",
+        name: str = "clients",
     ) -> None:
         """`feedback`: a label follows each answer. `name` begins every request id."""
         self.tally = Tally()
@@ -68,7 +68,7 @@ class Crowd:
         self._feedback = feedback
         self._name = name
         self._leaving = threading.Event()
-        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), name="crowd")
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), name="clients")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -88,13 +88,13 @@ class Crowd:
         await asyncio.gather(*(self._client(number) for number in range(self._clients)))
 
     async def _client(self, number: int) -> None:
-        wire: Wire | None = None
+        connection: KeepAlive | None = None
         labels: deque[str] = deque()
         turn = number
         while not self._leaving.is_set() or labels:
-            if wire is None:
+            if connection is None:
                 try:
-                    wire = await Wire.open(self._address)
+                    connection = await KeepAlive.open(self._address)
                 except OSError:
                     self.tally.unreachable += 1
                     if self._leaving.is_set():
@@ -103,27 +103,27 @@ class Crowd:
                     continue
             try:
                 if labels:
-                    last = await self._label(wire, labels.popleft(), turn % 2)
+                    last = await self._label(connection, labels.popleft(), turn % 2)
                 else:
                     turn += 1
                     request_id = f"{self._name}-{number}-{turn}"
-                    last, answered = await self._predict(wire, request_id, turn)
+                    last, answered = await self._predict(connection, request_id, turn)
                     if answered and self._feedback:
                         labels.append(request_id)
             except OSError as error:
                 self.tally.dropped[type(error).__name__] += 1
                 last = True
             if last:
-                wire.close()
-                wire = None
-        if wire is not None:
-            wire.close()
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
 
-    async def _predict(self, wire: Wire, request_id: str, turn: int) -> tuple[bool, bool]:
+    async def _predict(self, connection: KeepAlive, request_id: str, turn: int) -> tuple[bool, bool]:
         """(whether the connection ends, whether there was an answer)"""
         image = self._images[turn % len(self._images)]
         began = perf_counter()
-        answer = await wire.ask(_head("/predict", "image/jpeg", len(image), request_id), image)
+        answer = await connection.ask(_head("/predict", "image/jpeg", len(image), request_id), image)
         if answer.status != 200:
             self.tally.refused[answer.status] += 1
             return answer.last, False
@@ -135,9 +135,11 @@ class Crowd:
             self.tally.bundles[bundle["name"]] += 1
         return answer.last, True
 
-    async def _label(self, wire: Wire, request_id: str, label: int) -> bool:
+    async def _label(self, connection: KeepAlive, request_id: str, label: int) -> bool:
         body = json.dumps({"request_id": request_id, "label": label}).encode()
-        answer = await wire.ask(_head("/feedback", "application/json", len(body), f"{request_id}-f"), body)
+        answer = await connection.ask(
+            _head("/feedback", "application/json", len(body), f"{request_id}-f"), body
+        )
         if answer.status == 202:
             self.tally.labelled += 1
         else:

@@ -8,7 +8,7 @@ from typing import Self
 from demur.profile.load import Answer, read_answer
 
 
-class Wire:
+class KeepAlive:
     """An open connection; for one task at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

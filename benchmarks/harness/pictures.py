@@ -62,7 +62,7 @@ def draw_memory(
     latencies: Sequence[tuple[float, float]],
     settled: float,
 ) -> None:
-    """Memory of each process over time, and below it the p99 of each twentieth of the load.
+    """Draw the memory of each process over time, and below it the p99 of each twentieth of the load.
 
     series: process -> float64 [n, 2] of seconds and megabytes. `settled`: seconds of warm-up.
     """

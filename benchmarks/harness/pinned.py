@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
 """Processes pinned to cores, which run on order: load generators and plain loops."""
-========
-"""Load generators and raw loops, each in a process that is pinned to its own cores."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
 
 from __future__ import annotations
 
@@ -26,11 +22,7 @@ _PATIENCE = 120.0
 
 
 class _PinnedProcess:
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
     """A process and the parent's end of the pipe to it; a subclass names its work."""
-========
-    """Pinned process and our end of the pipe to it; subclasses define its work."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
 
     def __init__(self, cores: Sequence[int], work: Any, *arguments: Any) -> None:
         self._ours, theirs = _SPAWN.Pipe()
@@ -51,11 +43,7 @@ class _PinnedProcess:
         return self._process.pid
 
     def order(self, *order: Any) -> None:
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
         """Start the work; `result` waits for its end."""
-========
-        """Start one run; `result` waits for its end."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
         self._ours.send(order)
 
     def result(self) -> Any:
@@ -66,32 +54,20 @@ class _PinnedProcess:
 
 
 class LoadGenerator(_PinnedProcess):
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
     """Sends requests from its own cores."""
-========
-    """Load generator: sends requests from its own cores."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
 
     def __init__(self, cores: Sequence[int]) -> None:
         super().__init__(cores, _generate)
 
     def run(self, address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float) -> Load:
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
         """Run `demur.profile.load.run_load` in the process."""
-========
-        """Run a closed load (`demur.profile.load.run_load`)."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
         self.order_run(address, requests, clients, seconds)
         return self.load()
 
     def order_run(
         self, address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float
     ) -> None:
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
         """Start `run` without waiting; `load` waits for its end."""
-========
-        """Start a closed load and return at once; `load` waits for its end."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
         self.order(run_load, address, requests, {"clients": clients, "seconds": seconds})
 
     def load(self) -> Load:
@@ -106,11 +82,7 @@ class LoadGenerator(_PinnedProcess):
     def run_arrivals(
         self, address: tuple[str, int], requests: Sequence[bytes], rate: float, seconds: float
     ) -> Load:
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
         """Run `harness.arrivals.run_arrivals` in the process."""
-========
-        """Run an open load (`harness.arrivals.run_arrivals`)."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
         self.order(run_arrivals, address, requests, {"rate": rate, "seconds": seconds})
         return self.load()
 
@@ -119,11 +91,7 @@ def _generate(orders: Connection, cores: tuple[int, ...]) -> None:
     import uvloop
 
     os.sched_setaffinity(0, cores)
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
     # Half the CPU time of the default loop: the generator must not limit the measurement.
-========
-    # Half the CPU of the default loop: the generator must not limit the measurement.
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     while True:
         try:
@@ -138,11 +106,7 @@ def _generate(orders: Connection, cores: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RawRun:
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
     """Result of a plain loop."""
-========
-    """Images and CPU time of a raw loop."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
 
     images: int
     seconds: float
@@ -159,11 +123,7 @@ class RawRun:
 
 
 class RawLoop(_PinnedProcess):
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
     """The plain loop of `harness.plain`: decode, session and comparison."""
-========
-    """Raw loop: decode, session and comparison, nothing else (`harness.plain`)."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
 
     def __init__(self, cores: Sequence[int], bundle: Path, images: Sequence[bytes]) -> None:
         super().__init__(cores, _loop, bundle, images)
@@ -174,11 +134,7 @@ class RawLoop(_PinnedProcess):
         return self.ended()
 
     def ended(self) -> RawRun:
-<<<<<<<< HEAD:benchmarks/harness/pinned.py
         """Wait for the run that was ordered last. Returns its result."""
-========
-        """Wait for the run that was ordered last."""
->>>>>>>> 9f602b9 (Benchmarks in plain words: pinned processes, clients, connections and soak trials are named as what they are):benchmarks/harness/pinned_processes.py
         found: RawRun = self.result()
         return found
 

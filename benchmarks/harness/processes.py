@@ -62,14 +62,14 @@ def identity(pid: int) -> tuple[int, str] | None:
 
 
 def end(processes: Iterable[tuple[int, str]]) -> None:
-    """Kill those of them that still live."""
+    """Kill those that are still alive."""
     for pid, started in processes:
         if identity(pid) == (pid, started):
             os.kill(pid, signal.SIGKILL)
 
 
 def wait_for_end(processes: Iterable[tuple[int, str]], patience: float) -> list[tuple[int, str]]:
-    """Wait until all of them have ended; those that have not after `patience` seconds."""
+    """Wait until all have ended; return those that have not after `patience` seconds."""
     give_up = time.monotonic() + patience
     left = list(processes)
     while left and time.monotonic() < give_up:

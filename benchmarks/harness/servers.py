@@ -202,7 +202,7 @@ class RunningServer:
             connection.close()
 
     def wait_until_ready(self, began: float) -> None:
-        """Raises ServerFailed."""
+        """Wait for the first 200 of `ready`. Raises ServerFailed."""
         while self.get(self.framework.ready)[0] != 200:
             if self.process.poll() is not None:
                 raise ServerFailed(
@@ -232,7 +232,7 @@ class RunningServer:
         return Stop(seconds, len(orphans), killed, self.process.returncode)
 
     def said(self) -> str:
-        """The end of its log."""
+        """End of its log."""
         return f"its log ends with\n{self.log.read_text(errors='replace')[-2000:]}"
 
 

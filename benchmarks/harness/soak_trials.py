@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from harness import processes
-from harness.crowd import Crowd, Tally
+from harness.clients import Clients, Tally
 from harness.memory import MemoryWatch, role_of
 from harness.servers import DEMUR, Framework, Launch, RunningServer, ServerFailed, Stop, running, start
 
 _TOKEN = "a-token-of-the-benchmark-0123456789"
 _SETTLE = 15.0
-"""Seconds for the last events to arrive."""
+"""Seconds allowed for the last events to arrive."""
 
 Step = Callable[[str], None]
 
@@ -99,13 +99,13 @@ def soak(
     """Send predictions and their labels as fast as the service answers."""
     launch = Launch(bundle, scratch / "soak", processes.free_ports(1)[0], workers)
     with running(DEMUR, launch, cores) as server, MemoryWatch(server) as memory:
-        with Crowd(server.address, images, clients, feedback=True) as crowd:
+        with Clients(server.address, images, clients, feedback=True) as load:
             for _ in range(max(1, round(seconds))):
                 time.sleep(seconds / max(1, round(seconds)))
                 step("full load")
-        events = _events(server, crowd.tally)
-        stored = _stored(server, Stored(crowd.tally.answered, crowd.tally.labelled))
-    return Soak(crowd.tally, seconds, memory.series(), events, stored)
+        events = _events(server, load.tally)
+        stored = _stored(server, Stored(load.tally.answered, load.tally.labelled))
+    return Soak(load.tally, seconds, memory.series(), events, stored)
 
 
 def reload_under_load(
@@ -130,8 +130,8 @@ def reload_under_load(
         extra={"DEMUR_ADMIN_PORT": str(admin), "DEMUR_ADMIN_TOKEN": _TOKEN},
     )
     with running(DEMUR, launch, cores) as server:
-        with Crowd(server.address, images, clients, feedback=True) as crowd:
-            found = Reloads(crowd.tally)
+        with Clients(server.address, images, clients, feedback=True) as load:
+            found = Reloads(load.tally)
             time.sleep(pause)
             for turn in range(times):
                 found.seconds.append(_activate(admin, bundles[(turn + 1) % len(bundles)].name))
@@ -141,7 +141,7 @@ def reload_under_load(
                 ]
                 found.workers_mb.append(float(np.mean(weights)))
                 step("reloads")
-        found.events = _events(server, crowd.tally)
+        found.events = _events(server, load.tally)
     return found
 
 
@@ -165,8 +165,8 @@ def stop_under_load(
     launch = Launch(bundle, scratch / f"stops-{framework.name}", processes.free_ports(1)[0], workers)
     server = start(framework, launch, cores)
     try:
-        with Crowd(server.address, images, clients) as crowd:
-            found = Stops(framework.name, crowd.tally)
+        with Clients(server.address, images, clients) as load:
+            found = Stops(framework.name, load.tally)
             for _ in range(times):
                 time.sleep(pause)
                 found.stops.append(server.stop())

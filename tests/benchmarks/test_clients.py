@@ -1,4 +1,4 @@
-"""The crowd records every outcome that a request can have."""
+"""Clients record every outcome that a request can have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.crowd import Crowd
+from harness.clients import Clients
 from harness.processes import free_ports
 
 ANSWER = b'{"bundle": {"name": "one"}}'
@@ -50,25 +50,25 @@ def server(statuses: list[int | None]) -> Iterator[tuple[str, int]]:
 
 
 def test_every_outcome_is_recorded() -> None:
-    with server([200, None, 503, 429, 200]) as address, Crowd(address, [b"image"], 1) as crowd:
-        while crowd.tally.answered < 20:
+    with server([200, None, 503, 429, 200]) as address, Clients(address, [b"image"], 1) as load:
+        while load.tally.answered < 20:
             time.sleep(0.01)
-    assert crowd.tally.dropped == {"ConnectionResetError": 1}
-    assert crowd.tally.lost == 1
-    assert crowd.tally.refused == {503: 1, 429: 1}
-    assert crowd.tally.bundles == {"one": crowd.tally.answered}
-    assert crowd.tally.unreachable == 0
+    assert load.tally.dropped == {"ConnectionResetError": 1}
+    assert load.tally.lost == 1
+    assert load.tally.refused == {503: 1, 429: 1}
+    assert load.tally.bundles == {"one": load.tally.answered}
+    assert load.tally.unreachable == 0
 
 
 def test_each_answer_is_followed_by_its_label_even_the_last() -> None:
-    with server([]) as address, Crowd(address, [b"image"], 4, feedback=True) as crowd:
-        while crowd.tally.answered < 20:
+    with server([]) as address, Clients(address, [b"image"], 4, feedback=True) as load:
+        while load.tally.answered < 20:
             time.sleep(0.01)
-    assert crowd.tally.labelled == crowd.tally.answered
+    assert load.tally.labelled == load.tally.answered
 
 
 def test_a_refused_connection_is_no_dropped_request() -> None:
-    with Crowd(("127.0.0.1", free_ports(1)[0]), [b"image"], 2) as crowd:
-        while crowd.tally.unreachable < 4:
+    with Clients(("127.0.0.1", free_ports(1)[0]), [b"image"], 2) as load:
+        while load.tally.unreachable < 4:
             time.sleep(0.01)
-    assert (crowd.tally.answered, crowd.tally.lost) == (0, 0)
+    assert (load.tally.answered, load.tally.lost) == (0, 0)
