@@ -115,7 +115,7 @@ def test_the_same_machine_agrees(manifest: BundleManifest, images: dict[str, byt
     check_golden(manifest, images, runner_with_gain(5.0, manifest.certificates[0].operating_point), KEY)
 
 
-def test_within_the_tolerance_is_well(manifest: BundleManifest, images: dict[str, bytes]) -> None:
+def test_a_difference_within_the_tolerance_passes(manifest: BundleManifest, images: dict[str, bytes]) -> None:
     check_golden(manifest, images, runner_with_gain(5.002, manifest.certificates[0].operating_point), KEY)
 
 

@@ -142,7 +142,7 @@ class TestForged:
             load_bundle(bundle)
 
     @pytest.mark.parametrize("schema", [0, -1, "1", 1.5, True, None, "x"])
-    def test_no_schema_that_ever_was(self, bundle: Path, schema: object) -> None:
+    def test_an_invalid_schema(self, bundle: Path, schema: object) -> None:
         self.forged(bundle, lambda content: content.update(schema_version=schema), "schema_version")
 
     @pytest.mark.parametrize(

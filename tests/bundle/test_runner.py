@@ -27,7 +27,7 @@ from calibration.scores import StageOutputs
 
 
 class CountingEngine:
-    """A real engine that remembers how many images it saw."""
+    """A real model that records the size of each batch."""
 
     def __init__(self, model: bytes) -> None:
         self._engine = open_model(model)

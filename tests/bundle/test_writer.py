@@ -85,7 +85,7 @@ class TestWriting:
             write_bundle(tiny_draft(), tmp_path / "photos", replace=True)
         assert (tmp_path / "photos" / "holiday.jpg").exists()
 
-    def test_it_replaces_a_bundle_when_told_to(self, bundle: Path) -> None:
+    def test_it_replaces_a_bundle_on_request(self, bundle: Path) -> None:
         manifest = write_bundle(tiny_draft(classes=3), bundle, replace=True)
         assert load_bundle(bundle).manifest == manifest
         assert self.left_behind(bundle.parent) == ["bundle"]

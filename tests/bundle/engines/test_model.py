@@ -155,11 +155,11 @@ class TestUnfit:
         with pytest.raises(ModelUnfit, match=r"tensor\(float16\)"):
             open_model(pooled_model("Identity", kind=TensorProto.FLOAT16))
 
-    def test_another_size_than_the_preprocessing_makes(self) -> None:
+    def test_another_size_than_that_of_the_preprocessing(self) -> None:
         with pytest.raises(ModelUnfit, match=r"makes \(32, 32\)"):
             open_model(colour_model(16, 4.0), image_size=(32, 32))
 
-    def test_two_outputs_without_a_name_to_go_by(self) -> None:
+    def test_two_outputs_without_a_known_name(self) -> None:
         graph = helper.make_graph(
             [helper.make_node("Split", ["image"], ["one", "two"], axis=3)],
             "g",
@@ -212,7 +212,7 @@ class TestEveryEngine:
         assert np.allclose(outputs.gate, np.abs(np.diff(outputs.logits)[:, 0]) - 2.0, atol=2 * tolerance)
         assert (engine.name, engine.key, engine.image_size) == (str(key), key, (16, 16))
 
-    def test_says_what_computes(self, key: EngineKey) -> None:
+    def test_names_itself_and_its_devices(self, key: EngineKey) -> None:
         engine = open_model(colour_model(16, 4.0), engine=key.engine, precision=key.precision)
         assert engine.providers == (("CPU",) if key.engine == "openvino" else ("CPUExecutionProvider",))
 
@@ -265,7 +265,7 @@ def dynamic_model() -> bytes:
 
 
 @pytest.mark.parametrize("engine", [key.engine for key in HERE if key.precision == "int8"])
-def test_in_int8_an_image_has_the_same_scores_in_any_company(engine: str) -> None:
+def test_in_int8_the_scores_of_an_image_do_not_depend_on_its_batch(engine: str) -> None:
     images = batch(4) * np.array([1, 10, 100, 1000], dtype=np.float32)[:, None, None, None]
     careless = open_model(dynamic_model(), engine=engine)
     careful = open_model(dynamic_model(), engine=engine, precision="int8")
@@ -312,7 +312,9 @@ class TestProviders:
         with pytest.raises(EngineUnavailable, match=r"obtained \['CPUExecutionProvider'\]"):
             open_model(colour_model(16, 4.0), engine="onnxruntime-cuda")
 
-    def test_two_runtimes_of_one_name_are_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_two_runtimes_of_one_name_are_reported(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         assert installed.installation_problems() == ()
         wheel = tmp_path / "onnxruntime_gpu-1.32.0.dist-info"
         wheel.mkdir()
@@ -325,7 +327,7 @@ class TestProviders:
             open_model(colour_model(16, 4.0), engine="onnxruntime-cuda")
 
     @pytest.mark.parametrize(
-        ("missing", "wanted", "said"),
+        ("missing", "requested", "message"),
         [
             (("onnxruntime", "openvino"), "onnxruntime-cpu", "the extra [cpu], [gpu] or [openvino]"),
             (("onnxruntime",), "onnxruntime-cpu", "only openvino; install demur with the extra [cpu]"),
@@ -333,7 +335,7 @@ class TestProviders:
         ],
     )
     def test_a_start_without_the_runtime_says_so_in_one_line(
-        self, tmp_path: Path, missing: tuple[str, ...], wanted: str, said: str
+        self, tmp_path: Path, missing: tuple[str, ...], requested: str, message: str
     ) -> None:
         path = tmp_path / "model.onnx"
         path.write_bytes(colour_model(16, 4.0))
@@ -343,9 +345,9 @@ class TestProviders:
             "from importlib import util; find = util.find_spec\n"
             "util.find_spec = lambda name, *a: None if name in missing else find(name, *a)\n"
             "from pathlib import Path; from bundle.engines.model import *\n"
-            f"try: open_model(Path({str(path)!r}), engine={wanted!r})\n"
+            f"try: open_model(Path({str(path)!r}), engine={requested!r})\n"
             "except EngineUnavailable as fault: print(fault)\n"
         )
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        assert said in ran.stdout
+        assert message in ran.stdout
         assert ran.stdout.count("\n") == 1

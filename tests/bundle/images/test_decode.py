@@ -1,4 +1,4 @@
-"""Every image that the world sends becomes the right pixels, or an `ImageError` that says why."""
+"""Any bytes become the right pixels, or an `ImageError` with the reason."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TestFormats:
     def test_the_result_is_contiguous(self, encoding: str) -> None:
         assert decode(encoded(Image.fromarray(picture()), encoding)).flags.c_contiguous
 
-    def test_the_format_is_told_by_content(self) -> None:
+    def test_the_content_decides_on_the_format(self) -> None:
         assert [read_header(data).format for data in (JPEG, PNG, WEBP)] == ["JPEG", "PNG", "WEBP"]
 
     @pytest.mark.parametrize("encoding", ["GIF", "BMP", "TIFF", "ICO", "PDF", "JPEG2000", "AVIF"])
@@ -195,7 +195,7 @@ class TestOrientation:
         assert exif_orientation(b"MM\0*" + struct.pack(">IHHHIHH", 8, 1, *entry)) == 6
 
     @given(st.binary(max_size=200))
-    def test_senseless_exif_changes_nothing(self, junk: bytes) -> None:
+    def test_invalid_exif_changes_nothing(self, junk: bytes) -> None:
         assert 1 <= exif_orientation(junk) <= 8
         assert 1 <= exif_orientation(b"II*\0\x08\0\0\0" + junk) <= 8
 
@@ -263,9 +263,7 @@ class TestLimits:
         with pytest.raises(TruncatedImage):
             decode(lying)
 
-    def test_what_the_decoder_finds_must_be_what_the_header_said(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_decoded_size_must_be_that_of_the_header(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lying = replace(read_header(PNG), width=1, height=1)
         monkeypatch.setattr(decode_module, "read_header", lambda data: lying)
         with pytest.raises(TruncatedImage, match="header says otherwise"):
@@ -307,7 +305,7 @@ class TestLimits:
             decode(JPEG[: frame + 1] + bytes([0xC0 + process]) + JPEG[frame + 2 :])
 
     @pytest.mark.parametrize("field", ["max_bytes", "max_pixels"])
-    def test_senseless_limits(self, field: str) -> None:
+    def test_invalid_limits(self, field: str) -> None:
         with pytest.raises(ValueError, match=field):
             DecodeLimits(**{field: 0})
         with pytest.raises(ValueError, match="formats"):

@@ -89,7 +89,7 @@ def test_the_decode_target_covers_every_stage() -> None:
     "change",
     [{"height": 0}, {"width": 10**9}, {"std": (0, 1, 1)}, {"mean": (float("nan"), 0, 0)}, {"resize": "zoom"}],
 )
-def test_senseless_values_are_refused(change: dict[str, object]) -> None:
+def test_invalid_values_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         PreprocessSpec(**{"height": 224, "width": 224, **change})
 

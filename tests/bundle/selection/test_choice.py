@@ -1,4 +1,4 @@
-"""Which engine serves: only what is certified, the fastest of it, timed once and remembered."""
+"""The choice of the engine: the fastest certified one, timed once per machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.apart_work import die
+from fakes.subprocess_work import die
 from fakes.tiny_bundle import tiny_draft
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ from bundle.engines.model import open_model
 from bundle.loader import load_bundle
 from bundle.manifest import BundleManifest, BundleTampered
 from bundle.policy import CertificateEntry
-from bundle.selection import choice as engine_choice
+from bundle.selection import choice as choice_module
 from bundle.selection import timing
 from bundle.selection.choice import (
     EnginePreference,
@@ -81,7 +81,7 @@ class TestCandidates:
         assert {str(key) for key in candidates(verify_bundle(family), EnginePreference())} == set(EVERYWHERE)
 
     @pytest.mark.parametrize(
-        ("wish", "expected"),
+        ("preference", "expected"),
         [
             (EnginePreference(engine="onnxruntime-cpu"), {ORT, ORT8}),
             (EnginePreference(precision="int8"), {ORT8, VINO8}),
@@ -89,17 +89,17 @@ class TestCandidates:
         ],
     )
     def test_a_preference_narrows_them(
-        self, family: Path, wish: EnginePreference, expected: set[EngineKey]
+        self, family: Path, preference: EnginePreference, expected: set[EngineKey]
     ) -> None:
-        assert set(candidates(verify_bundle(family), wish)) == expected
+        assert set(candidates(verify_bundle(family), preference)) == expected
 
-    def test_what_is_not_certified_is_never_taken_unasked(self, make_tiny_bundle: MakeBundle) -> None:
+    def test_an_uncertified_engine_is_chosen_only_on_request(self, make_tiny_bundle: MakeBundle) -> None:
         manifest = verify_bundle(make_tiny_bundle(precisions=("fp32", "int8")))
         assert candidates(manifest, EnginePreference()) == (ORT,)
         assert candidates(manifest, EnginePreference(precision="int8")) == (ORT8,)
         assert candidates(manifest, EnginePreference(engine="openvino"))[0].engine == "openvino"
 
-    def test_what_answers_as_much_as_was_asked_for_comes_before_what_does_not(self, family: Path) -> None:
+    def test_certificates_that_meet_their_coverage_come_first(self, family: Path) -> None:
         manifest = verify_bundle(family)
         entries = tuple(
             with_certificate(entry, meets_coverage=entry.key == str(ORT)) for entry in manifest.certificates
@@ -113,7 +113,7 @@ class TestCandidates:
         assert candidates(manifest, EnginePreference()) == (VINO,)
 
     @pytest.mark.parametrize(
-        ("wish", "said"),
+        ("preference", "message"),
         [
             (EnginePreference(engine="onnxruntime-cuda"), r"extra \[gpu\]"),
             (EnginePreference(engine="tpu"), "must be one of onnxruntime-cuda"),
@@ -122,9 +122,11 @@ class TestCandidates:
             (EnginePreference(precision="int8"), "no model that can be computed at int8 here; it has fp32"),
         ],
     )
-    def test_what_cannot_be_had_says_so(self, tiny_bundle: Path, wish: EnginePreference, said: str) -> None:
-        with pytest.raises(EngineUnavailable, match=said):
-            candidates(verify_bundle(tiny_bundle), wish)
+    def test_an_unavailable_engine_is_named(
+        self, tiny_bundle: Path, preference: EnginePreference, message: str
+    ) -> None:
+        with pytest.raises(EngineUnavailable, match=message):
+            candidates(verify_bundle(tiny_bundle), preference)
 
     def test_without_timing_the_first_certificate_decides(self, family: Path) -> None:
         manifest = verify_bundle(family)
@@ -132,7 +134,7 @@ class TestCandidates:
 
 
 class TestChoice:
-    def test_the_fastest_is_taken_and_the_others_are_told(self, family: Path, tmp_path: Path) -> None:
+    def test_the_fastest_is_chosen_and_the_others_are_reported(self, family: Path, tmp_path: Path) -> None:
         choice = choose_engine(
             family, EnginePreference(), TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.5
         )
@@ -144,29 +146,29 @@ class TestChoice:
         assert len(choice.batch_sizes) == 2
 
     def test_it_is_timed_once(self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        said: list[str] = []
+        messages: list[str] = []
         first = choose_engine(
             family,
             EnginePreference(),
             TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.2,
-            say=said.append,
+            say=messages.append,
         )
-        assert len(said) == 1
-        assert "up to 0.2 s" in said[0]
-        monkeypatch.setattr(engine_choice, "time_stages", never)
+        assert len(messages) == 1
+        assert "up to 0.2 s" in messages[0]
+        monkeypatch.setattr(choice_module, "time_stages", never)
         assert (
             choose_engine(
                 family,
                 EnginePreference(),
                 TimingCache(tmp_path),
                 IssuedCertificates(tmp_path),
-                say=said.append,
+                say=messages.append,
             )
             == first
         )
-        assert len(said) == 1
+        assert len(messages) == 1
 
     def test_one_of_several_workers_measures(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -177,9 +179,9 @@ class TestChoice:
             calls.append(1)
             return call_in_subprocess(*args, **named)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(engine_choice, "call_in_subprocess", counted)
+        monkeypatch.setattr(choice_module, "call_in_subprocess", counted)
 
-        def start(_: int) -> engine_choice.EngineChoice:
+        def start(_: int) -> choice_module.EngineChoice:
             return choose_engine(
                 family, EnginePreference(), TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.2
             )
@@ -189,11 +191,11 @@ class TestChoice:
         assert len(calls) == 1
         assert all(choice == choices[0] for choice in choices)
 
-    def test_another_wish_times_only_what_is_missing(self, family: Path, tmp_path: Path) -> None:
-        said: list[str] = []
+    def test_another_preference_times_only_what_is_missing(self, family: Path, tmp_path: Path) -> None:
+        messages: list[str] = []
         one = EnginePreference("onnxruntime-cpu", "fp32")
         choose_engine(
-            family, one, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            family, one, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=messages.append
         )
         choose_engine(
             family,
@@ -201,16 +203,16 @@ class TestChoice:
             TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.1,
-            say=said.append,
+            say=messages.append,
         )
-        assert [text.split(" for ")[0] for text in said] == [f"timing {ORT}", f"timing {ORT8}"]
+        assert [text.split(" for ")[0] for text in messages] == [f"timing {ORT}", f"timing {ORT8}"]
 
     def test_with_everything_given_nothing_is_timed(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engine_choice, "time_stages", never)
-        wish = EnginePreference("openvino", "fp32", batch=4)
-        choice = choose_engine(family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path))
+        monkeypatch.setattr(choice_module, "time_stages", never)
+        preference = EnginePreference("openvino", "fp32", batch=4)
+        choice = choose_engine(family, preference, TimingCache(tmp_path), IssuedCertificates(tmp_path))
         assert (choice.key, choice.batch_sizes, choice.why) == (VINO, (4, 4), "requested")
 
     def test_a_batch_rules_out_what_is_computed_one_by_one(self, family: Path) -> None:
@@ -224,7 +226,7 @@ class TestChoice:
         ):
             candidates(verify_bundle(family), EnginePreference(precision="int8", batch=4))
 
-    def test_what_nothing_certifies_is_told_so(self, make_tiny_bundle: MakeBundle) -> None:
+    def test_an_uncertified_choice_says_so(self, make_tiny_bundle: MakeBundle) -> None:
         folder = make_tiny_bundle(certified=("openvino/fp32",))
         choice = choose_engine(
             folder,
@@ -248,22 +250,32 @@ class TestChoice:
         with pytest.raises(EngineUnavailable, match=r"batch is 4, .* other scores together"):
             timing.require_batch_invariance(family, manifest, engines, 4)
 
-    def test_another_machine_or_version_is_timed_anew(
+    def test_another_machine_or_version_is_timed_again(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        said: list[str] = []
-        wish = EnginePreference("onnxruntime-cpu", "fp32")
+        messages: list[str] = []
+        preference = EnginePreference("onnxruntime-cpu", "fp32")
         choose_engine(
-            family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            family,
+            preference,
+            TimingCache(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.1,
+            say=messages.append,
         )
         other = replace(this_machine(()), runtimes=("onnxruntime 99.0",))
-        monkeypatch.setattr(engine_choice, "this_machine", lambda runtimes: other)
+        monkeypatch.setattr(choice_module, "this_machine", lambda runtimes: other)
         choose_engine(
-            family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+            family,
+            preference,
+            TimingCache(tmp_path),
+            IssuedCertificates(tmp_path),
+            seconds=0.1,
+            say=messages.append,
         )
-        assert len(said) == 2
+        assert len(messages) == 2
 
-    def test_one_that_cannot_be_had_after_all_is_passed_over(
+    def test_an_engine_that_proves_unavailable_is_omitted(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = timing.open_stages
@@ -274,18 +286,18 @@ class TestChoice:
             return real(folder, manifest, key)
 
         monkeypatch.setattr(timing, "open_stages", open_all_but_openvino)
-        monkeypatch.setattr(engine_choice, "call_in_subprocess", here)
-        said: list[str] = []
+        monkeypatch.setattr(choice_module, "call_in_subprocess", here)
+        messages: list[str] = []
         choice = choose_engine(
             family,
             EnginePreference(),
             TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.2,
-            say=said.append,
+            say=messages.append,
         )
         assert choice.key.engine == "onnxruntime-cpu"
-        assert any("openvino/fp32 is not available: its driver is gone" in text for text in said)
+        assert any("openvino/fp32 is not available: its driver is gone" in text for text in messages)
         with pytest.raises(EngineUnavailable, match="none of openvino"):
             choose_engine(
                 family,
@@ -298,27 +310,27 @@ class TestChoice:
     def test_a_timing_that_dies_costs_a_line_and_the_first_certificate_serves(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        said: list[str] = []
+        messages: list[str] = []
         with monkeypatch.context() as crashing:
-            crashing.setattr(engine_choice, "time_stages", die)
+            crashing.setattr(choice_module, "time_stages", die)
             choice = choose_engine(
                 family,
                 EnginePreference(),
                 TimingCache(tmp_path),
                 IssuedCertificates(tmp_path),
-                say=said.append,
+                say=messages.append,
             )
         assert str(choice.key) == verify_bundle(family).certificates[0].key
         assert (choice.batch_sizes, choice.seconds) == ((1, 1), {})
         assert f"the first of {len(EVERYWHERE)} certified ones" in choice.why
-        assert "its process ended with 3; the next start tries again" in said[-1]
+        assert "its process ended with 3; the next start tries again" in messages[-1]
         again = choose_engine(
             family,
             EnginePreference(),
             TimingCache(tmp_path),
             IssuedCertificates(tmp_path),
             seconds=0.2,
-            say=said.append,
+            say=messages.append,
         )
         assert len(again.seconds) == len(EVERYWHERE)
 
@@ -331,7 +343,7 @@ def never(*args: object, **named: object) -> object:
     raise AssertionError("nothing was to be timed")
 
 
-class TestMemory:
+class TestTimingCache:
     MACHINE = Machine("a processor", ("avx2",), ("onnxruntime 1.0",))
 
     @pytest.mark.parametrize(
@@ -340,39 +352,43 @@ class TestMemory:
     def test_a_damaged_file_costs_a_timing_and_a_line(
         self, family: Path, tmp_path: Path, content: bytes
     ) -> None:
-        wish = EnginePreference("onnxruntime-cpu", "fp32")
-        choose_engine(family, wish, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1)
+        preference = EnginePreference("onnxruntime-cpu", "fp32")
+        choose_engine(family, preference, TimingCache(tmp_path), IssuedCertificates(tmp_path), seconds=0.1)
         (file,) = (tmp_path / "engines").glob("*.json")
         file.write_bytes(content)
-        said: list[str] = []
+        messages: list[str] = []
         choose_engine(
             family,
-            wish,
-            TimingCache(tmp_path, said.append),
+            preference,
+            TimingCache(tmp_path, messages.append),
             IssuedCertificates(tmp_path),
             seconds=0.1,
-            say=said.append,
+            say=messages.append,
         )
-        assert len(said) == 2
-        assert "will be replaced" in said[0]
+        assert len(messages) == 2
+        assert "will be replaced" in messages[0]
         choose_engine(
-            family, wish, TimingCache(tmp_path, said.append), IssuedCertificates(tmp_path), say=said.append
+            family,
+            preference,
+            TimingCache(tmp_path, messages.append),
+            IssuedCertificates(tmp_path),
+            say=messages.append,
         )
-        assert len(said) == 2
+        assert len(messages) == 2
 
     def test_a_place_that_cannot_be_written_costs_a_line(self, family: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("in the way")
-        said: list[str] = []
-        wish = EnginePreference("onnxruntime-cpu", "fp32")
-        memory = TimingCache(tmp_path / "file", said.append)
+        messages: list[str] = []
+        preference = EnginePreference("onnxruntime-cpu", "fp32")
+        cache = TimingCache(tmp_path / "file", messages.append)
         assert (
             choose_engine(
-                family, wish, memory, IssuedCertificates(tmp_path), seconds=0.1, say=said.append
+                family, preference, cache, IssuedCertificates(tmp_path), seconds=0.1, say=messages.append
             ).key
             == ORT
         )
-        assert any("no timing can be kept" in text for text in said)
-        assert any("cannot be written" in text for text in said)
+        assert any("no timing can be kept" in text for text in messages)
+        assert any("cannot be written" in text for text in messages)
 
     def test_nothing_is_left_of_a_memory_without_a_place(self, family: Path) -> None:
         assert (
@@ -387,18 +403,18 @@ class TestMemory:
         )
 
     def test_the_oldest_files_go(self, tmp_path: Path) -> None:
-        memory = TimingCache(tmp_path)
+        cache = TimingCache(tmp_path)
         for number in range(60):
-            memory.save(memory.load(f"{number:016x}", self.MACHINE))
+            cache.save(cache.load(f"{number:016x}", self.MACHINE))
         assert len(list((tmp_path / "engines").glob("*.json"))) == 50
 
     def test_timings_survive(self, tmp_path: Path) -> None:
-        memory = TimingCache(tmp_path)
-        record = memory.load("ab" * 8, self.MACHINE).model_copy(
+        cache = TimingCache(tmp_path)
+        record = cache.load("ab" * 8, self.MACHINE).model_copy(
             update={"seconds": {"onnxruntime-cpu/fp32": ({1: 0.01, 2: 0.02}, {1: 0.5})}}
         )
-        memory.save(record)
-        assert memory.load("ab" * 8, self.MACHINE) == record
+        cache.save(record)
+        assert cache.load("ab" * 8, self.MACHINE) == record
 
 
 class TestIssued:
@@ -449,7 +465,7 @@ class TestIssued:
         IssuedCertificates(tmp_path).claim(self.RESERVE, ORT)
         IssuedCertificates(tmp_path).claim("cd" * 32, VINO)
 
-    def test_where_nothing_can_be_remembered_nothing_is_issued(self, tmp_path: Path) -> None:
+    def test_without_a_record_nothing_is_issued(self, tmp_path: Path) -> None:
         with pytest.raises(NotIssued, match="no data folder"):
             IssuedCertificates(None).claim(self.RESERVE, ORT)
         (tmp_path / "file").write_text("in the way")

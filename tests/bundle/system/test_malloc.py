@@ -36,8 +36,8 @@ print(*found)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted, and malloc is told, on Linux")
-def test_the_memory_of_an_image_is_used_for_the_next() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults and configures malloc, on Linux only")
+def test_the_memory_of_an_image_is_reused_for_the_next() -> None:
     # What glibc does with large blocks, made certain.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
     done = subprocess.run(
@@ -57,7 +57,7 @@ class _Loop:
         self.itself = self
 
 
-def test_what_a_release_leaves_is_passed_over_until_the_next() -> None:
+def test_objects_that_a_release_leaves_are_skipped_until_the_next() -> None:
     loaded = _Loop()
     alive = weakref.ref(loaded)
     try:

@@ -11,19 +11,19 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes.apart_work import count_to, die, fail, hang
+from fakes.subprocess_work import count_to, die, fail, hang
 
 from bundle.system.subprocess_call import SubprocessLost, call_in_subprocess
 
 
-def test_what_it_says_and_returns_arrives_from_another_process() -> None:
-    said: list[str] = []
-    total, process = call_in_subprocess(partial(count_to, 3), limit=30, say=said.append)
-    assert (total, said) == (6, ["1", "2", "3"])
+def test_messages_and_result_arrive_from_another_process() -> None:
+    messages: list[str] = []
+    total, process = call_in_subprocess(partial(count_to, 3), limit=30, say=messages.append)
+    assert (total, messages) == (6, ["1", "2", "3"])
     assert process != os.getpid()
 
 
-def test_work_that_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_dies_or_raises(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SubprocessLost, match="its process ended with 3"):
         call_in_subprocess(die, limit=30)
     with pytest.raises(SubprocessLost, match="its process ended with 1"):
@@ -31,14 +31,14 @@ def test_work_that_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
     assert "ValueError: on purpose" in capfd.readouterr().err
 
 
-def test_work_that_takes_too_long_is_ended() -> None:
+def test_a_process_that_takes_too_long_is_ended() -> None:
     began = time.monotonic()
     with pytest.raises(SubprocessLost, match=r"took longer than 0\.5 s"):
         call_in_subprocess(hang, limit=0.5)
     assert time.monotonic() - began < 10
 
 
-def test_several_threads_may_each_have_work_done() -> None:
+def test_several_threads_may_call_at_once() -> None:
     with ThreadPoolExecutor(3) as pool:
         results = pool.map(lambda last: call_in_subprocess(partial(count_to, last), limit=30)[0], (1, 2, 3))
         assert list(results) == [1, 3, 6]
@@ -49,7 +49,7 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
     script.write_text(
         "from functools import partial\n"
         "from bundle.system.subprocess_call import call_in_subprocess\n"
-        "from fakes.apart_work import count_to\n"
+        "from fakes.subprocess_work import count_to\n"
         "print(call_in_subprocess(partial(count_to, 2), limit=30)[0])\n"
     )
     path = str(Path(__file__).parents[2])
