@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from demur.verbs.options import PROMISE
+from demur.verbs.options import CERTIFICATE_HELP, PROMISE
 from trainer.choices import CertificateName
 
 TABLE: Final = "With --scores"
@@ -24,9 +24,7 @@ def calibrate(
     certificate: Annotated[
         CertificateName | None,
         typer.Option(
-            help="Method of certification. `exact`: holds with confidence 1 - delta; `scrc-i`: likewise, "
-            "more conservative; `scrc-t`: holds on average only; `none`: no certificate. [default: as in the "
-            "run; exact for --scores]",
+            help=f"{CERTIFICATE_HELP} [default: as in the run; exact for --scores]",
             rich_help_panel=PROMISE,
         ),
     ] = None,

@@ -19,6 +19,8 @@ def demo(
 ) -> None:
     """Train, certify and serve on synthetic street scenes, in a few minutes; needs no data.
 
+    Example: `demur demo --out demo-run`
+
     The same folder resumes an interrupted demo.
     """
     from demur.commands.demo import run_demo

@@ -78,15 +78,20 @@ MinCoverage = Annotated[
 Score = Annotated[
     choices.ScoreChoice | None,
     typer.Option(
-        help="Score that ranks the images; `best` takes the one that ranks val_select best. [default: best]",
+        help="Score that ranks the images: of the softmax, the margin between the two best classes, or the "
+        "trained gate; `best` takes the one that ranks val_select best. [default: best]",
         rich_help_panel=PROMISE,
     ),
 ]
+CERTIFICATE_HELP: Final = (
+    "Method of certification. `exact`: holds with confidence 1 - delta; `scrc-i`: likewise, by conformal "
+    "risk control, more conservative; `scrc-t`: holds on average over calibration sets only; `none`: no "
+    "certificate."
+)
 Certificate = Annotated[
     choices.CertificateName | None,
     typer.Option(
-        help="Method of certification. `exact`: holds with confidence 1 - delta; `scrc-i`: likewise, more "
-        "conservative; `scrc-t`: holds on average only; `none`: no certificate yet. [default: exact]",
+        help=f"{CERTIFICATE_HELP} [default: exact]",
         rich_help_panel=PROMISE,
     ),
 ]

@@ -15,7 +15,9 @@ def profile(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for profile.json, profile.csv and profile.png.")
     ] = Path("profile"),
-    seconds: Annotated[float, typer.Option(min=3, help="Approximate duration of the measurement.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(min=3, help="Approximate duration of the measurement, in seconds.")
+    ] = 60.0,
     processes: Annotated[
         int | None,
         typer.Option(

@@ -97,7 +97,8 @@ def train(
     checkpoint_selection: Annotated[
         CheckpointSelection | None,
         typer.Option(
-            help="Criterion on val_select by which the best epoch is kept. [default: augrc]",
+            help="Criterion on val_select by which the best epoch is kept; augrc is the area under the "
+            "generalised risk-coverage curve. [default: augrc]",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -109,8 +110,11 @@ def train(
     Example: `demur train --data folder:photos --group drive --out runs/first`
 
     A folder of images has one sub-folder per class, or a `metadata.csv` with the columns `file_name` and
-    `label`. The run makes splits by group, trains stages A and B, certifies the cascade on val_calib,
-    reports on val_test and packs the bundle.
+    `label`.
+
+    The run splits the images by group into train, val_select (chooses epochs and scores), val_calib
+    (certifies) and val_test (reports). It trains a fast stage A and a strong stage B, certifies the cascade
+    of both and packs the bundle.
     """
     from trainer.config import load_config
     from trainer.pipeline import train as run_training

@@ -58,7 +58,7 @@ class TestHelp:
                     text,
                 )
 
-    @pytest.mark.parametrize("name", [name for name in VERBS if name not in ("demo",)])
+    @pytest.mark.parametrize("name", VERBS)
     def test_every_verb_shows_an_example(self, name: str) -> None:
         result = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "100"})
         assert f"demur {name} " in result.output
