@@ -1,4 +1,4 @@
-"""Python client of the service."""
+"""Client of the service for Python programs."""
 
 from demur.client.client import Client
 

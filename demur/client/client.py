@@ -1,12 +1,12 @@
-"""A client of the service, on the standard library alone.
+"""HTTP client of the service; needs no HTTP library beyond the standard one.
 
     with Client("http://127.0.0.1:8000") as client:
         prediction = client.predict("street.jpg", deadline=2.0)
         client.feedback(prediction.request_id, label=1)
 
-A full queue (503), a used-up quota (429) and a broken connection are tried again, later each time and
-not before the service's Retry-After, within the deadline. A request that is tried again keeps its id, so
-that it is counted once.
+The client retries after a full queue (503), an exhausted quota (429) and a broken connection, with
+exponential backoff, never before the service's Retry-After and only within the deadline. A retry keeps the
+request id, so that the service counts the request once.
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ __all__ = [
     "Window",
 ]
 
-_TRY_AGAIN: Final = (429, 503)
+_RETRIED: Final = (429, 503)
+"""HTTP statuses after which a request is sent again"""
 _LONGEST_PAUSE: Final = 5.0
+"""Seconds of backoff, at most"""
 
 _Result = TypeVar("_Result")
 
@@ -64,7 +66,7 @@ class _Answer:
 
 
 class Client:
-    """One connection to one service, kept open; for one thread at a time."""
+    """Persistent connection to one service; not safe for several threads at a time."""
 
     def __init__(
         self,
@@ -75,8 +77,11 @@ class Client:
         retries: int = 5,
         backoff: float = 0.1,
     ) -> None:
-        """`deadline`: seconds for a call that names none, all its tries together; `backoff`: seconds
-        before the first further try, doubled each time. Raises ValueError for what is no http(s) URL."""
+        """`deadline`: seconds per call, retries included, if the call names none; `retries`: number of
+        further tries, at most; `backoff`: seconds before the first retry, doubled for each further one.
+
+        Raises ValueError if `url` is no http or https URL.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise ValueError(f"url is {url!r}; it must be like http://host:8000")
@@ -95,7 +100,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; the next call opens it again."""
+        """Close the connection; the next call opens a new one."""
         self._connection.close()
 
     def predict(
@@ -106,12 +111,12 @@ class Client:
         request_id: str | None = None,
         unit_id: str | None = None,
     ) -> Prediction:
-        """Decide one image, a file or its encoded bytes (JPEG, PNG, WEBP).
+        """Decision on one image: the path of a file, or its encoded bytes (JPEG, PNG, WEBP).
 
-        `unit_id`: what it is about (a camera, a user), for experiments. Raises ClientError, and OSError
-        for a file that cannot be read.
+        `deadline`: seconds, retries included. `unit_id`: the unit of an experiment that the image belongs
+        to, for example a camera. Raises ClientError, and OSError for a file that cannot be read.
         """
-        # The service goes by the bytes; this only says that they are one raw image.
+        # The service detects the format from the bytes; the header only says that the body is one image.
         headers = {"Content-Type": "image/jpeg", **_ids(request_id, unit_id)}
         return self._call("POST", "/predict", _encoded(image), headers, deadline, Prediction.of)
 
@@ -123,29 +128,30 @@ class Client:
         request_id: str | None = None,
         unit_id: str | None = None,
     ) -> tuple[Prediction | Problem, ...]:
-        """Decide several images; a prediction or a problem for each, in their order.
+        """Decisions on several images: a prediction or a problem for each, in their order.
 
-        Raises as `predict` does where the batch as a whole is refused.
+        Raises as `predict` does if the service refuses the batch as a whole.
         """
-        edge = secrets.token_hex(16)
+        boundary = secrets.token_hex(16)
         parts = [
-            f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{index}"\r\n\r\n'.encode()
+            f"--{boundary}\r\n".encode()
+            + f'Content-Disposition: form-data; name="files"; filename="{index}"\r\n\r\n'.encode()
             + _encoded(image)
             + b"\r\n"
             for index, image in enumerate(images)
         ]
-        body = b"".join([*parts, f"--{edge}--\r\n".encode()])
-        headers = {"Content-Type": f"multipart/form-data; boundary={edge}", **_ids(request_id, unit_id)}
+        body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **_ids(request_id, unit_id)}
         return self._call("POST", "/predict/batch", body, headers, deadline, _results)
 
     def feedback(self, request_id: str, label: int, *, deadline: float | None = None) -> None:
-        """Send the true label of a prediction; it may be sent again, or corrected. Raises ClientError."""
+        """Send the true label of a prediction; a later call corrects it. Raises ClientError."""
         body = json.dumps({"request_id": request_id, "label": label}).encode()
         headers = {"Content-Type": "application/json"}
         self._call("POST", "/feedback", body, headers, deadline, lambda _: None)
 
     def rolling(self, *, deadline: float | None = None) -> Rolling:
-        """What the labels say so far. Raises ClientError."""
+        """Rolling accuracy and Matthews correlation of the labelled predictions. Raises ClientError."""
         return self._call("GET", "/rolling", None, {}, deadline, Rolling.of)
 
     def _call(
@@ -175,7 +181,7 @@ class Client:
                     return _read(answer, read)
                 failure = _failure(answer)
                 retry_after = answer.retry_after
-                if answer.status not in _TRY_AGAIN:
+                if answer.status not in _RETRIED:
                     raise failure
             pause = max(retry_after, self._pause(attempt))
             if attempt >= self._retries:
@@ -186,7 +192,7 @@ class Client:
         raise AssertionError("count() has no end")
 
     def _pause(self, attempt: int) -> float:
-        # At random, so that those who were refused together do not come back together.
+        # Random, so that clients that were refused together do not return together.
         return min(_LONGEST_PAUSE, self._backoff * 2.0**attempt) * random.uniform(0.5, 1.0)
 
     def _send(
@@ -205,7 +211,7 @@ class Client:
                 {**headers, **self._key, "X-Deadline-Ms": milliseconds},
             )
         except (BrokenPipeError, ConnectionResetError):
-            # A refusal may be waiting for us that came before all of the body was sent.
+            # The service may have refused the request before all of the body was sent.
             if connection.sock is None:
                 raise
         response: HTTPResponse = connection.getresponse()
@@ -241,7 +247,7 @@ def _failure(answer: _Answer) -> ClientError:
     try:
         problem = Problem.of(json.loads(answer.content))
     except (ValueError, KeyError, TypeError):
-        # Of a proxy on the way, for instance.
+        # The answer of a proxy, for example.
         problem = Problem("http-status", answer.status, answer.content[:200].decode("utf-8", "replace"))
     if problem.kind == "deadline-passed":
         return DeadlinePassed(problem.detail)
@@ -249,5 +255,5 @@ def _failure(answer: _Answer) -> ClientError:
 
 
 def _seconds(header: str | None) -> float:
-    """Of a Retry-After; a date there counts as none."""
+    """Seconds of a Retry-After header; 0 for none and for a date."""
     return float(header) if header is not None and header.isascii() and header.isdigit() else 0.0

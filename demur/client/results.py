@@ -1,4 +1,4 @@
-"""What `demur.client.client` returns and raises; fields that a newer service adds are ignored."""
+"""Results and errors of the client. Fields that a newer service adds are ignored."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from demur.errors import InterfaceError
 
 
 class ClientError(InterfaceError):
-    """Nothing was decided; the subclass says why."""
+    """A call failed; the subclass says why."""
 
 
 class Unreachable(ClientError):
-    """No answer came: no connection, a broken one, or something that is no answer of a demur service."""
+    """No connection, a broken one, or an answer that no demur service sends."""
 
 
 class DeadlinePassed(ClientError):
-    """No answer came in time."""
+    """No answer within the deadline."""
 
 
 class Refused(ClientError):
-    """The service refused the request; `problem` says what was wrong with it."""
+    """The service refused the request; `problem` says why."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(f"{problem.status} {problem.kind}: {problem.detail}")
@@ -34,15 +34,17 @@ class Refused(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a request, or one image of a batch, was refused."""
+    """Reason for the refusal of a request, or of one image of a batch."""
 
     kind: str
     status: int
     detail: str
     field: str | None = None
-    """What was wrong in the request, with what was sent and what is accepted."""
+    """Part of the request that is at fault"""
     value: Any = None
+    """Its value"""
     limit: Any = None
+    """What is accepted"""
     request_id: str | None = None
 
     @classmethod
@@ -60,11 +62,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """What is promised of the answers."""
+    """Guarantee on the answers."""
 
     kind: Literal["pac", "expectation"]
-    """pac: at most `alpha` of the answers are wrong, with confidence 1 - `delta`; expectation: only on
-    average over calibration draws."""
+    """`pac`: at most `alpha` of the answers are wrong, with confidence 1 - `delta`; `expectation`: at most
+    `alpha` on average over draws of the calibration set"""
     method: str
     alpha: float
     delta: float | None
@@ -73,31 +75,31 @@ class Guarantee:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One decided image."""
+    """Decision on one image."""
 
     request_id: str
-    """Name it in `feedback`."""
+    """Id for `Client.feedback`"""
     decision: Literal["answer", "abstain"]
     label: int | None
-    """None where it abstains."""
+    """None if the service abstains"""
     label_name: str | None
     prediction_set: tuple[int, ...]
     probability: float
-    """p(label 1), also where it abstains."""
+    """p(label 1); also given if the service abstains"""
     confidence: float
     stage: StageName
     reason: str | None
-    """Why it abstains: ambiguous or atypical."""
+    """Why the service abstains, for example ambiguous"""
     bundle: str
     """`name:version`"""
     guarantee: Guarantee | None
     guarantee_reason: str | None
-    """Why nothing is promised, where nothing is."""
+    """Why there is no guarantee; None if there is one"""
     audit: bool
-    """A person should label this one."""
+    """True if a person should label this image"""
     timing_ms: Mapping[str, float]
     probabilities: tuple[float, ...] | None
-    """p(k); only for more than two classes."""
+    """p(k) of every class; None for two classes"""
 
     @property
     def answered(self) -> bool:
@@ -128,23 +130,23 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The last `size` labelled predictions."""
+    """Metrics of the last `size` labelled predictions."""
 
     size: int
     n: int
-    """Of those, how many there are yet."""
+    """Number of labelled predictions in the window so far"""
     accuracy: float | None
     accuracy_low: float
     accuracy_high: float
     """Wilson 95 % interval"""
     mcc: float
     mcc_reason: str | None
-    """Why the Matthews correlation is undefined, and 0, where it is."""
+    """Why the Matthews correlation is undefined, and 0; None if it is defined"""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """ACC over the last 10, MCC over the last 100, and the NATIX reward of both."""
+    """ACC over the last 10 predictions, MCC over the last 100, and the NATIX reward of both."""
 
     acc: Window
     mcc: Window
@@ -153,13 +155,13 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Rolling:
-    """What the labels say so far of the bundle that answers now."""
+    """Rolling metrics of the bundle that answers now."""
 
     bundle: str
     all: Series
-    """Every labelled prediction, forced to an answer."""
+    """All labelled predictions; each counts as answered at probability > 0.5"""
     answered: Series
-    """The answered ones alone."""
+    """The answered predictions alone"""
     predictions: int
     labelled: int
     label_coverage: float | None

@@ -1,4 +1,4 @@
-"""What a profile holds: figures from repeated runs, each with the range that the runs span."""
+"""Figures of a profile, each measured in several runs and given with the range of the runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The median of several runs, and the smallest and largest of them.
+    """Median of several runs, with the smallest and the largest.
 
     The range of n runs covers the true median with probability 1 - 2^(1-n): 97 % for six of them.
     """
@@ -31,13 +31,13 @@ class Repeated:
 
     @property
     def spread(self) -> float:
-        """(high - low) / median; 0 where all runs agree."""
+        """(high - low) / median; 0 if the median is 0"""
         return (self.high - self.low) / self.median if self.median else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one step."""
+    """Latency of one step, in milliseconds."""
 
     step: str
     samples: int
@@ -47,7 +47,7 @@ class Latency:
 
     @classmethod
     def of(cls, step: str, runs: Sequence[Sequence[float]]) -> Self:
-        """`runs`: the milliseconds of each run. Quantiles of all samples; ranges of the runs' own."""
+        """Quantiles over the samples of all `runs`; the ranges are of the quantiles of each run."""
         pooled = np.concatenate([np.asarray(run, dtype=np.float64) for run in runs])
         quantiles = []
         for percentile in PERCENTILES:
@@ -58,49 +58,50 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """The service at full load beside plain loops over the same images, one process a core."""
+    """Throughput of the service at full load, and of plain loops over the same images."""
 
     processes: int
     clients: int
     raw_images_per_second: Repeated
     served_images_per_second: Repeated
     share_of_raw: Repeated
-    """served / raw, run by run. The load generator takes its part of the same cores."""
+    """served / raw, run by run. The load generator runs on the same cores as the service."""
     raw_cpu_ms: Repeated
-    """CPU milliseconds an image in a plain loop"""
+    """CPU milliseconds per image in a plain loop"""
     served_cpu_ms: Repeated | None
-    """CPU milliseconds a request in the service's processes; None where /proc does not tell"""
+    """CPU milliseconds per request in the workers of the service; None without /proc"""
     refused: int
-    """Requests that were not answered with 200"""
+    """Number of requests with a status other than 200"""
 
     @property
     def overhead_cpu_ms(self) -> float | None:
-        """What HTTP, queue, metrics, log and events cost a request, in CPU milliseconds."""
+        """CPU milliseconds that HTTP, queue, metrics, log and events add per request."""
         return None if self.served_cpu_ms is None else self.served_cpu_ms.median - self.raw_cpu_ms.median
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident megabytes."""
+    """Resident memory, in megabytes."""
 
     raw_process: float
     service_processes: tuple[float, ...]
-    """Empty where /proc does not tell"""
+    """One value per worker; empty without /proc"""
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """What stage A spares stage B."""
+    """Savings of the cascade against stage B alone."""
 
     images: int
+    """Number of images measured; 0 if the shares come from the bundle's own report"""
     answered_by_a: float
-    """Share of the images"""
+    """Share of the images that stage A answers"""
     macs_saved: float | None
-    """Share of the multiply-accumulates, against stage B alone; None where the bundle states none"""
+    """Saved share of the multiply-accumulates; None if the bundle states none"""
     mean_ms: float
-    """Of an image, decode included"""
+    """Mean milliseconds per image, decoding included"""
     mean_ms_without: float
-    """The same had stage B alone seen every image"""
+    """The same with stage B alone"""
 
     @property
     def time_saved(self) -> float:
@@ -109,26 +110,26 @@ class Cascade:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A bundle on this machine."""
+    """Speed of a bundle on this machine."""
 
     bundle: str
     engine: str
     choice: str
-    """What was obtained from the engine, why it and no other, and the batch sizes"""
+    """Engine, execution providers, reason of the choice, and batch sizes"""
     images: str
-    """Which images: the bundle's golden cases or a source"""
+    """Description of the images: the bundle's golden cases or a source"""
     cores: int
     load_before: float | None
-    """Processes that wanted a core before the profile began, one-minute average"""
+    """Load average of one minute before the profile began"""
     latencies: tuple[Latency, ...]
     throughput: Throughput
     memory: Memory
     cascade: Cascade | None
-    """None for one stage"""
+    """None for a bundle of one stage"""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Why the figures may not be trusted, in plain words."""
+        """Reasons to distrust the figures, one sentence each."""
         found = []
         if self.load_before is not None and self.load_before > 0.5:
             found.append(f"other programs kept {self.load_before:.1f} cores busy when the profile began")
@@ -148,7 +149,7 @@ class Profile:
         }
 
     def rows(self) -> list[tuple[str, float, float | None, float | None, str]]:
-        """(figure, value, low, high, unit), one a line of the CSV."""
+        """Rows of the CSV file: (figure, value, low, high, unit)."""
         found = [
             _row(f"{latency.step}_p{percentile}", value, "ms")
             for latency in self.latencies

@@ -1,4 +1,4 @@
-"""A load generator: keep-alive connections that send one image after another, for so many seconds."""
+"""Load generator: persistent connections that each send one image after another for a given time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bundle.images.headers import read_header
 
 @dataclass(slots=True)
 class Load:
-    """What came back."""
+    """Result of a load run."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
-    """Milliseconds of each answered request, from its first byte sent to its last byte received"""
+    """Milliseconds of each request with status 200, from the first byte sent to the last byte received"""
     refused: int = 0
-    """Answers other than 200"""
+    """Number of responses with another status"""
 
     @property
     def per_second(self) -> float:
@@ -26,17 +26,17 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer."""
+class Response:
+    """HTTP response."""
 
     status: int
-    last: bool
-    """The server closes the connection after it."""
+    closes: bool
+    """True if the server closes the connection after this response"""
     body: bytes
 
 
 def requests_for(images: Sequence[bytes], path: str = "/predict") -> list[bytes]:
-    """Each image as a whole POST request, ready to be sent."""
+    """Each image as the bytes of a POST request."""
     return [
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: image/{read_header(image).format.lower()}\r\n"
@@ -47,9 +47,9 @@ def requests_for(images: Sequence[bytes], path: str = "/predict") -> list[bytes]
 
 
 def run_load(address: tuple[str, int], requests: Sequence[bytes], *, clients: int, seconds: float) -> Load:
-    """Let `clients` connections send `requests` round and round; each sends its next after an answer.
+    """Send `requests` in turn over `clients` connections, one request at a time per connection.
 
-    Raises OSError where the service is not reached or hangs up.
+    `seconds`: duration. Raises OSError if the service cannot be reached or closes a connection.
     """
     return asyncio.run(_run(address, requests, clients, seconds))
 
@@ -72,7 +72,7 @@ async def _client(
         while (began := perf_counter()) < until:
             writer.write(requests[turn % len(requests)])
             turn += 1
-            if (await read_answer(reader)).status == 200:
+            if (await read_response(reader)).status == 200:
                 load.latencies.append(1e3 * (perf_counter() - began))
             else:
                 load.refused += 1
@@ -80,12 +80,12 @@ async def _client(
         writer.close()
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """Read one answer. Raises ConnectionResetError where it does not come whole."""
+async def read_response(reader: asyncio.StreamReader) -> Response:
+    """Read one response. Raises ConnectionResetError if it ends early."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
         body = await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:
         raise ConnectionResetError("the service closed the connection in the middle of an answer") from error
-    return Answer(int(head.split(b" ", 2)[1]), b"\r\nconnection: close\r\n" in head, body)
+    return Response(int(head.split(b" ", 2)[1]), b"\r\nconnection: close\r\n" in head, body)

@@ -1,4 +1,4 @@
-"""The two things compared, each in processes of its own: plain loops, and the real service."""
+"""Processes that a profile measures: plain loops over the models, and the real service."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _MEGABYTE = 1e6
 
 
 class ProfileFailed(InterfaceError, RuntimeError):
-    """A process of the profile did not do its part."""
+    """A measured process did not do its part."""
 
 
 class RawLoops:
-    """`processes` plain loops: bytes to decision and nothing else, one thread each."""
+    """Processes of one thread each that go from bytes to decisions and do nothing else."""
 
     def __init__(self, workers: Sequence[Connection]) -> None:
         self._workers = workers
         self.resident = 0.0
-        """Megabytes of one process, after the last run"""
+        """Resident megabytes of one process after the last run"""
 
     def run(self, seconds: float) -> tuple[float, float]:
-        """All at once for so long: (images a second, CPU milliseconds an image)."""
+        """Run all of them for `seconds`; (images per second in total, CPU milliseconds per image)."""
         for worker in self._workers:
             worker.send(seconds)
         reports = [_receive(worker, seconds + _START_TIMEOUT) for worker in self._workers]
@@ -53,7 +53,7 @@ class RawLoops:
 def raw_loops(
     settings: Settings, choice: EngineChoice, images: Sequence[bytes], processes: int
 ) -> Iterator[RawLoops]:
-    """Loops over `images` with the bundle of `settings`, computed and certified as `choice` says."""
+    """Loops over `images` with the bundle of `settings`, on the engine of `choice`."""
     with ExitStack() as stack:
         ends = []
         for _ in range(processes):
@@ -100,30 +100,30 @@ def _loop(
 
 
 class RunningService:
-    """The service, answering at `address`."""
+    """Service process that listens at `address` (host, port)."""
 
     def __init__(self, address: tuple[str, int], pid: int) -> None:
         self.address = address
         self._pid = pid
 
     def cpu_seconds(self) -> float | None:
-        """CPU time that its workers have taken so far, without the store's; None without /proc."""
+        """CPU seconds of the workers so far, without the store; None without /proc."""
         spent = [_cpu_seconds(pid) for pid in self._workers()]
         return None if not spent or None in spent else sum(filter(None, spent))
 
     def resident(self) -> tuple[float, ...]:
-        """Megabytes of each worker."""
+        """Resident megabytes of each worker."""
         return tuple(size for pid in self._workers() if (size := resident(pid)) is not None)
 
     def _workers(self) -> list[int]:
-        """Processes that answer: the service itself, or the workers below it."""
+        """Process ids of the workers, or of the service itself if it has none."""
         below = [pid for pid in _children(self._pid) if _is_worker(pid)]
         return below or [self._pid]
 
 
 @contextmanager
 def running_service(settings: Settings, log: Path) -> Iterator[RunningService]:
-    """The real service in a process of its own; its log goes to the file `log`."""
+    """Start the real service in a process of its own; its log goes to the file `log`."""
     ours, theirs = _SPAWN.Pipe()
     # Not daemonic: the service starts processes itself.
     child = _SPAWN.Process(target=_serve, args=(settings, log, theirs))
@@ -160,7 +160,7 @@ def _receive(end: Connection, timeout: float, why: str = "a plain loop did not a
 
 
 def resident(pid: int) -> float | None:
-    """Resident megabytes of a process; None where /proc does not tell."""
+    """Resident megabytes of a process; None without /proc."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError):

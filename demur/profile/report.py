@@ -1,4 +1,4 @@
-"""A profile for people and for programs: tables, JSON, CSV and a picture."""
+"""Report of a profile: tables and sentences for the terminal, JSON, CSV and a picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURE = "profile.png"
 
 
 def write_profile(profile: Profile, folder: Path) -> list[Path]:
-    """profile.json, profile.csv and, where matplotlib is installed, profile.png; what was written."""
+    """Write profile.json, profile.csv and, if matplotlib is installed, profile.png; the paths written."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "profile.json", folder / "profile.csv"]
     written[0].write_bytes(orjson.dumps(profile.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
@@ -33,12 +33,12 @@ def write_profile(profile: Profile, folder: Path) -> list[Path]:
 
 
 def profile_tables(profile: Profile) -> Group:
-    """What a person wants to know first."""
+    """Tables of latency per step and of throughput."""
     return Group(_latency_table(profile), _throughput_table(profile))
 
 
 def summary(profile: Profile) -> list[str]:
-    """The findings in plain sentences."""
+    """Findings, one sentence each."""
     through = profile.throughput
     found = [
         f"Computed on {profile.choice}.",

@@ -1,4 +1,4 @@
-"""`demur profile`: where the time goes, how near the service comes to the hardware, what stage A spares."""
+"""Measurement of a bundle: latency per step, the service against the hardware's limit, savings of stage A."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.data.images import ImageSource
 from trainer.run.console import Bar, RunConsole
 
 RUNS = 6
-"""Interleaved runs; see `figures.Repeated`."""
+"""Number of interleaved runs, see `figures.Repeated`"""
 CLIENTS_A_CORE = 4
 Part = Literal["steps", "one_client", "raw", "served"]
 _PARTS: Mapping[Part, tuple[str, float]] = {
@@ -37,7 +37,7 @@ _PARTS: Mapping[Part, tuple[str, float]] = {
     "raw": ("Plain loops", 0.25),
     "served": ("Full load", 0.25),
 }
-"""Each part's title and its share of the time given."""
+"""Title of each part, and its share of the measuring time"""
 _MOST_IMAGES = 512
 
 

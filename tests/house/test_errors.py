@@ -38,7 +38,10 @@ def test_every_exception_derives_from_the_root(package: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_draws_its_tree(package: str) -> None:
-    tree = importlib.import_module(f"{package}.errors").__doc__ or ""
+    root = importlib.import_module(package)
+    names = [found.name for found in pkgutil.walk_packages(root.__path__, f"{package}.")]
+    drawn = [importlib.import_module(name).__doc__ for name in names if name.endswith(".errors")]
+    tree = "\n".join(text for text in drawn if text)
     missing = {
         kind.__name__
         for kind in exceptions(package)
