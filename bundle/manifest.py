@@ -26,7 +26,7 @@ from bundle.engines.contract import DEFAULT_PRECISION, file_precision
 from bundle.errors import BundlePackageError
 from bundle.images.preprocess import PreprocessSpec, decode_target
 from bundle.policy import CertificateEntry, KeyPart
-from calibration.decision import STAGE_NAMES, OperatingPoint, StageName, StageRule
+from calibration.decision import STAGE_NAMES, DecisionKind, OperatingPoint, StageName, StageRule
 
 SCHEMA_VERSION: Final = 1
 """Increased whenever an older reader would misinterpret a bundle."""
@@ -115,7 +115,7 @@ class StageSpec(_Record):
 class GoldenDecision(_Record):
     """The decision expected on a golden case."""
 
-    decision: Literal["answer", "abstain"]
+    decision: DecisionKind
     label: Count | None
     stage: StageName
 

@@ -16,6 +16,7 @@ from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, sc
 
 StageName = Literal["A", "B"]
 Reason = Literal["ambiguous", "atypical"]
+DecisionKind = Literal["answer", "abstain"]
 
 STAGE_NAMES: tuple[StageName, ...] = ("A", "B")
 STAGE_KEYS: tuple[str, ...] = tuple(name.lower() for name in STAGE_NAMES)
@@ -91,7 +92,7 @@ class StageDecisions:
 class Decision:
     """Decision on one image."""
 
-    decision: Literal["answer", "abstain"]
+    decision: DecisionKind
     label: int | None
     prediction_set: tuple[int, ...]
     probabilities: tuple[float, ...]

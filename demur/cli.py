@@ -70,19 +70,11 @@ def main() -> None:
         # The reader of the output is gone; nothing is left to print, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:
-        if os.environ.get("DEMUR_DEBUG") or not _is_expected(error):
+    except (DemurError, OSError) as error:
+        if os.environ.get("DEMUR_DEBUG"):
             raise
         print(f"demur: {error}", file=sys.stderr)
         sys.exit(EXPECTED_FAULT)
-
-
-def _is_expected(error: Exception) -> bool:
-    """Whether the error is one that a package raises about its input, or the system about a file."""
-    if isinstance(error, DemurError | OSError):
-        return True
-    rooms = ("bundle", "calibration", "demur", "monitoring", "service", "trainer")
-    return any(kind.__module__.split(".")[0] in rooms for kind in type(error).__mro__)
 
 
 if __name__ == "__main__":

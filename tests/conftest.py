@@ -1,4 +1,4 @@
-"""Fixtures for every package: a small real bundle and the images that it tells apart."""
+"""Fixtures for all packages: a small real bundle, and images of its classes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from fakes.tiny_bundle import colour_image, write_tiny_bundle
 
-# Before any library starts its threads: two each, in several test processes on a few cores, wait for one
-# another most of the time.
+# Set before any library starts its threads: with two threads each, several test processes on a few cores
+# spend most of the time waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a verified two-stage bundle; shared, so copy it before changing it."""
+    """Folder of a verified two-stage bundle. It is shared: copy it before a change."""
     return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
 
 
 @pytest.fixture
 def make_tiny_bundle(tmp_path: Path) -> Callable[..., Path]:
-    """`make_tiny_bundle(**options)` writes a variant (see `fakes.tiny_bundle.tiny_draft`)."""
+    """`make_tiny_bundle(**options)` writes a variant, see `fakes.tiny_bundle.tiny_draft`."""
     written = iter(range(1000))
 
     def make(**options: object) -> Path:

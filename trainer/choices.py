@@ -44,7 +44,9 @@ EfficientNetVariant = Literal["efficientnet-lite0", "efficientnet-lite1", "effic
 ImageModel = Literal[ConvNet, TransformerFamily, EfficientNetVariant]
 """Every architecture that a stage can have"""
 
-PretrainRows = Literal["auto", "train", "all"]
+PretrainSplit = Literal["train", "all"]
+"""Part of the data that a pretraining reads"""
+PretrainRows = Literal["auto", PretrainSplit]
 """Rows of the data that a pretraining reads"""
 
 

@@ -126,14 +126,14 @@ class Clients:
         answer = await connection.ask(_head("/predict", "image/jpeg", len(image), request_id), image)
         if answer.status != 200:
             self.tally.refused[answer.status] += 1
-            return answer.last, False
+            return answer.closes, False
         self.tally.answered += 1
         now = perf_counter()
         self.tally.latencies.append((now, 1e3 * (now - began)))
         bundle = json.loads(answer.body).get("bundle")
         if bundle is not None:
             self.tally.bundles[bundle["name"]] += 1
-        return answer.last, True
+        return answer.closes, True
 
     async def _label(self, connection: KeepAlive, request_id: str, label: int) -> bool:
         body = json.dumps({"request_id": request_id, "label": label}).encode()
@@ -144,7 +144,7 @@ class Clients:
             self.tally.labelled += 1
         else:
             self.tally.refused[answer.status] += 1
-        return answer.last
+        return answer.closes
 
 
 def _head(path: str, kind: str, length: int, request_id: str) -> bytes:

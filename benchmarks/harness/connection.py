@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from demur.profile.load import Answer, read_answer
+from demur.profile.load import Response, read_response
 
 
 class KeepAlive:
@@ -20,10 +20,10 @@ class KeepAlive:
         """Raises OSError."""
         return cls(*await asyncio.open_connection(*address))
 
-    async def ask(self, *parts: bytes) -> Answer:
-        """Send a request, given in parts, and wait for its answer. Raises OSError."""
+    async def ask(self, *parts: bytes) -> Response:
+        """Send a request, given in parts, and wait for the response. Raises OSError."""
         self._writer.writelines(parts)
-        return await read_answer(self._reader)
+        return await read_response(self._reader)
 
     def close(self) -> None:
         self._writer.close()

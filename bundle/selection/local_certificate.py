@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,7 +26,7 @@ from bundle.verify import read_verified
 from calibration.certificate import CertifiedOn, RiskTarget
 from calibration.encoding import decode_path
 from calibration.exact.strata import Parts
-from calibration.groups import Sampling
+from calibration.groups import Sampling, Unit
 
 CASES_FILE = "calibration/cases.json"
 _CHUNK = 256
@@ -62,7 +62,7 @@ class CalibrationCases(_Record):
     reserved_delta: Annotated[float, Field(gt=0, lt=1)]
     """Share of delta that is charged and reserved for one certificate on an engine without one."""
     min_coverage: Annotated[float, Field(ge=0, le=1)]
-    unit: Literal["group", "image"]
+    unit: Unit
     seed: Count
     all_frames: bool
     split_digest: Digest

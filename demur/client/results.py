@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from calibration.decision import StageName
+    from calibration.certificate import Kind
+    from calibration.decision import DecisionKind, StageName
 
 from demur.errors import InterfaceError
 
@@ -64,7 +65,7 @@ class Problem:
 class Guarantee:
     """Guarantee on the answers."""
 
-    kind: Literal["pac", "expectation"]
+    kind: Kind
     """`pac`: at most `alpha` of the answers are wrong, with confidence 1 - `delta`; `expectation`: at most
     `alpha` on average over draws of the calibration set"""
     method: str
@@ -79,7 +80,7 @@ class Prediction:
 
     request_id: str
     """Id for `Client.feedback`"""
-    decision: Literal["answer", "abstain"]
+    decision: DecisionKind
     label: int | None
     """None if the service abstains"""
     label_name: str | None

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from calibration.decision import StageName
+from calibration.decision import DecisionKind, Reason, StageName
 from demur.choices import TABLE_SUFFIXES
 from demur.errors import InterfaceError
 
@@ -29,14 +29,14 @@ class DecisionRow:
     """Decision on one image. For an unreadable image it is to abstain, and `error` says why."""
 
     path: str
-    decision: Literal["answer", "abstain"]
+    decision: DecisionKind
     label: int | None
     prediction_set: tuple[int, ...] | None
     probability: float | None
     """p(label 1); also given when the decision is to abstain"""
     confidence: float | None
     stage: StageName | None
-    reason: Literal["ambiguous", "atypical", "unreadable"] | None
+    reason: Reason | Literal["unreadable"] | None
     error: str | None
     probabilities: tuple[float, ...] | None
     """p of every class; a column only for more than two classes"""

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
 from typing import Literal
 
-import numpy as np
-
-from bundle.images.errors import ImageError
 from bundle.loader import LoadedBundle, load_bundle
-from bundle.runner import CascadeRunner
 from bundle.selection.choice import EngineChoice, EnginePreference, choose_engine
 from bundle.selection.issued import IssuedCertificates
 from bundle.selection.timing_cache import TimingCache
-from calibration.decision import STAGE_NAMES, Decision, decide_stage, to_decision
-from demur.profile.figures import Cascade, Latency, Memory, Profile, Repeated, Throughput
+from calibration.decision import STAGE_NAMES
+from demur.profile.figures import Latency, Memory, Profile, Repeated, Throughput
+from demur.profile.images import ProfileImages, golden_images, source_images
 from demur.profile.load import requests_for, run_load
 from demur.profile.processes import ProfileFailed, RunningService, raw_loops, running_service
+from demur.profile.steps import cascade_savings, time_steps
 from service.settings import Settings
 from trainer.data.images import ImageSource
 from trainer.run.console import Bar, RunConsole
 
 RUNS = 6
 """Number of interleaved runs, see `figures.Repeated`"""
-CLIENTS_A_CORE = 4
+CLIENTS_PER_PROCESS = 4
+WARM_UP = 0.5
+"""Seconds of load before the first run"""
 Part = Literal["steps", "one_client", "raw", "served"]
 _PARTS: Mapping[Part, tuple[str, float]] = {
     "steps": ("Step by step", 0.3),
@@ -38,14 +36,20 @@ _PARTS: Mapping[Part, tuple[str, float]] = {
     "served": ("Full load", 0.25),
 }
 """Title of each part, and its share of the measuring time"""
-_MOST_IMAGES = 512
 
 
-@dataclass(frozen=True, slots=True)
-class _Images:
-    name: str
-    encoded: list[bytes]
-    read_ms: list[float]
+@dataclass(slots=True)
+class _Samples:
+    """Results of the runs so far."""
+
+    steps: dict[str, list[list[float]]]
+    """Step -> milliseconds of each run"""
+    raw: list[tuple[float, float]] = field(default_factory=list)
+    """(images per second, CPU milliseconds per image) of the plain loops, per run"""
+    served: list[tuple[float, float | None]] = field(default_factory=list)
+    """(requests per second, CPU milliseconds per request) of the service, per run"""
+    refused: int = 0
+    memory: Memory | None = None
 
 
 def profile_bundle(
@@ -59,82 +63,23 @@ def profile_bundle(
 ) -> Profile:
     """Measure the bundle in `folder` on this machine, for about `seconds`.
 
-    Images are those of `source`, some hundreds of them, or the bundle's golden cases. `processes`: None
-    for one a core. `wish`: the engine; None for what the service would choose. Raises BundleError,
-    EngineUnavailable or ProfileFailed.
+    The images are some hundreds of `source`, or the bundle's golden cases. `processes`: number of workers
+    and of plain loops; None for one per core. `wish`: engine and precision; None for what the service would
+    choose. Raises BundleError, EngineUnavailable or ProfileFailed.
     """
-    with tempfile.TemporaryDirectory(prefix="demur-profile-") as scratch:
-        return _profile(
-            folder,
-            source,
-            wish or EnginePreference(),
-            console or RunConsole(),
-            Path(scratch),
-            seconds,
-            processes,
-        )
-
-
-def _profile(
-    folder: Path,
-    source: ImageSource | None,
-    wish: EnginePreference,
-    console: RunConsole,
-    scratch: Path,
-    seconds: float,
-    processes: int | None,
-) -> Profile:
+    console = console or RunConsole()
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    # The service finds there what was found out here.
-    found_out, issued = TimingCache(scratch), IssuedCertificates(scratch)
-    choice = choose_engine(folder, wish, found_out, issued, say=console.note)
-    key = choice.key
-    loaded = load_bundle(folder, key=key, threads=1, issued_here=choice.issued_here)
-    images = _from_source(source, loaded) if source is not None else _golden(loaded)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = processes or cores
-    names = [f"stage {stage.name}" for stage in loaded.manifest.stages]
-    steps: dict[str, list[list[float]]] = {
-        step: [] for step in ("read", "decode", *names, "decide", "http request")
-    }
-    steps["read"].append(images.read_ms)
-    raw: list[tuple[float, float]] = []
-    served: list[tuple[float, float | None]] = []
-    refused = 0
-    clients = CLIENTS_A_CORE * processes
-    requests = requests_for(images.encoded)
-    with console.bar("Starting", len(_PARTS) * RUNS, unit="runs") as bar:
-        settings = Settings.read(
-            {},
-            bundle=folder,
-            port=0,
-            workers=processes,
-            engine=key.engine,
-            precision=key.precision,
-            batch=choice.batch_sizes[0] if len(set(choice.batch_sizes)) == 1 else None,
-            data_dir=scratch,
-            drain=0.0,
-        )
-        with (
-            raw_loops(settings, choice, images.encoded, processes) as loops,
-            running_service(settings, scratch / "service.log") as service,
-        ):
-            turn = _Turns(seconds, bar)
-            run_load(service.address, requests, clients=clients, seconds=0.5)
-            for _ in range(RUNS):
-                for step, spent in _time_steps(loaded, images.encoded, turn("steps")).items():
-                    steps[step].append(spent)
-                one = run_load(service.address, requests, clients=1, seconds=turn("one_client"))
-                steps["http request"].append(one.latencies)
-                raw.append(loops.run(turn("raw")))
-                rate, cpu_ms, unanswered = _full_load(service, requests, clients, turn("served"))
-                served.append((rate, cpu_ms))
-                refused += unanswered + one.refused
-            memory = Memory(loops.resident, service.resident())
-            turn.finish()
-    if not all(steps["http request"]):
-        raise ProfileFailed("the service answered no request within a run; give it more --seconds")
-    cpu = [spent for _, spent in served if spent is not None]
+    with tempfile.TemporaryDirectory(prefix="demur-profile-") as scratch:
+        # Timings and issued certificates go to the folder in which the service looks for them.
+        timings, issued = TimingCache(Path(scratch)), IssuedCertificates(Path(scratch))
+        choice = choose_engine(folder, wish or EnginePreference(), timings, issued, say=console.note)
+        loaded = load_bundle(folder, key=choice.key, threads=1, issued_here=choice.issued_here)
+        images = golden_images(loaded) if source is None else source_images(source, loaded)
+        settings = _service_settings(folder, choice, Path(scratch), processes)
+        with console.bar("Starting", len(_PARTS) * RUNS, unit="runs") as bar:
+            samples = _measure(settings, choice, loaded, images, _Schedule(seconds, bar))
     return Profile(
         bundle=f"{loaded.manifest.name}:{loaded.manifest.version}",
         engine=loaded.key,
@@ -142,21 +87,74 @@ def _profile(
         images=f"{len(images.encoded)} images: {images.name}",
         cores=cores,
         load_before=load_before,
-        latencies=tuple(Latency.of(step, runs) for step, runs in steps.items()),
-        throughput=Throughput(
-            processes=processes,
-            clients=clients,
-            raw_images_per_second=Repeated.of([rate for rate, _ in raw]),
-            served_images_per_second=Repeated.of([rate for rate, _ in served]),
-            share_of_raw=Repeated.of(
-                [ours / limit for (ours, _), (limit, _) in zip(served, raw, strict=True)]
-            ),
-            raw_cpu_ms=Repeated.of([spent for _, spent in raw]),
-            served_cpu_ms=Repeated.of(cpu) if cpu else None,
-            refused=refused,
-        ),
-        memory=memory,
-        cascade=_cascade(loaded, images.encoded, steps, measured=source is not None),
+        latencies=tuple(Latency.of(step, runs) for step, runs in samples.steps.items()),
+        throughput=_throughput(samples, processes),
+        memory=samples.memory or Memory(0.0, ()),
+        cascade=cascade_savings(loaded, images.encoded, samples.steps, measured=source is not None),
+    )
+
+
+def _measure(
+    settings: Settings,
+    choice: EngineChoice,
+    loaded: LoadedBundle,
+    images: ProfileImages,
+    schedule: _Schedule,
+) -> _Samples:
+    """All parts in turn, RUNS times, so that a change of the machine's speed affects every part."""
+    stages = [f"stage {stage.name}" for stage in loaded.manifest.stages]
+    samples = _Samples({step: [] for step in ("read", "decode", *stages, "decide", "http request")})
+    samples.steps["read"].append(images.read_ms)
+    requests = requests_for(images.encoded)
+    clients = CLIENTS_PER_PROCESS * settings.workers
+    with (
+        raw_loops(settings, choice, images.encoded, settings.workers) as loops,
+        running_service(settings, settings.data_dir / "service.log") as service,
+    ):
+        run_load(service.address, requests, clients=clients, seconds=WARM_UP)
+        for _ in range(RUNS):
+            for step, spent in time_steps(loaded, images.encoded, schedule.begin("steps")).items():
+                samples.steps[step].append(spent)
+            one = run_load(service.address, requests, clients=1, seconds=schedule.begin("one_client"))
+            samples.steps["http request"].append(one.latencies)
+            samples.raw.append(loops.run(schedule.begin("raw")))
+            rate, cpu_ms, refused = _full_load(service, requests, clients, schedule.begin("served"))
+            samples.served.append((rate, cpu_ms))
+            samples.refused += refused + one.refused
+        samples.memory = Memory(loops.resident, service.resident())
+        schedule.finish()
+    if not all(samples.steps["http request"]):
+        raise ProfileFailed("the service answered no request within a run; give it more --seconds")
+    return samples
+
+
+def _throughput(samples: _Samples, processes: int) -> Throughput:
+    raw, served = samples.raw, samples.served
+    cpu = [spent for _, spent in served if spent is not None]
+    return Throughput(
+        processes=processes,
+        clients=CLIENTS_PER_PROCESS * processes,
+        raw_images_per_second=Repeated.of([rate for rate, _ in raw]),
+        served_images_per_second=Repeated.of([rate for rate, _ in served]),
+        share_of_raw=Repeated.of([ours / limit for (ours, _), (limit, _) in zip(served, raw, strict=True)]),
+        raw_cpu_ms=Repeated.of([spent for _, spent in raw]),
+        served_cpu_ms=Repeated.of(cpu) if cpu else None,
+        refused=samples.refused,
+    )
+
+
+def _service_settings(folder: Path, choice: EngineChoice, scratch: Path, processes: int) -> Settings:
+    same_size = len(set(choice.batch_sizes)) == 1
+    return Settings.read(
+        {},
+        bundle=folder,
+        port=0,
+        workers=processes,
+        engine=choice.key.engine,
+        precision=choice.key.precision,
+        batch=choice.batch_sizes[0] if same_size else None,
+        data_dir=scratch,
+        drain=0.0,
     )
 
 
@@ -167,15 +165,16 @@ def _choice(loaded: LoadedBundle, choice: EngineChoice) -> str:
     return f"{choice.key} ({', '.join(providers)}): {choice.why}; images a batch: {batches}"
 
 
-class _Turns:
-    """Shows which part runs, and says for how long it may."""
+class _Schedule:
+    """Durations of the parts, shown on a bar as they begin."""
 
     def __init__(self, seconds: float, bar: Bar) -> None:
         self._seconds = seconds
         self._bar = bar
         self._begun = 0
 
-    def __call__(self, part: Part) -> float:
+    def begin(self, part: Part) -> float:
+        """Show that `part` begins; its duration in seconds."""
         title, share = _PARTS[part]
         self._bar.at(self._begun, len(_PARTS) * RUNS, title)
         self._begun += 1
@@ -185,40 +184,10 @@ class _Turns:
         self._bar.at(self._begun, self._begun, "Measured")
 
 
-def _time_steps(loaded: LoadedBundle, images: Sequence[bytes], seconds: float) -> dict[str, list[float]]:
-    """Milliseconds of each step, image after image on one thread; every stage computes every image."""
-    spent: dict[str, list[float]] = defaultdict(list)
-    runner, point = loaded.runner, loaded.operating_point
-    until = perf_counter() + seconds
-    for image in _round_and_round(images):
-        mark = perf_counter()
-        pixels = runner.pixels(image)
-        mark = _lap(spent["decode"], mark)
-        for index, rule in enumerate(point.stages):
-            outputs = runner.score(index, [pixels])
-            mark = _lap(spent[f"stage {STAGE_NAMES[index]}"], mark)
-            to_decision(decide_stage(outputs, rule), 0, STAGE_NAMES[index])
-            mark = _lap(spent["decide"], mark)
-        if mark > until:
-            return spent
-    raise AssertionError("unreachable: the images go round without end")
-
-
-def _lap(into: list[float], mark: float) -> float:
-    now = perf_counter()
-    into.append(1e3 * (now - mark))
-    return now
-
-
-def _round_and_round(images: Sequence[bytes]) -> Iterator[bytes]:
-    while True:
-        yield from images
-
-
 def _full_load(
     service: RunningService, requests: Sequence[bytes], clients: int, seconds: float
 ) -> tuple[float, float | None, int]:
-    """(requests a second, CPU milliseconds a request, requests refused)"""
+    """(requests per second, CPU milliseconds per request, number of refused requests)."""
     before = service.cpu_seconds()
     load = run_load(service.address, requests, clients=clients, seconds=seconds)
     after = service.cpu_seconds()
@@ -226,69 +195,3 @@ def _full_load(
         raise ProfileFailed("the service answered no request within a run; give it more --seconds")
     cpu = None if before is None or after is None else 1e3 * (after - before) / len(load.latencies)
     return load.per_second, cpu, load.refused
-
-
-def _golden(loaded: LoadedBundle) -> _Images:
-    encoded, read_ms = [], []
-    for case in loaded.manifest.golden:
-        mark = perf_counter()
-        encoded.append((loaded.folder / case.file).read_bytes())
-        read_ms.append(1e3 * (perf_counter() - mark))
-    return _Images("the bundle's golden cases", encoded, read_ms)
-
-
-def _from_source(source: ImageSource, loaded: LoadedBundle) -> _Images:
-    """Evenly spaced images of the source, without those that the service would refuse."""
-    encoded, read_ms = [], []
-    for row in np.unique(np.linspace(0, len(source) - 1, min(len(source), _MOST_IMAGES)).astype(np.int64)):
-        mark = perf_counter()
-        image = source.read(int(row))
-        spent = 1e3 * (perf_counter() - mark)
-        try:
-            loaded.runner.pixels(image)
-        except ImageError:
-            continue
-        encoded.append(image)
-        read_ms.append(spent)
-    if not encoded:
-        raise ProfileFailed(f"{source.name} has no image that can be decoded")
-    return _Images(source.name, encoded, read_ms)
-
-
-def _cascade(
-    loaded: LoadedBundle, images: Sequence[bytes], steps: dict[str, list[list[float]]], *, measured: bool
-) -> Cascade | None:
-    """What stage A spares; golden cases are chosen to be hard, so without a source the bundle's report
-    says how many it answers."""
-    if len(loaded.manifest.stages) < 2:
-        return None
-    macs = [stage.macs for stage in loaded.manifest.stages]
-    # A stage that can answer nothing is not computed.
-    asked = loaded.operating_point.stages[0].threshold is not None
-    if not asked:
-        by_a = 0.0
-    elif measured:
-        by_a = float(
-            np.mean([decision.stage == STAGE_NAMES[0] for decision in _decide(loaded.runner, images)])
-        )
-    else:
-        share, coverage = loaded.manifest.stage_a_share, loaded.manifest.evaluation.get("coverage")
-        if share is None or coverage is None:
-            return None
-        by_a = share * coverage
-    mean = {step: float(np.mean(np.concatenate(runs))) for step, runs in steps.items() if step != "read"}
-    without = mean["decode"] + mean["stage B"] + mean["decide"]
-    passed_on = 1.0 - by_a
-    return Cascade(
-        images=len(images) if measured else 0,
-        answered_by_a=by_a,
-        macs_saved=1.0 - (asked * macs[0] + passed_on * macs[1]) / macs[1] if macs[1] else None,
-        mean_ms=mean["decode"]
-        + asked * (mean["stage A"] + mean["decide"])
-        + passed_on * (mean["stage B"] + mean["decide"]),
-        mean_ms_without=without,
-    )
-
-
-def _decide(runner: CascadeRunner, images: Sequence[bytes]) -> list[Decision]:
-    return [decision for image in images for decision in runner.decide([image])]

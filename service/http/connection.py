@@ -34,7 +34,7 @@ LINGER_BYTES: Final = 16 * 2**20
 """Bytes that it may send meanwhile."""
 
 
-class RequestRefused(Exception):
+class _RequestRefused(Exception):
     """Ends the parsing of a request that has been refused."""
 
 
@@ -160,7 +160,7 @@ class GuardedConnection(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.max_head_bytes:
             self._refuse(HeadTooLarge(size, self.max_head_bytes))
-            raise RequestRefused
+            raise _RequestRefused
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         self._body_left = int(length) if length.isdigit() else 0
         super().on_headers_complete()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from calibration.decision import STAGE_NAMES
+from calibration.certificate import Kind
+from calibration.decision import STAGE_NAMES, DecisionKind
 from service.openapi.parts import (
     HEADERS,
     JSON,
@@ -25,7 +26,7 @@ _GUARANTEE: dict[str, Any] = {
     ),
     "required": ["kind", "method", "alpha", "delta", "population"],
     "properties": {
-        "kind": {"enum": ["pac", "expectation"]},
+        "kind": {"enum": list(get_args(Kind))},
         "method": {"type": "string"},
         "alpha": {"type": "number"},
         "delta": NUMBER_OR_NULL,
@@ -52,7 +53,7 @@ _PREDICTION: dict[str, Any] = {
     ],
     "properties": {
         "request_id": {"type": "string"},
-        "decision": {"enum": ["answer", "abstain"]},
+        "decision": {"enum": list(get_args(DecisionKind))},
         "label": {"type": ["integer", "null"], "description": "null in an abstention."},
         "label_name": NULLABLE_STRING,
         "prediction_set": {"type": "array", "items": {"type": "integer"}},

@@ -1,4 +1,4 @@
-"""A small hub on this machine: speaks the part of the interface of huggingface.co that demur uses."""
+"""Local stand-in for huggingface.co: serves the part of its HTTP interface that demur uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-"""Of the one revision that every repository has"""
+"""Commit of the only revision of every repository"""
 
 
 @contextmanager
@@ -25,13 +25,13 @@ def small_hub(
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[list[str]]:
-    """Serve the files of one repository to huggingface_hub; yields the paths that were asked for so far."""
-    asked: list[str] = []
+    """Serve the files of one repository to huggingface_hub; yields the list of requested paths."""
+    requested: list[str] = []
     prefix = f"/{'datasets/' if kind == 'datasets' else ''}{name}/resolve/"
 
     class Hub(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             path = self.path.split("?")[0]
             if path.startswith(f"/api/{kind}/{name}/tree/"):
                 self._json([_entry(file, data) for file, data in files.items()])
@@ -42,7 +42,7 @@ def small_hub(
             else:
                 self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
-        do_HEAD = do_GET  # noqa: N815 - http.server asks for it by this name
+        do_HEAD = do_GET  # noqa: N815 - http.server calls it by this name
 
         def _json(self, values: object) -> None:
             self._send(200, json.dumps(values).encode(), {"Content-Type": "application/json"})
@@ -56,7 +56,7 @@ def small_hub(
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     thread = threading.Thread(target=server.serve_forever)
@@ -65,7 +65,7 @@ def small_hub(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     try:
-        yield asked
+        yield requested
     finally:
         server.shutdown()
         thread.join()

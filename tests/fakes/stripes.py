@@ -1,4 +1,4 @@
-"""Small pictures of stripes, and configurations that pretrain on them in a second."""
+"""Small images of stripes, and configurations that pretrain on them in a second."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SCRATCH: dict[str, Any] = {
     "backbone": "vit",
     "from_scratch": True,
     **{f"shape.{name}": value for name, value in TINY.items()},
-    # Deep enough for one block to be a small share.
+    # Deep, so that one block is a small share of the weights.
     "shape.layers": 12,
 }
 SHALLOW = {**SCRATCH, "shape.layers": 1}
-"""Where nothing is carried on"""
+"""For tests that do not continue from pretrained weights"""
 
 
 def stripes(rng: np.random.Generator, *, upright: bool) -> Image.Image:
-    """A wave of random period, phase and colour, lying or upright."""
+    """Sine wave of random period, phase and colour, horizontal or `upright`."""
     wave = np.sin(np.arange(SIZE) * rng.uniform(0.3, 1.0) + rng.uniform(0, 6))
     plane = np.tile(wave, (SIZE, 1)) if upright else np.tile(wave[:, None], (1, SIZE))
     colour = rng.uniform(0.4, 1.0, 3)
@@ -33,7 +33,7 @@ def stripes(rng: np.random.Generator, *, upright: bool) -> Image.Image:
 
 
 def write_stripes(root: Path, images: int, seed: int, labels: list[int] | None = None) -> Path:
-    """A folder with metadata.csv: file_name, track (of two images), label where `labels` are given."""
+    """Write a folder with a metadata.csv: file_name, track (two images each), label if `labels` are given."""
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True)
     lines = ["file_name,track" + ("" if labels is None else ",label")]

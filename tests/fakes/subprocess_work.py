@@ -1,4 +1,4 @@
-"""Work for another process, which has to find it by its name."""
+"""Functions that a subprocess runs; importable, because the subprocess finds them by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def count_to(last: int, *, say: Callable[[str], None]) -> tuple[int, int]:
-    """Says each number; the sum of them, and the process."""
+    """(sum of 1..last, process id); `say` gets each number as text."""
     for number in range(1, last + 1):
         say(str(number))
     return sum(range(1, last + 1)), os.getpid()

@@ -1,4 +1,4 @@
-"""Waiting for what happens on another thread or in another process."""
+"""Wait for an event on another thread or in another process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def eventually(condition: Callable[[], bool], timeout: float = 15.0) -> None:
-    """Wait until `condition` holds; AssertionError where it does not in time."""
+    """Wait until `condition` holds; AssertionError after `timeout` seconds."""
     give_up = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < give_up, "it did not happen in time"

@@ -1,4 +1,4 @@
-"""Synthetic worlds whose true risk and coverage at any threshold are known without simulation."""
+"""Synthetic populations (worlds) whose true risk and coverage at any threshold are known exactly."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DEPTHS = np.linspace(0.0, 1.0, _GRID)
 
 @dataclass(frozen=True)
 class World:
-    """Images by depth u in (0, 1), the share of images that are surer; an answer at depth u is wrong
-    with probability `rate(u)`, linear between the grid values. confidence = 1 - u, or, where `edges` are
-    given, 1 - the next edge at or above u: a score with ties."""
+    """Population of images. The depth u in (0, 1) of an image is the share of images with more confidence;
+    the answer at depth u is wrong with probability `rate(u)`, linear between the grid values.
+    confidence = 1 - u; with `edges`, 1 - the next edge at or above u, which is a score with ties."""
 
     name: str
     rates: Array
@@ -27,7 +27,7 @@ class World:
 
     @cached_property
     def _wrong_so_far(self) -> Array:
-        """Share of all images that lie above each depth and are wrong."""
+        """Share of all images that have a smaller depth and a wrong answer."""
         steps = 0.5 * (self.rates[1:] + self.rates[:-1]) / (_GRID - 1)
         return np.concatenate([[0.0], np.cumsum(steps)])
 
@@ -45,7 +45,7 @@ class World:
         return 1.0 - self.edges[np.searchsorted(self.edges, depth, side="left")]
 
     def coverage(self, threshold: float) -> float:
-        """True share answered; 0 for no threshold."""
+        """True share of answered images."""
         depth = min(max(1.0 - threshold, 0.0), 1.0)
         if self.edges is None:
             return depth
@@ -53,7 +53,7 @@ class World:
         return float(self.edges[below - 1]) if below else 0.0
 
     def risk(self, threshold: float) -> float:
-        """True share wrong among the answered."""
+        """True share of wrong answers among the answered."""
         return self.risk_at(self.coverage(threshold))
 
     def risk_at(self, coverage: float) -> float:
@@ -72,7 +72,7 @@ def gaussian(accuracy: float) -> World:
 
 
 def heavy_tails() -> World:
-    """Student t noise of three degrees of freedom: the surest images are not the safest ones."""
+    """Student t noise of three degrees of freedom: the highest confidence is not the least risk."""
     half = 4.2
     x = np.concatenate([np.linspace(0.0, 20.0, 200_001), np.geomspace(20.001, 1e5, 200_000)])
     depth = special.stdtr(3, half - x) + special.stdtr(3, -half - x)
@@ -83,27 +83,27 @@ def heavy_tails() -> World:
 
 
 def humped_gate() -> World:
-    """A gate whose risk rises above 1 % at half of the images, falls below it, and rises again."""
+    """A gate whose risk rises above 1 % at half of the images, falls below, and rises again."""
     u = _DEPTHS
     rates = np.select([u < 0.45, u < 0.55, u < 0.85], [0.003, 0.05, 0.001], 0.06)
     return World("gate not monotone", rates)
 
 
 def useless_score() -> World:
-    """A risk a hair above 1 % at every threshold: every certificate breaks its promise."""
+    """A risk slightly above 1 % at every threshold: every certificate of 1 % is false."""
     return World("risk 1.0001 % throughout", np.full(_GRID, 0.010001))
 
 
 def saturated() -> World:
-    """The reference world through a score that is 1 for the surest 45 % and has steps of 4 % below."""
+    """The reference world with a score that is 1 for 45 % of the images and has steps of 4 % below."""
     edges = np.concatenate([[0.45], np.arange(0.49, 1.0, 0.04), [1.0]])
     return World("ties, saturated", gaussian(0.95).rates, edges)
 
 
 @dataclass(frozen=True)
 class GroupedWorld:
-    """Groups of 2 or 12 frames, half each; a frame repeats its group's frame with probability `copies`,
-    and errors are `harder` times as frequent in a large group as in a small one."""
+    """Groups of 2 or 12 frames, in equal numbers. A frame repeats a common frame of its group with
+    probability `copies`; errors are `harder` times as frequent in a large group as in a small one."""
 
     base: World
     copies: float
@@ -116,13 +116,13 @@ class GroupedWorld:
 
     @property
     def factors(self) -> tuple[float, float]:
-        """Of the error rate in a small and a large group; their mean is 1."""
+        """Factors of the error rate in a small and in a large group; their mean is 1."""
         return 2.0 / (1.0 + self.harder), 2.0 * self.harder / (1.0 + self.harder)
 
     def draw(
         self, rng: np.random.Generator, groups: int
     ) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64]]:
-        """(confidence [n], errors [n], group [n]) of this many groups."""
+        """(confidence [n], errors [n], group [n]) of `groups` groups."""
         kind = rng.integers(0, 2, groups)
         group = np.repeat(np.arange(groups), np.asarray(self.sizes)[kind])
         depth, level = rng.random(len(group)), rng.random(len(group))
@@ -143,7 +143,7 @@ class GroupedWorld:
 
 @dataclass(frozen=True)
 class CascadeWorld:
-    """Stages A and B see y plus normal noise of correlation `rho`; confidence |x| of each."""
+    """Two stages that each see the class plus normal noise, correlated by `rho`; the confidence is |x|."""
 
     accuracy_a: float = 0.90
     accuracy_b: float = 0.95

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -107,6 +108,17 @@ def strings_of(node: ast.AST) -> frozenset[str] | None:
     values = [element.value for element in node.elts if isinstance(element, ast.Constant)]
     texts = frozenset(value for value in values if isinstance(value, str))
     return texts if len(texts) == len(node.elts) else None
+
+
+def test_no_set_of_literals_is_spelled_twice() -> None:
+    spelled: dict[frozenset[str], list[str]] = defaultdict(list)
+    for file, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") == "Literal":
+                texts = strings_of(node.slice)
+                if texts is not None and len(texts) > 1:
+                    spelled[texts].append(f"{file}:{node.lineno}")
+    assert {tuple(sorted(texts)): places for texts, places in spelled.items() if len(places) > 1} == {}
 
 
 def chosen_sets() -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import pkgutil
 from collections.abc import Iterator
 
@@ -10,11 +10,7 @@ import pytest
 
 from calibration.errors import DemurError
 
-PACKAGES = [
-    package
-    for package in ("demur", "calibration", "bundle", "monitoring", "trainer", "service")
-    if importlib.util.find_spec(f"{package}.errors") is not None
-]
+PACKAGES = ("demur", "calibration", "bundle", "monitoring", "trainer", "service")
 
 
 def exceptions(package: str) -> Iterator[type[Exception]]:

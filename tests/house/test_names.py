@@ -1,4 +1,4 @@
-"""The package names also exist on the index and could be shadowed: each must resolve inside our tree."""
+"""Package names also exist on the package index and could be shadowed: each must resolve in this tree."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DEMUR = Path(sys.executable).with_name("demur")
 
 @pytest.fixture
 def hostile_folder(tmp_path: Path) -> Path:
-    """A working folder whose files bear the names of our packages."""
+    """A working folder with files that have the names of the packages."""
     for name in PACKAGES:
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working folder')\n")
     return tmp_path
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_name_resolves_inside_our_tree(name: str, hostile_folder: Path) -> None:
+def test_a_name_resolves_in_this_tree(name: str, hostile_folder: Path) -> None:
     code = f"import {name}; print({name}.__file__)"
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     done = subprocess.run(

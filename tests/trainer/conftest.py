@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from fakes.channel_world import GREEN, RED, channel_images, channel_model
+from fakes.channel_models import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
 from trainer.bundling.finish import RunResult

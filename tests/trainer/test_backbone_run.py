@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from fakes.channel_world import channel_images
+from fakes.channel_models import channel_images
 from fakes.tiny_vit import save_tiny_transformer
 
 from bundle.loader import load_bundle

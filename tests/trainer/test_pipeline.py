@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fakes.channel_world import channel_images
+from fakes.channel_models import channel_images
 
 from bundle.loader import load_bundle
 from trainer.bundling.finish import RunResult

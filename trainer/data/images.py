@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.scores import BoolArray, IntArray
 from trainer.errors import DataError
+from trainer.run.console import NoticeLevel
 
 StrArray = NDArray[np.str_]
 Column = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.str_]
@@ -56,7 +57,7 @@ class Notice:
     code: str
     """Stable and short, for example `group-unused`."""
     message: str
-    level: Literal["info", "warning"] = "warning"
+    level: NoticeLevel = "warning"
 
 
 @dataclass(frozen=True, slots=True)

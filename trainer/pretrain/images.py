@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
-from trainer.choices import PretrainRows
+from trainer.choices import PretrainRows, PretrainSplit
 from trainer.data.faults import prepare
 from trainer.data.images import ImageSource, row_units
 from trainer.data.opening import split_data
@@ -43,7 +42,7 @@ class Unlabelled:
     """uint8 [m, size, size, 3]; of other groups than those learned from"""
     seen: tuple[str, ...]
     """sha256 of the encoded bytes of every image of either"""
-    rows: Literal["train", "all"]
+    rows: PretrainSplit
 
     def digest(self) -> str:
         """What a resumed run must find unchanged."""
@@ -92,7 +91,7 @@ def unlabelled_images(
     )
 
 
-def _resolved(rows: PretrainRows, source: ImageSource) -> Literal["train", "all"]:
+def _resolved(rows: PretrainRows, source: ImageSource) -> PretrainSplit:
     if rows != "auto":
         return rows
     return "train" if source.labelled else "all"

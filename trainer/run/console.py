@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+NoticeLevel = Literal["info", "warning"]
+
 
 class _Rate(ProgressColumn):
     """Units a second, for example `412 images/s`."""
@@ -78,7 +80,7 @@ class RunConsole:
         self.console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False)
         self.console.print()
 
-    def notice(self, text: str, level: Literal["info", "warning"]) -> None:
+    def notice(self, text: str, level: NoticeLevel) -> None:
         """A note or a warning."""
         (self.warn if level == "warning" else self.note)(text)
 

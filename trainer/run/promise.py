@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from calibration.certificate import RiskTarget
+from calibration.groups import Unit
 from trainer.choices import CertificateName, ScoreChoice
 from trainer.errors import RunError
 
@@ -31,7 +32,7 @@ class PromiseConfig(BaseModel):
     certificate: CertificateName = "exact"
     slack: float = Field(default=1.25, ge=1.0, le=3.0)
     """How many times the least planned errors a cheaper pair of thresholds may have."""
-    unit: Literal["group", "image"] = "group"
+    unit: Unit = "group"
     """Of what the promise speaks where images come in groups: a random frame of a random group, or a
     random image (by thinning, which costs coverage)."""
     frames: Literal["best", "one", "all"] = "best"

@@ -19,7 +19,7 @@ from demur.cli import app
 from demur.profile.figures import Latency, Memory, Profile, Repeated, Throughput
 from demur.profile.load import requests_for, run_load
 from demur.profile.report import profile_tables, summary
-from demur.profile.run import _cascade
+from demur.profile.steps import cascade_savings
 
 
 def profile_of(raw: tuple[float, ...], load_before: float = 0.0, refused: int = 0) -> Profile:
@@ -128,7 +128,7 @@ def test_the_verb_measures_prints_and_writes(tiny_bundle: Path, tmp_path: Path) 
 def test_a_stage_that_answers_nothing_costs_nothing(make_tiny_bundle: Callable[..., Path]) -> None:
     loaded = load_bundle(make_tiny_bundle(feasible=False))
     steps = {step: [[2.0, 2.0]] for step in ("read", "decode", "stage A", "stage B", "decide")}
-    cascade = _cascade(loaded, [colour_image(0, ANSWERED_BY_A)], steps, measured=True)
+    cascade = cascade_savings(loaded, [colour_image(0, ANSWERED_BY_A)], steps, measured=True)
     assert cascade is not None
     assert (cascade.answered_by_a, cascade.macs_saved, cascade.time_saved) == (0.0, 0.0, 0.0)
 

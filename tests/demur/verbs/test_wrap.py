@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fakes.channel_world import RED, channel_images, channel_model
+from fakes.channel_models import RED, channel_images, channel_model
 from typer.testing import CliRunner
 
 from demur.cli import app

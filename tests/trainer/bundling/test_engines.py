@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.channel_world import GREEN, RED, channel_images, channel_model
+from fakes.channel_models import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
 from bundle.engines.contract import EngineKey, EngineUnavailable

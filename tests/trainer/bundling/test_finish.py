@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.channel_world import channel_images
+from fakes.channel_models import channel_images
 
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.data.images import ImageSet

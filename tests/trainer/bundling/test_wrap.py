@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.channel_world import GREEN, RED, channel_images, channel_model
+from fakes.channel_models import GREEN, RED, channel_images, channel_model
 
 from bundle.loader import load_bundle
 from bundle.verify import verify_bundle
@@ -106,7 +106,7 @@ def test_forty_images_make_a_valid_bundle_that_abstains(tmp_path: Path, quiet: R
 def test_unreadable_images_stop_it_and_skip_bad_goes_on(tmp_path: Path, quiet: RunConsole) -> None:
     from dataclasses import replace
 
-    from fakes.channel_world import EncodedImages
+    from fakes.channel_models import EncodedImages
 
     source = channel_images(60)
     images = [source.read(row) for row in range(60)]

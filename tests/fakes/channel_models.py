@@ -1,7 +1,8 @@
-"""Labelled images and two ONNX classifiers that are right about as often as one likes.
+"""Labelled images of one flat colour, and ONNX classifiers that read one colour channel of them.
 
-Red says class 1 with little noise (stage B reads it), green with more (stage A reads it). An image is a
-flat colour, so a run on a thousand of them takes seconds and everything but the models is real.
+Red indicates class 1 with little noise, green with more, so a model of red is a good stage B and a model of
+green a weaker stage A; `separation` sets the accuracy of both. A run on a thousand images takes seconds, and
+everything except the models is real.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ GAIN = 12.0
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """Images in memory."""
+    """Reader of encoded images in memory."""
 
     images: Sequence[bytes]
 
@@ -41,9 +42,10 @@ class EncodedImages:
 def channel_images(
     n: int, *, separation: float = 2.3, frames: int = 1, seed: int = 0, group: bool = False
 ) -> ImageSet:
-    """n images; `separation` / 2 standard deviations lie between a class and the border in red.
+    """n images. In red, each class mean is `separation` standard deviations from the decision boundary.
 
-    Frames of one group share their colours up to little. `group` uses the groups.
+    `frames`: images per group; red and green are the same within a group. `group`: whether the set states its
+    groups.
     """
     rng = np.random.default_rng(seed)
     of_group = np.arange(n) // frames
@@ -67,7 +69,7 @@ def channel_images(
 
 
 def _flat(colour: NDArray[np.uint8], row: int) -> bytes:
-    """A flat image whose first pixel's blue makes its bytes its own."""
+    """A flat image; the row number in the blue of its first pixels makes its bytes unique."""
     pixels = np.tile(colour, (SIDE, SIDE, 1))
     pixels[0, 0, 2], pixels[0, 1, 2], pixels[0, 2, 2] = row % 256, row // 256 % 256, row // 65536
     buffer = BytesIO()
@@ -76,7 +78,7 @@ def _flat(colour: NDArray[np.uint8], row: int) -> bytes:
 
 
 def channel_model(path: Path, channel: int, output: str = "logits") -> Path:
-    """An ONNX file that reads one channel: inputs in 0..1, the border at 128 / 255.
+    """Write an ONNX model that reads one channel: inputs in 0..1, the decision boundary at 128 / 255.
 
     `output`: logits [B, 2], probabilities [B, 2], binary_logit [B, 1] or binary_probability [B].
     """
