@@ -44,6 +44,7 @@ class Settings(BaseModel):
     bundle: Path
     """Folder of the bundle to serve."""
     host: str = "127.0.0.1"
+    """Address of the public port; `0.0.0.0`: every network of the machine."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """Public port; 0: any free port."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
@@ -60,6 +61,7 @@ class Settings(BaseModel):
     admin_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
     """Private port on `admin_host` for changing bundles; None: no such port; 0: any free port."""
     admin_host: str = "127.0.0.1"
+    """Address of the private port."""
     admin_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
     """Token that every admin request must carry as `Authorization: Bearer TOKEN`."""
     bundles: Path | None = None
@@ -130,6 +132,7 @@ class Settings(BaseModel):
     stop_timeout: Seconds = 20.0
     """Seconds after that for accepted requests to finish and for events to be delivered."""
     log_level: LogLevel = "info"
+    """Least severe level that is written."""
 
     @field_validator("challengers", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -247,6 +248,16 @@ def test_every_variable_exists() -> None:
         for variable in re.findall(rf"\b{PREFIX}[A-Z_]+\b", code.text)
     }
     assert {(document, variable) for document, variable in named if variable not in known} == set()
+
+
+def test_the_page_of_settings_is_what_the_settings_say() -> None:
+    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "docs" / "settings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert {name for names in module.SECTIONS.values() for name in names} == set(Settings.model_fields)
+    assert (ROOT / "docs" / "settings.md").read_text() == module.page(), "run `python docs/settings.py`"
 
 
 @cache
