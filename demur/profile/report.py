@@ -42,7 +42,7 @@ def summary(profile: Profile) -> list[str]:
     through = profile.throughput
     found = [
         f"Computed on {profile.choice}.",
-        f"{through.clients} clients get {through.served_images_per_second.median:,.1f} answers a second; "
+        f"{through.clients} clients get {through.served_images_per_second.median:,.1f} answers per second; "
         f"{through.processes} plain loops do {through.raw_images_per_second.median:,.1f}: "
         f"{100 * through.share_of_raw.median:.0f} % of the raw limit, with the clients on the same cores.",
     ]
@@ -91,12 +91,12 @@ def _throughput_table(profile: Profile) -> Table:
     table.add_column("plain loops", justify="right")
     table.add_column("service", justify="right")
     table.add_row(
-        "images a second",
+        "images per second",
         _with_range(through.raw_images_per_second),
         _with_range(through.served_images_per_second),
     )
     served_cpu = "-" if through.served_cpu_ms is None else _with_range(through.served_cpu_ms)
-    table.add_row("CPU ms an image", _with_range(through.raw_cpu_ms), served_cpu)
+    table.add_row("CPU ms per image", _with_range(through.raw_cpu_ms), served_cpu)
     resident = " + ".join(f"{size:,.0f}" for size in memory.service_processes) or "-"
     table.add_row("resident MB", f"{memory.raw_process:,.0f} each", resident)
     return table
@@ -144,7 +144,7 @@ def _draw(profile: Profile, path: Path) -> None:
             rates.annotate(
                 f"{value.median:,.0f}", (place, value.high), (0, 4), textcoords="offset points", ha="center"
             )
-        rates.set_ylabel("images a second")
+        rates.set_ylabel("images per second")
         rates.set_title(f"{100 * through.share_of_raw.median:.0f} % of the raw limit")
         rates.margins(y=0.15)
         rates.grid(axis="x", visible=False)

@@ -162,7 +162,7 @@ def _choice(loaded: LoadedBundle, choice: EngineChoice) -> str:
     providers = dict.fromkeys(provider for model in loaded.models for provider in model.providers)
     sizes = zip(STAGE_NAMES, choice.batch_sizes, strict=False)
     batches = ", ".join(f"{name} {size}" for name, size in sizes)
-    return f"{choice.key} ({', '.join(providers)}): {choice.why}; images a batch: {batches}"
+    return f"{choice.key} ({', '.join(providers)}): {choice.why}; images per batch: {batches}"
 
 
 class _Schedule:

@@ -1,4 +1,4 @@
-"""The Python client against the running service, and against servers that fail on purpose."""
+"""The client with the running service, and with servers that fail on purpose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-def test_images_labels_and_figures(
+def test_predict_feedback_and_rolling(
     service: ServiceProcess, tmp_path: Path, make_colour_image: Images
 ) -> None:
     image = tmp_path / "street.jpg"
@@ -70,20 +70,22 @@ def test_a_body_that_is_refused_before_it_is_read(service: ServiceProcess) -> No
     assert refusal.value.problem.kind == "body-too-large"
 
 
-def test_it_waits_for_its_quota(service: ServiceProcess, make_colour_image: Images) -> None:
+def test_the_client_waits_for_its_quota(service: ServiceProcess, make_colour_image: Images) -> None:
     image = make_colour_image(1, ANSWERED_BY_A)
     with Client(service.url, api_key="patient") as client:
         began = time.monotonic()
         assert all(client.predict(image).answered for _ in range(8))
-        # Four at once, then one more only after the Retry-After of at least a second.
+        # Four at once; the fifth only after a Retry-After of at least one second.
         assert time.monotonic() - began >= 1.0
 
 
-def test_it_does_not_wait_in_vain(service: ServiceProcess, make_colour_image: Images) -> None:
+def test_the_client_does_not_wait_beyond_its_deadline(
+    service: ServiceProcess, make_colour_image: Images
+) -> None:
     image = make_colour_image(1, ANSWERED_BY_A)
     with Client(service.url, api_key="hasty") as client:
         began = time.monotonic()
-        with pytest.raises(DeadlinePassed) as late:  # noqa: PT012 - one of them is one too many
+        with pytest.raises(DeadlinePassed) as late:  # noqa: PT012 - one of them exceeds the quota
             for _ in range(8):
                 client.predict(image, deadline=0.9)
         assert isinstance(late.value.__cause__, Refused)
@@ -92,7 +94,7 @@ def test_it_does_not_wait_in_vain(service: ServiceProcess, make_colour_image: Im
 
 @contextmanager
 def scripted(*script: tuple[int, dict[str, str], bytes] | None) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server that gives these answers in turn; None: it closes the connection without one."""
+    """A server that sends these responses in turn; None closes the connection without one."""
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -131,7 +133,7 @@ OK = (202, {}, b"{}")
 FULL = json.dumps({"type": "urn:demur:problem:queue-full", "status": 503, "detail": "full"}).encode()
 
 
-def test_tries_again_after_a_full_queue_and_a_broken_connection() -> None:
+def test_a_full_queue_and_a_broken_connection_are_retried() -> None:
     with (
         scripted((503, {"Retry-After": "1"}, FULL), None, (503, {}, b"<html>"), OK) as (url, seen),
         Client(url, backoff=0.01) as client,
@@ -145,7 +147,7 @@ def test_tries_again_after_a_full_queue_and_a_broken_connection() -> None:
     assert left[1] <= 19_000 < left[0] <= 20_000
 
 
-def test_a_further_try_keeps_its_id() -> None:
+def test_a_retry_keeps_its_id() -> None:
     with scripted(None, (400, {}, b"")) as (url, seen), Client(url, backoff=0.01) as client:
         with pytest.raises(Refused) as refusal:
             client.predict(b"x")
@@ -153,7 +155,7 @@ def test_a_further_try_keeps_its_id() -> None:
     assert seen[0]["X-Request-Id"] == seen[1]["X-Request-Id"]
 
 
-def test_it_gives_up_after_so_many_tries() -> None:
+def test_the_client_gives_up_after_its_retries() -> None:
     with (
         scripted(*[(503, {}, FULL)] * 3) as (url, seen),
         Client(url, retries=2, backoff=0.01) as client,
@@ -163,7 +165,7 @@ def test_it_gives_up_after_so_many_tries() -> None:
     assert len(seen) == 3
 
 
-def test_a_silent_server_costs_no_more_than_the_deadline() -> None:
+def test_a_silent_server_takes_no_longer_than_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         with Client(f"http://127.0.0.1:{silent.getsockname()[1]}") as client, pytest.raises(DeadlinePassed):
@@ -171,19 +173,19 @@ def test_a_silent_server_costs_no_more_than_the_deadline() -> None:
         assert 0.3 < time.monotonic() - began < 2.0
 
 
-def test_nobody_there() -> None:
+def test_a_port_without_a_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     with Client(f"http://127.0.0.1:{port}", retries=1, backoff=0.01) as client, pytest.raises(Unreachable):
         client.feedback("a", 1)
 
 
-def test_an_answer_of_something_else() -> None:
+def test_an_answer_of_another_service() -> None:
     with scripted((200, {}, b"<html>")) as (url, _), Client(url) as client, pytest.raises(Unreachable):
         client.predict(b"x")
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "", "http://"])
-def test_what_is_no_url(url: str) -> None:
+def test_a_malformed_url(url: str) -> None:
     with pytest.raises(ValueError, match="url is"):
         Client(url)

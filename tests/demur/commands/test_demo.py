@@ -12,12 +12,12 @@ from demur.commands.demo import DemoPlan, demo_config, run_demo
 TINY = DemoPlan(train=48, select=16, calib=24, test=16, minutes=0.01)
 
 
-def test_a_tiny_demo_says_what_it_found_and_what_to_try(
+def test_a_tiny_demo_prints_its_result_and_a_request_to_try(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = run_demo(tmp_path / "demo", serve=False, seed=0, plan=TINY)
     said = capsys.readouterr().out
-    # Two dozen calibration scenes cannot carry a promise; the demo says so and still has a bundle.
+    # Two dozen calibration scenes are too few for a certificate; the demo says so and still writes a bundle.
     assert not result.policy.certificate.feasible
     assert "No promise of at most 1 % wrong answers can be made" in said
     assert "more labelled images are needed" in " ".join(said.split())

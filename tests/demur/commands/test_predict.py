@@ -1,4 +1,4 @@
-"""Offline decisions are the service's: the same bundle, the same path, a row an image in the file."""
+"""`demur predict`: the decisions of the runner, one row per image."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_rows(out: Path) -> list[dict[str, object]]:
     return list(pq.read_table(out).to_pylist())
 
 
-def test_a_row_an_image_as_the_runner_decides(
+def test_every_image_has_a_row_with_the_decision_of_the_runner(
     tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
 ) -> None:
     out = tmp_path / "out" / "decisions.parquet"
@@ -87,7 +87,7 @@ def test_the_columns(tiny_bundle: Path, source: ImageSource, tmp_path: Path, con
     assert schema.field("prediction_set").type == pa.list_(pa.int64())
 
 
-def test_more_classes_have_a_list_of_probabilities(
+def test_more_than_two_classes_have_a_list_of_probabilities(
     make_tiny_bundle: Callable[..., Path], tmp_path: Path, console: RunConsole
 ) -> None:
     images = {f"{number}.jpg": image.data for number, image in enumerate(colour_images(1, classes=3))}
@@ -100,7 +100,7 @@ def test_more_classes_have_a_list_of_probabilities(
         assert probabilities[1] == row["probability"]
 
 
-def test_an_unreadable_image_is_a_row_that_says_why(
+def test_the_row_of_an_unreadable_image_says_why(
     tiny_bundle: Path, tmp_path: Path, console: RunConsole
 ) -> None:
     images = {
@@ -119,7 +119,7 @@ def test_an_unreadable_image_is_a_row_that_says_why(
     assert summary.unreadable == 1
 
 
-def test_an_image_that_vanished_is_a_row_as_well(
+def test_an_image_that_has_vanished_has_a_row_too(
     tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
 ) -> None:
     next((tmp_path / "images").rglob("005.jpg")).unlink()
@@ -169,7 +169,7 @@ def test_an_infeasible_bundle_abstains_on_all(
     assert "149 more" in console.console.export_text()
 
 
-def test_where_no_certificate_holds_the_person_is_told(
+def test_a_missing_certificate_gives_a_warning(
     make_tiny_bundle: Callable[..., Path], source: ImageSource, tmp_path: Path, console: RunConsole
 ) -> None:
     folder = make_tiny_bundle(precisions=("fp32", "int8"))
@@ -179,13 +179,13 @@ def test_where_no_certificate_holds_the_person_is_told(
     assert "Not certified here" in console.console.export_text()
 
 
-def test_other_class_names_are_noticed(tiny_bundle: Path, tmp_path: Path, console: RunConsole) -> None:
+def test_other_class_names_give_a_warning(tiny_bundle: Path, tmp_path: Path, console: RunConsole) -> None:
     images = {"cat/1.jpg": colour_image(0, 0.9), "dog/1.jpg": colour_image(1, 0.9)}
     predict_source(tiny_bundle, folder_of(tmp_path, images), tmp_path / "d.parquet", console=console)
     assert "['cat', 'dog']" in console.console.export_text()
 
 
-class TestNothingHalf:
+class TestCompleteOrAbsent:
     def test_an_unknown_suffix(
         self, tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
     ) -> None:

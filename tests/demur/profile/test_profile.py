@@ -1,4 +1,4 @@
-"""`demur profile` on a real bundle through a real service, and the figures it is made of."""
+"""`demur profile` on a real bundle and a real service, and its figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def profile_of(raw: tuple[float, ...], load_before: float = 0.0, refused: int = 
     return Profile(
         bundle="tiny:1",
         engine="onnxruntime-cpu/fp32",
-        choice="onnxruntime-cpu/fp32 (CPUExecutionProvider): asked for; images a batch: A 1",
+        choice="onnxruntime-cpu/fp32 (CPUExecutionProvider): requested; images per batch: A 1",
         images="12 images",
         cores=2,
         load_before=load_before,
@@ -68,13 +68,13 @@ def test_latencies_are_quantiles_of_all_runs_with_the_range_of_each_run() -> Non
         (profile_of((100.0, 100.0), refused=3), ["3 requests were refused"]),
     ],
 )
-def test_it_warns_of_a_busy_machine(profile: Profile, words: list[str]) -> None:
+def test_a_busy_machine_gives_warnings(profile: Profile, words: list[str]) -> None:
     assert len(profile.warnings) == len(words)
     for warning, word in zip(profile.warnings, words, strict=True):
         assert word in warning
 
 
-def test_a_profile_without_cascade_or_proc_is_told_too() -> None:
+def test_a_profile_without_cascade_or_proc_is_printed_too() -> None:
     console = Console(record=True, width=120)
     console.print(profile_tables(profile_of((100.0, 101.0))))
     assert "decode" in console.export_text()
@@ -111,7 +111,7 @@ def test_the_verb_measures_prints_and_writes(tiny_bundle: Path, tmp_path: Path) 
     assert list(steps) == ["read", "decode", "stage A", "stage B", "decide", "http request"]
     for latency in steps.values():
         assert 0 < latency["p50"]["median"] <= latency["p95"]["median"] <= latency["p99"]["median"]
-    # A request is decoded, computed and answered, so it takes longer than what it consists of.
+    # A request includes the decoding, so it takes longer.
     assert steps["http request"]["p50"]["median"] > steps["decode"]["p50"]["median"]
     through = told["throughput"]
     assert through["refused"] == 0
@@ -133,7 +133,7 @@ def test_a_stage_that_answers_nothing_costs_nothing(make_tiny_bundle: Callable[.
     assert (cascade.answered_by_a, cascade.macs_saved, cascade.time_saved) == (0.0, 0.0, 0.0)
 
 
-def test_a_source_says_how_much_stage_a_answers(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_the_share_of_stage_a_is_measured_on_a_source(tiny_bundle: Path, tmp_path: Path) -> None:
     for number in range(6):
         image = colour_image(number % 2, ANSWERED_BY_A, number)
         (tmp_path / "images" / str(number % 2)).mkdir(parents=True, exist_ok=True)

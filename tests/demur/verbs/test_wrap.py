@@ -1,4 +1,4 @@
-"""`demur wrap` on files, and what its run remembers."""
+"""`demur wrap` on files, and the record of its run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.run.folder import RunFolder
 from trainer.run.record import read_record
 
 
-def test_a_run_of_wrapped_models_finds_its_images_again(tmp_path: Path) -> None:
+def test_a_run_of_wrapped_models_can_reopen_its_images(tmp_path: Path) -> None:
     images = channel_images(60)
     for row in range(len(images)):
         folder = tmp_path / "images" / images.class_names[images.labels[row]]
