@@ -11,7 +11,7 @@ from calibration.certificate import Certificate
 from calibration.exact.fallback import RiskLadder
 from calibration.exact.intersection_union import JointCertificate
 from trainer.bundling.rerun import recalibrate
-from trainer.certify.from_scores import FileProof, certify_each, certify_risks, certify_scores
+from trainer.certify.from_scores import CertifiedScores, certify_each, certify_risks, certify_scores
 from trainer.certify.wording import part_lines, risk_lines, thresholds_in_words
 from trainer.errors import RunError
 from trainer.run.promise import PromiseConfig
@@ -67,18 +67,18 @@ def certify_table(
     promise = PromiseConfig().changed(changes)
     if choice.alphas is not None:
         ladder = certify_risks(path, promise, columns, parse_alphas(choice.alphas))
-        yield from _framed(ladder, risk_lines(ladder.proven, promise.delta))
+        yield from _framed(ladder, risk_lines(ladder.result, promise.delta))
     elif choice.each_answer or choice.slices is not None:
         joint = certify_each(path, promise, columns, choice.slices)
-        certificate, overall = joint.proven.certificate, joint.proven.coverage_overall
+        certificate, overall = joint.result.certificate, joint.result.coverage_overall
         yield from _framed(joint, (*_certificate_lines(certificate), *part_lines(certificate, overall)))
     else:
         single = certify_scores(path, promise, columns)
-        yield from _framed(single, _certificate_lines(single.proven))
+        yield from _framed(single, _certificate_lines(single.result))
 
 
 def _framed(
-    proof: FileProof[Certificate] | FileProof[JointCertificate] | FileProof[RiskLadder],
+    proof: CertifiedScores[Certificate] | CertifiedScores[JointCertificate] | CertifiedScores[RiskLadder],
     lines: tuple[str, ...],
 ) -> Iterator[str]:
     for warning in proof.warnings:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from bundle.store import load_bundle, verify_bundle
+from bundle.loader import load_bundle
+from bundle.verify import verify_bundle
 from demur.cli import app
 from service.lineup.deployment import deployment_for
 from service.settings import Settings

@@ -156,7 +156,8 @@ def test_quantising_names_the_extra_that_it_needs(world: Path, wrapped: Path) ->
 
 def test_the_training_libraries_are_hidden(world: Path) -> None:
     for name in ("torch", "transformers", "peft", "onnx", "onnxscript", "safetensors", "openvino"):
-        code = f"import importlib.util as u; print(u.find_spec({name!r}), u.find_spec('onnxruntime') is not None)"
+        found = f"u.find_spec({name!r}), u.find_spec('onnxruntime') is not None"
+        code = f"import importlib.util as u; print({found})"
         done = subprocess.run(
             [sys.executable, "-c", code], env=_environment(world), capture_output=True, text=True, check=True
         )

@@ -1,1 +1,1 @@
-"""From ONNX files in a run folder to a certified bundle; needs no training library."""
+"""A certified bundle from ONNX files in a run folder; needs no training library."""

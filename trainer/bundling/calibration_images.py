@@ -1,4 +1,4 @@
-"""The calibration images of a run, as a bundle carries them to where its certificates do not hold."""
+"""The calibration images of a run as files of its bundle, for certification on another machine's engine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 def calibration_files(
     source: ImageSource, splits: Splits, by_precision: Mapping[str, Evidence]
 ) -> dict[str, FileSource]:
-    """Files by their path in the bundle: the images of val_calib, and what to test on them.
+    """Files by their path in the bundle: the images of val_calib, and the path to test on them.
 
-    `by_precision`: what the certificate at each precision looked at, fp32 first, at its share of delta; as
-    much is reserved for the machine. `RunError` for a promise that cannot be proven from images alone.
+    `by_precision`: evidence of the certificate at each precision, fp32 first, at its share of delta; one more
+    share is reserved for the other machine. `RunError` for a promise that images alone cannot prove.
     """
     first = next(iter(by_precision.values()))
     promise = first.promise

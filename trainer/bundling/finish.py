@@ -1,6 +1,6 @@
-"""The second half of a run, once the stages are ONNX files: scores, gate, certificate, report, bundle.
+"""The second half of a run, from exported stages: scores, gate, certificate, report and bundle.
 
-Needs no training library, so models that were trained elsewhere go through the same steps.
+It needs no training library, so models that were trained elsewhere take the same steps.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from trainer.scoring.split_scores import SplitScores
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run found; all of it lies in the folder as well."""
+    """The result of a run; the run folder holds all of it as well."""
 
     run: RunFolder
     policy: Policy
     gate: GateFit
     report: Report | None
-    """None where val_test is empty"""
+    """None if val_test is empty"""
     manifest: BundleManifest
     summary: tuple[str, ...]
-    """The outcome in plain words, a line each"""
+    """The result in plain words, one line each"""
 
 
 def finish_run(
     record: RunRecord, source: ImageSource, splits: Splits, run: RunFolder, console: RunConsole
 ) -> RunResult:
-    """From exported stages in the run folder to a verified bundle.
+    """Score, certify, report and pack the exported stages of the run folder.
 
-    val_select fits and plans, val_calib proves, val_test is reported on once, in this order.
+    In this order: val_select fits and plans, val_calib proves, and val_test is reported on once.
     """
     write_record(record, run)
     keep_golden(source, splits.val_select, run)
@@ -62,7 +62,7 @@ def finish_run(
     console.heading("Certificate, on val_calib")
     calib = score_split(source, splits, "val_calib", runner, run, console)
     evidence = Evidence(select, calib, gate.rules, record.costs, record.promise, record.classes)
-    for sentence in _reading_of_groups(evidence):
+    for sentence in _group_sentences(evidence):
         console.note(sentence)
     with console.bar("Certifying", 1, "certificates") as bar:
         policy = certify_run(evidence, run)
@@ -81,7 +81,7 @@ def finish_run(
 
 
 def report_on(test: SplitScores, policy: Policy, seed: int, run: RunFolder) -> Report | None:
-    """metrics_selective.csv, report.json and the pictures; None for an empty split."""
+    """Write metrics_selective.csv, report.json and the pictures; None for an empty split."""
     if len(test) == 0:
         return None
     report = evaluate(test, policy.point, seed=seed)
@@ -90,8 +90,8 @@ def report_on(test: SplitScores, policy: Policy, seed: int, run: RunFolder) -> R
     return report
 
 
-def _reading_of_groups(evidence: Evidence) -> tuple[str, ...]:
-    """What the certificate counts as independent, where there are groups."""
+def _group_sentences(evidence: Evidence) -> tuple[str, ...]:
+    """The independent units that the certificate counts, if there are groups."""
     calib = evidence.calib
     if calib.groups is None:
         return ()

@@ -1,4 +1,4 @@
-"""The bundle of a run, written from what lies in its folder; so a new certificate needs no training."""
+"""The bundle of a run, written from the files of its folder, so that a new certificate needs no training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GOLDEN_CANDIDATES = 120
 def keep_golden(source: ImageSource, rows: IntArray, run: RunFolder) -> None:
     """Copy some encoded images of `rows` into the run folder, as candidates for golden cases.
 
-    They come from val_select, spread over its rows; a file is named by its place and its label.
+    They are spread evenly over val_select; a file is named by its position and its label.
     """
     chosen = (
         rows[np.unique(np.linspace(0, len(rows) - 1, GOLDEN_CANDIDATES).astype(np.int64))]
@@ -57,10 +57,10 @@ def pack_bundle(
     further: Sequence[FurtherEngine] = (),
     extra: Mapping[str, FileSource] | None = None,
 ) -> BundleManifest:
-    """Write the run's bundle, in place of an older one.
+    """Write the bundle of the run, in place of an older one.
 
-    `policy` is that of the run's own engine and precision. `report` is None where val_test is empty: the
-    bundle then states no figures. `extra`: further files by their path in the bundle.
+    `policy`: that of the run's own engine and precision. `report`: None if val_test is empty; the bundle
+    then states no figures. `extra`: further files by their path in the bundle.
     """
     own = EngineKey.parse(policy.certificate.engine or "")
     certified = [FurtherEngine(own, policy), *further]
@@ -99,7 +99,7 @@ def pack_bundle(
 
 
 def evaluation(report: Report) -> dict[str, float]:
-    """The report's figures by name, with `_low` and `_high` beside those that have an interval."""
+    """The figures of the report by name, with `_low` and `_high` for those with an interval."""
     figures = {"images": float(report.n), "units": float(report.units)}
     for measured in report.measurements:
         for suffix, value in (("", measured.value), ("_low", measured.low), ("_high", measured.high)):
@@ -119,7 +119,7 @@ def _metrics(run: RunFolder) -> dict[str, FileSource]:
 
 
 def _adapters(run: RunFolder) -> dict[str, FileSource]:
-    """Adapters as they were before merging, so that a model can be traced to the weights it came from."""
+    """Adapters before merging, so that a model can be traced to its weights."""
     return {
         f"adapter/stage_{name}/{file.name}": file
         for name in STAGE_KEYS

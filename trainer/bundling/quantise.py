@@ -1,9 +1,9 @@
-"""An exported stage in 8-bit integers, made by ONNX Runtime's quantiser.
+"""An exported stage in 8-bit integers, by ONNX Runtime's quantiser.
 
-Convolutional networks get fixed scales, found on images of val_select; quantising their activations
-anew for every image makes them several times slower than fp32 instead of faster. Transformers are the
-other way about: fixed scales cost them accuracy and gain nothing on ONNX Runtime, dynamic ones leave
-the outliers of each image their room. Weights are scaled by output channel in both.
+Convolutional networks get fixed scales, found on images of val_select: dynamic scales, computed for every
+image, would make them several times slower than fp32 instead of faster. Transformers get dynamic scales,
+which leave room for the outliers of each image: fixed ones cost accuracy and gain nothing on ONNX Runtime.
+Weights are scaled per output channel in both.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _MULTIPLICATIONS = ("MatMul", "Gemm")
 
 
 class NotQuantised(RunError):
-    """The quantiser is not installed, or does not take the model."""
+    """The quantiser is not installed, or refuses the model."""
 
 
 def quantise(model: Path, out: Path, images: Sequence[bytes], spec: PreprocessSpec) -> Scales:
-    """Write `model` in int8 to `out`; says how its activations are scaled.
+    """Write `model` in int8 to `out`; returns the kind of scales of its activations.
 
-    `images`: encoded ones of val_select, from which fixed scales are found; at least one. Raises
+    `images`: encoded images of val_select, at least one, from which fixed scales are found. Raises
     `NotQuantised`.
     """
     try:
@@ -68,14 +68,14 @@ def quantise(model: Path, out: Path, images: Sequence[bytes], spec: PreprocessSp
                 quantization.quantize_dynamic(
                     prepared, small, op_types_to_quantize=list(_MULTIPLICATIONS), **weights
                 )
-        except Exception as fault:  # the quantiser raises whatever its parts raise
+        except Exception as fault:  # the quantiser raises errors of many libraries
             raise NotQuantised(f"{model} cannot be quantised: {fault}") from fault
         write_bytes(out, small.read_bytes())
     return scales
 
 
 def scales_for(graph: object) -> Scales:
-    """`fixed` where most weights of an ONNX graph are those of convolutions, otherwise `dynamic`."""
+    """`fixed` if most weights of an ONNX graph belong to convolutions, otherwise `dynamic`."""
     sizes = {tensor.name: prod(tensor.dims) for tensor in graph.initializer}  # type: ignore[attr-defined]
 
     def weights(kinds: Sequence[str]) -> int:
@@ -86,7 +86,7 @@ def scales_for(graph: object) -> Scales:
 
 
 class _Batches:
-    """What the quantiser asks its images of, one at a time."""
+    """The images for the quantiser, one at a time."""
 
     def __init__(self, tensor: str, images: Sequence[bytes], spec: PreprocessSpec) -> None:
         self._tensor = tensor
@@ -102,7 +102,7 @@ class _Batches:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser advises on what has been done already."""
+    """Silences the quantiser's warnings, which recommend steps that are already done."""
     log = logging.getLogger()
     level = log.level
     log.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Steps of a finished run, each on its own: from the files of the folder, without model or source."""
+"""Single steps of a finished run, from the files of its folder, without the model or the source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainer.scoring.split_scores import SplitScores, load_scores
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
-    """A new certificate on a finished run."""
+    """The result of a new certificate on a finished run."""
 
     policy: Policy
     report: Report | None
@@ -34,11 +34,11 @@ class Recalibration:
 
 
 def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recalibration:
-    """`demur calibrate RUN`: prove again, report again, and write the bundle again.
+    """`demur calibrate RUN`: certify, report and write the bundle again.
 
-    `changes`: field of `PromiseConfig` -> value; None changes nothing. The same promise again costs
-    nothing; another one must find enough delta left in the ledger of the calibration split, or
-    `DeltaExhausted` says what was spent on what.
+    `changes`: field of `PromiseConfig` -> value; None replaces nothing. The same promise costs no delta;
+    another one needs enough delta in the ledger of the calibration split, or `DeltaExhausted` lists the
+    charges.
     """
     run, record = _open(folder)
     promise = record.promise.changed(changes)
@@ -67,7 +67,7 @@ def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recalibration:
 
 
 def evaluate_run(folder: Path) -> tuple[Report, Policy]:
-    """`demur evaluate RUN`: the report, metrics_selective.csv and the pictures, on val_test's scores."""
+    """`demur evaluate RUN`: report, metrics_selective.csv and pictures, from the scores of val_test."""
     run, record = _open(folder)
     policy = read_policy(run)
     report = report_on(_scores(run, "val_test"), policy, record.promise.seed, run)
@@ -77,10 +77,10 @@ def evaluate_run(folder: Path) -> tuple[Report, Policy]:
 
 
 def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
-    """`demur gate RUN`: temperature, Platt scaling and the choice of the score, on val_select's scores.
+    """`demur gate RUN`: temperature, Platt scaling and choice of the score, from the scores of val_select.
 
     Writes gateparams.json and metrics/gate_training.csv. The bundle keeps its policy until
-    `demur calibrate` proves one with the new rules.
+    `demur calibrate` certifies one with the new rules.
     """
     run, record = _open(folder)
     promise = record.promise.changed({"score": score})
@@ -91,7 +91,7 @@ def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
 
 
 def _engines_of(run: RunFolder) -> set[str]:
-    """Engines and precisions that the run's bundle is certified on; empty where there is no bundle."""
+    """Engines and precisions that the bundle of the run is certified on; empty without a bundle."""
     try:
         return {entry.key for entry in read_manifest(run.bundle).certificates}
     except BundleError:

@@ -1,1 +1,1 @@
-"""From scores to certificates: the gate, the planned path, the proof, the ledger."""
+"""From scores to certificates: gate, planned path, certification and ledger."""

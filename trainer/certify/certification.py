@@ -1,6 +1,6 @@
-"""From scores to a certified policy: planned on val_select, proven on val_calib, entered in the ledger.
+"""A certified policy from scores: planned on val_select, proven on val_calib, entered in the ledger.
 
-`prove` is the only function that reads labels of val_calib.
+Only `prove` reads labels of val_calib.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from trainer.run.promise import PromiseConfig
 
 
 def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
-    """Charge the run's ledger, prove, and leave ledger.json, thresholds.json and certificate.json.
+    """Charge the run's ledger, prove, and write ledger.json, thresholds.json and certificate.json.
 
-    `DeltaExhausted` where the calibration split has no delta left for this; nothing changes then.
+    Raises `DeltaExhausted` if the calibration split has too little delta left; nothing is changed then.
     """
     ledger = charge(evidence, read_ledger(run, evidence.promise.delta))
-    # On disk before a label is looked at: an interrupted proof has been charged all the same.
+    # On disk before a label is read: an interrupted proof has been charged too.
     write_json(run.ledger, ledger.to_dict())
     policy = prove(evidence)
     write_policy(policy, run)
@@ -42,20 +42,20 @@ def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
 
 
 def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
-    """The ledger with what `prove` will spend on val_calib; reads no label of it."""
+    """The ledger with the charge of `prove` on val_calib; reads no label of it."""
     if not spends_delta(evidence.promise) or _empty_split(evidence):
         return ledger
-    parts_of(evidence)  # a promise about a column that is not there is refused before it costs anything
+    parts_of(evidence)  # a missing column is refused before it costs delta
     return ledger.charge(
-        evidence.calib.digest, _what(evidence), evidence.promise.delta, fingerprint(evidence)
+        evidence.calib.digest, _entry_text(evidence), evidence.promise.delta, fingerprint(evidence)
     )
 
 
 def prove(evidence: Evidence) -> Policy:
-    """The certified policy by the promised method.
+    """The policy certified by the promised method.
 
-    Never fails on a hard problem: the certificate is then infeasible, says what is missing, and the
-    policy abstains.
+    A problem that is too hard does not fail: the certificate is then infeasible and says what is missing,
+    and the policy abstains.
     """
     if missing := _empty_split(evidence):
         return _abstaining(evidence, evidence.promise.certificate, missing)
@@ -63,7 +63,7 @@ def prove(evidence: Evidence) -> Policy:
 
 
 def _no_certificate(evidence: Evidence) -> Policy:
-    """No proof was asked for; a policy without one answers nothing. Reads no label of val_calib."""
+    """The policy without a certificate, which answers nothing. Reads no label of val_calib."""
     why = "no certificate was asked for; `demur calibrate --certificate exact` makes one from these scores"
     return _abstaining(evidence, "none", why)
 
@@ -77,16 +77,16 @@ METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyTy
     }
 )
 _CHARGED: frozenset[CertificateName] = frozenset({"exact", "scrc-i"})
-"""Methods that promise with confidence 1 - delta, and so spend delta."""
+"""Methods that hold with confidence 1 - delta, and so spend delta"""
 
 
 def spends_delta(promise: PromiseConfig) -> bool:
-    """Whether the promised method holds with confidence 1 - delta, and not on average only."""
+    """Whether the promised method holds with confidence 1 - delta, not only in expectation."""
     return promise.certificate in _CHARGED
 
 
 def _empty_split(evidence: Evidence) -> str | None:
-    """What is missing where a split has no images at all."""
+    """What is missing if a split has no images at all; None if both have some."""
     empty = [split.split for split in (evidence.select, evidence.calib) if len(split) == 0]
     if not empty:
         return None
@@ -100,14 +100,15 @@ def _empty_split(evidence: Evidence) -> str | None:
 
 
 def _abstaining(evidence: Evidence, method: str, why: str) -> Policy:
-    """A valid policy that answers nothing, and why."""
+    """A valid policy that answers nothing, with the reason in its certificate."""
     calib = evidence.calib
     units = all_images(len(calib)) if calib.groups is None else all_frames(calib.n_groups, len(calib))
     certificate = Issuer(method, evidence.target, units, certified_on(evidence)).infeasible(why)
     return Policy(with_thresholds(evidence.rules, certificate), certificate, None)
 
 
-def _what(evidence: Evidence) -> str:
+def _entry_text(evidence: Evidence) -> str:
+    """The words of the ledger entry: method, stages, engine, parts and risks."""
     promise = evidence.promise
     stages = "cascade" if len(evidence.rules) == 2 else "one stage"
     each = (
@@ -122,7 +123,7 @@ def _what(evidence: Evidence) -> str:
 
 
 def fingerprint(evidence: Evidence) -> str:
-    """Identifies the computation, so that repeating it exactly costs nothing; no labels of val_calib."""
+    """Digest of the computation, so that an exact repetition costs nothing; reads no label of val_calib."""
     whole = hashlib.sha256(evidence.promise.model_dump_json().encode())
     whole.update(evidence.calib.digest.encode())
     whole.update(np.ascontiguousarray(plan_path(evidence)).tobytes())
@@ -132,16 +133,15 @@ def fingerprint(evidence: Evidence) -> str:
 
 
 def write_policy(policy: Policy, run: RunFolder) -> None:
-    """thresholds.json, certificate.json, and scrcparams.json where the method is SCRC."""
+    """Write thresholds.json, certificate.json and, for SCRC, scrcparams.json."""
     write_json(run.certificate, policy.certificate.to_dict())
     write_json(
         run.thresholds,
         {
             "operating_point": [asdict(rule) for rule in policy.point.stages],
             "certificate": policy.certificate.sentence(),
-            "further": [certificate.to_dict() for certificate in policy.also],
+            "further": [certificate.to_dict() for certificate in policy.further],
             "planned_on": "val_select",
-            # Infinite thresholds (the stage answers nothing) have no JSON number and become null.
             "path": None if policy.path is None else encode_path(policy.path),
         },
     )
@@ -161,10 +161,10 @@ def read_policy(run: RunFolder) -> Policy:
         Certificate.from_dict(read_json(run.need(run.certificate, "demur calibrate"))),
         path,
         read_json(run.scrc) if run.scrc.is_file() else None,
-        also=tuple(Certificate.from_dict(values) for values in thresholds.get("further", ())),
+        further=tuple(Certificate.from_dict(values) for values in thresholds.get("further", ())),
     )
 
 
 def read_ledger(run: RunFolder, budget: float) -> Ledger:
-    """The run's ledger, or a fresh one with `budget` where nothing was certified yet."""
+    """The run's ledger; a new one with `budget` if nothing was certified yet."""
     return Ledger.from_dict(read_json(run.ledger)) if run.ledger.is_file() else Ledger(budget=budget)

@@ -1,4 +1,4 @@
-"""Delta for several certificates at once, and what happens where an earlier one has spent it."""
+"""Delta of several certificates together, and the withdrawal of earlier ones that have spent it."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from trainer.run.folder import RunFolder, read_json, write_json
 
 
 class NeedsReissue(RunError):
-    """The certificates that the run has would have to be withdrawn first."""
+    """The delta is spent: earlier certificates of the run must be withdrawn first."""
 
 
 def spend(
-    run: RunFolder, family: Sequence[Evidence], budget: float, *, reissue: bool, reserve: bool = False
+    run: RunFolder, evidence: Sequence[Evidence], budget: float, *, reissue: bool, reserve: bool = False
 ) -> str | None:
-    """Charge the run's ledger for every member of `family`, before a label of val_calib is read.
+    """Charge the run's ledger for every certificate, before a label of val_calib is read.
 
-    All are charged or none. `budget` is the delta of a calibration split that nothing was proven on;
-    with `reserve` as much as for each member is charged for one engine that is not here.
-    Where too little of it is left: `NeedsReissue`, or with `reissue` the earlier certificates of the
-    split are withdrawn, which withdrawn.json records; the text says so to whoever reads the bundle.
+    All are charged or none. `budget`: the delta of a calibration split without certificates. `reserve`: one
+    more share is charged, for an engine of another machine. If too little delta is left, `NeedsReissue` is
+    raised; with `reissue` the earlier certificates of the split are withdrawn instead, withdrawn.json
+    records them, and the returned notice, for the bundle, says so.
     """
     ledger = read_ledger(run, budget)
     try:
-        write_json(run.ledger, _charged(ledger, family, reserve).to_dict())
+        write_json(run.ledger, _charged(ledger, evidence, reserve).to_dict())
         return None
     except DeltaExhausted as error:
         if not reissue:
             raise NeedsReissue(
-                f"{error}. Or withdraw what was proven on it and prove all of it anew at a smaller delta: "
-                "--reissue. That is honest where the wish for it does not come from having seen the "
-                "certificate; the bundle will say that it was done"
+                f"{error}. Or withdraw the certificates of this split and certify again at a smaller delta: "
+                "--reissue. That is honest if the reason for it is not what the certificate shows; the "
+                "bundle states that it was done"
             ) from None
-    digest = family[0].calib.digest
+    digest = evidence[0].calib.digest
     others = {split: entries for split, entries in ledger.accounts.items() if split != digest}
-    renewed = _charged(Ledger(ledger.budget, others), family, reserve)
+    renewed = _charged(Ledger(ledger.budget, others), evidence, reserve)
     _note_withdrawn(run, ledger, digest)
     write_json(run.ledger, renewed.to_dict())
-    told = "; ".join(f"{entry.what}, delta {entry.delta:g}" for entry in ledger.entries(digest))
+    withdrawn = "; ".join(f"{entry.what}, delta {entry.delta:g}" for entry in ledger.entries(digest))
     return (
-        f"Withdrawn and proven again, {len(family)} certificates at delta {family[0].promise.delta:g} each: "
-        f"{told}"
+        f"Withdrawn and proven again, {len(evidence)} certificates at delta {evidence[0].promise.delta:g} "
+        f"each: {withdrawn}"
     )
 
 
-def _charged(ledger: Ledger, family: Sequence[Evidence], reserve: bool) -> Ledger:
-    for evidence in family:
-        ledger = charge(evidence, ledger)
+def _charged(ledger: Ledger, evidence: Sequence[Evidence], reserve: bool) -> Ledger:
+    for one in evidence:
+        ledger = charge(one, ledger)
     if not reserve:
         return ledger
-    # Kept for the same family again; any other would be another certificate elsewhere.
-    whole = hashlib.sha256("\n".join(map(fingerprint, family)).encode()).hexdigest()
+    # Free for the same certificates again; others would be another certificate on the other machine.
+    whole = hashlib.sha256("\n".join(map(fingerprint, evidence)).encode()).hexdigest()
     return ledger.charge(
-        family[0].calib.digest, "one engine that is not here", family[0].promise.delta, whole
+        evidence[0].calib.digest, "one engine that is not here", evidence[0].promise.delta, whole
     )
 
 

@@ -1,4 +1,4 @@
-"""What a certificate may look at, and what it makes of it."""
+"""The evidence that a certificate reads, and the policy that results."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from trainer.scoring.split_scores import SplitScores
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An operating point with what was proven about it."""
+    """An operating point with its certificate."""
 
     point: OperatingPoint
     certificate: Certificate
     path: FloatArray | None
-    """[T, stages], the thresholds in the order in which they were tested; None where none were planned"""
+    """[T, stages], the thresholds in the order of their tests; None if none were planned"""
     scrc: Mapping[str, Any] | None = None
-    """The fitted parameters where the method is SCRC"""
-    told: tuple[str, ...] = ()
-    """What is to be said beside the certificate's sentence: its parts, its price, further risks"""
-    also: tuple[Certificate, ...] = ()
-    """What holds together with the certificate on the same images: the other risks that were asked for"""
+    """Fitted parameters, for SCRC"""
+    remarks: tuple[str, ...] = ()
+    """Lines beside the certificate's sentence: its parts, its cost in coverage, further risks"""
+    further: tuple[Certificate, ...] = ()
+    """Certificates of the other risks, which hold together with the first on the same images"""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that a certificate may look at."""
+    """Everything that a certificate reads."""
 
     select: SplitScores
-    """val_select: plans"""
+    """Scores of val_select, which plan the path"""
     calib: SplitScores
-    """val_calib: proves"""
+    """Scores of val_calib, which prove the promise"""
     rules: tuple[StageRule, ...]
-    """Fitted on val_select, without thresholds; one a stage"""
+    """One per stage, fitted on val_select, without thresholds"""
     costs: tuple[float, ...]
-    """Of an image in each stage, in any unit that they share"""
+    """Cost of an image in each stage, in a unit that the stages share"""
     promise: PromiseConfig
     classes: tuple[str, ...] = ()
-    """Names of the labels, for the promise of each; empty: their numbers"""
+    """Names of the classes, for a promise about each answer; empty: their numbers"""
 
     @property
     def target(self) -> RiskTarget:
@@ -58,9 +58,9 @@ class Evidence:
 
 
 def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArray:
-    """The order of thresholds, [T, stages], from the labels of val_select alone.
+    """The thresholds in the order of their tests, [T, stages], from labels of val_select alone.
 
-    `target`: another one than the promise's own.
+    `target`: replaces that of the promise.
     """
     target = target or evidence.target
     scores = stage_scores(evidence.select.stages, evidence.select.labels, evidence.rules)
@@ -84,7 +84,7 @@ def certified_on(evidence: Evidence) -> CertifiedOn:
 
 
 def parts_of(evidence: Evidence) -> Parts:
-    """Of which answers the promise speaks; `RunError` for a column that the scores do not have."""
+    """The parts for which the promise holds separately; `RunError` for a column that the scores lack."""
     promise, calib = evidence.promise, evidence.calib
     if promise.each_answer:
         classes = calib.stages[0].logits.shape[1]

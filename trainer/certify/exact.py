@@ -1,4 +1,7 @@
-"""The exact certificate of a run: one walk along the planned path, for whatever is promised along it."""
+"""The exact certificate of a run: one fixed sequence of tests along the planned path.
+
+It covers all answers together, each part of them, or several risks.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +20,28 @@ from trainer.certify.wording import part_lines, risk_lines
 from trainer.scoring.split_scores import SplitScores
 
 MOST_CORRELATED = 0.15
-"""Up to this correlation of the errors within groups, betting on all frames proves more than one frame a
-group does (see `calibration.exact.group_betting`)."""
+"""Correlation of the errors within groups up to which betting on all frames certifies more than one frame per
+group (see `calibration.exact.group_betting`)."""
 
 
 def exact(evidence: Evidence) -> Policy:
-    """The cascade as one policy, promised over all answers, in each part of them, or at several risks."""
+    """The cascade as one policy, certified over all answers, in each part of them, or at several risks."""
     if evidence.promise.alphas:
         return _several_risks(evidence)
     path, parts = plan_path(evidence), parts_of(evidence)
     certificate = _prove(evidence, path, evidence.target, parts)
-    told: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     if parts.each is not None and certificate.feasible:
         overall = _prove(evidence, path, evidence.target, Parts.whole(len(evidence.calib)))
-        told = part_lines(certificate, overall.coverage)
-    return Policy(with_thresholds(evidence.rules, certificate), certificate, path, told=told)
+        remarks = part_lines(certificate, overall.coverage)
+    return Policy(with_thresholds(evidence.rules, certificate), certificate, path, remarks=remarks)
 
 
 def _several_risks(evidence: Evidence) -> Policy:
-    """Each risk along the path that is planned for it; the first one's policy is served.
+    """Each risk along a path of its own; the policy of the first risk is served.
 
-    A path and its steps are planned for the risk's own share of delta: how much is handed on to it is
-    known only from labels of val_calib, and those must not choose between paths or steps.
+    A path and its steps are planned for the risk's own share of delta: the amount that is handed on to it
+    depends on labels of val_calib, which must not choose between paths or steps.
     """
     whole = Parts.whole(len(evidence.calib))
     promise = evidence.promise
@@ -60,8 +63,8 @@ def _several_risks(evidence: Evidence) -> Policy:
         with_thresholds(evidence.rules, first),
         first,
         paths[promise.alpha],
-        told=risk_lines(ladder, evidence.target.delta),
-        also=tuple(others),
+        remarks=risk_lines(ladder, evidence.target.delta),
+        further=tuple(others),
     )
 
 
@@ -81,7 +84,7 @@ def _prove(
 
 
 def reads_all_frames(evidence: Evidence) -> bool:
-    """Whether the certificate bets on all frames of each group, as asked for or as val_select shows."""
+    """Whether the certificate bets on all frames of each group: as configured, or as val_select suggests."""
     promise, select = evidence.promise, evidence.select
     if promise.frames == "one" or promise.unit == "image" or evidence.calib.groups is None:
         return False
@@ -89,8 +92,7 @@ def reads_all_frames(evidence: Evidence) -> bool:
 
 
 def correlation_of_errors(select: SplitScores) -> float:
-    """How alike the frames of a group are in being answered wrongly by the last stage; NaN where it is
-    not defined: no groups, or no errors."""
+    """Intra-group correlation of the errors of the last stage; NaN without groups or without errors."""
     if select.groups is None or len(select) == 0:
         return float("nan")
     errors = select.stages[-1].logits.argmax(axis=-1) != select.labels

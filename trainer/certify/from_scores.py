@@ -1,4 +1,4 @@
-"""`demur calibrate --scores FILE`: the certificate alone, on a table of anybody's scores."""
+"""`demur calibrate --scores FILE`: a certificate on a table of scores from any classifier."""
 
 from __future__ import annotations
 
@@ -29,25 +29,28 @@ from trainer.scoring.score_file import (
     texts,
 )
 
-Proven = TypeVar("Proven")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class FileProof(Generic[Proven]):
-    """What was proven on a table of scores, and where the charge was entered."""
+class CertifiedScores(Generic[Result]):
+    """The result of certification on a table of scores."""
 
-    proven: Proven
+    result: Result
     warnings: tuple[str, ...]
     ledger: Path
+    """File in which the charge is entered"""
 
 
-def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> FileProof[Certificate]:
+def certify_scores(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns
+) -> CertifiedScores[Certificate]:
     """Certify `confidence >= threshold` on every row of a parquet or CSV file.
 
-    The thresholds are the ranks of the confidences themselves, so all labels go into the proof; the
-    rows must be images that the scored model, and whoever chose it, never saw. The charge is entered
-    in a ledger beside the file, named after it, both by what is read of the rows in any order and by the
-    file's content: neither other rows' order nor another column gives fresh delta.
+    The thresholds are the confidences themselves, so all labels serve the proof; the images of the rows must
+    be new to the scored model and to its selection. The charge is entered in a ledger beside the file, by
+    what is read of the rows, in any order, and by the digest of the file: neither another order of the rows
+    nor another column gives new delta.
     """
     scored = _scored(path, promise, columns)
     ledger = _charge(path, scored, promise, columns, "all answers together")
@@ -59,14 +62,13 @@ def certify_scores(path: Path, promise: PromiseConfig, columns: ScoreFileColumns
         _sampling(promise, scored),
         certified_on=CertifiedOn(scored.digest),
     )
-    return FileProof(certificate, scored.warnings, ledger)
+    return CertifiedScores(certificate, scored.warnings, ledger)
 
 
 def certify_each(
     path: Path, promise: PromiseConfig, columns: ScoreFileColumns, slices: str | None
-) -> FileProof[JointCertificate]:
-    """As `certify_scores`, the promise holding for each value of the column `slices`, or, where that is
-    None, for each of the answers by itself."""
+) -> CertifiedScores[JointCertificate]:
+    """`certify_scores` for each value of the column `slices`, or for each answer if `slices` is None."""
     what = "each answer" if slices is None else f"each value of {slices}"
     scored = _scored(path, promise, columns)
     members = None if slices is None else texts(column_of(scored.table, slices, path))
@@ -93,13 +95,13 @@ def certify_each(
             sampling,
             certified_on,
         )
-    return FileProof(joint, scored.warnings, ledger)
+    return CertifiedScores(joint, scored.warnings, ledger)
 
 
 def certify_risks(
     path: Path, promise: PromiseConfig, columns: ScoreFileColumns, alphas: Sequence[float]
-) -> FileProof[RiskLadder]:
-    """As `certify_scores`, for several risks in the order given, all together at the promise's delta."""
+) -> CertifiedScores[RiskLadder]:
+    """`certify_scores` for several risks in this order, together at the promise's delta."""
     scored = _scored(path, promise, columns)
     ledger = _charge(path, scored, promise, columns, f"alphas {', '.join(f'{a:g}' for a in alphas)}")
     ladder = certify_several(
@@ -111,7 +113,7 @@ def certify_risks(
         _sampling(promise, scored),
         CertifiedOn(scored.digest),
     )
-    return FileProof(ladder, scored.warnings, ledger)
+    return CertifiedScores(ladder, scored.warnings, ledger)
 
 
 def _scored(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> ScoredTable:
@@ -130,7 +132,7 @@ def _charge(
     what: str,
     members: NDArray[np.str_] | None = None,
 ) -> Path:
-    """The ledger that now holds this charge; `DeltaExhausted` where none is left."""
+    """Enter the charge and return the ledger; `DeltaExhausted` if too little delta is left."""
     ledger = path.with_name(f"{path.name}.ledger.json")
     known = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
     sliced = "" if members is None else "\0".join(members)

@@ -1,8 +1,8 @@
-"""Which score ranks a stage's images, and how its outputs become readable: fitted on val_select alone.
+"""Calibration of each stage's outputs and choice of its score, fitted on val_select alone.
 
 For each stage: a temperature for the logits, Platt scaling for the gate, and the choice among the scores
-softmax, margin and gate. Scores are compared by group-wise cross-fitting, so that none is judged on the
-rows that fitted it (a gate judged on its own fitting rows looks better than it is).
+softmax, margin and gate. Scores are compared by group-wise cross-fitting, so that none is measured on the
+rows that fitted it (a gate measured on its own fitting rows looks better than it is).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from trainer.scoring.split_scores import SplitScores
 
 FOLDS = 5
 _PREFERENCE = ("margin", "softmax", "gate")
-"""Between scores that rank equally well: the margin has the finest steps, the gate needs a fit."""
+"""Order of preference among equal scores: the margin has the finest steps, the gate needs a fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One score of one stage, measured on rows that did not fit it."""
+    """One score of one stage, measured on held-out rows."""
 
     stage: str
     score: str
     augrc: float
     """Lower is better."""
     planned_coverage: float
-    """Share that a certificate on the calibration split would answer, by the errors seen here."""
+    """Share that a certificate on the calibration split would answer, by the errors on these rows."""
     feasible: bool
-    """Both limits are within reach: the certified error, and at least the coverage that was asked for"""
+    """Whether both limits are within reach: the certified error and the minimum coverage"""
     better_than_margin: tuple[float, float, float]
     """AUGRC of the margin minus this AUGRC, with its 95 % interval; positive is better."""
     n: int
@@ -50,13 +50,13 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class GateFit:
-    """The rules of all stages, still without thresholds, and how their scores were chosen."""
+    """The rules of all stages, without thresholds, and the comparison that chose their scores."""
 
     rules: tuple[StageRule, ...]
     rows: tuple[ScoreRow, ...]
 
     def sentences(self) -> tuple[str, ...]:
-        """Which score ships in each stage and by how much it wins."""
+        """One sentence per stage: the chosen score and its lead."""
         return tuple(_sentence(stage, self.rows) for stage in dict.fromkeys(row.stage for row in self.rows))
 
 
@@ -83,16 +83,16 @@ def fit_rule(table: ScoreTable, score: str) -> StageRule:
     if raw.gate is not None:
         slope, intercept = fit_platt(raw.gate, raw.logits.argmax(axis=-1) == table.labels)
         if slope <= 0.0:
-            # The gate does not rank correctness at all: leave it as it is rather than turn it round.
+            # The gate does not rank correctness: it stays as it is rather than being inverted.
             slope, intercept = 1.0, 0.0
     return StageRule(score=score, temperature=temperature, gate_slope=slope, gate_intercept=intercept)
 
 
 def _with_one_error(logits: FloatArray, labels: IntArray) -> tuple[FloatArray, IntArray]:
-    """The rows and an imagined one: the typical image, wrongly labelled.
+    """The rows and an artificial one: the median image with a wrong label.
 
-    Where every answer is right the likelihood would ask for ever colder logits, and probabilities of
-    exactly 1 are no use to anybody.
+    If every answer is right, the likelihood has no maximum: the temperature falls towards 0, and every
+    probability becomes exactly 1.
     """
     margins = np.partition(logits, -2, axis=-1)[:, -2:] @ np.array([-1.0, 1.0])
     typical = logits[np.argsort(margins, kind="stable")[len(logits) // 2]]
@@ -103,7 +103,7 @@ def _with_one_error(logits: FloatArray, labels: IntArray) -> tuple[FloatArray, I
 def compare_scores(
     table: ScoreTable, stage: str, promise: PromiseConfig, n_calibration: int
 ) -> list[ScoreRow]:
-    """Every score that the stage offers, fitted on four fifths of the groups and measured on the rest."""
+    """Every score of the stage, fitted on four fifths of the groups and measured on the rest, five times."""
     names = [name for name in _PREFERENCE if name != "gate" or table.outputs.gate is not None]
     errors = table.outputs.logits.argmax(axis=-1) != table.labels
     confidence = {name: np.empty(len(table)) for name in names}
@@ -138,10 +138,10 @@ def compare_scores(
 
 
 def choose_score(rows: Sequence[ScoreRow], wanted: ScoreChoice) -> str:
-    """`wanted`, or for `best`: the margin, unless another score is better beyond what chance explains.
+    """`wanted`, or for `best`: the margin, unless another score is better beyond chance.
 
-    A score is better where its AUGRC is lower with the whole paired 95 % interval on that side, or
-    where the AUGRC does not tell and it plans at least one point of coverage more without a higher AUGRC.
+    A score is better if its AUGRC is lower with the whole paired 95 % interval on that side, or if its AUGRC
+    is not higher and it plans at least one point of coverage more.
     """
     offered = {row.score: row for row in rows}
     if wanted != "best":
@@ -163,13 +163,13 @@ def choose_score(rows: Sequence[ScoreRow], wanted: ScoreChoice) -> str:
 def _planned_coverage(
     errors: BoolArray, confidence: FloatArray, promise: PromiseConfig, n_calibration: int
 ) -> float:
-    """Of lowering one threshold over these rows, see `calibration.planning.thresholds.planned_coverage`."""
+    """Coverage from lowering one threshold over these rows, see `planned_coverage`."""
     seen = np.cumsum(errors[np.argsort(-confidence, kind="stable")], dtype=np.int64)
     return planned_coverage(np.arange(1, len(seen) + 1), seen, len(seen), n_calibration, promise.target)
 
 
 def _folds(table: ScoreTable) -> Iterator[tuple[IntArray, IntArray]]:
-    """(rows that fit, rows that are measured) of each fold; a group is never on both sides."""
+    """(fitting rows, measured rows) of each fold; a group is never in both."""
     n = len(table)
     units = np.arange(n) if table.groups is None else np.unique(table.groups, return_inverse=True)[1]
     n_units = int(units.max()) + 1
@@ -179,7 +179,7 @@ def _folds(table: ScoreTable) -> Iterator[tuple[IntArray, IntArray]]:
         held_out = np.flatnonzero(fold == index)
         fitting = np.flatnonzero(fold != index)
         if len(held_out):
-            # A single group fits itself: there is nothing else to fit on.
+            # A single group fits itself, since nothing else is left.
             yield (fitting if len(fitting) else held_out), held_out
 
 
@@ -196,7 +196,7 @@ def _sentence(stage: str, rows: Sequence[ScoreRow]) -> str:
 
 
 def _beside(row: ScoreRow) -> str:
-    """A score's AUGRC, and how far it lies below the margin's: paired, with its 95 % interval."""
+    """The AUGRC of a score, and its paired difference to that of the margin with the 95 % interval."""
     text = f"{row.score}, AUGRC x 1000 {1000 * row.augrc:.2f}"
     if row.score == "margin":
         return text
@@ -205,7 +205,7 @@ def _beside(row: ScoreRow) -> str:
 
 
 def write_gate(fit: GateFit, run: RunFolder) -> None:
-    """gateparams.json and metrics/gate_training.csv."""
+    """Write gateparams.json and metrics/gate_training.csv."""
     write_json(
         run.gate,
         {

@@ -1,4 +1,4 @@
-"""What a policy does to a labelled split: who is answered, by which stage, and who wrongly."""
+"""A policy applied to a labelled split: which images are answered, by which stage, and which wrongly."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class PolicyOutcome:
     groups: NDArray[np.str_] | None
     answered: BoolArray
     by_stage: IntArray
-    """Index of the last stage that was computed: the one that answered, or the last one of all."""
+    """Index of the last computed stage: the one that answers, or the last stage."""
     forced: IntArray
-    """Most probable label of that stage, answered or not."""
+    """Most probable label of that stage, also without an answer."""
     probabilities: FloatArray
     """[n, K] of that stage"""
 
@@ -40,12 +40,12 @@ class PolicyOutcome:
 
     @property
     def stage_a_share(self) -> float:
-        """Share of the answers that stage A gives; 0 where nothing is answered."""
+        """Share of stage A among the answers; 0 if nothing is answered."""
         return float((self.by_stage[self.answered] == 0).mean()) if self.answered.any() else 0.0
 
 
 def apply_policy(scores: SplitScores, point: OperatingPoint) -> PolicyOutcome:
-    """Decide every image of a split by the rule that also decides online."""
+    """Decide every image of a split by the rule that decides online too."""
     if len(scores.stages) != len(point.stages):
         raise ValueError(f"{len(scores.stages)} stages of scores for {len(point.stages)} stage rules")
     outcomes = [decide_stage(raw, rule) for raw, rule in zip(scores.stages, point.stages, strict=True)]
@@ -62,7 +62,7 @@ def apply_policy(scores: SplitScores, point: OperatingPoint) -> PolicyOutcome:
 
 
 def _last_stage(outcomes: list[StageDecisions]) -> IntArray:
-    """[n], the first stage that answers, or the last one."""
+    """[n], the first stage that answers, or else the last stage."""
     stage = np.full(len(outcomes[0]), len(outcomes) - 1, dtype=np.int64)
     for index in reversed(range(len(outcomes) - 1)):
         stage[outcomes[index].answered] = index
@@ -70,7 +70,7 @@ def _last_stage(outcomes: list[StageDecisions]) -> IntArray:
 
 
 def _answers(outcome: StageDecisions) -> IntArray:
-    """[n], the answer where there is one (the set's only member), the most probable label elsewhere."""
+    """[n], the answer (the only member of the set) of answered images, otherwise the most probable label."""
     return np.asarray(
         np.where(outcome.answered, outcome.sets.argmax(axis=-1), outcome.labels), dtype=np.int64
     )

@@ -1,6 +1,6 @@
-"""Certificates by selective conformal risk control, for the last stage; stage A is left out of the policy.
+"""Certificates by selective conformal risk control (SCRC), for the last stage alone.
 
-SCRC promises something about one model's sets, so a cascade answers by stage B alone here.
+SCRC makes a promise about the prediction sets of one model, so here a cascade answers by stage B only.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from trainer.certify.evidence import Evidence, Policy, certified_on, sampling_of
 from trainer.scoring.split_scores import SplitScores
 
 CONFIDENCE_GRID = 20
-"""Every point of SCRC-I's grid costs a little; twenty confidences planned on val_select are plenty."""
+"""Number of confidences in SCRC-I's grid, planned on val_select; every further point costs coverage."""
 SET_GRID = (0.5,)
-"""For two classes a set at 1/2 is the most probable label: no other point answers more."""
+"""Set thresholds; for two classes the set at 1/2 is the most probable label, and no other answers more."""
 
 
 def scrc_inductive(evidence: Evidence) -> Policy:
@@ -69,7 +69,7 @@ def _policy(evidence: Evidence, fitted: ScrcI | ScrcT) -> Policy:
 
 
 def _for_all_stages(certificate: Certificate, rules: tuple[StageRule, ...]) -> Certificate:
-    """The last stage's threshold as one a stage: those before it answer nothing."""
+    """The threshold of the last stage as one per stage; the stages before it answer nothing."""
     if not isinstance(certificate.threshold, float) or len(rules) == 1:
         return certificate
     return replace(certificate, threshold=(*[math.inf] * (len(rules) - 1), certificate.threshold))

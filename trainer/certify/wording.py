@@ -1,4 +1,4 @@
-"""What a joint promise says beside its certificate's sentence: its parts, its price, its other risks."""
+"""Lines beside a certificate's sentence: parts of a joint promise, its cost in coverage, further risks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from calibration.exact.fallback import RiskLadder
 
 
 def part_lines(certificate: Certificate, coverage_overall: float) -> tuple[str, ...]:
-    """Each part with its counts, and the coverage that promising each of them costs; a line each."""
+    """One line per part with its counts, and the coverage that the promise for each of them costs."""
     if certificate.each is None or not certificate.feasible:
         return ()
     what = EACH_ANSWER if certificate.each == EACH_ANSWER else f"value of {certificate.each}"
@@ -28,7 +28,7 @@ def part_lines(certificate: Certificate, coverage_overall: float) -> tuple[str, 
 
 
 def risk_lines(ladder: RiskLadder, delta: float) -> tuple[str, ...]:
-    """Each risk with the coverage and the thresholds that were certified for it; a line each."""
+    """One line per risk with its certified coverage and thresholds."""
     lines = [f"All together with {100 * (1 - delta):g} % confidence:"]
     for certificate, price in zip(ladder.certificates, ladder.prices, strict=True):
         head = f"  at {100 * certificate.alpha:g} %: "

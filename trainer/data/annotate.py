@@ -1,4 +1,4 @@
-"""From the columns beside the images to labels, groups and metadata, the same for every source."""
+"""Labels, groups and metadata from the columns beside the images, alike for every source."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from trainer.data.images import (
 from trainer.data.labels import Labels, as_text, read_labels
 
 LONGEST_TEXT = 256
-"""Characters; longer texts are prose and take no part in groups, slices or reports."""
+"""Characters; columns with longer texts are prose and are left out of groups, slices and reports."""
 
 REFUSED = {
     "scene_description": "it is filled in for one class and empty for the other, so whether it is there "
     "gives the label away, and no such text exists when the service decides"
 }
-"""Columns of the roadwork data set that must never be used, with the reason."""
+"""Columns of the roadwork data set that must not be used, with the reason."""
 
 ROADWORK_GROUPS = ("video_info.vid_id", "video_info.seq_id")
-"""Of the roadwork data set: the video, else the sequence, whose frames are near-copies."""
+"""Group columns of the roadwork data set: the video, else the sequence, whose frames are near-copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Annotation:
 
     group: str | None = None
     label_column: str | None = None
-    """None: "label" where it exists, else the source has no labels."""
+    """None: `label` if there is such a column, otherwise the source has no labels."""
     class_names: tuple[str, ...] = ()
     label_map: Mapping[str, int] | None = None
     classes: int = 2
-    """How many classes a column of whole numbers may hold, where no names are known."""
+    """Number of classes of a column of whole numbers without names."""
     notices: tuple[Notice, ...] = field(default=())
 
 
@@ -55,7 +55,7 @@ def annotate(
     paths: Sequence[str],
     how: Annotation,
 ) -> ImageSet:
-    """Assemble an `ImageSet`; `DataError` where a named column does not exist or must not be used."""
+    """Assemble an `ImageSet`; `DataError` if a named column does not exist or must not be used."""
     label_column = _label_column(columns, how)
     refused = {
         key: RefusedColumn(reason, is_present(columns[key]))
@@ -90,7 +90,7 @@ def annotate(
 
 
 def is_present(column: Column) -> BoolArray:
-    """[n], False where the value is missing (NaN or "")."""
+    """[n], False if the value is missing (NaN or "")."""
     if column.dtype.kind == "f":
         return np.asarray(~np.isnan(column), dtype=np.bool_)
     if column.dtype.kind == "U":
@@ -129,7 +129,7 @@ def _group_column(
 def _groups(
     metadata: Mapping[str, Column], group_column: str | None, *, by_default: bool
 ) -> tuple[StrArray | None, list[Notice]]:
-    """Group names [n]; an image without one stands alone."""
+    """Group names [n]; an image without one is a group of its own."""
     if group_column is None:
         return None, []
     column = metadata[group_column]
@@ -148,7 +148,7 @@ def _groups(
 
 
 def _labels(columns: Mapping[str, Column], label_column: str | None, how: Annotation) -> Labels | None:
-    """None where there is no label column, or nothing in it."""
+    """None without a label column, or if it is empty."""
     if label_column is None or not is_present(columns[label_column]).any():
         return None
     return read_labels(

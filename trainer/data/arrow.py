@@ -1,4 +1,4 @@
-"""Arrow tables as flat, named NumPy columns: nested fields get dotted names, what cannot be used is told."""
+"""Arrow tables as flat NumPy columns: nested fields get dotted names, unusable columns a notice."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 from trainer.data.images import Column, Notice
 
 LONGEST_LIST = 4
-"""A list column of at most this many numbers (a position) becomes columns name.0, name.1, ..."""
+"""Longest list of numbers (a position, for example) that becomes columns name.0, name.1, ..."""
 
 
 def to_columns(table: pa.Table) -> tuple[dict[str, Column], list[Notice]]:
-    """Columns by dotted name, and a notice about those that no column type fits."""
+    """Columns by dotted name, and a notice about those of other types."""
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
     columns: dict[str, Column] = {}
@@ -62,7 +62,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _list_parts(array: pa.Array) -> list[Column]:
-    """A short list of numbers as one column a place; empty where the lists are long or hold no numbers."""
+    """Short lists of numbers as one column per position; empty if the lists are long or hold no numbers."""
     value_type = array.type.value_type
     if not (pa.types.is_integer(value_type) or pa.types.is_floating(value_type)):
         return []

@@ -1,4 +1,4 @@
-"""Copies and near-copies of images, by fingerprint: leaks where they lie in different groups or splits."""
+"""Copies and near-copies of images, found by fingerprint; across groups or splits they are leaks."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from trainer.data.perceptual import THUMB, fingerprint
 from trainer.errors import DataError
 
 NEAR_BITS = 8
-"""Of 64: differing bits up to which two pictures are compared further."""
+"""Differing bits of 64 up to which two images are compared further."""
 NEAR_CORRELATION = 0.99
-"""Correlation of their thumbnails from which such pictures are near-copies."""
+"""Correlation of thumbnails from which such images are near-copies."""
 MOST_COMPARED = 60_000
-"""Images compared pair by pair; of a larger source, an evenly spaced sample."""
+"""Images compared pair by pair; of a larger source, an evenly spaced sample is taken."""
 MOST_PAIRS = 1_000_000
-"""Pairs of near-copies after which the search ends: a fixed camera makes every image one of all others."""
+"""Pairs of near-copies after which the search ends; with a fixed camera every pair is one."""
 BLOCK = 1_024
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """What is kept of every image to find its copies."""
+    """The fingerprints of all images of a source."""
 
     bits: NDArray[np.uint64]
     """[n], difference hashes"""
@@ -39,7 +39,7 @@ class Fingerprints:
     content: NDArray[np.str_]
     """[n], sha256 of the encoded bytes"""
     faults: dict[int, str]
-    """Row -> why it could not be decoded; its fingerprint is empty"""
+    """Row -> reason why it cannot be decoded; its fingerprint is empty"""
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -48,7 +48,7 @@ class Fingerprints:
 def fingerprints(
     source: ImageSource, *, workers: int | None = None, advance: Callable[[int], None] | None = None
 ) -> Fingerprints:
-    """Decode every image, small, and keep its fingerprint; `advance` hears how many were just done."""
+    """Decode every image at a small size, and fingerprint it; `advance` gets the number just done."""
     n = len(source)
     bits = np.zeros(n, dtype=np.uint64)
     thumbs = np.zeros((n, THUMB * THUMB), dtype=np.float32)
@@ -70,7 +70,7 @@ def fingerprints(
 
 
 def fingerprints_of(pixels: NDArray[np.uint8]) -> Fingerprints:
-    """Of images [n, H, W, 3] that are decoded already; their content is left empty."""
+    """Fingerprints of decoded images [n, H, W, 3], without content digests."""
     found = [fingerprint(image) for image in pixels]
     return Fingerprints(
         bits=np.array([each.bits for each in found], dtype=np.uint64),
@@ -81,7 +81,7 @@ def fingerprints_of(pixels: NDArray[np.uint8]) -> Fingerprints:
 
 
 def exact_copies(content: NDArray[np.str_]) -> list[IntArray]:
-    """Sets of rows whose content digests are equal, each ascending; the largest set first."""
+    """Sets of rows with equal content digests, each ascending; the largest set first."""
     order = np.argsort(content, kind="stable")
     ordered = content[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -90,10 +90,10 @@ def exact_copies(content: NDArray[np.str_]) -> list[IntArray]:
 
 
 def near_copies(prints: Fingerprints, units: NDArray[np.int64]) -> IntArray:
-    """Pairs of near-copies in different units, int64 [pairs, 2]; `units` [n] numbers the groups.
+    """Pairs of near-copies in different units, int64 [pairs, 2]; `units`: [n], group numbers.
 
-    Copies are near-copies too. Pictures without structure (one flat grey) take no part. At most about
-    `MOST_PAIRS` are returned.
+    Copies are near-copies too. Images without structure (one flat grey) are ignored. At most about
+    `MOST_PAIRS` pairs are returned.
     """
     rows = np.flatnonzero(prints.thumbs.any(axis=1))
     if len(rows) > MOST_COMPARED:

@@ -1,4 +1,4 @@
-"""One report of everything that is wrong with the data, before any training starts."""
+"""One report of all faults of the data, before any training starts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from trainer.data.pixels import Pixels, load_pixels
 from trainer.errors import DataError
 
 SKEWED = 0.8
-"""Share of one class from which accuracy says little."""
+"""Share of one class from which accuracy is a poor measure."""
 EXAMPLES = 3
-"""File names quoted for each fault."""
+"""File names quoted per fault."""
 
 Severity = Literal["drops", "blocks", "omits", "warns"]
-"""`drops`: training refuses, and goes on without these images under skip_bad. `blocks`: no training.
-`omits`: training goes on without these images, which is said and recorded. `warns`: said and recorded."""
+"""`drops`: training refuses, or continues without these images under skip_bad. `blocks`: no training.
+`omits`: training continues without these images; reported and recorded. `warns`: reported and recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault with all images that have it."""
+    """One kind of fault, with all images that have it."""
 
     kind: str
     """Stable: image, label, copies, metadata, no-labels, one-class, skewed, rare-class or
@@ -37,9 +37,9 @@ class Fault:
     severity: Severity
     message: str
     rows: IntArray
-    """Rows of the source; empty where the fault is the set's as a whole"""
+    """Rows of the source; empty for a fault of the set as a whole"""
     examples: tuple[str, ...] = ()
-    """The first few, each "path: what is wrong"."""
+    """The first few, each as "path: reason"."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with the count instead of every row."""
@@ -62,12 +62,12 @@ class FaultReport:
 
     @property
     def droppable(self) -> BoolArray:
-        """[n], the images that skip_bad goes on without."""
+        """[n], the images that skip_bad leaves out."""
         return self._rows("drops")
 
     @property
     def unused(self) -> BoolArray:
-        """[n], the images that a run goes on without, where it goes on."""
+        """[n], the images that a run leaves out, if it continues."""
         return self._rows("drops", "omits")
 
     def _rows(self, *severities: Severity) -> BoolArray:
@@ -83,7 +83,7 @@ class FaultReport:
         return any(fault.severity in stopping for fault in self.faults)
 
     def lines(self) -> list[str]:
-        """The report as text, one line a fault and one an example."""
+        """The report as text, one line per fault and per example."""
         lines = []
         for fault in self.faults:
             lines.append(fault.message)
@@ -91,7 +91,7 @@ class FaultReport:
         return lines
 
     def to_dict(self, *, dropped_paths: Sequence[str] = ()) -> dict[str, Any]:
-        """Plain JSON values; `dropped_paths` records what a run went on without."""
+        """Plain JSON values; `dropped_paths`: the images that the run left out."""
         return {
             "source": self.source,
             "images": self.images,
@@ -101,7 +101,7 @@ class FaultReport:
 
 
 class FaultyData(DataError):
-    """Training must not start on this data; carries the whole report."""
+    """Training must not start on this data; holds the whole report."""
 
     def __init__(self, report: FaultReport, *, skip_bad: bool) -> None:
         skippable = int(report.droppable.sum())
@@ -114,13 +114,13 @@ class FaultyData(DataError):
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A source whose every image is decoded and usable."""
+    """A source with every image decoded and usable."""
 
     source: ImageSource
     pixels: Pixels
     report: FaultReport
     dropped: tuple[str, ...]
-    """Paths of the images that the run goes on without: those of skip_bad, and repeated ones"""
+    """Paths of the images that are left out: unusable ones under skip_bad, and repeated ones"""
 
 
 def prepare(
@@ -133,10 +133,10 @@ def prepare(
     cache: Path | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> PreparedData:
-    """Decode everything, report every fault at once, and hand over what can be trained on.
+    """Decode every image, find all faults at once, and return the usable images.
 
-    `features` are metadata columns that a model reads, so that a gap in them is a fault. Raises
-    `FaultyData` with the whole report where training must not start.
+    `features`: metadata columns that a model reads, so that a gap in them is a fault. `splits`: number of
+    splits that need a unit each. Raises `FaultyData` with the whole report if training must not start.
     """
     pixels = load_pixels(source, specs, cache=cache, advance=advance)
     report = find_faults(source, pixels.faults, content=pixels.content, features=features, splits=splits)
@@ -158,9 +158,9 @@ def find_faults(
     features: Sequence[str] = (),
     splits: int = 4,
 ) -> FaultReport:
-    """All faults of a source; `image_faults` are those found by decoding (`Pixels.faults`).
+    """All faults of a source; `image_faults`: those found by decoding (`Pixels.faults`).
 
-    `content`: [n], the digest of each image's bytes; without it, copies are not looked for.
+    `content`: [n], digests of the encoded images; if empty, copies are not searched.
     """
     faults = [*_row_faults(source, image_faults, features)]
     faults += _copies(source, content, faults)
@@ -197,7 +197,7 @@ def _row_faults(
 
 
 def _copies(source: ImageSource, content: Sequence[str], before: Sequence[Fault]) -> Iterator[Fault]:
-    """Files that repeat another: no evidence of their own, and a leak where they lie in two splits."""
+    """Files that repeat another: they add no evidence, and are a leak if they are in two splits."""
     contradicting: dict[int, str] = {}
     repeated: dict[int, str] = {}
     dropped = {int(row) for fault in before for row in fault.rows}
@@ -226,7 +226,7 @@ def _of_rows(source: ImageSource, kind: str, message: str, faults: Mapping[int, 
 
 
 def _gaps(source: ImageSource, features: Sequence[str]) -> Iterator[Fault]:
-    """Missing values in columns that no model reads: said, since slices and reports lose these images."""
+    """Missing values in columns that no model reads; slices and reports lose these images."""
     for name, column in source.metadata.items():
         gaps = np.flatnonzero(~is_present(column))
         if name in features or not len(gaps):
@@ -271,7 +271,7 @@ def _set_faults(source: ImageSource, usable: BoolArray, splits: int) -> Iterator
 
 
 def _skew(source: ImageSource, usable: BoolArray) -> Iterator[Fault]:
-    """The trap of sets with few negatives: always giving the frequent answer looks good."""
+    """A set with one frequent class, for which always answering that class looks good."""
     counts = np.bincount(source.labels[usable], minlength=len(source.class_names))
     share = float(counts.max() / counts.sum())
     if share >= SKEWED:

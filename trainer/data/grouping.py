@@ -1,4 +1,4 @@
-"""Notice that images come in near-identical series although nobody said by which column."""
+"""Detection of near-identical series of images for which no group column is given."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ GROUP_WORDS = (
     *("track", "seq", "sequence", "vid", "video", "clip", "burst", "group", "scene", "session"),
     *("patient", "subject", "drive", "trip", "route", "folder"),
 )
-"""Last parts of column names that usually name a series; alone or with "id" behind them, compared
-without case and separators."""
+"""Last parts of column names that usually name a series, with or without "id" behind them; compared without
+case and separators."""
 
 SERIES = 8
-"""Places looked at, and consecutive images at each."""
+"""Number of places in the source, and of consecutive images at each."""
 ALIKE = 0.8
-"""Correlation of two thumbnails from which they look alike."""
+"""Correlation from which two thumbnails look alike."""
 NEAR_SHARE = 0.01
-"""Near-copies among the calibration images from which the notice is a warning."""
+"""Share of near-copies among the calibration images from which the notice is a warning."""
 ALIKE_SHARE = 0.3
-"""Share of neighbours that look alike from which a source is taken for a set of series."""
+"""Share of alike neighbours from which a source counts as a set of series."""
 
 
 def unused_group(source: ImageSource) -> Notice | None:
-    """A warning where a column looks like a group and is not used as one, or where neighbours are
-    near-copies without any such column. Decodes at most SERIES * SERIES images."""
+    """A warning if a column looks like a group and is not used, or if neighbours are near-copies without such
+    a column. Decodes at most SERIES * SERIES images."""
     if source.groups is not None or len(source) < 2 * SERIES:
         return None
     named = [name for name, column in source.metadata.items() if names_a_group(name) and _repeats(column)]
@@ -64,9 +64,9 @@ def unused_group(source: ImageSource) -> Notice | None:
 
 
 def near_copies_in(source: ImageSource, rows: IntArray, pixels: NDArray[np.uint8]) -> Notice | None:
-    """What a certificate on these rows must be told: how many of them look like another one.
+    """A notice on the near-copies among calibration images, which are no independent evidence.
 
-    `pixels`: uint8 [n, H, W, 3], of the whole source. None where there are groups, which say it better.
+    `pixels`: uint8 [n, H, W, 3], of the whole source. None if there are groups, which cover the case.
     """
     if source.groups is not None or len(rows) < 2:
         return None
@@ -85,7 +85,7 @@ def near_copies_in(source: ImageSource, rows: IntArray, pixels: NDArray[np.uint8
 
 
 def names_a_group(name: str) -> bool:
-    """Whether a column of this name usually says which images belong together."""
+    """Whether a column of this name usually holds a group."""
     word = re.sub(r"[^a-z]", "", name.rsplit(".", 1)[-1].lower())
     return word in GROUP_WORDS or word.removesuffix("id") in GROUP_WORDS
 
@@ -95,12 +95,12 @@ def _distinct(column: Column) -> int:
 
 
 def _repeats(column: Column) -> bool:
-    """Several values, most of them on several rows."""
+    """Whether there are several values, on several rows each on average."""
     return 2 <= _distinct(column) <= int(is_present(column).sum()) // 2
 
 
 def _fits_neighbours(column: Column) -> bool:
-    """Many values, each on consecutive rows: what a series' name does in a file written in order."""
+    """Whether there are many values, each on consecutive rows, as with series in a file written in order."""
     texts = as_text(column)
     changes = int((texts[1:] != texts[:-1]).sum())
     distinct = _distinct(column)
@@ -108,7 +108,7 @@ def _fits_neighbours(column: Column) -> bool:
 
 
 def _alike_share(source: ImageSource) -> float:
-    """Share of neighbours at a few places that look alike, less that of images from different places."""
+    """Share of neighbours at a few places that look alike, minus that of images from different places."""
     starts = np.linspace(0, len(source) - SERIES, SERIES).astype(int)
     thumbs = np.zeros((SERIES, SERIES, THUMB * THUMB), dtype=np.float32)
     for place, start in enumerate(starts.tolist()):

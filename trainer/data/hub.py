@@ -1,4 +1,4 @@
-"""A data set on the Hugging Face hub: its parquet shards are fetched once and then read as files."""
+"""A data set on the Hugging Face hub: its parquet shards, fetched once and then read as files."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from trainer.data.parquet import open_shards
 from trainer.errors import DataError
 
 TIMEOUT_S = 20.0
-"""For the listing of a data set."""
+"""Timeout of the listing of a data set, seconds."""
 
 
 def open_hub(name: str, how: Annotation, *, image_column: str = "image") -> ImageSet:
-    """Open `OWNER/NAME` or `OWNER/NAME/SPLIT`; the split is `train` unless named.
+    """Open `OWNER/NAME` or `OWNER/NAME/SPLIT`; the default split is `train`.
 
-    Shards lie in the hub's own cache afterwards; a second run asks for nothing but the listing.
+    Shards stay in the hub's own cache; a second run fetches only the listing.
     """
     owner, _, rest = name.partition("/")
     data_set, _, split = rest.partition("/")
@@ -28,7 +28,7 @@ def open_hub(name: str, how: Annotation, *, image_column: str = "image") -> Imag
 
 
 def shards_of_split(files: list[str], split: str) -> list[str]:
-    """The parquet files of one split: those in a folder of its name, or whose names start with it."""
+    """The parquet files of one split: those in a folder of its name, or with names that begin with it."""
     parquet = [PurePosixPath(file) for file in sorted(files) if file.endswith(".parquet")]
     return [
         str(file)

@@ -1,4 +1,4 @@
-"""A set of labelled images, wherever its bytes lie: the types that every data source produces."""
+"""The types of a set of labelled images, which every data source produces."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from trainer.run.console import NoticeLevel
 
 StrArray = NDArray[np.str_]
 Column = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.str_]
-"""One metadata column, [n]. Missing is NaN in a numeric column and "" in a text column."""
+"""One metadata column, [n]; a missing value is NaN in a numeric column and "" in a text column."""
 
 UNLABELLED = -1
-"""The label of an image that has none."""
+"""Label of an image without a label."""
 
 
 class SourceNotFound(DataError):
-    """The spec names no known source, or its path does not exist."""
+    """The name of the source is unknown, or its path does not exist."""
 
 
 class UnreadableSource(DataError):
-    """The source exists and cannot be read as what it claims to be."""
+    """The source exists, and its content cannot be read."""
 
 
 class NoImages(DataError):
-    """The source holds no image at all."""
+    """The source holds no image."""
 
 
 class UnknownColumn(DataError):
-    """A column was named that the source does not have."""
+    """The source has no column of this name."""
 
 
 class LeakyColumn(DataError):
-    """A column was asked for whose mere presence gives the label away."""
+    """The column gives the label away by its mere presence."""
 
 
 class BadLabels(DataError):
@@ -52,7 +52,7 @@ class HubUnreachable(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person must see and a certificate may have to record."""
+    """A message that a user must see and that a bundle records."""
 
     code: str
     """Stable and short, for example `group-unused`."""
@@ -62,25 +62,25 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class RefusedColumn:
-    """A column that exists and must never be a feature, a slice or a group."""
+    """A column that must not be a feature, a slice or a group."""
 
     reason: str
     present: BoolArray
-    """[n], where it has a value: the evidence for the refusal."""
+    """[n], whether it has a value: the evidence for the refusal."""
 
 
 class ImageReader(Protocol):
-    """Where the encoded bytes come from."""
+    """Access to the encoded images."""
 
     def read(self, row: int) -> bytes:
-        """Encoded bytes of one image; `DataError` where there are none."""
+        """Encoded bytes of one image; `DataError` if there are none."""
 
     def digest(self) -> str:
-        """sha256 over all bytes that the reader can serve."""
+        """sha256 over the bytes of all images."""
 
 
 class ImageSource(Protocol):
-    """Labelled (or unlabelled) images with metadata; what training, prediction and reports read."""
+    """Labelled or unlabelled images with metadata, as training, prediction and reports read them."""
 
     @property
     def name(self) -> str: ...
@@ -90,11 +90,11 @@ class ImageSource(Protocol):
 
     @property
     def labels(self) -> IntArray:
-        """[n], values in 0..K-1, and `UNLABELLED` where there is no usable label."""
+        """[n], values in 0..K-1; `UNLABELLED` without a usable label."""
 
     @property
     def groups(self) -> StrArray | None:
-        """[n]; images of one group are not independent of each other. None: every image stands alone."""
+        """[n]; images of one group depend on each other. None: every image stands alone."""
 
     @property
     def group_column(self) -> str | None: ...
@@ -108,7 +108,7 @@ class ImageSource(Protocol):
     def refused(self) -> Mapping[str, RefusedColumn]: ...
     @property
     def label_faults(self) -> Mapping[int, str]:
-        """Row -> what is wrong with its label."""
+        """Row -> fault of its label."""
 
     @property
     def labelled(self) -> bool:
@@ -127,7 +127,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The one implementation of `ImageSource`: annotations beside a reader of bytes."""
+    """The implementation of `ImageSource`: annotations beside a reader of bytes."""
 
     name: str
     reader: ImageReader
@@ -141,7 +141,7 @@ class ImageSet:
     refused: Mapping[str, RefusedColumn] = field(default_factory=dict)
     label_faults: Mapping[int, str] = field(default_factory=dict)
     rows: IntArray | None = None
-    """Reader rows of a reduced set; None for the whole."""
+    """Rows of the reader that a reduced set holds; None for all."""
 
     @property
     def labelled(self) -> bool:

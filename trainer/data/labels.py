@@ -1,4 +1,4 @@
-"""From a raw label column to classes 0..K-1, with every unusable label kept as a fault of its row."""
+"""Classes 0..K-1 from a raw label column; every unusable label is a fault of its row."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from calibration.scores import IntArray
 from trainer.data.images import UNLABELLED, BadLabels, Column
 
 MOSTLY = 0.5
-"""Share of whole numbers among texts from which they are numbers, and the others faults."""
+"""Share of whole numbers among texts from which the column is numeric, and other texts are faults."""
 MOST_CLASSES = 256
-"""A text column with more distinct values than this is an identifier, not a label."""
+"""Distinct texts up to which a column can be a label; with more it is an identifier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """[n] class indices, their names, and the rows whose label could not be used."""
+    """Class indices [n], class names, and row -> fault of its label."""
 
     indices: IntArray
     class_names: tuple[str, ...]
@@ -35,10 +35,10 @@ def read_labels(
 ) -> Labels:
     """Map raw labels to 0..K-1.
 
-    `label_map` (raw value as text -> class) wins. Whole numbers must lie in 0..K-1, where K is the
-    number of `class_names`, or `classes` where none are given. Texts that are no `class_names` are
-    sorted: the first becomes class 0; among texts that mostly are whole numbers, the others are faults.
-    Whatever does not fit becomes `UNLABELLED` and a fault.
+    `label_map` (raw value as text -> class) takes precedence. Whole numbers must lie in 0..K-1, with K the
+    number of `class_names`, or `classes` without names. Other texts are sorted, and the first becomes class
+    0; among texts that are mostly whole numbers, other texts are faults. A label that does not fit becomes
+    `UNLABELLED` and a fault.
     """
     if label_map is not None:
         return _by_map(column, label_map, class_names)
@@ -115,7 +115,7 @@ def _by_text(texts: np.ndarray, name: str, class_names: Sequence[str]) -> Labels
 
 
 def _whole_numbers(texts: np.ndarray) -> np.ndarray | None:
-    """Texts such as "0" and "1" as numbers, others as NaN; None where few are whole numbers."""
+    """Texts such as "0" and "1" as numbers, others as NaN; None if few are whole numbers."""
     is_number = {text: text.lstrip("+-").isdecimal() for text in set(texts.tolist())}
     count = sum(is_number[text] for text in texts.tolist())
     if count < MOSTLY * np.count_nonzero(texts != "") or count == 0:

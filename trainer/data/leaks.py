@@ -1,4 +1,4 @@
-"""Metadata that gives the label away, by its value or by being there at all."""
+"""Metadata columns that predict the label, by their value or by their presence."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.annotate import is_present
 from trainer.data.images import UNLABELLED, Column, ImageSource, row_units
 
-TELLING = 0.5
+LEAST_INFORMEDNESS = 0.5
 """Informedness from which a column is reported."""
 LEVELS = 64
-"""Texts with more values than this identify images and are not judged by value."""
+"""Distinct texts up to which a column is checked by value; with more it identifies images."""
 BINS = 16
 """Quantile bins of a numeric column."""
 FEWEST = 20
-"""Labelled images, and present or missing values, below which nothing is judged."""
+"""Fewest labelled images, and fewest present or missing values, for a check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,16 @@ class Leak:
     column: str
     by: Literal["value", "missing"]
     informedness: float
-    """0: tells nothing; 1: gives every label away (see `informedness`)."""
+    """0: no information; 1: predicts every label (see `informedness`)"""
     detail: str
     refused: bool = False
-    """The column is never handed to a model, whatever it tells."""
+    """Whether the column is refused to every model in any case"""
 
 
 def find_leaks(source: ImageSource) -> list[Leak]:
-    """Columns whose value, or whose missing, predicts the label; the worst first.
+    """Columns that predict the label by their value or by a missing value; the worst first.
 
-    The group column is not judged: a group usually has one label, and splits keep it whole.
+    The group column is not checked: a group usually has one label, and splits keep it whole.
     """
     known = source.labels != UNLABELLED
     labels = source.labels[known]
@@ -55,21 +55,22 @@ def find_leaks(source: ImageSource) -> list[Leak]:
         levels = value_levels(column[known])
         if levels is not None:
             strength = informedness(levels, labels, units, len(source.class_names))
-            if strength >= TELLING:
+            if strength >= LEAST_INFORMEDNESS:
                 leaks.append(
                     Leak(name, "value", strength, _best_level(column[known], levels, labels, source))
                 )
     return sorted(
-        (leak for leak in leaks if leak.informedness >= TELLING), key=lambda leak: -leak.informedness
+        (leak for leak in leaks if leak.informedness >= LEAST_INFORMEDNESS),
+        key=lambda leak: -leak.informedness,
     )
 
 
 def informedness(levels: IntArray, labels: IntArray, units: IntArray, classes: int) -> float:
-    """How well a rule from levels to labels does at equal class frequencies: 0 guessing, 1 knowing.
+    """Performance of the best rule from levels to labels at equal class frequencies: 0 chance, 1 perfect.
 
-    The rule takes the class k with the largest P(level | k); it is read from one half of the units
-    (groups) and judged on the other, and both ways round, so that chance earns nothing. For two classes
-    this is Youden's J. Classes that a half does not hold take no part. levels, labels, units: [n].
+    The rule takes the class k with the largest P(level | k). It is fitted on one half of the units (groups)
+    and measured on the other, both ways, so that chance scores 0. For two classes this is Youden's J.
+    Classes that are missing in a half are ignored. `levels`, `labels`, `units`: [n].
     """
     half = np.random.default_rng(0).permutation(int(units.max()) + 1)[units] % 2
     table = np.zeros((2, int(levels.max()) + 1, classes))
@@ -85,8 +86,8 @@ def informedness(levels: IntArray, labels: IntArray, units: IntArray, classes: i
 
 
 def value_levels(column: Column) -> IntArray | None:
-    """A column as small whole numbers [n]: each text, each of few numbers, or quantile bins; a missing
-    value is a level of its own. None where the values identify images."""
+    """A column as small whole numbers [n]: distinct texts, few distinct numbers, or quantile bins; a missing
+    value is a level of its own. None if the values identify images."""
     present = is_present(column)
     values, index = np.unique(column[present], return_inverse=True)
     if len(values) < 2 or (column.dtype.kind == "U" and len(values) > LEVELS):
@@ -121,7 +122,7 @@ def _missing_leak(
 
 
 def _best_level(column: Column, levels: IntArray, labels: IntArray, source: ImageSource) -> str:
-    """The value that says most: whose class shares differ most, weighted by how often it occurs."""
+    """The most informative value: its class shares differ most, weighted by its frequency."""
     base = np.bincount(labels, minlength=len(source.class_names)) / len(labels)
 
     def says(level: int) -> float:

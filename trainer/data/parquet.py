@@ -1,4 +1,4 @@
-"""Images in parquet files, by the Hugging Face convention; bytes are read a row group at a time."""
+"""Images in parquet files of the Hugging Face convention, read one row group at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.data.arrow import to_columns
 from trainer.data.images import Column, ImageSet, NoImages, SourceNotFound, UnknownColumn, UnreadableSource
 
 KEPT_BYTES = 256 * 2**20
-"""Row groups kept in memory; one alone may be larger."""
+"""Memory for row groups, bytes; a single one may be larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def open_shards(files: Sequence[Path], how: Annotation, *, image_column: str, na
         raise NoImages(f"{name} holds no rows")
     for shard in shards:
         _check_image_column(shard, image_column)
-    columns, notices = to_columns(_beside_the_images(shards, image_column))
+    columns, notices = to_columns(_other_columns(shards, image_column))
     paths = _paths(shards, columns.pop(f"{image_column}.path", None))
     how = replace(
         how,
@@ -83,7 +83,7 @@ def find_parquet(location: str) -> list[Path]:
 
 
 class ParquetReader:
-    """Image bytes by row over several files; the last row groups stay in memory. Safe between threads."""
+    """Image bytes by row over several files; the latest row groups stay in memory. Thread-safe."""
 
     def __init__(self, shards: Sequence[Shard], image_column: str) -> None:
         self._shards = shards
@@ -108,7 +108,7 @@ class ParquetReader:
             if value.get("bytes") is not None:
                 return bytes(value["bytes"])
             if value.get("path"):
-                return self._beside(self._places[chunk][0].path, str(value["path"]))
+                return self._read_beside(self._places[chunk][0].path, str(value["path"]))
         raise UnreadableSource("there are no bytes and no path in this row")
 
     def digest(self) -> str:
@@ -135,8 +135,8 @@ class ParquetReader:
         return self._kept[chunk]
 
     @staticmethod
-    def _beside(shard: Path, path: str) -> bytes:
-        """An image that the parquet file only names, relative to its own folder."""
+    def _read_beside(shard: Path, path: str) -> bytes:
+        """An image of which the parquet file holds only the path, relative to its own folder."""
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise UnreadableSource(f"{shard} names {path}, which lies outside its folder")
         try:
@@ -159,8 +159,8 @@ def _check_image_column(shard: Shard, image_column: str) -> None:
         )
 
 
-def _beside_the_images(shards: Sequence[Shard], image_column: str) -> pa.Table:
-    """All columns without image bytes; only these are read when a source is opened."""
+def _other_columns(shards: Sequence[Shard], image_column: str) -> pa.Table:
+    """All columns except image bytes; opening a source reads only these."""
     tables = []
     for shard in shards:
         names: list[str] = []
@@ -193,7 +193,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _paths(shards: Sequence[Shard], column: Column | None) -> list[str]:
-    """The path that a row names, else file#row."""
+    """The path in the row, or else file#row."""
     numbered = [f"{shard.path.name}#{row}" for shard in shards for row in range(shard.rows)]
     if column is None:
         return numbered
@@ -201,7 +201,7 @@ def _paths(shards: Sequence[Shard], column: Column | None) -> list[str]:
 
 
 def _class_names(shard: Shard, label_column: str) -> tuple[str, ...]:
-    """Class names that the Hugging Face metadata of the file gives for a ClassLabel column."""
+    """Class names of a ClassLabel column, from the Hugging Face metadata of the file."""
     raw = (shard.file.schema_arrow.metadata or {}).get(b"huggingface")
     try:
         feature = json.loads(raw)["info"]["features"][label_column] if raw else {}

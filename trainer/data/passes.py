@@ -1,4 +1,4 @@
-"""One pass over every row with a few threads, in order, with bounded memory."""
+"""One pass over all rows with a few threads, nearly in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 CHUNK = 64
-"""Rows that one thread works on before it takes more."""
+"""Rows per task of a thread."""
 MOST_THREADS = 8
-"""Decoding leaves Python's lock; beyond this the reader of the file is what limits."""
+"""Decoding releases the interpreter lock; with more threads, reading the file is the limit."""
 
 
 def each_row(
@@ -20,9 +20,9 @@ def each_row(
     workers: int | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> None:
-    """Call `work(row)` for every row below n, nearly in ascending order, so that reading stays sequential.
+    """Call `work(row)` for every row below n, nearly in ascending order, so that reading is sequential.
 
-    `advance` is called with the number of rows just done. The first exception of `work` is raised.
+    `advance` gets the number of rows just done. The first exception of `work` is raised.
     """
 
     def chunk_of(rows: range) -> int:

@@ -1,4 +1,4 @@
-"""Small fingerprints of pictures: equal pictures share them, near-copies almost do."""
+"""Perceptual fingerprints of images: equal for equal images, similar for near-copies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ THUMB = 16
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What is kept of one picture to find its copies."""
+    """The fingerprint of one image."""
 
     bits: np.uint64
-    """Difference hash: is each cell of an 8 x 9 grey grid brighter than its left neighbour?"""
+    """Difference hash: whether each cell of an 8 x 9 grey grid is brighter than its left neighbour"""
     thumb: NDArray[np.float32]
-    """[THUMB * THUMB] grey, mean 0 and length 1; all 0 for a picture of one flat grey"""
+    """[THUMB * THUMB] grey, with mean 0 and length 1; all 0 for an image of one flat grey"""
 
 
 def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:

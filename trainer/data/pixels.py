@@ -1,4 +1,4 @@
-"""Decode every image once, on the serving path, into arrays that training and scoring read."""
+"""Every image decoded once, on the serving path, into arrays that training reads."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Pixels:
     """Every image of a source at the input size of each stage, not yet normalised."""
 
     arrays: tuple[NDArray[np.uint8], ...]
-    """One a spec: uint8 [n, height, width, 3]; black where the image could not be decoded"""
+    """One per spec: uint8 [n, height, width, 3]; black if the image cannot be decoded"""
     content: tuple[str, ...]
-    """[n], sha256 of the encoded bytes; "" where there were none"""
+    """[n], sha256 of the encoded bytes; "" without bytes"""
     faults: dict[int, str]
-    """Row -> why it could not be decoded"""
+    """Row -> reason why it cannot be decoded"""
 
     def take(self, rows: NDArray[np.int64]) -> Pixels:
-        """The same for these rows, in this order; copies."""
+        """A copy of these rows, in this order."""
         position = {int(row): new for new, row in enumerate(rows)}
         return Pixels(
             arrays=tuple(array[rows] for array in self.arrays),
@@ -55,9 +55,9 @@ def load_pixels(
 ) -> Pixels:
     """Decode each image once and resize it for every spec, as the service does for its stages.
 
-    Images that cannot be read or decoded are collected in `faults`, never raised. With `cache`, a
-    folder, the arrays are memory-mapped files there, found again by the source's digest and the specs.
-    `advance` is called with the number of images just done.
+    Images that cannot be read or decoded are collected in `faults`, not raised. With a `cache` folder the
+    arrays are memory-mapped files in it, keyed by the digest of the source and the specs. `advance` gets the
+    number of images just done.
     """
     limits = limits or DecodeLimits()
     if cache is None:
@@ -78,7 +78,7 @@ def typical_size(source: ImageSource, sample: int = 32) -> tuple[int, int]:
     for row in np.unique(np.linspace(0, len(source) - 1, sample).astype(int)).tolist():
         try:
             sizes.append(decode(source.read(row)).shape[:2])
-        except (ImageError, DataError):  # told by the pass that decodes every image
+        except (ImageError, DataError):  # reported by the pass that decodes every image
             continue
     if not sizes:
         raise DataError(f"none of {sample} images tried in {source.name} can be decoded")
@@ -126,7 +126,7 @@ def _fill_cache(
     workers: int | None,
     advance: Callable[[int], None] | None,
 ) -> None:
-    """Write beside the final place and rename, so that an interrupted pass leaves nothing behind."""
+    """Write beside the final folder and rename, so that an interrupted pass leaves nothing behind."""
     unfinished = folder.with_name(f"{folder.name}.{uuid4().hex[:8]}")
     unfinished.mkdir(parents=True)
     try:

@@ -1,4 +1,4 @@
-"""Synthetic street scenes as an image source: rendered when opened, in memory."""
+"""Synthetic street scenes as an image source, rendered into memory on opening."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FrameReader:
 
 
 def scene_options(text: str, base: SceneOptions | None = None) -> SceneOptions:
-    """`base` with `sequences=200,frames=3,difficulty=0.3` written over it; the empty text changes nothing."""
+    """`base` with options such as `sequences=200,frames=3,difficulty=0.3` on top; may be empty."""
     pairs = [item.partition("=") for item in text.split(",") if item.strip()]
     written = {name.strip(): value.strip() for name, _, value in pairs}
     try:
@@ -52,7 +52,7 @@ def open_scenes(
     processes: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Render the scenes and wrap them; grouped by sequence where a sequence has several frames."""
+    """Render the scenes; grouped by sequence if a sequence has several frames."""
     frames = render(options, processes, on_progress)
     columns: dict[str, Column] = {
         "label": np.array([frame.label for frame in frames], dtype=np.int64),

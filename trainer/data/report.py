@@ -1,4 +1,4 @@
-"""What is in a data set and what is wrong with it: `demur data`."""
+"""The report of `demur data`: content and faults of a data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.data.leaks import Leak, find_leaks
 from trainer.data.splits import SPLIT_NAMES, CalibrationNeed, TooFewUnits, make_splits
 
 MOST_SLICES = 12
-"""Values of a column up to which its class balance is told value by value."""
+"""Distinct values up to which the class balance of a column is reported per value."""
 SLICE_COLUMNS = 8
 EXAMPLES = 5
 
@@ -35,7 +35,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class GroupSizes:
-    """How many images a group has."""
+    """Numbers of images per group."""
 
     column: str
     groups: int
@@ -57,15 +57,15 @@ class Copies:
     conflicting_labels: int
     """Sets of equal files with different labels"""
     near_images: int
-    """Images with a near-copy in another group (or anywhere, where there are no groups)"""
+    """Images with a near-copy in another group (anywhere, without groups)"""
     near_examples: tuple[str, ...]
     near_across_splits: int
-    """Images with a near-copy in another split, as the set would be split by default"""
+    """Images with a near-copy in another split of the default splits"""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """One split as the set would be split by default."""
+    """One of the default splits."""
 
     name: str
     units: int
@@ -75,7 +75,7 @@ class SplitPlan:
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """Everything that `demur data` tells."""
+    """Everything that `demur data` reports."""
 
     source: str
     images: int
@@ -103,10 +103,10 @@ def describe(
     seed: int = 0,
     advance: Callable[[int], None] | None = None,
 ) -> DataReport:
-    """Read and judge a whole source: counts, balance, groups, copies, leaks, faults.
+    """Report on a whole source: counts, balance, groups, copies, leaks, faults.
 
-    Decodes every image once, small. `target` and `seed` decide the splits that copies are checked
-    across. `advance` hears how many images were just done.
+    Decodes every image once, at a small size. `target` and `seed` define the splits across which copies are
+    counted. `advance` gets the number of images just done.
     """
     prints = fingerprints(source, advance=advance)
     faults = find_faults(source, prints.faults, content=prints.content.tolist()).faults
@@ -147,7 +147,7 @@ def _groups(source: ImageSource) -> GroupSizes | None:
 
 
 def _slices(source: ImageSource) -> list[Slice]:
-    """Class balance by the values of the columns with the fewest values, and by quarters of numbers."""
+    """Class balance by value, for the columns with the fewest values, and by quartile for numbers."""
     counted = {name: len(np.unique(column)) for name, column in source.metadata.items()}
     sliced = [
         name
@@ -185,7 +185,7 @@ def _slices_of(source: ImageSource, name: str, column: Column, count: int) -> li
 
 
 def _split(source: ImageSource, prints: Fingerprints, target: RiskTarget, seed: int) -> StrArray | None:
-    """[n], the default split of each usable image and "" for the others; None where there are too few."""
+    """[n], the default split of each usable image, "" for others; None if there are too few images."""
     usable = source.labels != UNLABELLED
     usable[list(prints.faults)] = False
     rows = np.flatnonzero(usable)
@@ -231,7 +231,7 @@ def _copies(source: ImageSource, prints: Fingerprints, names: StrArray | None) -
 
 
 def _near_examples(source: ImageSource, near: IntArray) -> list[str]:
-    """The pairs of groups that share most near-copies; without groups, the first pairs of images."""
+    """The pairs of groups that share the most near-copies; without groups, the first pairs of images."""
     if source.groups is None:
         return [f"{source.paths[one]} ~ {source.paths[two]}" for one, two in near[:EXAMPLES].tolist()]
     pairs = [f"{source.groups[one]} ~ {source.groups[two]}" for one, two in near.tolist()]

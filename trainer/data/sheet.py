@@ -1,4 +1,4 @@
-"""A contact sheet: a page of images with their class, group and metadata, to look at before training."""
+"""A contact sheet: one picture of many images with their class, group and metadata."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def contact_sheet(
 ) -> None:
     """Write a PNG of rows x columns images, each class equally often, from as many groups as possible.
 
-    `captions` are the metadata columns that are told; by default a few that vary. `tile` is the side
-    of a picture in pixels. An image that cannot be decoded shows its fault.
+    `captions`: metadata columns below each image; by default a few that vary. `tile`: side of an image in
+    pixels. In place of an image that cannot be decoded stands its fault.
     """
     if rows < 1 or columns < 1:
         raise DataError(f"a contact sheet of {rows} x {columns} images is empty; both must be at least 1")
-    chosen = choose(source, rows * columns, seed)
-    told = list(captions) if captions is not None else telling_columns(source.metadata)
-    if unknown := [name for name in told if name not in source.metadata]:
+    chosen = choose_images(source, rows * columns, seed)
+    shown_columns = list(captions) if captions is not None else varying_columns(source.metadata)
+    if unknown := [name for name in shown_columns if name not in source.metadata]:
         raise DataError(
-            f"there is no column {unknown[0]!r} to tell; the columns are {', '.join(sorted(source.metadata))}"
+            f"there is no column {unknown[0]!r} to show; the columns are {', '.join(sorted(source.metadata))}"
         )
     title, body, small = (ImageFont.load_default(size) for size in (22, 14, 12))
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    captioned = [_lines(measure, source, row, told, small, tile) for row in chosen.tolist()]
+    captioned = [_lines(measure, source, row, shown_columns, small, tile) for row in chosen.tolist()]
     cell = tile + 30 + 16 * max(len(lines) for lines in captioned)
     rows = -(-len(chosen) // columns)
     width = 2 * MARGIN + columns * tile + (columns - 1) * GAP
@@ -63,7 +63,7 @@ def contact_sheet(
     page.save(path, "PNG")
 
 
-def choose(source: ImageSource, count: int, seed: int) -> IntArray:
+def choose_images(source: ImageSource, count: int, seed: int) -> IntArray:
     """Up to `count` rows, ascending: classes in turn, and within a class new groups before known ones."""
     rng = np.random.default_rng(seed)
     queues = []
@@ -79,8 +79,8 @@ def choose(source: ImageSource, count: int, seed: int) -> IntArray:
     return np.sort(np.array(turns[:count], dtype=np.int64))
 
 
-def telling_columns(metadata: Mapping[str, Column], most: int = 4) -> list[str]:
-    """Columns worth a place in a caption: they vary, texts with few values before numbers."""
+def varying_columns(metadata: Mapping[str, Column], most: int = 4) -> list[str]:
+    """Columns for the captions: those that vary, texts with few values before numbers."""
     varied = {name: len(np.unique(column)) for name, column in metadata.items()}
     useful = [name for name, count in varied.items() if count > 1]
     useful.sort(key=lambda name: (metadata[name].dtype.kind != "U", varied[name]))
@@ -120,13 +120,18 @@ def _picture(
 
 
 def _lines(
-    draw: ImageDraw.ImageDraw, source: ImageSource, row: int, told: Sequence[str], font: Font, width: int
+    draw: ImageDraw.ImageDraw,
+    source: ImageSource,
+    row: int,
+    shown_columns: Sequence[str],
+    font: Font,
+    width: int,
 ) -> list[str]:
-    """What is told below an image: its group and facts, or its path where there are none."""
+    """Caption lines of an image: its group and metadata, or else its path."""
     lines = [] if source.groups is None else [f"{source.group_column} {source.groups[row]}"]
     facts = [
         f"{name.rsplit('.', 1)[-1]} {_value(source.metadata[name][row])}"
-        for name in told
+        for name in shown_columns
         if name != source.group_column
     ]
     lines += _pack(draw, facts, font, width)
@@ -158,7 +163,7 @@ def _value(value: object) -> str:
 
 
 def _pack(draw: ImageDraw.ImageDraw, facts: Sequence[str], font: Font, width: int) -> list[str]:
-    """Facts joined to lines no wider than `width` pixels, where they fit."""
+    """Facts joined to lines of at most `width` pixels, if they fit."""
     lines: list[str] = []
     for fact in facts:
         joined = f"{lines[-1]} · {fact}" if lines else fact

@@ -1,4 +1,4 @@
-"""A data report as tables in a terminal."""
+"""The data report as tables in a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.data.report import DataReport
 
 
 def print_report(report: DataReport, console: Console | None = None) -> None:
-    """Print the whole report; what needs attention comes last, where it is seen."""
+    """Print the whole report, with the findings last."""
     (console or Console()).print(render(report))
 
 

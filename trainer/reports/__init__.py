@@ -1,1 +1,1 @@
-"""Pictures and tables of a finished run."""
+"""Figures, pictures and tables of a finished run."""

@@ -1,4 +1,4 @@
-"""Which pictures a run gets: from scores and policy to the arrays that `pictures` draws."""
+"""The pictures of a run: arrays from scores and policy, drawn by `pictures`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from trainer.scoring.split_scores import SplitScores
 GRID = 200
 """Coverages at which curves are drawn"""
 LEAST_ANSWERED = 50
-"""A curve starts where so many images are answered; before that it is noise."""
+"""Answered images from which a curve is drawn; with fewer it is noise."""
 RESAMPLES = 400
 BINS = 10
 
 
 def draw_run(scores: SplitScores, policy: Policy, report: Report, run: RunFolder) -> None:
-    """risk_coverage_curve.png, augrc_distribution.png and calibration_curve.png of one split."""
+    """Write risk_coverage_curve.png, augrc_distribution.png and calibration_curve.png of one split."""
     rules, where = policy.point.stages, _where(scores)
     curves = []
     if len(rules) == 2 and policy.path is not None:
@@ -72,7 +72,7 @@ def draw_run(scores: SplitScores, policy: Policy, report: Report, run: RunFolder
 
 
 def _draw_calibration(scores: SplitScores, rules: Sequence[StageRule], run: RunFolder, where: str) -> None:
-    """Reliability of the last stage's probabilities, as the model gives them and as they ship."""
+    """Reliability of the last stage's probabilities, before and after temperature scaling."""
     table, rule = scores.table(len(rules) - 1), rules[-1]
     stated = {
         "as trained": softmax(table.outputs.logits),
@@ -110,7 +110,7 @@ def _policy_curve(scores: SplitScores, rules: Sequence[StageRule], path: FloatAr
 
 
 def _stage_curve(scores: SplitScores, index: int, rules: Sequence[StageRule]) -> Curve:
-    """One stage alone, with a bootstrap band where it is the last one."""
+    """One stage alone; the last stage with a bootstrap band."""
     table = scores.table(index)
     errors, confidence = _errors(table), rules[index].confidence(table.outputs)
     start = min(LEAST_ANSWERED / len(scores), 1.0)

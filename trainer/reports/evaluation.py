@@ -1,4 +1,4 @@
-"""The report on a labelled split: what the policy does, each figure with its 95 % interval."""
+"""The report on a labelled split: figures of the policy with their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trainer.scoring.split_scores import SplitScores
 
 RESAMPLES = 1000
 REWARD_RESAMPLES, REWARD_WINDOWS = 200, 1_000
-"""Bootstrap draws for the reward's interval, each a simulation of so many windows."""
+"""Bootstrap draws for the interval of the reward, and simulated windows per draw."""
 TAIL = 0.025
 """Probability on each side of a 95 % interval."""
 
@@ -42,13 +42,13 @@ class Measurement:
 
     metric: str
     value: float | None
-    """None where it is undefined: nothing was answered, or a class does not occur."""
+    """None if undefined: nothing is answered, or a class does not occur"""
     low: float | None
     high: float | None
     n: int
-    """Images that it was computed on"""
+    """Number of images"""
     interval: str
-    """How the interval was made"""
+    """Method of the interval"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Report:
     digest: str
     n: int
     units: int
-    """Independent units: groups, or images where there are no groups"""
+    """Independent units: groups, or images without groups"""
     measurements: tuple[Measurement, ...]
 
     def __getitem__(self, metric: str) -> Measurement:
@@ -82,7 +82,7 @@ class Report:
 
 
 def evaluate(scores: SplitScores, point: OperatingPoint, *, seed: int = 0) -> Report:
-    """Coverage, error among the answered, forced and selective metrics of a policy on one split."""
+    """Coverage, error among the answered, selective and forced metrics of a policy on one split."""
     if len(scores) == 0:
         raise RunError(f"{scores.split} is empty; there is nothing to report on")
     outcome = apply_policy(scores, point)
@@ -99,10 +99,10 @@ def evaluate(scores: SplitScores, point: OperatingPoint, *, seed: int = 0) -> Re
 
 
 def _selective_error(outcome: PolicyOutcome, seed: int) -> Measurement:
-    """Wrong among the answered: exact interval for independent images, group bootstrap otherwise.
+    """Share of wrong answers: exact interval for independent images, group bootstrap otherwise.
 
-    A bootstrap of no errors would say "exactly 0"; with groups the upper end is then the exact one of as
-    many units as there are groups with an answer.
+    Without errors a bootstrap interval would be [0, 0]; the upper end is then the exact one for the number of
+    groups with an answer.
     """
     answered, errors = int(outcome.answered.sum()), int(outcome.wrong.sum())
     if answered == 0:
@@ -117,7 +117,7 @@ def _selective_error(outcome: PolicyOutcome, seed: int) -> Measurement:
 
 
 def _per_class(outcome: PolicyOutcome, seed: int) -> list[Measurement]:
-    """For each class: recall among its answered images, and error among the answers that name it."""
+    """Per class: recall among its answered images, and error among the answers that name it."""
     measurements = []
     for k in range(outcome.probabilities.shape[1]):
         of_class = outcome.answered & (outcome.labels == k)
@@ -129,7 +129,7 @@ def _per_class(outcome: PolicyOutcome, seed: int) -> list[Measurement]:
 
 
 def _forced(outcome: PolicyOutcome, seed: int) -> list[Measurement]:
-    """Every image forced to an answer: the most probable label of the last stage that was computed."""
+    """Forced metrics: every image gets the most probable label of the last computed stage."""
     measurements = [_share("forced_accuracy", outcome.forced == outcome.labels, outcome, seed)]
     statistics: dict[str, Callable[[IntArray, IntArray], float]] = {
         "forced_mcc": mcc,
@@ -146,7 +146,7 @@ def _forced(outcome: PolicyOutcome, seed: int) -> list[Measurement]:
 
 
 def _reward(outcome: PolicyOutcome, seed: int) -> Measurement:
-    """What a stream of the reference task would earn with the forced answers (see `simulated_reward`)."""
+    """Reward of the reference task for a stream of forced answers (see `simulated_reward`)."""
 
     def earned(labels: IntArray, forced: IntArray, windows: int = REWARD_WINDOWS) -> float:
         return simulated_reward(recall(labels, forced), specificity(labels, forced), windows=windows)
@@ -160,7 +160,7 @@ def _reward(outcome: PolicyOutcome, seed: int) -> Measurement:
 def _stage(
     name: str, scores: SplitScores, logits: NDArray[np.float64], rule: StageRule, seed: int, index: int
 ) -> list[Measurement]:
-    """One stage alone: its ranking, and how far its probabilities can be taken at their word."""
+    """One stage alone: ranking, accuracy and calibration of its probabilities."""
     confidence = rule.confidence(scores.stages[index])
     errors = logits.argmax(axis=-1) != scores.labels
     probabilities = softmax(logits / rule.temperature)
@@ -221,7 +221,7 @@ def _defined(value: Any) -> float | None:
 
 
 def write_report(report: Report, run: RunFolder) -> None:
-    """metrics/report.json and metrics/metrics_selective.csv."""
+    """Write metrics/report.json and metrics/metrics_selective.csv."""
     write_json(run.report, report.to_dict())
     write_csv(
         run.metrics / "metrics_selective.csv",

@@ -1,7 +1,7 @@
 """The pictures of a run: risk against coverage, AUGRC by bootstrap, calibration of the probabilities.
 
-Every function takes plain arrays and writes one PNG file. Colours are the Okabe-Ito set, which stays
-readable without colour vision.
+Every function takes plain arrays and writes one PNG file. Colours are the Okabe-Ito set, which can be told
+apart with colour-blindness.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _STYLE: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Error among the answered as the share of answered images grows."""
+    """A risk-coverage curve: error among the answered by share of answered images."""
 
     name: str
     coverage: FloatArray
@@ -53,18 +53,18 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class OperatingMark:
-    """Where the shipped policy works, measured on images never seen."""
+    """The operating point of the shipped policy, measured on held-out images."""
 
     coverage: float
     risk: float
     risk_interval: tuple[float, float]
     certified_risk: float | None
-    """Upper bound from the certificate; None where there is none."""
+    """Upper bound of the certificate; None without one"""
 
 
 @contextmanager
 def figure_on(path: Path, size: tuple[float, float] = (7.2, 4.6)) -> Iterator[Figure]:
-    """An empty figure in the house style, of so many inches, written to `path` at the end."""
+    """An empty figure in the style of these pictures, `size` in inches, written to `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, dpi=150, layout="constrained")
@@ -133,7 +133,7 @@ def _draw_mark(axes: Axes, mark: OperatingMark) -> None:
 
 
 def _risk_ceiling(curves: Sequence[Curve], alpha: float, mark: OperatingMark | None) -> float:
-    """Top of the risk axis in percent: all that matters near alpha, without the far tail."""
+    """Top of the risk axis in percent, which shows the region near alpha and cuts the far tail."""
     full = max((float(curve.risk[-1]) for curve in curves if len(curve.risk)), default=alpha)
     marked = 0.0 if mark is None else 1.3 * mark.risk_interval[1]
     return 100 * max(2.5 * alpha, min(1.15 * full, 12 * alpha), marked)
@@ -142,7 +142,7 @@ def _risk_ceiling(curves: Sequence[Curve], alpha: float, mark: OperatingMark | N
 def draw_augrc_distribution(
     path: Path, samples: Mapping[str, FloatArray], observed: Mapping[str, float], subtitle: str
 ) -> None:
-    """Bootstrap distributions of the AUGRC, one row a score: density, 95 % interval, observed value.
+    """Bootstrap distributions of the AUGRC, one row per score: density, 95 % interval, observed value.
 
     samples: name -> float64 [draws]; observed: name -> AUGRC on the data as they are. Both x 1000.
     """
@@ -203,7 +203,7 @@ class ReliabilityLine:
 def draw_calibration_curve(
     path: Path, lines: Sequence[ReliabilityLine], confidence: FloatArray, subtitle: str
 ) -> None:
-    """Stated against observed probability of being right, over a histogram of `confidence` [n]."""
+    """Stated against observed probability of a right answer, above a histogram of `confidence` [n]."""
     with figure_on(path, (6.4, 6.0)) as figure:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         start = float(np.floor(20 * min(confidence.min(), *(line.stated.min() for line in lines))) / 20)

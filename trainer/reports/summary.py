@@ -1,4 +1,4 @@
-"""The outcome of a run in plain words, for the end of the terminal's output."""
+"""The result of a run in plain words, printed at its end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from trainer.run.record import RunRecord
 def closing_lines(
     record: RunRecord, policy: Policy, report: Report | None, run: RunFolder
 ) -> tuple[str, ...]:
-    """Certificate, figures on val_test, and where to look; a line each."""
+    """One line each: the certificate, figures on val_test, and paths of the files."""
     return (
         policy.certificate.sentence(),
-        *policy.told,
+        *policy.remarks,
         *_coverage_note(policy),
         *(("val_test is empty: nothing was measured on images never seen.",) if report is None else ()),
         *(_figures(record, report) if report is not None else ()),

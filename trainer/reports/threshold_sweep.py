@@ -1,4 +1,4 @@
-"""What a run's cascade could do at other thresholds: on val_select, where looking costs nothing."""
+"""The cascade of a run at other thresholds, on val_select, whose labels cost no delta."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.run.record import read_record
 from trainer.scoring.split_scores import load_scores
 
 STEPS = 200
-"""Points of the path that the table holds"""
+"""Points of the path in the table"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,17 @@ class SweepRow:
     error: float
     """Wrong among the answered"""
     error_upper_95: float
-    """Clopper-Pearson, for this point alone: no promise, for the point was not chosen beforehand"""
+    """Clopper-Pearson, for this point alone; no promise, since the point is not fixed beforehand"""
     stage_a_share: float
-    """Of the answers"""
+    """Share of stage A among the answers"""
     compute: float
-    """Cost of an image, as a share of what the last stage alone would take"""
+    """Cost per image as a share of the cost of the last stage alone"""
 
 
 def sweep(folder: Path) -> tuple[SweepRow, ...]:
-    """`demur sweep RUN`: metrics/threshold_sweep.csv and .png, strict to loose.
+    """`demur sweep RUN`: write metrics/threshold_sweep.csv and .png, from strict to loose thresholds.
 
-    Reads labels of val_select only, so the promise on val_calib stays untouched.
+    Reads labels of val_select only, so the promise on val_calib is unaffected.
     """
     run = RunFolder(folder)
     record = read_record(run)

@@ -1,1 +1,1 @@
-"""A run: its folder, its record, its console and the promise it was asked for."""
+"""A run: its folder, its record, its console and its promise."""

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: headings, one progress bar a step, notes."""
+"""Console output of a run: headings, notes, warnings and one progress bar per step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NoticeLevel = Literal["info", "warning"]
 
 
 class _Rate(ProgressColumn):
-    """Units a second, for example `412 images/s`."""
+    """Units per second, for example `412 images/s`."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -39,22 +39,22 @@ class _Rate(ProgressColumn):
 
 
 class Bar:
-    """One step's progress."""
+    """Progress of one step."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
         self._task = task
 
     def advance(self, n: int) -> None:
-        """n more units are done."""
+        """Count n more units as done."""
         self._progress.advance(self._task, n)
 
     def at(self, done: int, total: int, description: str | None = None) -> None:
-        """So many units are done of a total that may have changed."""
+        """Set the number of units done, and a total that may have changed."""
         self._progress.update(self._task, completed=done, total=total, description=description)
 
     def finish(self, description: str | None = None) -> None:
-        """What is done is all that there was to do."""
+        """Set the total to the number of units done."""
         done = self._progress.tasks[self._progress.task_ids.index(self._task)].completed
         self._progress.update(self._task, total=max(done, 1), completed=max(done, 1), description=description)
 
@@ -71,11 +71,11 @@ class RunConsole:
         self.console.print(f"[bold]{text}[/bold] [dim]({elapsed:.0f} s)[/dim]")
 
     def note(self, text: str) -> None:
-        # A line that the terminal wraps can still be copied whole; one broken here cannot.
+        # The terminal wraps long lines, so that they can be copied whole.
         self.console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """A warning that cannot be missed: on its own, in colour, with the word in front."""
+        """A warning between empty lines, in colour, with the word in front."""
         self.console.print()
         self.console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False)
         self.console.print()
@@ -86,7 +86,7 @@ class RunConsole:
 
     @contextmanager
     def bar(self, description: str, total: int, unit: str = "images") -> Iterator[Bar]:
-        """A bar with rate, time taken and time left."""
+        """A progress bar with rate, elapsed and remaining time."""
         progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<25}"),

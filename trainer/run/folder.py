@@ -1,4 +1,4 @@
-"""The folder of one training run: where each step leaves its file, and how files are written whole."""
+"""The folder of one run: the path of each step's file, and atomic writes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from trainer.errors import RunError
 
 
 class MissingStep(RunError):
-    """A file that an earlier step leaves is not there."""
+    """The file of an earlier step is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Names of the files of one run, in the order in which the steps write them."""
+    """Paths of the files of one run, in the order in which the steps write them."""
 
     root: Path
 
@@ -52,15 +52,15 @@ class RunFolder:
         return self.stage(name) / ("model.onnx" if file == DEFAULT_PRECISION else f"model.{file}.onnx")
 
     def on_engine(self, key: str) -> RunFolder:
-        """Scores, gate and certificate on a further engine and precision, named as in this folder."""
+        """Scores, gate and certificate on a further engine and precision, under the same names."""
         return RunFolder(self.root / "engines" / key.replace("/", "-"))
 
     def adapter(self, name: str) -> Path:
-        """Folder of a stage's adapter, where one was trained; it is merged in model.onnx."""
+        """Folder of a stage's adapter, if one was trained; model.onnx holds it merged."""
         return self.stage(name) / "adapter"
 
     def features(self, name: str) -> Path:
-        """Folder of what a pretrained stage made of the training images; may be removed after the run."""
+        """Folder of a pretrained stage's features of the training images; may be removed after the run."""
         return self.stage(name) / "features"
 
     @property
@@ -72,17 +72,17 @@ class RunFolder:
         return self.root / "gate_best.safetensors"
 
     def scores(self, split: str) -> Path:
-        """Raw outputs of every stage on one split, collected on the serving path."""
+        """Raw outputs of every stage on one split, computed on the serving path."""
         return self.root / "scores" / f"{split}.parquet"
 
     @property
     def record(self) -> Path:
-        """What was made from what: enough to run the later steps alone and to write the bundle again."""
+        """Inputs of the run: enough to repeat the later steps and to write the bundle again."""
         return self.root / "run.json"
 
     @property
     def golden(self) -> Path:
-        """A few encoded images, from which the bundle's golden cases are chosen."""
+        """A few encoded images, the candidates for the bundle's golden cases."""
         return self.root / "golden"
 
     @property
@@ -103,7 +103,7 @@ class RunFolder:
 
     @property
     def withdrawn(self) -> Path:
-        """Charges of the ledger whose certificates were withdrawn, and when."""
+        """Ledger entries whose certificates were withdrawn, with the time."""
         return self.root / "withdrawn.json"
 
     @property
@@ -123,14 +123,14 @@ class RunFolder:
         return self.root / "bundle"
 
     def need(self, path: Path, step: str) -> Path:
-        """`path`, or `MissingStep` naming the verb that writes it."""
+        """`path`; raises `MissingStep` with the verb that writes it."""
         if not path.is_file():
             raise MissingStep(f"{path} is not there; `{step}` writes it")
         return path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it."""
+    """Write a file atomically: a reader sees the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -144,7 +144,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Plain values and NumPy arrays as indented JSON; keys keep their order."""
+    """Write plain values and NumPy arrays as indented JSON, with keys in their order."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     write_bytes(path, orjson.dumps(values, option=options))
 
@@ -161,7 +161,7 @@ def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Floats with six significant digits; None as an empty cell."""
+    """Write a table: floats with six significant digits, None as an empty cell."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

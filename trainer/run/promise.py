@@ -1,6 +1,7 @@
-"""What a run promises: the part of the config that needs no training library.
+"""The promise of a run: target, score and certificate.
 
-Later steps (`sweep`, `gate`, `evaluate`, `calibrate`) and `wrap` read this part alone.
+This part of the configuration needs no training library; the later steps (`sweep`, `gate`, `evaluate`,
+`calibrate`) and `wrap` read nothing else of it.
 """
 
 from __future__ import annotations
@@ -18,34 +19,34 @@ from trainer.errors import RunError
 
 
 class PromiseConfig(BaseModel):
-    """The target, the score that ranks the images, and the method that proves the target."""
+    """The target, the score that ranks the images, and the method of certification."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: float = Field(default=0.01, gt=0.0, lt=1.0)
-    """Largest share of wrong answers among the answered."""
+    """Largest share of wrong answers among the answered images."""
     delta: float = Field(default=0.05, gt=0.0, lt=1.0)
-    """Largest probability, over the draw of val_calib, that the promise is false."""
+    """Largest probability that the promise is false, over the draw of val_calib."""
     min_coverage: float = Field(default=0.70, ge=0.0, le=1.0)
     score: ScoreChoice = "best"
-    """`best`: whichever ranks best on val_select, by group-wise cross-fitting."""
+    """`best`: the score that ranks val_select best, by group-wise cross-fitting."""
     certificate: CertificateName = "exact"
     slack: float = Field(default=1.25, ge=1.0, le=3.0)
-    """How many times the least planned errors a cheaper pair of thresholds may have."""
+    """Factor on the fewest planned errors within which a cheaper pair of thresholds is taken."""
     unit: Unit = "group"
-    """Of what the promise speaks where images come in groups: a random frame of a random group, or a
-    random image (by thinning, which costs coverage)."""
+    """Population of the promise if images come in groups: a random frame of a random group, or a random
+    image (by thinning, which costs coverage)."""
     frames: Literal["best", "one", "all"] = "best"
-    """What the certificate reads of each group: `one` random frame, or `all` frames by betting on their
-    means, which proves more where frames of a group differ. `best`: decided on val_select."""
+    """What the certificate reads of each group: `one` random frame, or `all` frames by betting on group
+    means, which certifies more if the frames of a group differ. `best`: chosen on val_select."""
     seed: int = Field(default=0, ge=0)
-    """Draws the frame of each group that the certificate reads."""
+    """Seed of the draw of one frame per group."""
     each_answer: bool = False
-    """The promise holds for each answer by itself, not only over all answers together."""
+    """The promise holds for each answer separately, not only over all answers together."""
     slices: str = ""
-    """The promise holds for each value of this metadata column; empty: over all."""
+    """The promise holds for each value of this metadata column; empty: over all images."""
     alphas: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
-    """Several risks at once, in this order, sharing delta; the first is `alpha`, and is what is served."""
+    """Several risks in this order, which share delta; the first is `alpha`, and its policy is served."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -74,7 +75,7 @@ class PromiseConfig(BaseModel):
         return RiskTarget(self.alpha, self.delta, self.min_coverage)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """A promise with some fields changed; None changes nothing. `RunError` names every fault."""
+        """The promise with some fields replaced; None replaces nothing. `RunError` lists every fault."""
         asked = {name: value for name, value in changes.items() if value is not None}
         try:
             return self.model_validate(self.model_dump() | asked)
@@ -83,7 +84,7 @@ class PromiseConfig(BaseModel):
 
 
 def _fault(fault: ErrorDetails) -> str:
-    """One fault: of a field with its value, of the whole in its own words."""
+    """One fault: a field with its value, or the message of a check across fields."""
     if not fault["loc"]:
         return fault["msg"].removeprefix("Value error, ")
     return f"{fault['loc'][0]} is {fault['input']!r}: {fault['msg']}"

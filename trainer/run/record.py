@@ -1,4 +1,4 @@
-"""What a run was made of, kept in run.json, so that every later step works without model or source."""
+"""The record of a run, run.json: with it every later step works without the model or the source."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class StageRecord(BaseModel):
     preprocess: PreprocessSpec
     output: OutputKind = "logits"
     macs: float
-    """Multiply-accumulates an image; 0 where they are not known."""
+    """Multiply-accumulates per image; 0 if unknown."""
     parameters: int
-    """0 where they are not known."""
+    """0 if unknown."""
     cost: float
-    """What an image costs, in a unit that the run's stages share: multiply-accumulates, or seconds."""
+    """Cost of an image in a unit that the stages share: multiply-accumulates, or seconds."""
 
 
 class RunRecord(BaseModel):
-    """One run, in the order A, B of its stages."""
+    """One run; its stages in the order A, B."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +53,7 @@ def write_record(record: RunRecord, run: RunFolder) -> None:
 
 
 def read_record(run: RunFolder) -> RunRecord:
-    """The record of a finished run; `RunError` where the folder holds none, or a broken one."""
+    """The record of a finished run; `RunError` if the folder holds none, or a damaged one."""
     path = run.need(run.record, "demur train")
     try:
         return RunRecord.model_validate(read_json(path))
@@ -64,7 +64,7 @@ def read_record(run: RunFolder) -> RunRecord:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that took part, so far as they are installed."""
+    """Versions of the installed libraries that a run may use."""
     found = {}
     for name in LIBRARIES:
         try:

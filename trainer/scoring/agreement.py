@@ -1,4 +1,4 @@
-"""How far a faster engine or precision decides as the full one does, before anything is proven of it."""
+"""Agreement of a faster engine or precision with full precision, before it is certified."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from trainer.scoring.split_scores import SplitScores
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One engine and precision beside the run's own, on one split, forced to answer everything."""
+    """Labels of one engine and precision against the run's own on one split, with every image answered."""
 
     key: str
     images: int
     labels: float
-    """Share of the images that the last stage gives the same label"""
+    """Share of the images that get the same label from the last stage"""
     mcc: float
     mcc_full: float
-    """Of the run's own engine and precision"""
+    """MCC of the run's own engine and precision"""
 
     def sentence(self) -> str:
         return (
@@ -31,7 +31,7 @@ class Agreement:
 
 
 def agreement(scores: SplitScores, full: SplitScores) -> Agreement:
-    """Compare two sets of scores of the same split; `RunError` where it has no images."""
+    """Compare two sets of scores of the same split; `RunError` if it has no images."""
     if scores.digest != full.digest:
         raise ValueError(f"{scores.split} and {full.split} are not the scores of one split")
     if len(scores) == 0:

@@ -1,4 +1,4 @@
-"""Scores of a split, computed as the service will: from the encoded bytes, through the exported models."""
+"""Scores of a split, computed as the service does: from the encoded bytes, by the exported models."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from trainer.run.record import RunRecord
 from trainer.scoring.split_scores import SplitScores, save_scores
 
 CHUNK = 256
-"""Images that are read before they are scored; bounds memory."""
+"""Images that are read at a time; bounds memory."""
 MAX_SLICE_VALUES = 24
-"""A metadata column with more different values than this is no slice to report by."""
+"""Distinct values up to which a metadata column can be a slice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One split of a source: which images, and its digest."""
+    """One split of a source: its rows and its digest."""
 
     split: str
     indices: IntArray
     digest: str
     slices: Mapping[str, Column] = field(default_factory=dict)
-    """Metadata columns of the whole source that are kept beside the scores."""
+    """Metadata columns of the whole source to keep beside the scores."""
 
 
 def open_runner(record: RunRecord, run: RunFolder, key: EngineKey = DEFAULT_KEY) -> CascadeRunner:
-    """The exported stages of `run` on an engine that serves."""
+    """The exported stages of `run` on one engine."""
     cores = os.cpu_count() or 1
     stages = [
         CascadeStage(
@@ -100,9 +100,9 @@ def collect_scores(
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> SplitScores:
-    """Raw outputs of every stage on the images of one split; `advance` hears the number just done.
+    """Raw outputs of every stage on the images of one split; `advance` gets the number of images just done.
 
-    Raises an `ImageError` for an image that cannot be decoded: those are sorted out before the split.
+    Raises `ImageError` for an image that cannot be decoded; such images are removed before the split.
     """
     parts: list[list[StageOutputs]] = []
     for start in range(0, len(rows.indices), CHUNK):
@@ -122,7 +122,7 @@ def collect_scores(
 
 
 def engine_name(runner: CascadeRunner) -> str:
-    """The engine and precision of a cascade; a certificate holds for all stages together."""
+    """Engine and precision of a cascade; a certificate holds for all stages together."""
     return " + ".join(dict.fromkeys(stage.model.name for stage in runner.stages))
 
 

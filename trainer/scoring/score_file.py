@@ -1,4 +1,4 @@
-"""Somebody's own scores of labelled images, in a parquet or CSV table."""
+"""Scores of labelled images by any classifier, in a parquet or CSV table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.data.grouping import names_a_group
 from trainer.errors import RunError
 
 USUAL_SCORES = ("probability", "score", "prob")
-"""Names of a single column that is P(label 1), looked for where none is named."""
+"""Names under which a single column of P(label 1) is found if none is given."""
 
 
 class ScoreFileError(RunError):
@@ -28,45 +28,45 @@ class ScoreFileError(RunError):
 
 @dataclass(frozen=True, slots=True)
 class ScoreFileColumns:
-    """Which columns to read; None: found by their usual names."""
+    """Columns to read; None: found by their usual names."""
 
     label: str = "label"
     scores: tuple[str, ...] = ()
-    """One column P(label 1), or K columns, one a class: probabilities or logits"""
+    """One column of P(label 1), or K columns of probabilities or logits, one per class"""
     confidence: str | None = None
-    """What ranks the images; None: how far the best class leads the next one"""
+    """Column that ranks the images; None: the lead of the best class over the second"""
     group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredTable:
-    """A table of scores as certificates read it; all columns are [n]."""
+    """A table of scores as certificates read it; every array is [n]."""
 
     confidence: FloatArray
     errors: BoolArray
     answer: IntArray
-    """The label that would be given"""
+    """The predicted label"""
     groups: NDArray[np.str_] | None
     classes: int
     digest: str
-    """sha256 of what is read of the rows, whatever their order and whatever else the file holds"""
+    """sha256 of what is read of the rows, independent of their order and of other columns"""
     file_digest: str
     """sha256 of the file"""
     table: pa.Table
     warnings: tuple[str, ...]
-    """What a reader of the certificate must know beside it"""
+    """Warnings to show with the certificate"""
 
 
 def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
     """Read and check a .parquet or .csv file; `ScoreFileError` names the column at fault.
 
-    The rows come in an order of their own, so that the one frame which is drawn of a group is the same
-    however the file is sorted.
+    Rows are sorted by their content, so that the frame that is drawn per group does not depend on the order
+    of the file.
     """
     table = _read(path)
     confidence, errors, answer, classes, read = _read_scores(table, columns, path)
     groups = None if columns.group is None else texts(column_of(table, columns.group, path))
-    # Adding 0 makes one zero of the two that compare equal.
+    # Adding 0 turns -0.0 into 0.0.
     keys = [*(read + 0.0).T, *(() if groups is None else (groups,))]
     order = np.lexsort(keys)
     return ScoredTable(
@@ -116,7 +116,7 @@ def _read_scores(
                 f"column {names[0]!r} goes from {scores.min():g} to {scores.max():g}; a single score column "
                 "must be P(label 1), between 0 and 1 (name one column a class otherwise)"
             )
-        # Exactly one half is the negative answer, as everywhere.
+        # Exactly one half is the negative answer, as in `calibration.decision`.
         predicted = (scores[:, 0] > 0.5).astype(np.int64)
         own: FloatArray = np.abs(scores[:, 0] - 0.5)
     else:
@@ -134,7 +134,7 @@ def _read_scores(
 
 
 def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[str, ...]:
-    """A single column of a usual name, or score_0 .. score_K-1 and the like."""
+    """A single column with a usual name, or a series such as score_0 .. score_K-1."""
     names = set(table.column_names)
     for name in USUAL_SCORES:
         if name in names:
@@ -177,7 +177,7 @@ def texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
 
 
 def _warnings(table: pa.Table, columns: ScoreFileColumns) -> tuple[str, ...]:
-    """A column that looks like a group and is not used makes every promise too good."""
+    """A warning per column that looks like a group and is unused: the certificate is then too optimistic."""
     if columns.group is not None:
         return ()
     return tuple(

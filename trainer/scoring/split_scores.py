@@ -1,4 +1,4 @@
-"""Scores of one split on disk: what every step after training reads, so that none needs the model."""
+"""Scores of one split on disk; every step after training reads them instead of the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SplitScores:
 
     split: str
     digest: str
-    """sha256 of the split: which images, in which order, with which labels."""
+    """sha256 of the split: images, labels and groups."""
     engine: str
     """Engine and precision, for example `onnxruntime-cpu/fp32`."""
     labels: IntArray
@@ -60,12 +60,15 @@ class SplitScores:
 
     @property
     def n_groups(self) -> int:
-        """Independent units: groups where there are any, images otherwise."""
+        """Number of independent units: groups, or images without groups."""
         return len(self) if self.groups is None else len(np.unique(self.groups))
 
 
 def save_scores(scores: SplitScores, path: Path) -> None:
-    """Parquet, a row an image: path, label, group, `a_logits`, `a_gate`, `b_logits`, ..., slices."""
+    """Write a parquet table with one row per image.
+
+    Its columns: path, label, group, `a_logits`, `a_gate`, `b_logits`, ..., slices.
+    """
     columns: dict[str, pa.Array] = {}
     if scores.paths:
         columns["path"] = pa.array(scores.paths, pa.string())
@@ -88,7 +91,7 @@ def save_scores(scores: SplitScores, path: Path) -> None:
 
 
 def load_scores(path: Path) -> SplitScores:
-    """The inverse of `save_scores`; `RunError` where the file holds something else."""
+    """The inverse of `save_scores`; `RunError` if the file holds something else."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

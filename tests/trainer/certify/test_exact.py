@@ -85,8 +85,8 @@ def test_each_part_is_proven_on_the_policy_that_is_served(
     for code, part in enumerate(certificate.parts):
         assert part.answered == (outcome.answered & (belongs == code)).sum()
         assert part.errors == (outcome.wrong & (belongs == code)).sum()
-    assert policy.told[0].startswith("It holds for each ")
-    assert policy.told[-1].startswith("Price: ")
+    assert policy.remarks[0].startswith("It holds for each ")
+    assert policy.remarks[-1].startswith("Price: ")
     assert certificate.coverage <= prove(evidence(PromiseConfig(), stages)).certificate.coverage
     assert f"{names[0]}: " in certificate.sentence()
 
@@ -94,19 +94,23 @@ def test_each_part_is_proven_on_the_policy_that_is_served(
 def test_several_risks_share_delta_and_the_first_is_served(tmp_path: Path) -> None:
     policy = prove(evidence(PromiseConfig(alphas=(0.01, 0.03, 0.005))))
     assert policy.certificate.alpha == 0.01
-    assert [certificate.alpha for certificate in policy.also] == [0.03, 0.005]
-    coverage = [c.coverage for c in (policy.certificate, *policy.also)]
+    assert [certificate.alpha for certificate in policy.further] == [0.03, 0.005]
+    coverage = [c.coverage for c in (policy.certificate, *policy.further)]
     assert coverage[2] < coverage[0] < coverage[1]
-    assert sum(c.delta for c in (policy.certificate, *policy.also) if c.delta is not None) >= 0.05 - 1e-9
+    assert sum(c.delta for c in (policy.certificate, *policy.further) if c.delta is not None) >= 0.05 - 1e-9
     stated = tuple(rule.threshold for rule in policy.point.stages)
     assert stated == tuple(None if np.isinf(t) else t for t in policy.certificate.threshold)
-    assert policy.told[0] == "All together with 95 % confidence:"
+    assert policy.remarks[0] == "All together with 95 % confidence:"
     assert policy.path is not None
     assert policy.certificate.threshold in [tuple(pair) for pair in policy.path.tolist()]
     run = RunFolder(tmp_path)
     write_policy(policy, run)
     again = read_policy(run)
-    assert (again.certificate, again.also, again.point) == (policy.certificate, policy.also, policy.point)
+    assert (again.certificate, again.further, again.point) == (
+        policy.certificate,
+        policy.further,
+        policy.point,
+    )
 
 
 def test_a_promise_of_three_in_a_thousand_is_made_or_says_what_it_needs() -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from trainer.data.config import DataConfig
-from trainer.data.sheet import choose, contact_sheet
+from trainer.data.sheet import choose_images, contact_sheet
 from trainer.data.source import open_source
 from trainer.errors import DataError
 
@@ -21,13 +21,13 @@ def test_classes_take_turns_and_new_groups_come_first(write_parquet: Writer) -> 
     labels = [int(row >= 200) for row in range(240)]
     path = write_parquet(n=240, label=labels, track=[f"t{row // 10}" for row in range(240)])
     source = open_source(DataConfig(source=f"parquet:{path}", group="track"))
-    rows = choose(source, 8, seed=1)
+    rows = choose_images(source, 8, seed=1)
     assert np.bincount(source.labels[rows]).tolist() == [4, 4]
     assert source.groups is not None
     assert len(set(source.groups[rows].tolist())) == 8
-    assert choose(source, 8, seed=1).tolist() == rows.tolist()
-    assert choose(source, 8, seed=2).tolist() != rows.tolist()
-    assert len(choose(source, 1_000, seed=0)) == 240
+    assert choose_images(source, 8, seed=1).tolist() == rows.tolist()
+    assert choose_images(source, 8, seed=2).tolist() != rows.tolist()
+    assert len(choose_images(source, 1_000, seed=0)) == 240
 
 
 def test_the_page_shows_the_pictures(write_parquet: Writer, tmp_path: Path) -> None:
@@ -56,5 +56,5 @@ def test_impossible_sheets_are_told(write_parquet: Writer, tmp_path: Path) -> No
     source = open_source(DataConfig(source=f"parquet:{write_parquet(hour=list(range(24)))}"))
     with pytest.raises(DataError, match="0 x 8 images is empty"):
         contact_sheet(source, tmp_path / "x.png", rows=0)
-    with pytest.raises(DataError, match="no column 'our' to tell; the columns are hour"):
+    with pytest.raises(DataError, match="no column 'our' to show; the columns are hour"):
         contact_sheet(source, tmp_path / "x.png", captions=["our"])

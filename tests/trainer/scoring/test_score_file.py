@@ -40,9 +40,9 @@ def test_a_table_gets_the_certificate_of_its_scores(tmp_path: Path, name: str) -
     confidence = np.abs(columns["probability"] - 0.5)
     errors = (columns["probability"] > 0.5) != columns["label"]
     expected = certify(confidence, errors, None, PromiseConfig().target)
-    assert found.proven.feasible
-    assert found.proven.threshold == expected.threshold
-    assert (found.proven.answered, found.proven.errors) == (expected.answered, expected.errors)
+    assert found.result.feasible
+    assert found.result.threshold == expected.threshold
+    assert (found.result.answered, found.result.errors) == (expected.answered, expected.errors)
     assert found.ledger == tmp_path / f"{name}.ledger.json"
 
 
@@ -57,13 +57,13 @@ def test_several_columns_are_one_a_class(tmp_path: Path) -> None:
         ScoreFileColumns(label="y", scores=("no", "yes")),
     )
     # Log odds and the difference of probabilities rank alike.
-    assert several.proven.answered == named.proven.answered
+    assert several.result.answered == named.result.answered
 
 
 def test_another_promise_on_the_same_file_is_refused(tmp_path: Path) -> None:
     path = _write(tmp_path / "s.csv", _table())
     first = certify_scores(path, PromiseConfig(), COLUMNS)
-    assert certify_scores(path, PromiseConfig(), COLUMNS).proven == first.proven
+    assert certify_scores(path, PromiseConfig(), COLUMNS).result == first.result
     with pytest.raises(DeltaExhausted):
         certify_scores(path, PromiseConfig(alpha=0.02), COLUMNS)
 
@@ -77,7 +77,7 @@ def test_other_rows_order_or_columns_give_no_fresh_delta(tmp_path: Path, group: 
     order = np.random.default_rng(3).permutation(2000)
     other = {name: column[order] for name, column in columns.items()} | {"note": np.arange(2000)}
     _write(path, other)
-    assert certify_scores(path, PromiseConfig(), named).proven == first.proven
+    assert certify_scores(path, PromiseConfig(), named).result == first.result
     with pytest.raises(DeltaExhausted):
         certify_scores(path, PromiseConfig(alpha=0.02), named)
 
@@ -109,8 +109,8 @@ def test_a_column_that_looks_like_a_group_cannot_be_overlooked(tmp_path: Path) -
         _write(tmp_path / "g.parquet", columns), PromiseConfig(), ScoreFileColumns(group="track")
     )
     assert used.warnings == ()
-    assert used.proven.n == 500
-    assert used.proven.population == "random group, random frame"
+    assert used.result.n == 500
+    assert used.result.population == "random group, random frame"
 
 
 def test_own_confidence_ranks(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_own_confidence_ranks(tmp_path: Path) -> None:
     found = certify_scores(
         _write(tmp_path / "s.parquet", columns), PromiseConfig(alpha=0.1), ScoreFileColumns(confidence="mine")
     )
-    assert found.proven.threshold is not None
-    assert float(found.proven.threshold).is_integer()  # type: ignore[arg-type]
+    assert found.result.threshold is not None
+    assert float(found.result.threshold).is_integer()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
