@@ -4,6 +4,7 @@
     ├── BundleError                       a bundle cannot be used; names the file in it
     │   ├── BundleMissing                 the folder holds no bundle
     │   ├── BundleTooNew                  written by a later schema version
+    │   ├── BundleUnexpected              not the version that was expected
     │   ├── BundleTampered                not the bundle that was written, or contradicts itself
     │   ├── BundleExists                  something is in the place of a bundle to be written
     │   └── GoldenMismatch                a golden case does not give the expected outcome

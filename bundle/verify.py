@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
 
 from bundle.manifest import (
     MANIFEST_FILE,
@@ -17,6 +19,7 @@ from bundle.manifest import (
     parse_manifest,
 )
 
+REPORT_FILE: Final = "metrics/report.json"
 _CHUNK = 2**20
 
 
@@ -24,13 +27,24 @@ class BundleMissing(BundleError):
     """The folder holds no bundle."""
 
 
-def verify_bundle(folder: Path) -> BundleManifest:
-    """Compare every file of `folder` with the manifest; no model is opened.
+class BundleUnexpected(BundleError):
+    """The bundle is not the version that was expected."""
 
-    Raises BundleMissing, BundleTooNew or BundleTampered (a changed, missing, added or linked file, an
-    edited manifest), naming the file.
+
+def verify_bundle(folder: Path, *, expected: str | None = None) -> BundleManifest:
+    """Compare every file of `folder` with the manifest, and its parts with each other.
+
+    No model is opened. `expected`: the version that the bundle must have, from a source that whoever could
+    change the bundle could not change. Raises BundleMissing, BundleTooNew, BundleUnexpected or
+    BundleTampered (a changed, missing, added or linked file, an edited manifest, parts that contradict each
+    other), naming the file.
     """
     manifest = read_manifest(folder)
+    if expected is not None and manifest.version != expected:
+        raise BundleUnexpected(
+            MANIFEST_FILE,
+            f"is version {manifest.version} of {manifest.name}; version {expected} was expected",
+        )
     found = set(_entries(folder))
     for file in sorted(manifest.files.keys() - found):
         raise BundleTampered(file, "is missing")
@@ -43,6 +57,8 @@ def verify_bundle(folder: Path) -> BundleManifest:
                 digest.update(chunk)
                 size += len(chunk)
         _check(manifest, file, size, digest.hexdigest())
+    if REPORT_FILE in manifest.files:
+        _check_figures(folder, manifest)
     return manifest
 
 
@@ -119,3 +135,24 @@ def _check(manifest: BundleManifest, file: str, size: int, digest: str) -> None:
         raise BundleTampered(file, f"has {size} bytes; the manifest says {record.size}")
     if digest != record.sha256:
         raise BundleTampered(file, "was changed: its sha256 is not the one in the manifest")
+
+
+def _check_figures(folder: Path, manifest: BundleManifest) -> None:
+    """Raise BundleTampered if the report on the test split states other figures than the manifest."""
+    try:
+        measurements = json.loads(read_verified(folder, manifest, REPORT_FILE))["measurements"]
+        reported = [(str(one["metric"]), one) for one in measurements]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleTampered(REPORT_FILE, f"is no report of measurements: {error!r}") from error
+    for metric, one in reported:
+        for suffix, field in (("", "value"), ("_low", "low"), ("_high", "high")):
+            stated, found = manifest.evaluation.get(metric + suffix), _figure(one, field)
+            if stated is not None and found != stated:
+                raise BundleTampered(
+                    MANIFEST_FILE, f"states {metric + suffix} = {stated}; {REPORT_FILE} says {found}"
+                )
+
+
+def _figure(measurement: Any, field: str) -> float | None:
+    value = measurement.get(field) if isinstance(measurement, dict) else None
+    return float(value) if isinstance(value, int | float) else None

@@ -13,12 +13,13 @@ from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import verify_bundle
 
 
-def verify_on_engines(folder: Path, wish: EnginePreference) -> Iterator[str]:
+def verify_on_engines(folder: Path, wish: EnginePreference, expected: str | None = None) -> Iterator[str]:
     """Check the bundle's files and golden cases; the results, one line each.
 
-    `wish` may name one engine or precision. Raises as `load_bundle` does.
+    `wish` may name one engine or precision; `expected`: the version that the bundle must have. Raises as
+    `verify_bundle` and `load_bundle` do.
     """
-    manifest = verify_bundle(folder)
+    manifest = verify_bundle(folder, expected=expected)
     yield f"{manifest.name} {manifest.version}: {len(manifest.files)} files are as they were written."
     keys = [EngineKey.parse(entry.key) for entry in manifest.certificates]
     certified = [key for key in keys if wish.allows(key)]

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from demur.verbs.options import BundleFolder, EngineOption, EnginePrecision
 
+ExpectOption = Annotated[
+    str | None,
+    typer.Option("--expect", help="Version that the bundle must have, as `demur inspect` shows it."),
+]
 
-def verify(folder: BundleFolder, engine: EngineOption = None, precision: EnginePrecision = None) -> None:
+
+def verify(
+    folder: BundleFolder,
+    engine: EngineOption = None,
+    precision: EnginePrecision = None,
+    expect: ExpectOption = None,
+) -> None:
     """Check every file of a bundle against its digest, and decide its golden cases again.
 
     Example: `demur verify runs/first/bundle`
 
     The golden cases run on every engine and precision that the bundle is certified on and that this
-    machine has, unless one is named.
+    machine has, unless one is named. Digests show damage, not deceit: a bundle from others is only the one
+    that you expect if its version is, so pass --expect with a version that you got from its author.
     """
     from bundle.choices import AUTO
     from bundle.selection.choice import EnginePreference
     from demur.commands.verify import verify_on_engines
 
-    for line in verify_on_engines(folder, EnginePreference(engine or AUTO, precision or AUTO)):
+    for line in verify_on_engines(folder, EnginePreference(engine or AUTO, precision or AUTO), expect):
         typer.echo(line)

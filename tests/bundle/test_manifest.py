@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.forged_bundle import forge
-from fakes.tiny_bundle import colour_image, colour_model
+from fakes.tiny_bundle import colour_image, colour_model, tiny_draft
 
 from bundle.golden import GoldenMismatch
 from bundle.loader import load_bundle
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleTampered, BundleTooNew
 from bundle.verify import verify_bundle
+from bundle.writer import write_bundle
 
 MODEL_A = "stage_a/model.onnx"
 
@@ -93,6 +96,31 @@ class TestForged:
             content["certificates"][0]["operating_point"]["stages"][1]["threshold"] = 0.5
 
         self.forged(bundle, change, "was proven at thresholds")
+
+    def test_a_promise_that_the_counts_do_not_prove(self, bundle: Path) -> None:
+        def change(content: dict[str, Any]) -> None:
+            content["certificates"][0]["certificate"].update(alpha=0.001, errors=0, risk_upper_bound=0.001)
+
+        self.forged(bundle, change, "do not prove a risk of at most 0.001 at delta 0.05")
+
+    def test_figures_that_the_report_does_not_state(self, tmp_path: Path) -> None:
+        report = {"measurements": [{"metric": "coverage", "value": 0.75, "low": None, "high": None}]}
+        extra = {"metrics/report.json": json.dumps(report).encode()}
+        write_bundle(replace(tiny_draft(), extra=extra), tmp_path / "reported")
+        verify_bundle(tmp_path / "reported")
+        forge(tmp_path / "reported", lambda content: content["evaluation"].update(coverage=0.99))
+        with pytest.raises(BundleTampered, match=r"states coverage = 0\.99; metrics/report\.json says 0\.75"):
+            load_bundle(tmp_path / "reported")
+
+    @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"measurements": 3}', b"[" * 200_000])
+    def test_a_report_that_is_none(self, tmp_path: Path, text: bytes) -> None:
+        folder = tmp_path / "reported"
+        write_bundle(replace(tiny_draft(), extra={"metrics/report.json": b'{"measurements": []}'}), folder)
+        (folder / "metrics/report.json").write_bytes(text)
+        forge(folder)
+        with pytest.raises(BundleTampered, match="no report") as caught:
+            verify_bundle(folder)
+        assert caught.value.file == "metrics/report.json"
 
     def test_an_infeasible_certificate_that_answers(self, make_tiny_bundle: Callable[..., Path]) -> None:
         def change(content: dict[str, Any]) -> None:

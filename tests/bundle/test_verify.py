@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bundle.loader import load_bundle
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleTampered, canonical_bytes
-from bundle.verify import BundleMissing, verify_bundle
+from bundle.verify import BundleMissing, BundleUnexpected, verify_bundle
 from bundle.writer import write_bundle
 
 MODEL_A = "stage_a/model.onnx"
@@ -52,6 +52,12 @@ class TestWhole:
         loaded = load_bundle(make_tiny_bundle(**options))
         assert loaded.certified
         assert loaded.runner.decide([colour_image(1, 0.9)])[0].label == 1
+
+    def test_the_expected_version(self, bundle: Path) -> None:
+        version = verify_bundle(bundle).version
+        assert verify_bundle(bundle, expected=version).version == version
+        with pytest.raises(BundleUnexpected, match=f"is version {version} of tiny; version 0123"):
+            verify_bundle(bundle, expected="0123456789abcdef")
 
     def test_a_link_above_the_bundle_is_fine(self, bundle: Path, tmp_path: Path) -> None:
         (tmp_path / "current").symlink_to(bundle)
