@@ -97,7 +97,7 @@ def _check_counts(certificate: Certificate) -> None:
     """Raise ValueError for numbers that no calibration split has."""
     images = max(certificate.n, certificate.images or 0)
     counts = [(certificate.answered, certificate.errors, images)]
-    counts += [(part.answered, part.errors, max(part.n, part.answered)) for part in certificate.parts]
+    counts += [(part.answered, part.errors, images) for part in certificate.parts]
     for answered, errors, most in counts:
         if not 0 <= errors <= answered <= most <= _MAX_UNITS:
             raise ValueError(
@@ -107,16 +107,9 @@ def _check_counts(certificate: Certificate) -> None:
         raise ValueError(
             f"alpha is {certificate.alpha} and delta {certificate.delta}; both must be in (0, 1)"
         )
-    if (
-        not -_ROUNDING
-        <= certificate.coverage_lower_bound
-        <= certificate.coverage + _ROUNDING
-        <= 1 + _ROUNDING
-    ):
-        raise ValueError(
-            f"the certificate states a coverage of {certificate.coverage} and a lower bound of "
-            f"{certificate.coverage_lower_bound}"
-        )
+    low, coverage = certificate.coverage_lower_bound, certificate.coverage
+    if certificate.feasible and not -_ROUNDING <= low <= coverage + _ROUNDING <= 1.0 + 2.0 * _ROUNDING:
+        raise ValueError(f"the certificate states a coverage of {coverage} and a lower bound of {low}")
 
 
 def _check_proof(certificate: Certificate) -> None:

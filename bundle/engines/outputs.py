@@ -1,7 +1,8 @@
 """The kinds of a model's main output, and their conversion to logits.
 
 Models trained by demur return logits. A wrapped classifier may return probabilities, or a single number
-for class 1; each kind becomes logits with the same probabilities.
+for class 1; each kind becomes logits with the same probabilities. Values that are no numbers (NaN, infinite)
+become NaN logits of their image alone, on which the decision abstains.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from calibration.scores import FloatArray
 
 PROBABILITY_FLOOR = 1e-12
 """Smaller probabilities are raised to it, so that their logarithm is finite."""
-_SUM_TOLERANCE = 1e-3
+ROUNDING = 1e-3
+"""Distance from [0, 1], or of a row's sum from 1, that counts as rounding: runtimes return 1.0000001 and
+-1e-8. Values of another kind, such as logits, are farther away."""
 
 
 class OutputUnfit(BundlePackageError, ValueError):
@@ -34,9 +37,15 @@ def _from_logits(raw: NDArray[Any]) -> FloatArray:
 def _from_probabilities(raw: NDArray[Any]) -> FloatArray:
     _require_table(raw, "probabilities")
     values = raw.astype(np.float64)
-    if values.min() < 0.0 or np.abs(values.sum(axis=1) - 1.0).max() > _SUM_TOLERANCE:
-        raise OutputUnfit("the output is no table of probabilities: its rows do not sum to 1")
-    return np.asarray(np.log(np.maximum(values, PROBABILITY_FLOOR)), dtype=np.float64)
+    finite = np.isfinite(values).all(axis=1)
+    rows = values[finite]
+    if len(rows) and (rows.min() < -ROUNDING or np.abs(rows.sum(axis=1) - 1.0).max() > ROUNDING):
+        raise OutputUnfit(
+            "the output is no table of probabilities: its rows do not sum to 1, or have negative values"
+        )
+    logits = np.full(values.shape, np.nan)
+    logits[finite] = np.log(np.maximum(rows, PROBABILITY_FLOOR))
+    return logits
 
 
 def _from_binary_logit(raw: NDArray[Any]) -> FloatArray:
@@ -46,9 +55,16 @@ def _from_binary_logit(raw: NDArray[Any]) -> FloatArray:
 
 def _from_binary_probability(raw: NDArray[Any]) -> FloatArray:
     positive = _single_number(raw, "probability")
-    if positive.min() < 0.0 or positive.max() > 1.0:
+    finite = positive[np.isfinite(positive)]
+    if len(finite) and (finite.min() < -ROUNDING or finite.max() > 1.0 + ROUNDING):
         raise OutputUnfit("the output is no probability: it leaves the range from 0 to 1")
-    return _from_probabilities(np.stack([1.0 - positive, positive], axis=1))
+    return _from_probabilities(_both_classes(positive))
+
+
+def _both_classes(positive: FloatArray) -> FloatArray:
+    """[B] p(class 1) -> [B, 2], clipped to [0, 1]; infinite values become NaN."""
+    clipped = np.where(np.isfinite(positive), np.clip(positive, 0.0, 1.0), np.nan)
+    return np.stack([1.0 - clipped, clipped], axis=1)
 
 
 def _single_number(raw: NDArray[Any], what: str) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from bundle.engines.installed import available_engines, usable_keys
 from bundle.engines.model import open_model
 from bundle.engines.onnx_scan import ModelRefused
 from bundle.engines.ort import PROVIDERS
-from bundle.engines.outputs import OutputUnfit
+from bundle.engines.outputs import TO_LOGITS, OutputUnfit
 from calibration.scores import softmax
 
 
@@ -131,6 +132,33 @@ class TestOutputs:
     def test_several_logits_are_no_binary_logit(self) -> None:
         with pytest.raises(ModelUnfit, match="binary logit"):
             open_model(pooled_model("Identity"), output="binary_logit")
+
+    @pytest.mark.parametrize("value", [1.0000001, 1.0 + 2**-23, -1e-8, 1.0005, -0.0005])
+    def test_probabilities_beyond_their_range_by_rounding(self, value: float) -> None:
+        expected = min(1.0, max(0.0, value))
+        single = TO_LOGITS["binary_probability"](np.array([[0.25], [value]], dtype=np.float64))
+        assert softmax(single)[:, 1] == pytest.approx([0.25, expected], abs=1e-9)
+        table = TO_LOGITS["probabilities"](np.array([[0.75, 0.25], [1.0 - value, value]]))
+        assert softmax(table)[:, 1] == pytest.approx([0.25, expected], abs=1e-3)
+        assert np.isfinite(single).all()
+        assert np.isfinite(table).all()
+
+    @pytest.mark.parametrize("value", [1.01, -0.01, 7.0])
+    def test_values_that_are_no_probabilities_are_refused(self, value: float) -> None:
+        with pytest.raises(OutputUnfit, match="range from 0 to 1"):
+            TO_LOGITS["binary_probability"](np.array([[0.5], [value]]))
+        with pytest.raises(OutputUnfit, match="no table of probabilities"):
+            TO_LOGITS["probabilities"](np.array([[0.5, 0.5], [value, 0.5]]))
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_a_value_that_is_no_number_costs_its_own_image_alone(self, value: float) -> None:
+        single = TO_LOGITS["binary_probability"](np.array([0.25, value]))
+        table = TO_LOGITS["probabilities"](np.array([[0.75, 0.25], [value, 0.5]]))
+        for logits in (single, table):
+            assert softmax(logits[:1])[:, 1] == pytest.approx([0.25])
+            assert np.isnan(logits[1]).all()
+        with pytest.raises(OutputUnfit):
+            TO_LOGITS["binary_probability"](np.array([value, 5.0]))
 
     def test_the_error_keeps_its_cause(self) -> None:
         with pytest.raises(ModelUnfit) as caught:
