@@ -25,6 +25,7 @@ DOCUMENTS = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 )
 NOT_YET = "does not exist yet"
@@ -200,6 +201,9 @@ def faults_of(code: Code) -> Iterator[str]:
             yield from (f"demur {verb} {option}" for option in given if option not in verbs()[verb])
         elif words[0] == "python" and len(words) > 1 and words[1].startswith("benchmarks/"):
             yield from (f"{words[1]} {option}" for option in given if option not in script_options(words[1]))
+        elif f"benchmarks/{words[0]}" in scripts():
+            script = f"benchmarks/{words[0]}"
+            yield from (f"{script} {option}" for option in given if option not in script_options(script))
         elif words[0] == "make":
             yield from (f"make {target}" for target in words[1:] if target not in make_targets())
         elif words[0].startswith("--"):
