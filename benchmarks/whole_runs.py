@@ -180,7 +180,8 @@ def _record(recording: Recording, name: str, run: Run, outcomes: Sequence[Outcom
     if not claims:
         first = outcomes[0]
         value = f"{first.figure('certified'):.3f} in {first.row()[1]}"
-        claims = [Claim(f"{run.title}: coverage certified at {100 * first.certificate.alpha:g} %", value)]
+        title = run.title[0].lower() + run.title[1:]
+        claims = [Claim(f"{title}: coverage certified at {100 * first.certificate.alpha:g} %", value)]
     recording.save(
         name,
         "training",

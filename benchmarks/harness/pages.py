@@ -9,6 +9,9 @@ from pathlib import Path
 from harness.figures import markdown
 from harness.record import PAGES, RECORDS, Claim, Record, RecordError
 
+REMARKS = "remarks"
+"""Folder of what was learned, one NAME.md per measurement; they are written by hand and outlive a record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -102,9 +105,10 @@ def read_records(folder: Path) -> dict[str, Record]:
 def make_pages(folder: Path) -> dict[str, str]:
     """File name -> text of README.md and of each page."""
     records = read_records(folder)
+    remarks = {path.stem: path.read_text("utf-8").strip() for path in (folder / REMARKS).glob("*.md")}
     pages = {"README.md": _overview(records)}
     for name in PAGES:
-        pages[f"{name}.md"] = _page(PAGE[name], records)
+        pages[f"{name}.md"] = _page(PAGE[name], records, remarks)
     return pages
 
 
@@ -141,24 +145,25 @@ def _overview(records: Mapping[str, Record]) -> str:
             "Each claim with its target, what was measured, when, and by which script, test or verb; the "
             "pages [promise](promise.md), [training](training.md), [serving](serving.md) and "
             "[robustness](robustness.md) hold whole commands, tables and the raw output. All of it is "
-            "made by `python benchmarks/pages.py` from `records/`, which benchmarks write with `--record` "
-            "and slow tests with `DEMUR_RECORD=docs/measurements`. `make measurements` repeats what takes "
-            "less than two minutes.",
+            "made by `python benchmarks/pages.py` from `records/`, which "
+            "[benchmarks](../../benchmarks/README.md) write with `--record` and slow tests with "
+            "`DEMUR_RECORD=docs/measurements`, and from `remarks/`, which outlive a record. `make "
+            "measurements` repeats what takes less than two minutes.",
             "",
             markdown(["claim", "target", "measured", "", "date", "by", "detail"], rows),
         )
     )
 
 
-def _page(page: Page, records: Mapping[str, Record]) -> str:
+def _page(page: Page, records: Mapping[str, Record], remarks: Mapping[str, str]) -> str:
     parts = [f"# {page.title}", page.intro, "[All claims on one screen](README.md)"]
     for name in page.names:
         if name in records:
-            parts += _section(records[name])
+            parts += _section(records[name], remarks.get(name, ""))
     return "\n\n".join(parts) + "\n"
 
 
-def _section(record: Record) -> Sequence[str]:
+def _section(record: Record, remark: str) -> Sequence[str]:
     command = f"`{record.command}`" if record.command else "No single command repeats this."
     parts = [
         f"## {record.title}",
@@ -169,7 +174,7 @@ def _section(record: Record) -> Sequence[str]:
     if judged:
         rows = [[claim.claim, claim.target, claim.value, _verdict(claim)] for claim in judged]
         parts.append(markdown(["claim", "target", "measured", ""], rows).rstrip())
-    parts.append(record.detail)
+    parts += [record.detail, remark]
     return [part for part in parts if part]
 
 

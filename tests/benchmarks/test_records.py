@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,9 @@ from harness.figures import Measured, Subject, Target
 from harness.pages import PAGE, make_pages
 from harness.record import FOLDER, PAGES, Claim, Record, RecordError, Recording, command_line
 
+ROOT = Path(__file__).resolve().parents[2]
+BY_HAND = {"plan-on-real-scores", "serving-time", "look-ahead", "hints", "busy-neighbour"}
+"""Measurements that no single command repeats"""
 RECORD = Record(
     name="decode",
     page="serving",
@@ -43,6 +47,26 @@ def test_every_record_has_its_raw_output() -> None:
 def test_a_name_belongs_to_one_page() -> None:
     names = [name for page in PAGES for name in PAGE[page].names]
     assert len(names) == len(set(names))
+
+
+def test_every_measurement_is_written_by_something_that_is_named() -> None:
+    """Names in the sources and in benchmarks/README.md are those that the pages have places for."""
+    sources = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests" / "statistics").glob("*.py")]
+    saved = {
+        name for path in sources for name in re.findall(r'recording\.save\(\s*"([a-z-]+)"', path.read_text())
+    }
+    readme = (ROOT / "benchmarks" / "README.md").read_text()
+    places = {name for page in PAGES for name in PAGE[page].names}
+    assert saved <= places
+    assert {name for name in places if not re.search(rf"\b{name}\b", readme)} == BY_HAND
+    assert {path.stem for path in (FOLDER / "remarks").glob("*.md")} <= places
+
+
+def test_a_remark_outlives_its_record(tmp_path: Path) -> None:
+    RECORD.write(tmp_path, "raw output")
+    (tmp_path / "remarks").mkdir()
+    (tmp_path / "remarks" / "decode.md").write_text("What was learned.\n")
+    assert f"{RECORD.detail}\n\nWhat was learned.\n" in make_pages(tmp_path)["serving.md"]
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
