@@ -1,4 +1,4 @@
-"""Growth of memory is told from noise."""
+"""Growth of memory: distinguished from noise."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ RECORD = Record(
 
 
 def test_the_pages_are_what_the_records_say() -> None:
-    """Whoever writes a record runs `python benchmarks/pages.py`, and nobody edits a page."""
+    """After a record is written `python benchmarks/pages.py` makes the pages; they are never edited."""
     for name, text in make_pages(FOLDER).items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, (
             f"run `python benchmarks/pages.py` ({name})"
