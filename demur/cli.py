@@ -15,6 +15,7 @@ import typer
 
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from calibration.errors import DemurError
+from demur.output import escape_unencodable
 from demur.verbs.bundle import bundle
 from demur.verbs.calibrate import calibrate
 from demur.verbs.compare import compare
@@ -61,20 +62,33 @@ EXPECTED_FAULT, INTERRUPTED = 2, 130
 def main() -> None:
     """Entry point. An error that a user can mend ends in one message, without a traceback."""
     keep_freed_memory(IMAGE_BYTES)
+    escape_unencodable()
     try:
-        app()
+        try:
+            app()
+        finally:
+            # Here, because an error while the interpreter exits would have no message.
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader of the output is gone; nothing is left to print, also not at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(1)
     except (DemurError, OSError) as error:
         if os.environ.get("DEMUR_DEBUG"):
             raise
         print(f"demur: {error}", file=sys.stderr)
+        _discard_output()
         sys.exit(EXPECTED_FAULT)
+
+
+def _discard_output() -> None:
+    """Drop what standard output still holds: it cannot be written, or the reader is gone."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import orjson
 from rich.console import Console
 
+from demur.output import write_json
 from trainer.data.config import DataConfig
 from trainer.data.report import describe
 from trainer.data.sheet import contact_sheet
@@ -36,6 +35,6 @@ def report_data(
     with console.bar("Reading every image", len(source)) as bar:
         report = describe(source, seed=seed, advance=bar.advance)
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
+        write_json(report.to_dict())
     else:
         print_report(report, console.console)

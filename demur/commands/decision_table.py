@@ -29,6 +29,7 @@ class DecisionRow:
     """Decision on one image. For an unreadable image it is to abstain, and `error` says why."""
 
     path: str
+    """Without lone surrogates, see `demur.output.printable`"""
     decision: DecisionKind
     label: int | None
     prediction_set: tuple[int, ...] | None

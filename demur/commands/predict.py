@@ -16,6 +16,7 @@ from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import read_manifest
 from calibration.decision import Decision
 from demur.commands.decision_table import DecisionRow, open_table
+from demur.output import printable
 from trainer.data.images import ImageSource
 from trainer.errors import DataError
 from trainer.run.console import RunConsole
@@ -134,7 +135,7 @@ def _decide(runner: CascadeRunner, path: str, image: bytes | DataError) -> Decis
 
 def _row(path: str, decision: Decision) -> DecisionRow:
     return DecisionRow(
-        path=path,
+        path=printable(path),
         decision=decision.decision,
         label=decision.label,
         prediction_set=decision.prediction_set,
@@ -149,7 +150,7 @@ def _row(path: str, decision: Decision) -> DecisionRow:
 
 def _unreadable(path: str, error: Exception) -> DecisionRow:
     return DecisionRow(
-        path=path,
+        path=printable(path),
         decision="abstain",
         label=None,
         prediction_set=None,
@@ -157,6 +158,6 @@ def _unreadable(path: str, error: Exception) -> DecisionRow:
         confidence=None,
         stage=None,
         reason="unreadable",
-        error=str(error),
+        error=printable(str(error)),
         probabilities=None,
     )

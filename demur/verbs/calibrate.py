@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from demur.output import print_warning
 from demur.verbs.options import CERTIFICATE_HELP, PROMISE
 from trainer.choices import CertificateName
 
@@ -130,5 +131,4 @@ def calibrate(
         columns = ScoreFileColumns(label_column, tuple(score_column or ()), confidence_column, group)
         lines = certify_table(scores, changes, columns, choice)
     for line in lines:
-        warning = line.startswith("WARNING")
-        typer.secho(line, fg="yellow" if warning else None, bold=warning, err=warning)
+        (print_warning if line.startswith("WARNING") else print)(line)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from demur.verbs.options import Run
 
 
@@ -21,6 +19,6 @@ def evaluate(run: Run) -> None:
     from trainer.bundling.rerun import evaluate_run
 
     report, policy = evaluate_run(run)
-    typer.echo(policy.certificate.sentence())
+    print(policy.certificate.sentence())
     Console().print(report_table(report))
-    typer.echo(f"pictures and figures: {run / 'metrics'}")
+    print(f"pictures and figures: {run / 'metrics'}")

@@ -30,4 +30,4 @@ def gate(
     from trainer.bundling.rerun import refit_gate
 
     for sentence in refit_gate(run, score).sentences():
-        typer.echo(sentence)
+        print(sentence)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from demur.output import write_json
 from demur.verbs.options import AsJson, BundleFolder
 
 
@@ -18,8 +17,6 @@ def inspect(folder: BundleFolder, as_json: AsJson = False) -> None:
     from bundle.verify import verify_bundle
 
     if as_json:
-        import orjson
-
-        sys.stdout.buffer.write(orjson.dumps(inspect_bundle(folder), option=orjson.OPT_INDENT_2) + b"\n")
+        write_json(inspect_bundle(folder))
     else:
         render_bundle(verify_bundle(folder), Console())

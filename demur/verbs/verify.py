@@ -10,7 +10,11 @@ from demur.verbs.options import BundleFolder, EngineOption, EnginePrecision
 
 ExpectOption = Annotated[
     str | None,
-    typer.Option("--expect", help="Version that the bundle must have, as `demur inspect` shows it."),
+    typer.Option(
+        "--expect",
+        metavar="VERSION",
+        help="Version that the bundle must have, as `demur inspect` shows it. [default: any]",
+    ),
 ]
 
 
@@ -33,4 +37,4 @@ def verify(
     from demur.commands.verify import verify_on_engines
 
     for line in verify_on_engines(folder, EnginePreference(engine or AUTO, precision or AUTO), expect):
-        typer.echo(line)
+        print(line)

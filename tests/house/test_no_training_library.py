@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from fakes.channel_world import RED, channel_images, channel_model
+from fakes.channel_models import RED, channel_images, channel_model
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -88,7 +88,7 @@ class RunConsole:
     def bar(self, description: str, total: int, unit: str = "images") -> Iterator[Bar]:
         """A progress bar with rate, elapsed and remaining time."""
         progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn("dots" if self.console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description:<25}"),
             BarColumn(bar_width=16),
             TaskProgressColumn(),
