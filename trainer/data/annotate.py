@@ -53,10 +53,10 @@ def annotate(
     reader: ImageReader,
     columns: Mapping[str, Column],
     paths: Sequence[str],
-    how: Annotation,
+    annotation: Annotation,
 ) -> ImageSet:
     """Assemble an `ImageSet`; `DataError` if a named column does not exist or must not be used."""
-    label_column = _label_column(columns, how)
+    label_column = _label_column(columns, annotation)
     refused = {
         key: RefusedColumn(reason, is_present(columns[key]))
         for key, reason in REFUSED.items()
@@ -64,10 +64,10 @@ def annotate(
     }
     others = {key: column for key, column in columns.items() if key not in refused and key != label_column}
     metadata = {key: column for key, column in others.items() if not _is_prose(column)}
-    group_column = _group_column(metadata, refused, how.group)
-    groups, group_notices = _groups(metadata, group_column, by_default=how.group is None)
-    labels = _labels(columns, label_column, how)
-    notices = [*how.notices, *group_notices]
+    group_column = _group_column(metadata, refused, annotation.group)
+    groups, group_notices = _groups(metadata, group_column, by_default=annotation.group is None)
+    labels = _labels(columns, label_column, annotation)
+    notices = [*annotation.notices, *group_notices]
     if len(metadata) < len(others):
         prose = ", ".join(sorted(set(others) - set(metadata)))
         notices.append(Notice("prose-left-out", f"left out as free text: {prose}", "info"))
@@ -102,16 +102,18 @@ def _is_prose(column: Column) -> bool:
     return column.dtype.kind == "U" and column.dtype.itemsize // 4 > LONGEST_TEXT
 
 
-def _label_column(columns: Mapping[str, Column], how: Annotation) -> str | None:
-    if how.label_column is None:
+def _label_column(columns: Mapping[str, Column], annotation: Annotation) -> str | None:
+    if annotation.label_column is None:
         return "label" if "label" in columns else None
-    if how.label_column in REFUSED:
-        raise LeakyColumn(f"{how.label_column!r} cannot be the label: {REFUSED[how.label_column]}")
-    if how.label_column not in columns:
-        raise UnknownColumn(
-            f"there is no label column {how.label_column!r}; the columns are {_listed(columns)}"
+    if annotation.label_column in REFUSED:
+        raise LeakyColumn(
+            f"{annotation.label_column!r} cannot be the label: {REFUSED[annotation.label_column]}"
         )
-    return how.label_column
+    if annotation.label_column not in columns:
+        raise UnknownColumn(
+            f"there is no label column {annotation.label_column!r}; the columns are {_listed(columns)}"
+        )
+    return annotation.label_column
 
 
 def _group_column(
@@ -147,16 +149,16 @@ def _groups(
     return names.astype(np.str_), notices
 
 
-def _labels(columns: Mapping[str, Column], label_column: str | None, how: Annotation) -> Labels | None:
+def _labels(columns: Mapping[str, Column], label_column: str | None, annotation: Annotation) -> Labels | None:
     """None without a label column, or if it is empty."""
     if label_column is None or not is_present(columns[label_column]).any():
         return None
     return read_labels(
         columns[label_column],
         name=label_column,
-        class_names=how.class_names,
-        label_map=how.label_map,
-        classes=how.classes,
+        class_names=annotation.class_names,
+        label_map=annotation.label_map,
+        classes=annotation.classes,
     )
 
 

@@ -47,14 +47,41 @@ def _to_numpy(array: pa.Array) -> Column:
         array = pc.cast(array, pa.int8())
         kind = array.type
     if pa.types.is_decimal(kind):
+        if not _stays_distinct(array, pa.float64()):
+            return _texts(array)
         array = pc.cast(array, pa.float64())
         kind = array.type
     if pa.types.is_integer(kind) and array.null_count == 0:
+        if not _fits_int64(array):
+            return _texts(array)
         return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.int64)
+    if pa.types.is_integer(kind) and not _is_exact_in_float64(array):
+        return _texts(array)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return _texts(array)
+
+
+def _texts(array: pa.Array) -> Column:
     texts = pc.fill_null(pc.cast(array, pa.large_string()), "")
     return np.asarray(texts.to_numpy(zero_copy_only=False), dtype=np.str_)
+
+
+def _stays_distinct(array: pa.Array, kind: pa.DataType) -> bool:
+    """Whether different values are different in `kind` too, so that no two names become one."""
+    return bool(pc.count_distinct(pc.cast(array, kind)).as_py() == pc.count_distinct(array).as_py())
+
+
+def _fits_int64(array: pa.Array) -> bool:
+    largest = pc.max(array).as_py()
+    return largest is None or largest < 2**63
+
+
+def _is_exact_in_float64(array: pa.Array) -> bool:
+    """Whether every whole number is within the range in which float64 holds them all."""
+    ends = pc.min_max(array)
+    low, high = ends["min"].as_py(), ends["max"].as_py()
+    return low is None or (low >= -(2**53) and high <= 2**53)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -14,7 +14,7 @@ TIMEOUT_S = 20.0
 """Timeout of the listing of a data set, seconds."""
 
 
-def open_hub(name: str, how: Annotation, *, image_column: str = "image") -> ImageSet:
+def open_hub(name: str, annotation: Annotation, *, image_column: str = "image") -> ImageSet:
     """Open `OWNER/NAME` or `OWNER/NAME/SPLIT`; the default split is `train`.
 
     Shards stay in the hub's own cache; a second run fetches only the listing.
@@ -24,7 +24,7 @@ def open_hub(name: str, how: Annotation, *, image_column: str = "image") -> Imag
     if not owner or not data_set:
         raise SourceNotFound(f"hub:{name} names no data set; write hub:OWNER/NAME or hub:OWNER/NAME/SPLIT")
     files = _fetch(f"{owner}/{data_set}", split or "train")
-    return open_shards(files, how, image_column=image_column, name=f"hub:{name}")
+    return open_shards(files, annotation, image_column=image_column, name=f"hub:{name}")
 
 
 def shards_of_split(files: list[str], split: str) -> list[str]:

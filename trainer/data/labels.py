@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +16,10 @@ MOSTLY = 0.5
 """Share of whole numbers among texts from which the column is numeric, and other texts are faults."""
 MOST_CLASSES = 256
 """Distinct texts up to which a column can be a label; with more it is an identifier."""
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def _by_number(values: np.ndarray, class_names: Sequence[str], classes: int) -> 
 
 
 def _by_text(texts: np.ndarray, name: str, class_names: Sequence[str]) -> Labels:
-    found = sorted(set(texts.tolist()) - {""})
+    found = in_class_order(set(texts.tolist()) - {""})
     if len(found) > MOST_CLASSES:
         raise BadLabels(
             f"column {name!r} has {len(found)} different texts, so it is no label: name another with "
@@ -116,7 +122,7 @@ def _by_text(texts: np.ndarray, name: str, class_names: Sequence[str]) -> Labels
 
 def _whole_numbers(texts: np.ndarray) -> np.ndarray | None:
     """Texts such as "0" and "1" as numbers, others as NaN; None if few are whole numbers."""
-    is_number = {text: text.lstrip("+-").isdecimal() for text in set(texts.tolist())}
+    is_number = {text: _is_plain_number(text) for text in set(texts.tolist())}
     count = sum(is_number[text] for text in texts.tolist())
     if count < MOSTLY * np.count_nonzero(texts != "") or count == 0:
         return None
@@ -124,7 +130,39 @@ def _whole_numbers(texts: np.ndarray) -> np.ndarray | None:
 
 
 def as_text(column: Column) -> np.ndarray:
-    """Any column as text [n]; whole floats lose their ".0", missing values become ""."""
+    """Any column as text [n]: different values have different texts; whole floats have no ".0", missing
+    values are ""."""
     if column.dtype.kind == "f":
-        return np.array(["" if np.isnan(v) else f"{v:.15g}" for v in column.tolist()], dtype=np.str_)
+        return np.array([_float_text(value) for value in column.tolist()], dtype=np.str_)
     return column.astype(np.str_)
+
+
+def _float_text(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    short = f"{value:.15g}"
+    return short if float(short) == value else repr(value)
+
+
+def numbers_or_texts(column: Column) -> Column:
+    """The column for statistics: texts that are all decimal numbers as float64, anything else unchanged.
+
+    As names, such texts stay as they are: `1.10` and `1.1` are two groups, and one number.
+    """
+    texts = column.tolist()
+    if column.dtype.kind != "U" or not all(_DECIMAL.fullmatch(text) for text in texts if text):
+        return column
+    if not any(texts):
+        return column
+    return np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
+
+
+def in_class_order(names: Iterable[str]) -> list[str]:
+    """Names of classes in their order: by number if all are whole numbers (2 before 10), else by text."""
+    texts = sorted(names)
+    return sorted(texts, key=int) if all(_WHOLE.fullmatch(text) for text in texts) else texts
+
+
+def _is_plain_number(text: str) -> bool:
+    """Whether the text is the plain spelling of a whole number: `7`, not `07` or `+7`."""
+    return _WHOLE.fullmatch(text) is not None and str(int(text)) == text

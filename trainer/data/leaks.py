@@ -10,6 +10,7 @@ import numpy as np
 from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.annotate import is_present
 from trainer.data.images import UNLABELLED, Column, ImageSource, row_units
+from trainer.data.labels import numbers_or_texts
 
 LEAST_INFORMEDNESS = 0.5
 """Informedness from which a column is reported."""
@@ -50,6 +51,7 @@ def find_leaks(source: ImageSource) -> list[Leak]:
     for name, column in source.metadata.items():
         if name == source.group_column:
             continue
+        column = numbers_or_texts(column)
         present = is_present(column[known])
         leaks += _missing_leak(name, present, labels, units, source.class_names)
         levels = value_levels(column[known])

@@ -31,6 +31,9 @@ def open_with_progress(data: DataConfig, console: RunConsole) -> ImageSource:
 def open_data(data: DataConfig, console: RunConsole) -> ImageSource:
     """The source of `data`, with its notices on the console. Raises `DataError`."""
     source = open_with_progress(data, console)
+    if source.class_names:
+        named = ", ".join(f"{number} = {name}" for number, name in enumerate(source.class_names))
+        console.note(f"Classes in this order: {named}")
     for notice in source.notices:
         console.notice(notice.message, notice.level)
     return source

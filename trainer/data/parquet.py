@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from trainer.data.annotate import Annotation, annotate
 from trainer.data.arrow import to_columns
+from trainer.data.image_files import find_files
 from trainer.data.images import Column, ImageSet, NoImages, SourceNotFound, UnknownColumn, UnreadableSource
 
 KEPT_BYTES = 256 * 2**20
@@ -42,14 +43,16 @@ class Shard:
         return int(self.file.metadata.num_rows)
 
 
-def open_parquet(location: str, how: Annotation, *, image_column: str = "image", name: str = "") -> ImageSet:
+def open_parquet(
+    location: str, annotation: Annotation, *, image_column: str = "image", name: str = ""
+) -> ImageSet:
     """Open a parquet file, a folder of them, or a glob; no image is read."""
     return open_shards(
-        find_parquet(location), how, image_column=image_column, name=name or f"parquet:{location}"
+        find_parquet(location), annotation, image_column=image_column, name=name or f"parquet:{location}"
     )
 
 
-def open_shards(files: Sequence[Path], how: Annotation, *, image_column: str, name: str) -> ImageSet:
+def open_shards(files: Sequence[Path], annotation: Annotation, *, image_column: str, name: str) -> ImageSet:
     """Open these parquet files as one source, in this order."""
     shards = [Shard.open(path) for path in files]
     if not any(shard.rows for shard in shards):
@@ -58,19 +61,20 @@ def open_shards(files: Sequence[Path], how: Annotation, *, image_column: str, na
         _check_image_column(shard, image_column)
     columns, notices = to_columns(_other_columns(shards, image_column))
     paths = _paths(shards, columns.pop(f"{image_column}.path", None))
-    how = replace(
-        how,
-        notices=(*how.notices, *notices),
-        class_names=how.class_names or _class_names(shards[0], how.label_column or "label"),
+    annotation = replace(
+        annotation,
+        notices=(*annotation.notices, *notices),
+        class_names=annotation.class_names or _class_names(shards[0], annotation.label_column or "label"),
     )
-    return annotate(name, ParquetReader(shards, image_column), columns, paths, how)
+    return annotate(name, ParquetReader(shards, image_column), columns, paths, annotation)
 
 
 def find_parquet(location: str) -> list[Path]:
     """The parquet files that a path, a folder or a glob names, sorted."""
     path = Path(location).expanduser()
     if path.is_dir():
-        found = sorted(path.rglob("*.parquet"))
+        files = find_files(path)
+        found = [path / file for file in (*files.images, *files.others) if file.suffix.lower() == ".parquet"]
         if not found:
             raise NoImages(f"the folder {location} holds no .parquet file")
         return found
@@ -143,6 +147,8 @@ class ParquetReader:
             return (shard.parent / path).read_bytes()
         except OSError as error:
             raise UnreadableSource(f"{shard} names {path}, which cannot be read: {error.strerror}") from error
+        except ValueError as error:  # a NUL in the name
+            raise UnreadableSource(f"{shard} names {path!r}, which cannot be read: {error}") from error
 
 
 def _check_image_column(shard: Shard, image_column: str) -> None:

@@ -47,7 +47,7 @@ def scene_options(text: str, base: SceneOptions | None = None) -> SceneOptions:
 
 def open_scenes(
     options: SceneOptions,
-    how: Annotation,
+    annotation: Annotation,
     *,
     processes: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
@@ -62,6 +62,8 @@ def open_scenes(
     for name in frames[0].metadata:
         columns[name] = np.array([frame.metadata[name] for frame in frames])
     grouped = GROUP_COLUMN if options.frames > 1 else None
-    how = Annotation(group=how.group or grouped, class_names=CLASS_NAMES, notices=how.notices)
+    annotation = Annotation(
+        group=annotation.group or grouped, class_names=CLASS_NAMES, notices=annotation.notices
+    )
     paths = [f"{frame.group}/{frame.frame:03d}.jpg" for frame in frames]
-    return annotate("scenes", FrameReader(frames), columns, paths, how)
+    return annotate("scenes", FrameReader(frames), columns, paths, annotation)

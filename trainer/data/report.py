@@ -14,6 +14,7 @@ from trainer.data.annotate import is_present
 from trainer.data.duplicates import Fingerprints, exact_copies, fingerprints, near_copies
 from trainer.data.faults import Fault, find_faults
 from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
+from trainer.data.labels import numbers_or_texts
 from trainer.data.leaks import Leak, find_leaks
 from trainer.data.splits import SPLIT_NAMES, CalibrationNeed, TooFewUnits, make_splits
 
@@ -148,16 +149,17 @@ def _groups(source: ImageSource) -> GroupSizes | None:
 
 def _slices(source: ImageSource) -> list[Slice]:
     """Class balance by value, for the columns with the fewest values, and by quartile for numbers."""
-    counted = {name: len(np.unique(column)) for name, column in source.metadata.items()}
+    columns = {name: numbers_or_texts(column) for name, column in source.metadata.items()}
+    counted = {name: len(np.unique(column)) for name, column in columns.items()}
     sliced = [
         name
         for name, count in sorted(counted.items(), key=lambda item: item[1])
-        if name != source.group_column and count >= 2 and _can_slice(source.metadata[name], count)
+        if name != source.group_column and count >= 2 and _can_slice(columns[name], count)
     ]
     return [
         part
         for name in sliced[:SLICE_COLUMNS]
-        for part in _slices_of(source, name, source.metadata[name], counted[name])
+        for part in _slices_of(source, name, columns[name], counted[name])
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.grouping import names_a_group
 from trainer.errors import RunError
 
+ROUNDING = 1e-6
+"""Distance outside of [0, 1] up to which a probability in float32 is one end of it"""
 USUAL_SCORES = ("probability", "score", "prob")
 """Names under which a single column of P(label 1) is found if none is given."""
 
@@ -91,7 +94,7 @@ def _digest(columns: Sequence[NDArray[Any]]) -> str:
 
 
 def _read(path: Path) -> pa.Table:
-    readers = {".parquet": pq.read_table, ".csv": pa_csv.read_csv}
+    readers = {".parquet": pq.read_table, ".csv": _read_csv}
     if path.suffix.lower() not in readers:
         raise ScoreFileError(f"{path} is {path.suffix or 'without a suffix'}; it must be .parquet or .csv")
     try:
@@ -103,6 +106,20 @@ def _read(path: Path) -> pa.Table:
     return table
 
 
+def _read_csv(path: Path) -> pa.Table:
+    """Every column as text, since a name may look like a number: `007`, `1e3`, an id of 20 digits."""
+    with path.open("rb") as stream:
+        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise ScoreFileError(f"{path} is UTF-16 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8)")
+    with pa_csv.open_csv(path) as reader:
+        names = reader.schema.names
+    options = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
+    table = pa_csv.read_csv(path, convert_options=options)
+    return table.rename_columns([name.strip() for name in names])
+
+
 def _read_scores(
     table: pa.Table, columns: ScoreFileColumns, path: Path
 ) -> tuple[FloatArray, BoolArray, IntArray, int, FloatArray]:
@@ -111,6 +128,7 @@ def _read_scores(
     names = columns.scores or _usual_scores(table, columns, path)
     scores = np.stack([_numbers(column_of(table, name, path), name) for name in names], axis=1)
     if len(names) == 1:
+        scores = within_rounding(scores)
         if scores.min() < 0.0 or scores.max() > 1.0:
             raise ScoreFileError(
                 f"column {names[0]!r} goes from {scores.min():g} to {scores.max():g}; a single score column "
@@ -131,6 +149,12 @@ def _read_scores(
         own = _numbers(column_of(table, columns.confidence, path), columns.confidence)
     errors = np.asarray(predicted != labels, dtype=np.bool_)
     return own, errors, predicted.astype(np.int64), k, np.column_stack([own, scores, labels])
+
+
+def within_rounding(probabilities: FloatArray) -> FloatArray:
+    """Probabilities with those just outside of [0, 1], by the rounding of float32, set to its ends."""
+    clipped: FloatArray = np.clip(probabilities, 0.0, 1.0)
+    return np.where(np.abs(clipped - probabilities) <= ROUNDING, clipped, probabilities)
 
 
 def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[str, ...]:
@@ -162,6 +186,8 @@ def column_of(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
 
 def _numbers(column: pa.ChunkedArray, name: str) -> FloatArray:
     try:
+        if pa.types.is_string(column.type):
+            column = _from_texts(pc.utf8_trim_whitespace(column))
         values: FloatArray = column.to_numpy().astype(np.float64)
     except (ValueError, TypeError):
         raise ScoreFileError(f"column {name!r} holds {column.type}; it must hold numbers") from None
@@ -170,6 +196,14 @@ def _numbers(column: pa.ChunkedArray, name: str) -> FloatArray:
             f"column {name!r} has {int((~np.isfinite(values)).sum())} values that are not finite"
         )
     return values
+
+
+def _from_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers, or true and false as 1 and 0."""
+    try:
+        return pc.cast(column, pa.float64())
+    except pa.ArrowInvalid:
+        return pc.cast(pc.cast(column, pa.bool_()), pa.float64())
 
 
 def texts(column: pa.ChunkedArray) -> NDArray[np.str_]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.data.images import BadLabels, Column
-from trainer.data.labels import read_labels
+from trainer.data.labels import as_text, in_class_order, numbers_or_texts, read_labels
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,23 @@ def test_a_word_among_numbers_is_a_fault_and_no_class_of_its_own() -> None:
     }
     # Mostly words: the numbers are names like any other.
     assert read_labels(np.array(["no", "yes", "no", "2"]), name="label").class_names == ("2", "no", "yes")
+
+
+def test_numbers_as_names_are_in_numeric_order() -> None:
+    names = [f"{number:02}" for number in range(0, 12, 2)] + ["100"]
+    assert read_labels(np.array(names[::-1]), name="label").class_names == tuple(names)
+    assert in_class_order(["10", "9", "-1"]) == ["-1", "9", "10"]
+    assert in_class_order(["c10", "c9"]) == ["c10", "c9"]
+
+
+def test_different_floats_have_different_texts() -> None:
+    column = np.array([0.1, 0.1 + 2**-54, 7.0, 2.0**60, 2.0**60 + 256, np.nan])
+    texts = as_text(column).tolist()
+    assert len(set(texts)) == len(texts)
+    assert (texts[0], texts[2], texts[5]) == ("0.1", "7", "")
+
+
+def test_texts_that_are_numbers_count_as_numbers_in_statistics() -> None:
+    np.testing.assert_array_equal(numbers_or_texts(np.array(["1.10", "", "1e3"])), [1.1, np.nan, 1000])
+    for texts in (["001", "002"], ["a", "1"], ["", ""]):
+        assert numbers_or_texts(np.array(texts)).tolist() == texts

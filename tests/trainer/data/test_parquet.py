@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,30 @@ def test_the_road_signs_open_as_they_are(road_signs: Path) -> None:
     assert len(np.unique(source.groups)) == 1_307
     assert first.startswith(b"\x89PNG")
     assert last.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([2**60, None, 2**60 + 1], pa.int64()),
+        pa.array([2**63, 2**63 + 1, 2**64 - 1], pa.uint64()),
+        pa.array(["7", "07", "7.0"]),
+        pa.array([Decimal("1.0000000000000000001"), Decimal("1.0000000000000000002"), Decimal(1)]),
+        pa.array([0.1, 0.1 + 2**-54, 0.3]),
+    ],
+    ids=["int64 with a gap", "uint64", "text", "decimal", "double"],
+)
+def test_every_group_keeps_its_name(write_parquet: Writer, ids: pa.Array) -> None:
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(n=3, drive=ids)}", group="drive"))
+    assert source.groups is not None
+    assert len(set(source.groups.tolist())) == 3
+
+
+def test_shards_with_any_case_of_suffix_and_behind_links_are_found(
+    write_parquet: Writer, tmp_path: Path
+) -> None:
+    write_parquet("elsewhere/b.parquet", n=3)
+    (tmp_path / "shards").mkdir()
+    write_parquet("shards/a.PARQUET", n=2)
+    (tmp_path / "shards" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert len(open_source(DataConfig(source=f"parquet:{tmp_path / 'shards'}"))) == 5

@@ -12,7 +12,7 @@ from calibration.errors import DeltaExhausted
 from calibration.exact.fixed_sequence import certify
 from trainer.certify.from_scores import certify_each, certify_scores
 from trainer.run.promise import PromiseConfig
-from trainer.scoring.score_file import ScoreFileColumns, ScoreFileError
+from trainer.scoring.score_file import ScoreFileColumns, ScoreFileError, read_scored
 
 COLUMNS = ScoreFileColumns()
 
@@ -147,3 +147,40 @@ def test_other_files_and_methods_are_refused(tmp_path: Path) -> None:
         certify_scores(tmp_path / "s.txt", PromiseConfig(), COLUMNS)
     with pytest.raises(ScoreFileError, match="'exact' only"):
         certify_scores(tmp_path / "s.csv", PromiseConfig(certificate="scrc-t"), COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1234567890123456781", "1234567890123456782"],
+        ["98765432109876543210", "98765432109876543211"],
+        ["7", "07"],
+        ["1e3", "1000"],
+        ["1_11", "11_1"],
+        ["2024-01-01", "2024-1-1"],
+        ["NA", "null"],
+    ],
+)
+def test_groups_of_a_csv_stay_what_was_written(tmp_path: Path, names: list[str]) -> None:
+    path = tmp_path / "scores.csv"
+    rows = [f"{index % 2},0.{index + 1},{name}" for index, name in enumerate(names)]
+    path.write_text("label, score, drive\n" + "\n".join(rows))
+    groups = read_scored(path, ScoreFileColumns(group="drive")).groups
+    assert groups is not None
+    assert set(groups.tolist()) == set(names)
+
+
+def test_rounding_just_outside_of_a_probability_is_rounding(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("label,score\n1,1.0000001\n0,-1e-8\n")
+    assert read_scored(path, ScoreFileColumns()).confidence.tolist() == [0.5, 0.5]
+    path.write_text("label,score\n1,1.001\n0,0\n")
+    with pytest.raises(ScoreFileError, match=r"goes from 0 to 1\.001"):
+        read_scored(path, ScoreFileColumns())
+
+
+def test_a_csv_in_utf_16_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_bytes("label,score\n1,0.9\n".encode("utf-16"))
+    with pytest.raises(ScoreFileError, match="is UTF-16 text; save it as UTF-8"):
+        read_scored(path, ScoreFileColumns())
