@@ -85,6 +85,12 @@ class CascadePath:
         finite = np.where(np.isinf(self.pairs), np.finfo(np.float64).max, self.pairs)
         return bool((np.diff(finite, axis=0) <= 0).all())
 
+    @property
+    def keeps_answers(self) -> bool:
+        """True if B alone loosens, or B answers nothing: a lower threshold of A takes answers from B."""
+        of_a, of_b = self.pairs[:, 0], self.pairs[:, 1]
+        return self.nested and bool((of_a == of_a[0]).all() or np.isinf(of_b).all())
+
     def take(self, rows: IntArray) -> Self:
         return replace(self, scores=self.scores.take(rows))
 
@@ -148,8 +154,8 @@ def certify_cascade(
 ) -> Certificate:
     """Certify the last pair of `path` [T, 2] that keeps the cascade's risk at most `target.alpha`.
 
-    Scores of both stages on every image of the calibration split (of B also if A would answer). The tests
-    start at the first pair that answers as many as one error needs (473 by default) and follow the path;
+    Scores of both stages on every image of the calibration split (of B also if A would answer). Every
+    pair is tested, in the order of the path (`plan_cascade` plans where it starts);
     `threshold` is (t_a, t_b), +inf for a stage that answers nothing.
     Groups, units and the meaning of the fields are those of `certify`; a promise for each answer or
     slice is `certify_path` on the same `CascadePath`. ValueError for malformed input only.

@@ -159,7 +159,8 @@ class _Groups:
 
     def starts(self, path: PolicyPath, parts: Parts, target: RiskTarget, stake: float) -> FloatArray:
         """Groups answered (in sum of shares) from which each part is tested, [P]; reads no label."""
-        if not path.n:
+        # Only if the answers are kept may calibration counts choose the steps; else every step is tested.
+        if not path.n or not path.keeps_answers:
             return np.zeros(len(parts))
         reachable = self.shares(path.outcome(path.steps - 1), parts).answered.sum(axis=1) + _ROUNDING
         fewest = start_of(0, target), float(_least_groups(target, stake))
@@ -174,7 +175,7 @@ def _least_groups(target: RiskTarget, stake: float) -> int:
 
 def _shortfall(failed: _Shares | None, parts: Parts, groups: int, target: RiskTarget, stake: float) -> str:
     least = _least_groups(target, stake)
-    if failed is None:
+    if failed is None or float(failed.answered.sum(axis=1).min()) < least:
         each = "" if parts.each is None else f" for each {parts.each}"
         return (
             f"betting on group means needs the equivalent of at least {least} fully answered groups without "

@@ -23,8 +23,10 @@ from calibration.groups import UNGROUPED, Sampling, independent_units
 from calibration.scores import IntArray
 
 Start = Literal["rank", "path"]
-"""`rank`: refine the path by calibration ranks if it allows that, and start where one error still certifies.
-`path`: test every step of the path as planned, so that no score of the calibration split shapes it."""
+"""`rank`: refine the path by calibration ranks if it allows that, and start at the number of answers with
+which one error still certifies. `path`: test every step of the path as planned, so that no score of the
+calibration split shapes it. Paths that do not keep their answers are always tested so: a choice of their
+steps by calibration counts breaks the promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,8 @@ def certify_path(
     if test.start == "rank":
         path = path.refined(parts, planned)
     counts = path.count(parts)
-    tested = (
-        np.flatnonzero(steps_to_test(counts.answered, planned))
-        if test.start == "rank"
-        else np.arange(path.steps)
-    )
+    by_rank = test.start == "rank" and path.keeps_answers
+    tested = np.flatnonzero(steps_to_test(counts.answered, planned)) if by_rank else np.arange(path.steps)
     last = last_before_failure(passes(counts.take(tested), target, test.uniform))
     issuer = Issuer(test.method + parts.title, target, units, certified_on, parts.each)
     if last < 0:

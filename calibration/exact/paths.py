@@ -54,6 +54,10 @@ class PolicyPath(Protocol):
         """Images answered at a step are answered at all later ones."""
 
     @property
+    def keeps_answers(self) -> bool:
+        """Images answered at a step get the same answer at all later ones."""
+
+    @property
     def n(self) -> int: ...
     @property
     def steps(self) -> int: ...
@@ -98,6 +102,10 @@ class StagePath:
 
     @property
     def nested(self) -> bool:
+        return True
+
+    @property
+    def keeps_answers(self) -> bool:
         return True
 
     @property

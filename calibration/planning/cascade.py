@@ -12,7 +12,9 @@ import numpy as np
 
 from calibration.certificate import RiskTarget
 from calibration.decision import answers
-from calibration.exact.cascade import CascadeScores
+from calibration.exact.cascade import CascadePath, CascadeScores
+from calibration.exact.steps import start_of
+from calibration.exact.strata import Parts
 from calibration.planning.thresholds import fit_error_curve, planned_coverage
 from calibration.scores import BoolArray, FloatArray, IntArray
 
@@ -20,8 +22,9 @@ PATH_POINTS = 400
 """Number of coverages at which a pair is planned"""
 STAGE_A_POINTS = 80
 """Number of thresholds of stage A that are tried at each coverage"""
-FIRST_ANSWERED = 400
-"""The path starts at this many planned answers, below the 473 at which the walk begins by default."""
+START_MARGIN = 2.0
+"""Standard deviations by which the planned number of answers at the first pair exceeds the fewest that one
+error needs, so that the calibration split hardly ever answers fewer there."""
 SLACK_STEPS = 6
 """Number of slacks that are tried between the given one and 1"""
 NEGLIGIBLE_RISK = 0.1
@@ -38,8 +41,14 @@ def plan_cascade(
     n_calibration: int,
     target: RiskTarget,
     slack: float = 1.2,
+    parts: Parts | None = None,
 ) -> FloatArray:
     """Pairs (t_a, t_b) [T, 2] for `certify_cascade`, from the scores of both stages on val_select.
+
+    The certificate tests every pair, so the plan alone decides where the tests start: at the pair that is
+    planned to answer as many of `n_calibration` units as `target` needs with one error, by `START_MARGIN`. A
+    choice by calibration counts would break the promise, because the answers of two pairs need not be nested.
+    `parts` (of the selection images): each of them is planned to reach its own start.
 
     For each of `PATH_POINTS` coverages, of all pairs that answer so many selection images, the cheapest is
     taken among those with at most `slack` times the least number of planned errors (or a negligible number).
@@ -55,12 +64,43 @@ def plan_cascade(
         raise ValueError(f"slack is {slack!r}; it must be at least 1")
     if not (cost_a >= 0.0 and cost_b >= 0.0):
         raise ValueError(f"costs are {cost_a!r} and {cost_b!r}; they must not be negative")
-    candidates = _Candidates.of(scores, cost_a, cost_b, n_calibration)
+    first = first_answered(len(scores), n_calibration, target)
+    candidates = _Candidates.of(scores, cost_a, cost_b, first)
     for tried in np.linspace(slack, 1.0, SLACK_STEPS):
         chosen = candidates.cheapest(float(tried), NEGLIGIBLE_RISK * target.alpha)
         if candidates.planned_coverage(chosen, n_calibration, target) >= target.min_coverage:
             break
-    return candidates.path(chosen)
+    path = candidates.path(chosen)
+    return path if parts is None else path[_from_start_of_parts(path, scores, n_calibration, target, parts) :]
+
+
+def first_answered(n_selection: int, n_calibration: int, target: RiskTarget) -> float:
+    """Share of the images that the first pair answers, from the numbers of images in both splits."""
+    if n_calibration <= 0:
+        return 1.0
+    start = start_of(n_calibration, target)
+    planned = np.arange(min(start, n_calibration), n_calibration + 1, dtype=np.float64)
+    # The last one is certain: it answers every image.
+    enough = _least_planned(planned, n_selection, n_calibration) >= min(start, n_calibration)
+    return float(planned[int(enough.argmax())]) / n_calibration
+
+
+def _least_planned(planned: FloatArray, n_selection: int, n_calibration: int) -> FloatArray:
+    """Planned numbers of answers less `START_MARGIN` standard deviations; both splits are random."""
+    share = np.clip(planned / n_calibration, 0.0, 1.0)
+    variance = n_calibration * share * (1.0 - share) * (1.0 + n_calibration / n_selection)
+    return np.asarray(planned - START_MARGIN * np.sqrt(variance))
+
+
+def _from_start_of_parts(
+    path: FloatArray, scores: CascadeScores, n_calibration: int, target: RiskTarget, parts: Parts
+) -> int:
+    """The first step at which every part is planned to reach its start; the last step if there is none."""
+    n = len(scores)
+    planned = CascadePath(scores, path).count(parts).answered.astype(np.float64) * n_calibration / n
+    starts = np.array([start_of(int(reachable), target) for reachable in planned[-1]])
+    reached = (_least_planned(planned, n, n_calibration) >= starts).all(axis=1)
+    return int(reached.argmax()) if reached.any() else len(path) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +123,8 @@ class _Candidates:
     """Mean cost per image, [R]"""
 
     @classmethod
-    def of(cls, scores: CascadeScores, cost_a: float, cost_b: float, n_calibration: int) -> _Candidates:
+    def of(cls, scores: CascadeScores, cost_a: float, cost_b: float, first: float) -> _Candidates:
         n = len(scores)
-        first = min(1.0, FIRST_ANSWERED / max(n_calibration, 1))
         answered = np.unique(np.linspace(first * n, n, PATH_POINTS).round().astype(np.int64).clip(1, n))
         thresholds_a = _stage_a_grid(scores.a.confidence)
         curve_a = fit_error_curve(scores.a.confidence, scores.a.wrong)

@@ -319,6 +319,25 @@ def _cascade_answers(n: int, total: int, seed: int) -> Iterator[Cell]:
     yield Cell(name, "all answers, judged by each", False, tuple(overall))
 
 
+def _trading_pairs(total: int, seed: int) -> Iterator[Cell]:
+    """Two pairs of a cascade, each of a risk above alpha, that answer different unsafe images.
+
+    The counts of one pair tell how the other one does: choosing the tested pair by calibration counts
+    certified .072 of these draws.
+    """
+    n, unsafe = 4066, 0.00996
+    rng = np.random.default_rng(seed)
+    pairs = np.array([[9.0, 1.0], [1.0, np.inf]])
+    outcomes: list[tuple[float, bool]] = []
+    for _ in range(total):
+        u = rng.random(n)
+        of_a, of_b = u < unsafe, (u >= unsafe) & (u < 2 * unsafe)
+        scores = CascadeScores.read(np.where(of_a, 1.0, np.where(of_b, 0.0, 9.0)), of_a, 1.0 * of_b, of_b)
+        certificate = certify_cascade(scores, pairs, TARGET)
+        outcomes.append((1.0 - unsafe, True) if certificate.feasible else (0.0, False))
+    yield Cell(f"pairs that trade unsafe answers, n = {n}", "cascade as one policy", True, tuple(outcomes))
+
+
 @pytest.fixture(scope="module")
 def table(draws: Callable[[int, int], int]) -> list[Cell]:
     total = draws(150, 2000)
@@ -330,6 +349,7 @@ def table(draws: Callable[[int, int], int]) -> list[Cell]:
     for seed, copies in enumerate((0.0, 0.9)):
         cells += _grouped(GroupedWorld(gaussian(0.97), copies), 1000, total, 20 + seed)
     cells += _cascade(CascadeWorld(rho=0.5), 2000, total, 30)
+    cells += _trading_pairs(total, 35)
     cells += _joint(2000, total, 40)
     cells += _cascade_answers(4000, draws(60, 1000), 50)
     return cells

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from calibration.certificate import Certificate, CertifiedOn, RiskTarget
 from calibration.decision import OperatingPoint, StageRule
 from calibration.exact.cascade import CascadeScores
@@ -70,7 +72,8 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
         return plan_thresholds(stage.confidence, stage.wrong, n_calibration, target)[:, None]
     cost_a, cost_b = evidence.costs
     slack = evidence.promise.slack
-    return plan_cascade(CascadeScores(*scores), cost_a, cost_b, n_calibration, target, slack)
+    parts = parts_of(evidence, evidence.select)
+    return plan_cascade(CascadeScores(*scores), cost_a, cost_b, n_calibration, target, slack, parts)
 
 
 def sampling_of(evidence: Evidence) -> Sampling:
@@ -83,18 +86,23 @@ def certified_on(evidence: Evidence) -> CertifiedOn:
     return CertifiedOn(evidence.calib.digest, evidence.calib.engine)
 
 
-def parts_of(evidence: Evidence) -> Parts:
-    """The parts for which the promise holds separately; `RunError` for a column that the scores lack."""
+def parts_of(evidence: Evidence, split: SplitScores | None = None) -> Parts:
+    """The parts for which the promise holds separately, on `split` (default: val_calib).
+
+    The parts are those of val_calib; `RunError` for a column that the scores lack.
+    """
     promise, calib = evidence.promise, evidence.calib
+    split = split or calib
     if promise.each_answer:
         classes = calib.stages[0].logits.shape[1]
         return Parts.of_answers(evidence.classes or [str(k) for k in range(classes)])
     if not promise.slices:
-        return Parts.whole(len(calib))
-    if promise.slices not in calib.slices:
-        raise RunError(
-            f"slices is {promise.slices!r}; the scores of val_calib have "
-            f"{', '.join(calib.slices) or 'no metadata column'} (columns of text with few values)"
-        )
-    slices = Slices(calib.slices[promise.slices], column=promise.slices)
-    return Parts.of_slices(slices, len(calib))
+        return Parts.whole(len(split))
+    for scores in (calib, split):
+        if promise.slices not in scores.slices:
+            raise RunError(
+                f"slices is {promise.slices!r}; the scores of {scores.split} have "
+                f"{', '.join(scores.slices) or 'no metadata column'} (columns of text with few values)"
+            )
+    names = tuple(np.unique(calib.slices[promise.slices]).tolist())
+    return Parts.of_slices(Slices(split.slices[promise.slices], names, promise.slices), len(split))

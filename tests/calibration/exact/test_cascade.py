@@ -21,10 +21,12 @@ from calibration import (
     certify,
     certify_cascade,
     certify_each_stage,
+    fewest_answered,
     plan_cascade,
     plan_thresholds,
 )
 from calibration.decision import OperatingPoint, StageRule, decide
+from calibration.planning.cascade import first_answered
 from calibration.scores import StageOutputs
 
 TARGET = RiskTarget()
@@ -40,7 +42,7 @@ def planned(seed: int = 0, slack: float = 1.2, min_coverage: float = 0.0) -> np.
     return plan_cascade(CascadeScores.read(*draw(2000, seed)), 1.0, 10.0, 2000, target, slack)
 
 
-def test_a_path_goes_from_few_answers_to_all() -> None:
+def test_a_path_goes_from_the_start_that_its_target_needs_to_all_answers() -> None:
     selection = draw(2000)
     path = planned()
     assert path.shape[1] == 2
@@ -48,8 +50,20 @@ def test_a_path_goes_from_few_answers_to_all() -> None:
     scores = CascadeScores.read(*selection)
     answered = [sum(part.sum() for part in scores.outcome(pair)[:2]) for pair in path]
     assert (np.diff(answered) > 0).all()
-    assert answered[0] == pytest.approx(400, abs=5)
+    assert answered[0] == pytest.approx(2000 * first_answered(2000, 2000, TARGET), abs=5)
     assert answered[-1] == 2000
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.003, 0.01, 0.05, 0.3])
+@pytest.mark.parametrize("delta", [0.01, 0.05, 0.2])
+def test_a_path_starts_where_one_error_certifies_at_every_alpha_and_delta(alpha: float, delta: float) -> None:
+    """Planned to answer at least so many in all but a few calibration splits, and hardly more."""
+    fewest = int(fewest_answered(1, alpha, delta))
+    n = 5 * fewest
+    planned_count = n * first_answered(n, n, RiskTarget(alpha, delta))
+    spread = math.sqrt(2 * fewest * (1 - fewest / n))
+    assert fewest + 1.5 * spread <= planned_count <= fewest + 4 * spread + 1
+    assert first_answered(n, fewest // 2, RiskTarget(alpha, delta)) == 1.0
 
 
 @pytest.mark.parametrize("slack", [1.2, 1.5])
