@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bundle.images.errors import ImageError, TooManyBytes, TooManyPixels
+from bundle.images.errors import ImageError, TooFewPixels, TooManyBytes, TooManyPixels
 from calibration.errors import DemurError
 
 
@@ -169,6 +169,8 @@ class ImageRefused(RequestError):
         limit: Any = None
         if isinstance(cause, TooManyPixels):
             value, limit = cause.width * cause.height, cause.limit
+        elif isinstance(cause, TooFewPixels):
+            value, limit = min(cause.width, cause.height), cause.limit
         elif isinstance(cause, TooManyBytes):
             value, limit = cause.size, cause.limit
         super().__init__(str(cause), field=field, value=value, limit=limit)

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from bundle.images.errors import (
     EmptyImage,
     NotAnImage,
+    TooFewPixels,
     TooManyBytes,
     TooManyPixels,
     TruncatedImage,
@@ -67,6 +68,7 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         TooManyBytes: ProblemKind("too-many-bytes", 413),
         UnsupportedFormat: ProblemKind("unsupported-image-format", 415),
         TooManyPixels: ProblemKind("too-many-pixels", 422),
+        TooFewPixels: ProblemKind("too-few-pixels", 422),
         errors.ImageRefused: ProblemKind("image-refused", 422),
         errors.Unauthorized: ProblemKind(
             "unauthorized", 401, MappingProxyType({"WWW-Authenticate": "Bearer", "Connection": "close"})

@@ -3,16 +3,18 @@
 A certificate holds for these choices:
 - JPEG is decoded at the smallest scale (1, 1/2, 1/4, 1/8) that is still at least the target size.
 - Transparent pixels are composited on white, as viewers show them.
-- The first frame of an animation is decoded; for a PNG, the default image.
+- An animation is refused, since no calibration image is one; a single frame is an image.
+- A JPEG without its end marker is decoded if none of its pixels is missing.
 - 16-bit samples keep their high byte. CMYK is converted without a colour profile.
 - EXIF orientation is applied; all other metadata is ignored.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import get_args
+from typing import Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from bundle.images.encoded import EncodedImage, ImageFormat
-from bundle.images.errors import TooManyBytes, TooManyPixels, TruncatedImage, UnsupportedFormat
+from bundle.images.errors import (
+    TooFewPixels,
+    TooManyBytes,
+    TooManyPixels,
+    TruncatedImage,
+    UnsupportedFormat,
+)
 from bundle.images.headers import read_header
 
 PixelArray = NDArray[np.uint8]
@@ -36,6 +44,13 @@ _DECODERS: dict[ImageFormat, type[ImageFile]] = {
 }
 
 
+_JPEG_END: Final = b"\xff\xd9"
+_FILLINGS: Final = tuple(
+    pattern * 1024 for pattern in (b"\x55", b"\xaa", b"\x00", b"\x96\x2d\xb4", b"\x3c\xe1\x0f")
+)
+_ALLOCATED: Final = re.compile(rb"\x00{4,}\Z")
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
     """Limits on the images that a caller accepts, checked before any decoder runs. Raises ValueError."""
@@ -43,10 +58,12 @@ class DecodeLimits:
     max_bytes: int = 20 * 2**20
     max_pixels: int = 36_000_000
     """Above one 8K frame. Decoding takes about 8 bytes of memory per pixel, less for a scaled JPEG."""
+    min_side: int = 8
+    """Pixels; no stage has a smaller input, and no photograph is smaller."""
     formats: frozenset[ImageFormat] = field(default_factory=lambda: frozenset(get_args(ImageFormat)))
 
     def __post_init__(self) -> None:
-        for name in ("max_bytes", "max_pixels"):
+        for name in ("max_bytes", "max_pixels", "min_side"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be at least 1")
         unknown = sorted(self.formats - set(get_args(ImageFormat)))
@@ -74,6 +91,8 @@ def decode(
         raise UnsupportedFormat(f"the image is {header.format}; accepted here: {accepted}")
     if header.width * header.height > limits.max_pixels:
         raise TooManyPixels(header.width, header.height, limits.max_pixels)
+    if min(header.width, header.height) < limits.min_side:
+        raise TooFewPixels(header.width, header.height, limits.min_side)
     try:
         pixels = _decode_pixels(header, target)
     except MemoryError:
@@ -84,9 +103,23 @@ def decode(
 
 
 def _decode_pixels(header: EncodedImage, target: tuple[int, int] | None) -> PixelArray:
+    if header.has_end:
+        return _decode_bytes(header, header.encoded, target)
+    # The fillings are read in place of whatever is missing. Two of them differ in every bit, so the pixels
+    # are all equal only if none is read; the others make it unlikely that clipping hides a difference.
+    # Zeros at the end are those of a file that was allocated in full.
+    held = _ALLOCATED.sub(b"", header.encoded).removesuffix(b"\xff")
+    pixels = _decode_bytes(header, held + _FILLINGS[0] + _JPEG_END, target)
+    for filling in _FILLINGS[1:]:
+        if not np.array_equal(pixels, _decode_bytes(header, held + filling + _JPEG_END, target)):
+            raise ValueError("its last rows are missing")
+    return pixels
+
+
+def _decode_bytes(header: EncodedImage, encoded: bytes, target: tuple[int, int] | None) -> PixelArray:
     # The plugin's class instead of Image.open: the format is known, and neither other plugins nor
     # process-wide warnings take part.
-    with _DECODERS[header.format](BytesIO(header.encoded)) as image:
+    with _DECODERS[header.format](BytesIO(encoded)) as image:
         if image.size != (header.width, header.height):
             raise ValueError(f"the data hold {image.size} pixels, the header says otherwise")
         if target is not None:

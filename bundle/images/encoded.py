@@ -20,3 +20,5 @@ class EncodedImage:
     """EXIF orientation, 1..8; 1 if there is none or it is invalid."""
     encoded: bytes
     """The file without metadata and without further frames."""
+    has_end: bool = True
+    """False if the end marker of a JPEG is missing, so that its last rows may be missing as well."""

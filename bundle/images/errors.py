@@ -51,3 +51,16 @@ class TooManyPixels(ImageError):
         self.width = width
         self.height = height
         self.limit = limit
+
+
+class TooFewPixels(ImageError):
+    """A side shorter than `limit` pixels, according to the header; nothing was decoded."""
+
+    def __init__(self, width: int, height: int, limit: int) -> None:
+        super().__init__(
+            f"the image has {width} x {height} pixels; each side must have at least {limit}, since no "
+            "calibration image is as small"
+        )
+        self.width = width
+        self.height = height
+        self.limit = limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from bundle.images.encoded import EncodedImage
-from bundle.images.errors import TruncatedImage
+from bundle.images.errors import TruncatedImage, UnsupportedFormat
 from bundle.images.exif import exif_orientation
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -15,7 +15,7 @@ _MAX_CHUNKS = 16384
 
 
 def read_png(data: bytes) -> EncodedImage:
-    """The header of a PNG, which begins with `PNG_SIGNATURE`. Raises TruncatedImage."""
+    """The header of a PNG, which begins with `PNG_SIGNATURE`. Raises UnsupportedFormat or TruncatedImage."""
     size: tuple[int, int] | None = None
     orientation = 1
     parts = [PNG_SIGNATURE]
@@ -35,6 +35,8 @@ def read_png(data: bytes) -> EncodedImage:
                 raise TruncatedImage(f"the PNG is damaged: IHDR has {length} bytes instead of 13")
             width, height = struct.unpack_from(">II", data, position + 8)
             size = (width, height)
+        elif name == b"acTL" and int.from_bytes(data[position + 8 : position + 12], "big") > 1:
+            raise UnsupportedFormat("the PNG is an animation; send one of its frames")
         elif name == b"eXIf":
             orientation = exif_orientation(data[position + 8 : end - 4])
         if name in _PNG_KEPT:

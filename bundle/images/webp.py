@@ -33,16 +33,26 @@ def read_webp(data: bytes) -> EncodedImage:
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     else:
         raise UnsupportedFormat(f"the WEBP begins with chunk {chunk!r}; VP8, VP8L and VP8X are accepted")
-    return EncodedImage("WEBP", width, height, _webp_orientation(data), data)
+    orientation, frames = _metadata(data)
+    if frames > 1:
+        raise UnsupportedFormat("the WEBP is an animation; send one of its frames")
+    return EncodedImage("WEBP", width, height, orientation, data)
 
 
-def _webp_orientation(data: bytes) -> int:
+def _metadata(data: bytes) -> tuple[int, int]:
+    """(EXIF orientation, frames of an animation), from the chunks."""
+    orientation, frames = 1, 0
     position = 12
     for _ in range(_MAX_CHUNKS):
         if position + 8 > len(data):
-            return 1
-        length = int.from_bytes(data[position + 4 : position + 8], "little")
-        if data[position : position + 4] == b"EXIF":
-            return exif_orientation(data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0"))
+            return orientation, frames
+        name, length = (
+            data[position : position + 4],
+            int.from_bytes(data[position + 4 : position + 8], "little"),
+        )
+        if name == b"EXIF":
+            tiff = data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0")
+            orientation = exif_orientation(tiff)
+        frames += name == b"ANMF"
         position += 8 + length + (length & 1)
     raise TruncatedImage(f"the WEBP has more than {_MAX_CHUNKS} chunks")

@@ -7,6 +7,7 @@ from typing import Any, Final
 from bundle.images.errors import (
     EmptyImage,
     NotAnImage,
+    TooFewPixels,
     TooManyBytes,
     TooManyPixels,
     TruncatedImage,
@@ -95,7 +96,8 @@ READING = problems(
         UnsupportedFormat,
     ),
     (
-        "Too many pixels, or a field that is missing or invalid.",
+        "Too many or too few pixels, or a field that is missing or invalid.",
+        TooFewPixels,
         TooManyPixels,
         MissingField,
         InvalidField,

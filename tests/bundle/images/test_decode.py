@@ -21,6 +21,7 @@ from bundle.images.errors import (
     EmptyImage,
     ImageError,
     NotAnImage,
+    TooFewPixels,
     TooManyBytes,
     TooManyPixels,
     TruncatedImage,
@@ -117,9 +118,9 @@ class TestModes:
         assert np.array_equal(pixels[..., 1], (values >> 8).astype(np.uint8))
 
     def test_sixteen_bit_colour_keeps_the_high_byte(self) -> None:
-        row = b"\0" + struct.pack(">HHH", 0xABCD, 0x1234, 0xFF00)
-        data = png(1, 1, png_chunk(b"IDAT", zlib.compress(row)), depth=16, colour=2)
-        assert decode(data).tolist() == [[[0xAB, 0x12, 0xFF]]]
+        row = b"\0" + 8 * struct.pack(">HHH", 0xABCD, 0x1234, 0xFF00)
+        data = png(8, 8, png_chunk(b"IDAT", zlib.compress(8 * row)), depth=16, colour=2)
+        assert (decode(data) == (0xAB, 0x12, 0xFF)).all()
 
     def test_one_bit_and_palette(self) -> None:
         black_and_white = Image.fromarray(picture()).convert("1")
@@ -153,10 +154,13 @@ class TestModes:
         assert np.abs(pixels.astype(int) - (250, 10, 10)).max() < 8
 
     @pytest.mark.parametrize("encoding", ["PNG", "WEBP"])
-    def test_of_an_animation_the_first_frame_counts(self, encoding: str) -> None:
+    def test_an_animation_is_refused_and_a_single_frame_is_an_image(self, encoding: str) -> None:
         frames = [Image.new("RGB", (20, 10), colour) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200))]
         data = encoded(frames[0], encoding, save_all=True, append_images=frames[1:], lossless=True)
-        assert (decode(data) == (200, 0, 0)).all()
+        with pytest.raises(UnsupportedFormat, match=f"the {encoding} is an animation; send"):
+            decode(data)
+        single = encoded(frames[0], encoding, save_all=True, lossless=True)
+        assert (decode(single) == (200, 0, 0)).all()
 
 
 class TestOrientation:
@@ -257,14 +261,14 @@ class TestLimits:
 
     def test_a_header_that_promises_few_pixels_binds_the_decoder(self) -> None:
         honest = read_header(WEBP)
-        extended = b"VP8X" + struct.pack("<I", 10) + bytes(4) + struct.pack("<I", 0)[:3] * 2
+        extended = b"VP8X" + struct.pack("<I", 10) + bytes(4) + struct.pack("<I", 8)[:3] * 2
         lying = b"RIFF" + struct.pack("<I", len(WEBP) - 8 + len(extended)) + b"WEBP" + extended + WEBP[12:]
-        assert (read_header(lying).width, honest.width) == (1, 60)
+        assert (read_header(lying).width, honest.width) == (9, 60)
         with pytest.raises(TruncatedImage):
             decode(lying)
 
     def test_the_decoded_size_must_be_that_of_the_header(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        lying = replace(read_header(PNG), width=1, height=1)
+        lying = replace(read_header(PNG), width=8, height=8)
         monkeypatch.setattr(decode_module, "read_header", lambda data: lying)
         with pytest.raises(TruncatedImage, match="header says otherwise"):
             decode(PNG)
@@ -277,6 +281,13 @@ class TestLimits:
         end = frame + 2 + int.from_bytes(JPEG[frame + 2 : frame + 4], "big")
         with pytest.raises(TruncatedImage, match="two frame headers"):
             decode(JPEG[:end] + JPEG[frame:])
+
+    @pytest.mark.parametrize("size", [(1, 1), (7, 100), (100, 7)])
+    def test_images_smaller_than_any_that_is_certified(self, size: tuple[int, int]) -> None:
+        data = encoded(Image.new("RGB", size), "PNG")
+        with pytest.raises(TooFewPixels, match=f"{size[0]} x {size[1]} pixels; each side must"):
+            decode(data)
+        assert decode(data, DecodeLimits(min_side=1)).shape == (size[1], size[0], 3)
 
     def test_no_pixels(self) -> None:
         with pytest.raises(EmptyImage, match="0 x 5"):
@@ -298,13 +309,38 @@ class TestLimits:
         with pytest.raises(UnsupportedFormat, match="scans"):
             decode(PROGRESSIVE[:scan] + b"\xff\xda\0\2" * 200 + PROGRESSIVE[scan:])
 
+    def test_scans_are_counted_up_to_the_end_marker(self) -> None:
+        behind = b"\xff\xda" * 500
+        for data in (JPEG, PROGRESSIVE):
+            assert np.array_equal(decode(data + behind), decode(data))
+
+    @pytest.mark.parametrize("restarts", [True, False])
+    def test_restart_markers_without_data_are_refused(self, restarts: bool) -> None:
+        options = {"restart_marker_rows": 1} if restarts else {}
+        data = encoded(Image.fromarray(picture(200, 300)), "JPEG", **options)
+        scan = data.index(b"\xff\xda")
+        start = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
+        markers = b"".join(bytes([0xFF, 0xD0 + number % 8]) for number in range(8)) * 250_000
+        with pytest.raises(TruncatedImage, match="no data"):
+            decode(data[:start] + markers + b"\xff\xd9")
+        if restarts:
+            with pytest.raises(TruncatedImage, match="restart markers, at most 12 belong to 300 x 200"):
+                decode(data[:-2] + markers + b"\xff\xd9")
+            assert decode(data).shape == (200, 300, 3)
+
+    def test_a_scan_without_data_is_refused(self) -> None:
+        scan = JPEG.index(b"\xff\xda")
+        start = scan + 2 + int.from_bytes(JPEG[scan + 2 : scan + 4], "big")
+        with pytest.raises(TruncatedImage, match="first scan has no data"):
+            decode(JPEG[:start] + b"\xff\xd9")
+
     @pytest.mark.parametrize(("process", "name"), [(3, "lossless"), (5, "hierarchical"), (9, "arithmetic")])
     def test_rare_jpegs_are_refused_by_name(self, process: int, name: str) -> None:
         frame = JPEG.index(b"\xff\xc0")
         with pytest.raises(UnsupportedFormat, match=name):
             decode(JPEG[: frame + 1] + bytes([0xC0 + process]) + JPEG[frame + 2 :])
 
-    @pytest.mark.parametrize("field", ["max_bytes", "max_pixels"])
+    @pytest.mark.parametrize("field", ["max_bytes", "max_pixels", "min_side"])
     def test_invalid_limits(self, field: str) -> None:
         with pytest.raises(ValueError, match=field):
             DecodeLimits(**{field: 0})
@@ -321,9 +357,27 @@ class TestDamage:
                 cut = decode(data[:end])
             except ImageError:
                 continue
-            # Only the end marker of a JPEG may be missing: no pixel is lost with it.
-            assert end >= len(data) - 2
+            # Only the end marker of a JPEG may be missing, or padding: no pixel is lost with it.
+            assert end >= len(data) - 3
             assert np.array_equal(cut, whole)
+
+    @pytest.mark.parametrize("noise", [0.0, 20.0])
+    @pytest.mark.parametrize("mode", ["RGB", "L"])
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=repr)
+    @pytest.mark.parametrize("tail", [b"", b"\xff", bytes(300)], ids=["nothing", "half a marker", "zeros"])
+    def test_a_jpeg_without_its_end_marker(
+        self, noise: float, mode: str, options: dict[str, object], tail: bytes
+    ) -> None:
+        rng = np.random.default_rng(0)
+        for size in ((33, 17), (96, 120)):
+            pixels = np.clip(picture(*size) + rng.normal(0.0, noise, (*size, 3)), 0, 255).astype(np.uint8)
+            data = encoded(Image.fromarray(pixels).convert(mode), "JPEG", quality=90, **options)
+            whole = decode(data)
+            assert np.array_equal(decode(data[:-2] + tail), whole)
+            assert np.array_equal(decode(data[:-2] + tail, target=(8, 8)), decode(data, target=(8, 8)))
+            for cut in (*range(4, 20), 60, 200, len(data) // 3):
+                with pytest.raises(TruncatedImage):
+                    decode(data[: len(data) - cut] + tail)
 
     @pytest.mark.parametrize("data", [JPEG, PNG, WEBP])
     def test_cut_in_the_middle_it_is_truncated(self, data: bytes) -> None:
