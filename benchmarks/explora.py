@@ -52,6 +52,7 @@ from trainer.fit.checkpoint_selection import CRITERIA
 from trainer.fit.device import ComputeConfig
 from trainer.fit.loop import LoopConfig
 from trainer.models.backbones import TransformerConfig, build_transformer
+from trainer.models.pretrained import open_weights
 from trainer.pretrain.config import PretrainConfig, load_pretrain_config
 from trainer.pretrain.run import pretrain
 from trainer.run.console import RunConsole
@@ -248,7 +249,7 @@ def classify(row: Row, target: PhotoSet, rate: float, seed: int, console: RunCon
     test = target.thinned(target.splits.val_test, TEST_FRAMES)
     task = Task(
         family="vit",
-        weights=f"folder:{row.weights}",
+        weights=open_weights(f"folder:{row.weights}"),
         spec=PreprocessSpec(height=SIZE, width=SIZE),
         n_classes=target.task_classes,
         train=target.pixels(target.labelled(seed)),

@@ -31,10 +31,10 @@ from scipy.stats import t as student_t
 from torch import Tensor, nn
 
 from trainer.fit.augment import level, to_unit_range
-from trainer.fit.batches import LabelledPixels, Normaliser
+from trainer.fit.batches import FitData, LabelledPixels, Normaliser
 from trainer.fit.device import ComputeConfig, has_bf16
-from trainer.fit.loop import LoopConfig, StepProgress, fit
-from trainer.fit.loss import ObjectiveConfig, training_loss
+from trainer.fit.loop import Callbacks, LoopConfig, StepProgress, fit
+from trainer.fit.loss import LossConfig, training_loss
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 from trainer.transfer.features import FeatureConfig, embed
 
@@ -67,7 +67,8 @@ def ours(task: Task) -> float:
     loop = LOOP.model_copy(update={"batch_size": task.batch})
     compute = ComputeConfig(device="cpu", precision=task.precision, deterministic=True)
     two = LabelledPixels(task.data.pixels[:2], task.data.labels[:2])
-    fit(task.model(), task.data, two, MEAN_STD, loop, compute=compute, on_step=note)
+    data = FitData(task.data, two, MEAN_STD)
+    fit(task.model(), data, loop, compute=compute, callbacks=Callbacks(on_step=note))
     return rate(ends, task.batch)
 
 
@@ -81,7 +82,7 @@ class WithLoss(nn.Module):
     def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
         outputs = self.stage(pixel_values)
         ones = torch.ones(len(labels))
-        return {"loss": training_loss(outputs, labels, ones, ObjectiveConfig()), "logits": outputs.logits}
+        return {"loss": training_loss(outputs, labels, ones, LossConfig()), "logits": outputs.logits}
 
 
 class Rows(torch.utils.data.Dataset[int]):

@@ -1,4 +1,4 @@
-"""The configuration of one training run: a YAML file, overridden from the command line, checked whole."""
+"""Configuration of one training run: a YAML file with overrides from the command line, checked as a whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.recipe import PartialRecipe
 from trainer.run.promise import PromiseConfig
 
 PLANNING = ("minutes", "mirror", "augment")
-"""Fields that plan the stages which `recipe` leaves out."""
+"""Fields that plan the stages missing from `recipe`."""
 Config = TypeVar("Config", bound=BaseModel)
 
 
@@ -26,7 +26,7 @@ class ConfigError(RunError):
 
 
 class TrainConfig(BaseModel):
-    """Everything that decides a run. The resolved one is written to the run folder."""
+    """All inputs of a run. The resolved configuration is written to the run folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,18 +39,18 @@ class TrainConfig(BaseModel):
     minutes: float = Field(default=12.0, gt=0.0)
     """Planned minutes of training for both stages together, on two cores."""
     mirror: bool | None = None
-    """Train on mirrored images too; None: only where a check finds that left and right do not matter."""
+    """Train on mirrored images too; None: only if a check finds that left and right do not matter."""
     augment: AugmentLevel = "degraded"
-    """How far training images are changed, see `trainer.fit.augment`."""
+    """Strength of the augmentation, see `trainer.fit.augment`."""
     checkpoint_selection: CheckpointSelection = "augrc"
     compute: ComputeConfig = ComputeConfig()
     """Device, precision and determinism of training."""
     backbone: str | None = None
     """Pretrained stage B: efficientnet-lite0 (extra `imagenet`), `folder:PATH` or `hub:OWNER/NAME`."""
     adapt: Adapt | None = None
-    """What is trained of `backbone`: `lora`, `dora`, `head` or `full`; by default what suits its kind."""
+    """Trained weights of `backbone`: `lora`, `dora`, `head` or `full`; the default suits its kind."""
     recipe: PartialRecipe = PartialRecipe()
-    """The stages in full; what is left out is planned from the data and `minutes`."""
+    """The stages in full; a missing stage is planned from the data and `minutes`."""
 
     @model_validator(mode="after")
     def _names_stage_b_once(self) -> Self:
@@ -64,8 +64,8 @@ class TrainConfig(BaseModel):
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     """The configuration of a training run, see `read_as`.
 
-    `ConfigError` also for an override that plans stages where the file gives both in full. A seed in
-    `overrides` is that of the stages too, whatever the file says of them.
+    Raises `ConfigError` also for an override that plans stages if the file gives both in full. A seed in
+    `overrides` replaces the seeds of the stages too.
     """
     config = read_as(TrainConfig, path, overrides)
     if overrides.get("seed") is not None:
@@ -74,15 +74,15 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     if idle and path is not None and config.recipe.stage_a is not None and config.recipe.stage_b is not None:
         raise ConfigError(
             f"{', '.join(idle)} would change nothing: {path} gives both stages in full. Take `recipe` out of "
-            "it to have them planned anew, or change them there"
+            "it to have them planned again, or change them there"
         )
     return config
 
 
 def read_as(kind: type[Config], path: Path | None, overrides: Mapping[str, Any]) -> Config:
-    """The file's values with `overrides` (dotted field -> value) on top; `ConfigError` lists all faults.
+    """The values of the file with `overrides` (dotted field -> value) on top; `ConfigError` lists all faults.
 
-    An override of None changes nothing, so a command line can hand in what was not asked for.
+    An override of None changes nothing, so a command line can pass options that were not given.
     """
     values: dict[str, Any] = {} if path is None else _read_yaml(path)
     for name, value in overrides.items():

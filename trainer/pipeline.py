@@ -1,4 +1,4 @@
-"""One training run, from labelled images to a certified bundle. `train` reads from top to bottom."""
+"""One training run, from labelled images to a certified bundle; `train` reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from trainer.data.images import ImageSource, Notice
 from trainer.data.opening import open_data, split_data
 from trainer.data.pixels import typical_size
 from trainer.data.splits import Splits
+from trainer.fit.context import RunContext
 from trainer.fit.device import describe
 from trainer.fit.mirror_check import check_mirroring
-from trainer.models import VARIANTS
-from trainer.models.registry import SMALLEST_IMAGE, ModelConfig, require_weights
-from trainer.pretrain.weights import seen_by
-from trainer.pretrained_recipe import choose_model, is_pretrained, pretrained_size
-from trainer.recipe import PartialRecipe, Recipe, complete_recipe, input_size
+from trainer.models.registry import SMALLEST_IMAGE
+from trainer.pretrain.weights import overlap_notices
+from trainer.pretrained_recipe import StageModels, pretrained_size, resolve_models
+from trainer.recipe import PartialRecipe, PlanInputs, Recipe, complete_recipe, input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_json, write_yaml
 from trainer.run.record import RunRecord, StageRecord, library_versions
@@ -29,31 +29,26 @@ from trainer.scoring.collect import require_slices
 from trainer.stages import TrainingData, train_stages
 
 MAX_PIXEL_BYTES = 2 * 2**30
-"""Decoded images above this size live in memory-mapped files of the run folder."""
+"""Decoded images above this size are kept in memory-mapped files of the run folder."""
 
 
 def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
-    """The whole run. Running it again in the same folder goes on where it was interrupted."""
+    """The whole run. A second call in the same folder resumes an interrupted run."""
     run = RunFolder(out)
     out.mkdir(parents=True, exist_ok=True)
     config = config.model_copy(update={"compute": config.compute.resolved()})
-    backbone = None if config.backbone is None else choose_model(config.backbone, config.adapt)
-    for stage in (config.recipe.stage_a, config.recipe.stage_b):
-        if stage is not None:
-            require_weights(stage.model)
-    if backbone is not None:
-        require_weights(backbone)
+    models = _models(config)
 
     console.heading("Data")
     source = open_data(config.data, console)
     size = max(min(typical_size(source)), SMALLEST_IMAGE)
-    specs = _preprocessing(config.recipe, backbone, size)
+    specs = _preprocessing(config.recipe, models, size)
     require_slices(source, config.promise.slices)
     data = _decode(config, source, specs, run, console)
-    splits = _split(config, data, run, console)
+    splits = _split(config, models, data, run, console)
     alike = near_copies_in(data.source, splits.val_calib, data.pixels.arrays[0])
-    told = [*([] if alike is None else [alike]), *_seen_before(config, data, splits)]
-    for notice in told:
+    notices = [*([] if alike is None else [alike]), *_pretraining_overlap(models, data, splits)]
+    for notice in notices:
         (console.warn if notice.level == "warning" else console.note)(notice.message)
 
     console.heading("Training")
@@ -64,24 +59,33 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
         val_select=splits.val_select,
         n_classes=len(data.source.class_names),
     )
-    recipe = _recipe(config, backbone, training, size, console)
-    # The whole recipe says what `backbone` and `adapt` led to.
+    recipe = _recipe(config, models, training, size, console)
+    # The resolved recipe replaces `backbone` and `adapt`.
     config = config.model_copy(update={"recipe": recipe, "backbone": None, "adapt": None})
     write_yaml(run.config, resolved(config))
-    stages = train_stages(training, recipe, config.seed, run, console, compute=config.compute)
-    record = _record(config, data, splits, stages, told)
+    context = RunContext(run, console, config.compute, config.seed)
+    stages = train_stages(training, recipe, context, models)
+    record = _record(config, data, splits, stages, notices)
     return finish_run(record, data.source, splits, run, console)
 
 
+def _models(config: TrainConfig) -> StageModels:
+    """The models that the configuration names; missing weights are refused before any image is read."""
+    stages = (config.recipe.stage_a, config.recipe.stage_b)
+    model_a, model_b = (None if stage is None else stage.model for stage in stages)
+    return resolve_models(model_a, model_b, config.backbone, config.adapt)
+
+
 def _preprocessing(
-    given: PartialRecipe, backbone: ModelConfig | None, size: int
+    given: PartialRecipe, models: StageModels, size: int
 ) -> tuple[PreprocessSpec, PreprocessSpec]:
-    """Of stages A and B, for images of `size` pixels a side; known before anything is decoded."""
-    usual = input_size(size)
-    side_a = usual if given.stage_a is None else given.stage_a.image_size
-    side_b = usual if backbone is None else pretrained_size(backbone, size)
+    """Preprocessing of stages A and B for images of `size` pixels per side, known before decoding."""
+    planned = input_size(size)
+    side_a = planned if given.stage_a is None else given.stage_a.image_size
     if given.stage_b is not None:
         side_b = given.stage_b.image_size
+    else:
+        side_b = planned if models.stage_b is None else pretrained_size(models.stage_b, size)
     return PreprocessSpec(height=side_a, width=side_a), PreprocessSpec(height=side_b, width=side_b)
 
 
@@ -96,7 +100,7 @@ def _decode(
     run: RunFolder,
     console: RunConsole,
 ) -> PreparedData:
-    """Every image decoded once, all faults told at once."""
+    """Decode every image once and report all faults together."""
     sizes = _distinct(specs)
     memory = len(source) * sum(3 * spec.height * spec.width for spec in sizes)
     with console.bar("Decoding", len(source)) as bar:
@@ -113,9 +117,11 @@ def _decode(
     return data
 
 
-def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: RunConsole) -> Splits:
+def _split(
+    config: TrainConfig, models: StageModels, data: PreparedData, run: RunFolder, console: RunConsole
+) -> Splits:
     splits = split_data(
-        data, config.splits, config.promise, seed=config.seed, pretrained=_is_pretrained(config)
+        data, config.splits, config.promise, seed=config.seed, pretrained=models.b_is_pretrained
     )
     write_json(run.splits, splits.to_dict())
     unit = "images" if data.source.groups is None else f"groups by {data.source.group_column!r}"
@@ -124,35 +130,26 @@ def _split(config: TrainConfig, data: PreparedData, run: RunFolder, console: Run
     return splits
 
 
-def _is_pretrained(config: TrainConfig) -> bool:
-    """Whether stage B starts from weights that others have trained."""
-    given = config.recipe.stage_b
-    return config.backbone is not None or (given is not None and is_pretrained(given.model))
-
-
-def _seen_before(config: TrainConfig, data: PreparedData, splits: Splits) -> list[Notice]:
-    """What is to be told of pretrained weights that know images which are to prove or to judge."""
-    stages = (config.recipe.stage_a, config.recipe.stage_b)
-    given = [stage.model.transformer for stage in stages if stage is not None]
-    names = {one.weights for one in given if one is not None and one.is_pretrained}
-    if config.backbone is not None and config.backbone not in VARIANTS:
-        names.add(config.backbone)
-    return [notice for name in sorted(names) for notice in seen_by(name, data.pixels.content, splits)]
+def _pretraining_overlap(models: StageModels, data: PreparedData, splits: Splits) -> list[Notice]:
+    """Warnings about weights that were pretrained on images of val_calib or val_test."""
+    return [
+        notice
+        for folder in models.weight_folders
+        for notice in overlap_notices(folder, data.pixels.content, splits)
+    ]
 
 
 def _recipe(
-    config: TrainConfig, backbone: ModelConfig | None, data: TrainingData, size: int, console: RunConsole
+    config: TrainConfig, models: StageModels, data: TrainingData, size: int, console: RunConsole
 ) -> Recipe:
-    """The configured recipe; what it leaves out is planned for images of `size` pixels a side."""
+    """The configured recipe; missing stages are planned for images of `size` pixels per side."""
     mirror = config.mirror
     if mirror is None and (config.recipe.stage_a is None or config.recipe.stage_b is None):
-        train = data.rows(1, data.train)
+        train = data.rows("B", data.train)
         found = check_mirroring(train.pixels, train.labels, seed=config.seed)
         mirror = found.allowed
         console.note(f"Training {'mirrors' if mirror else 'does not mirror'} images: {found.reason}")
-    recipe = complete_recipe(
-        config.recipe,
-        backbone,
+    inputs = PlanInputs(
         len(data.train),
         size,
         config.minutes,
@@ -160,6 +157,7 @@ def _recipe(
         mirror=bool(mirror),
         augment=config.augment,
     )
+    recipe = complete_recipe(config.recipe, models.stage_b, inputs)
     selection = {"checkpoint_selection": config.checkpoint_selection}
     return Recipe(
         stage_a=recipe.stage_a.model_copy(update={"loop": recipe.stage_a.loop.model_copy(update=selection)}),
@@ -172,7 +170,7 @@ def _record(
     data: PreparedData,
     splits: Splits,
     stages: tuple[StageRecord, ...],
-    told: Sequence[Notice],
+    notices: Sequence[Notice],
 ) -> RunRecord:
     source = data.source
     return RunRecord(
@@ -190,6 +188,6 @@ def _record(
             seed=config.seed,
             notices=tuple(notice.message for notice in source.notices)
             + ((f"{len(data.dropped)} images were left out, see faults.json",) if data.dropped else ())
-            + tuple(notice.message for notice in told),
+            + tuple(notice.message for notice in notices),
         ),
     )

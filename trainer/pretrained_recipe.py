@@ -1,37 +1,88 @@
-"""How a stage that starts from pretrained weights is trained: named on the command line, planned here."""
+"""Plan of a stage that starts from pretrained weights: which model, at which size and learning rate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import get_args
 
 from pydantic import ValidationError
 
 from trainer.choices import Adapt
-from trainer.models import VARIANTS, EfficientNetConfig, ModelConfig, TransformerConfig
+from trainer.models import (
+    VARIANTS,
+    EfficientNetConfig,
+    ModelConfig,
+    ResolvedModel,
+    TransformerConfig,
+    resolve_model,
+)
 from trainer.models.backbones import family_of
 from trainer.models.efficientnet import working_size
-from trainer.models.pretrained import BackboneError, open_weights
+from trainer.models.pretrained import BackboneError, WeightFolder, open_weights
 from trainer.transfer.methods import METHODS
 
 RATES: Mapping[Adapt, float] = MappingProxyType({adapt: METHODS[adapt].rates[1] for adapt in get_args(Adapt)})
-"""Peak learning rates of transformers and of heads, the middle ones that a comparison tries."""
-RATE_OF_KERNELS = 5e-4
+"""Peak learning rates of transformers and of heads: the middle ones of those that a comparison tries."""
+KERNEL_RATE = 5e-4
 """Peak learning rate of an EfficientNet that is trained in full."""
 EMA_DECAY = 0.98
-"""Of the averaged weights: a few epochs are a few hundred steps."""
-DEPTHWISE_PACE = 1 / 7
-"""Of the pace that a plan counts on: depthwise convolutions wait for memory, not for arithmetic."""
-USUAL_SIZE, USUAL_PATCH = 224, 16
-"""Of a transformer whose weights do not say theirs"""
+"""Decay of the weight average: a few epochs are only a few hundred steps."""
+DEPTHWISE_SPEED = 1 / 7
+"""Share of the planned multiply-accumulates per second that depthwise convolutions reach: memory limits
+them, not arithmetic."""
+DEFAULT_SIZE, DEFAULT_PATCH = 224, 16
+"""Pixels per side of a transformer whose weights do not say theirs"""
 
 
-def choose_model(backbone: str, adapt: Adapt | None) -> ModelConfig:
-    """The architecture that `--backbone` names: an EfficientNet, or the folder or hub name of weights.
+@dataclass(frozen=True, slots=True)
+class StageModels:
+    """The models that a configuration names, their weights found once; None for a stage to be planned."""
 
-    adapt: by default an adapter (LoRA) for transformers, and every weight for EfficientNets.
-    `BackboneError` where the weights cannot be had, or cannot be trained so.
+    stage_a: ResolvedModel | None = None
+    stage_b: ResolvedModel | None = None
+
+    @property
+    def weight_folders(self) -> tuple[WeightFolder, ...]:
+        """Pretrained weights of transformers, each once, by name."""
+        models = [model for model in (self.stage_a, self.stage_b) if model is not None]
+        folders = {model.folder.source: model.folder for model in models if model.folder is not None}
+        return tuple(folders[source] for source in sorted(folders))
+
+    @property
+    def b_is_pretrained(self) -> bool:
+        return self.stage_b is not None and self.stage_b.is_pretrained
+
+    def completed(self, stage_a: ModelConfig, stage_b: ModelConfig) -> tuple[ResolvedModel, ResolvedModel]:
+        """Both models with their final configurations; weights that were found stay."""
+        given = ((self.stage_a, stage_a), (self.stage_b, stage_b))
+        a, b = (resolve_model(final) if found is None else found.configured(final) for found, final in given)
+        return a, b
+
+
+PLANNED = StageModels()
+"""No model is named: both stages are planned from random weights"""
+
+
+def resolve_models(
+    stage_a: ModelConfig | None, stage_b: ModelConfig | None, backbone: str | None, adapt: Adapt | None
+) -> StageModels:
+    """Find the weights of the given stages, and of `backbone` for a stage B that is not given.
+
+    Raises `BackboneError` if weights cannot be found or cannot be trained as `adapt` says.
+    """
+    found_a, found_b = (None if stage is None else resolve_model(stage) for stage in (stage_a, stage_b))
+    if backbone is not None:
+        found_b = resolve_backbone(backbone, adapt)
+    return StageModels(found_a, found_b)
+
+
+def resolve_backbone(backbone: str, adapt: Adapt | None) -> ResolvedModel:
+    """The model that `--backbone` names: an EfficientNet, or a transformer from a folder or the hub.
+
+    adapt: by default an adapter (LoRA) for transformers, and every weight for EfficientNets. Raises
+    `BackboneError` if the weights cannot be found, or cannot be trained so.
     """
     if backbone in VARIANTS:
         if adapt == "lora" or adapt == "dora":
@@ -39,7 +90,7 @@ def choose_model(backbone: str, adapt: Adapt | None) -> ModelConfig:
                 f"adapt is {adapt!r}: {backbone} has no attention to adapt; use head (heads alone) or full"
             )
         options = EfficientNetConfig() if adapt is None else EfficientNetConfig(adapt=adapt)
-        return ModelConfig(name=backbone, efficientnet=options)
+        return resolve_model(ModelConfig(name=backbone, efficientnet=options))
     if not backbone.startswith(("folder:", "hub:")):
         raise BackboneError(
             f"backbone is {backbone!r}; it must be {', '.join(VARIANTS)}, folder:PATH or hub:OWNER/NAME"
@@ -48,43 +99,32 @@ def choose_model(backbone: str, adapt: Adapt | None) -> ModelConfig:
         transformer = TransformerConfig(weights=backbone, adapt=adapt or "lora")
     except ValidationError as error:
         raise BackboneError(str(error.errors()[0]["msg"])) from None
-    return ModelConfig(name=family_of(backbone), transformer=transformer)
-
-
-def is_pretrained(model: ModelConfig) -> bool:
-    """Whether the stage starts from weights that others have trained."""
-    return model.name in VARIANTS or (model.transformer is not None and model.transformer.is_pretrained)
+    folder = open_weights(backbone)
+    return ResolvedModel(ModelConfig(name=family_of(folder), transformer=transformer), folder=folder)
 
 
 def adapt_of(model: ModelConfig) -> Adapt:
-    """What is trained of a pretrained stage."""
+    """Which weights of a pretrained stage are trained."""
     if model.transformer is not None:
         return model.transformer.adapt
     return (model.efficientnet or EfficientNetConfig()).adapt
 
 
-def pretrained_size(model: ModelConfig, image_size: int) -> int:
-    """Pixels a side at which a pretrained stage looks at images of `image_size` pixels a side."""
-    if model.transformer is None:
-        return working_size(model.name, image_size)
-    config = open_weights(model.transformer.weights).config
-    own, patch = (
-        _side(config.get(field, usual))
-        for field, usual in (("image_size", USUAL_SIZE), ("patch_size", USUAL_PATCH))
-    )
-    return max(4 * patch, min(own // patch * patch, round(4 * image_size / 3 / patch) * patch))
+def pretrained_size(model: ResolvedModel, image_size: int) -> int:
+    """Pixels per side of a pretrained stage's input, for images of `image_size` pixels per side."""
+    folder = model.folder
+    if folder is None:
+        return working_size(model.config.name, image_size)
+    native, patch = folder.side("image_size", DEFAULT_SIZE), folder.side("patch_size", DEFAULT_PATCH)
+    return max(4 * patch, min(native // patch * patch, round(4 * image_size / 3 / patch) * patch))
 
 
-def rate_of(model: ModelConfig) -> float:
-    """Peak learning rate."""
+def learning_rate(model: ModelConfig) -> float:
+    """Peak learning rate of a pretrained stage."""
     adapt = adapt_of(model)
-    return RATE_OF_KERNELS if model.name in VARIANTS and adapt == "full" else RATES[adapt]
+    return KERNEL_RATE if model.name in VARIANTS and adapt == "full" else RATES[adapt]
 
 
-def pace(model: ModelConfig) -> float:
-    """Share of the plan's multiply-accumulates a second at which this network computes."""
-    return DEPTHWISE_PACE if model.name in VARIANTS else 1.0
-
-
-def _side(value: int | list[int]) -> int:
-    return int(value if isinstance(value, int) else value[0])
+def relative_speed(model: ModelConfig) -> float:
+    """Share of the planned multiply-accumulates per second that this network reaches."""
+    return DEPTHWISE_SPEED if model.name in VARIANTS else 1.0

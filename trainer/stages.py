@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,187 +13,203 @@ from torch import Tensor
 
 from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
-from trainer.fit.batches import LabelledPixels
+from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint_selection import EpochMetrics
-from trainer.fit.device import EXACT, ComputeConfig
-from trainer.fit.loop import FitResult, StepProgress, fit
-from trainer.models import StageModel, build_model, macs, n_parameters
+from trainer.fit.context import RunContext
+from trainer.fit.loop import Callbacks, FitResult, StepProgress, fit
+from trainer.models import ResolvedModel, StageModel, build_model, macs, n_parameters
 from trainer.models.onnx_export import export_onnx
+from trainer.pretrained_recipe import PLANNED, StageModels
 from trainer.recipe import Recipe, StageRecipe
-from trainer.run.console import RunConsole
+from trainer.run.console import Bar, RunConsole
 from trainer.run.folder import RunFolder, write_csv, write_json
 from trainer.run.record import StageRecord
-from trainer.transfer.frozen_backbone import fit_frozen, lessons
-from trainer.transfer.merging import settle
+from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_logits
+from trainer.transfer.merging import merge_for_export
+
+StageName = Literal["A", "B"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Decoded images of a whole source; training reads the rows of two splits alone."""
+    """Decoded images of a whole source; training reads the rows of two splits only."""
 
     arrays: tuple[NDArray[np.uint8], ...]
-    """Of stages A, B: uint8 [n, size, size, 3]"""
+    """Pixels for stages A, B: uint8 [n, size, size, 3]"""
     labels: IntArray
     """[n]"""
     train: IntArray
     val_select: IntArray
     n_classes: int
 
-    def rows(self, stage: int, rows: IntArray) -> LabelledPixels:
-        """Pixels at one stage's input size."""
-        chosen = np.ascontiguousarray(self.arrays[stage][rows])
+    def rows(self, stage: StageName, rows: IntArray) -> LabelledPixels:
+        """Rows at the input size of one stage."""
+        chosen = np.ascontiguousarray(self.arrays["AB".index(stage)][rows])
         return LabelledPixels(torch.from_numpy(chosen), torch.from_numpy(self.labels[rows]))
 
 
+@dataclass(frozen=True, slots=True)
+class StageJob:
+    """One stage to train: its recipe, its images, and the teacher that it learns from."""
+
+    name: StageName
+    recipe: StageRecipe
+    model: ResolvedModel
+    train: LabelledPixels
+    select: LabelledPixels
+    n_classes: int
+    teacher: StageModel | None = None
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        return preprocessing(self.recipe)
+
+    @property
+    def data(self) -> FitData:
+        return FitData(self.train, self.select, (self.spec.mean, self.spec.std))
+
+    @property
+    def folder(self) -> str:
+        """Name of the stage in file names."""
+        return self.name.lower()
+
+
 def preprocessing(stage: StageRecipe) -> PreprocessSpec:
+    """Preprocessing of a stage's input, by its size."""
     return PreprocessSpec(height=stage.image_size, width=stage.image_size)
 
 
 def train_stages(
-    data: TrainingData,
-    recipe: Recipe,
-    seed: int,
-    run: RunFolder,
-    console: RunConsole,
-    *,
-    compute: ComputeConfig = EXACT,
+    data: TrainingData, recipe: Recipe, context: RunContext, models: StageModels = PLANNED
 ) -> tuple[StageRecord, StageRecord]:
     """Fit B, then A with B as its teacher, and export both; returns their records in the order A, B.
 
-    Leaves metrics.csv, the weights as safetensors and both ONNX files. Both see the same augmented
-    views, made at B's input size; A is selected on pixels of its own size, as it will be served. A
-    pretrained B is too large to be asked about every view: it is asked once, before A is trained.
+    Writes metrics.csv, the weights as safetensors and both ONNX files. Both stages train on the same
+    augmented views, made at B's input size; A is selected on pixels of its own size, as it will be served.
+    A pretrained B is too slow to run on every view: it runs once over the images, before A is trained.
     """
-    train = data.rows(1, data.train)
-    fitted_b = _fit_stage("B", 1, recipe.stage_b, train, data, None, seed, run, console, compute)
-    teacher: StageModel | None = fitted_b.model
+    model_a, model_b = models.completed(recipe.stage_a.model, recipe.stage_b.model)
+    train, n_classes = data.rows("B", data.train), data.n_classes
+    job_b = StageJob("B", recipe.stage_b, model_b, train, data.rows("B", data.val_select), n_classes)
+    fitted_b = _fit_stage(job_b, context)
+    job_a = StageJob(
+        "A",
+        recipe.stage_a,
+        model_a,
+        train,
+        data.rows("A", data.val_select),
+        n_classes,
+        teacher=fitted_b.model,
+    )
     if fitted_b.model.backbone.is_pretrained:
-        taught = _taught(fitted_b.model, recipe.stage_b, train, run, console, compute)
-        train, teacher = replace(data.rows(0, data.train), taught=taught), None
-    fitted_a = _fit_stage("A", 0, recipe.stage_a, train, data, teacher, seed, run, console, compute)
+        logits = _teacher_logits(fitted_b.model, job_b, context)
+        job_a = replace(job_a, train=replace(data.rows("A", data.train), teacher_logits=logits), teacher=None)
+    fitted_a = _fit_stage(job_a, context)
+    run = context.run
     _write_metrics({"B": fitted_b, "A": fitted_a}, run)
     _write_weights({"stage_a": fitted_a.model, "stage_b": fitted_b.model}, run)
-    with console.bar("Exporting to ONNX", 2, "models") as bar:
-        record_a = _export("a", fitted_a.model, recipe.stage_a, run)
+    with context.console.bar("Exporting to ONNX", 2, "models") as bar:
+        record_a = _export(job_a, fitted_a.model, run)
         bar.advance(1)
-        record_b = _export("b", fitted_b.model, recipe.stage_b, run)
+        record_b = _export(job_b, fitted_b.model, run)
         bar.advance(1)
     return record_a, record_b
 
 
-def _export(name: str, model: StageModel, recipe: StageRecipe, run: RunFolder) -> StageRecord:
-    spec = preprocessing(recipe)
-    export_onnx(model, spec.size, run.onnx(name))
-    work = macs(model, spec.height)
-    return StageRecord(preprocess=spec, macs=work, parameters=n_parameters(model), cost=work)
+def _export(job: StageJob, model: StageModel, run: RunFolder) -> StageRecord:
+    export_onnx(model, job.spec.size, run.onnx(job.folder))
+    work = macs(model, job.spec.height)
+    return StageRecord(preprocess=job.spec, macs=work, parameters=n_parameters(model), cost=work)
 
 
-def _fit_stage(
-    name: str,
-    stage: int,
-    recipe: StageRecipe,
-    train: LabelledPixels,
-    data: TrainingData,
-    teacher: StageModel | None,
-    seed: int,
-    run: RunFolder,
-    console: RunConsole,
-    compute: ComputeConfig,
-) -> FitResult:
-    model = build_model(recipe.model, recipe.image_size, data.n_classes, seed=seed)
-    spec = preprocessing(recipe)
-    title = f"Training stage {name}"
-    with console.bar(title, recipe.loop.epochs * len(data.train)) as bar:
-        newest: StepProgress | None = None
-
-        def show(progress: StepProgress) -> None:
-            nonlocal newest
-            newest = progress
-            batch = recipe.loop.batch_size
-            bar.at(progress.step * batch, progress.steps * batch, f"{title}, epoch {progress.epoch}")
-
-        def tell(metrics: EpochMetrics) -> None:
-            if console.console.is_terminal or newest is None:
-                return
-            console.note(  # where no bar moves, a line an epoch
-                f"epoch {metrics.epoch}: loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.4f}, balanced "
-                f"MCC {metrics.balanced_mcc:.3f}, AUGRC x 1000 {1000 * metrics.augrc:.2f}; "
-                f"{newest.images_per_second:,.0f} images/s, {newest.seconds_left:.0f} s left"
-            )
-
-        select, mean_std = data.rows(stage, data.val_select), (spec.mean, spec.std)
+def _fit_stage(job: StageJob, context: RunContext) -> FitResult:
+    """Train one stage, merge its adapter if it has one, and print how it went."""
+    recipe, run, console = job.recipe, context.run, context.console
+    model = build_model(job.model, recipe.image_size, job.n_classes, seed=context.seed)
+    title = f"Training stage {job.name}"
+    with console.bar(title, recipe.loop.epochs * len(job.train)) as bar:
         if model.backbone.is_frozen:
-            result = fit_frozen(
+            result = fit_frozen_backbone(
                 model,
-                train,
-                select,
-                mean_std,
+                job.data,
                 recipe.loop,
-                views=recipe.views,
-                cache=run.features(name.lower()),
-                compute=compute,
-                advance=lambda done, total: bar.at(done, total, f"{title}, looking at its images"),
+                CachedViews(recipe.views, run.features(job.folder)),
+                compute=context.compute,
+                advance=lambda done, total: bar.at(done, total, f"{title}, embedding its images"),
             )
         else:
             result = fit(
                 model,
-                train,
-                select,
-                mean_std,
+                job.data,
                 recipe.loop,
-                compute=compute,
-                teacher=teacher,
-                on_step=show,
-                on_epoch=tell,
-                on_note=console.warn,
-                out=run.stage(name.lower()),
+                compute=context.compute,
+                teacher=job.teacher,
+                callbacks=_callbacks(title, recipe.loop.batch_size, bar, console),
+                out=run.stage(job.folder),
             )
         bar.finish(f"{title}, {len(result.history)} epochs")
-    adaptation = settle(result.model, run.adapter(name.lower()))
-    if adaptation is not None:
-        write_json(run.metrics / f"stage_{name.lower()}_adaptation.json", adaptation.to_dict())
-        console.note(adaptation.sentence(name))
-    best = result.history[result.best_epoch - 1]
-    console.note(
-        f"Stage {name}, best of {len(result.history)} epochs on val_select: accuracy "
-        f"{100 * best.accuracy:.2f} %, balanced MCC {best.balanced_mcc:.3f}, AUGRC x 1000 "
-        f"{1000 * best.augrc:.2f}; {n_parameters(model):,} weights, {macs(model, spec.height) / 1e6:,.0f} "
-        f"million multiply-accumulates an image"
-    )
-    if result.shortened:
-        console.note(
-            f"Stage {name} trained on a shortened plan to keep to its {recipe.loop.time_budget_s:.0f} s; "
-            "another run may differ in the last digits"
-        )
+    merged = merge_for_export(result.model, run.adapter(job.folder))
+    if merged is not None:
+        write_json(run.metrics / f"stage_{job.folder}_adaptation.json", merged.to_dict())
+        console.note(merged.sentence(job.name))
+    _report(job, result, console)
     return result
 
 
-def _taught(
-    model: StageModel,
-    recipe: StageRecipe,
-    train: LabelledPixels,
-    run: RunFolder,
-    console: RunConsole,
-    compute: ComputeConfig,
-) -> Tensor:
-    """What a pretrained B says about the training images, float32 [n, K]."""
-    spec = preprocessing(recipe)
-    views = recipe.views if model.backbone.is_frozen else 0
-    with console.bar("Asking stage B about its images", len(train) * (1 + views)) as bar:
-        return lessons(
+def _callbacks(title: str, batch_size: int, bar: Bar, console: RunConsole) -> Callbacks:
+    """A moving bar on a terminal, and a line per epoch elsewhere."""
+    newest: StepProgress | None = None
+
+    def show(progress: StepProgress) -> None:
+        nonlocal newest
+        newest = progress
+        done, total = progress.step * batch_size, progress.steps * batch_size
+        bar.at(done, total, f"{title}, epoch {progress.epoch}")
+
+    def print_epoch(metrics: EpochMetrics) -> None:
+        if console.console.is_terminal or newest is None:
+            return
+        console.note(
+            f"epoch {metrics.epoch}: loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.4f}, balanced "
+            f"MCC {metrics.balanced_mcc:.3f}, AUGRC x 1000 {1000 * metrics.augrc:.2f}; "
+            f"{newest.images_per_second:,.0f} images/s, {newest.seconds_left:.0f} s left"
+        )
+
+    return Callbacks(on_step=show, on_epoch=print_epoch, on_note=console.warn)
+
+
+def _report(job: StageJob, result: FitResult, console: RunConsole) -> None:
+    best = result.history[result.best_epoch - 1]
+    console.note(
+        f"Stage {job.name}, best of {len(result.history)} epochs on val_select: accuracy "
+        f"{100 * best.accuracy:.2f} %, balanced MCC {best.balanced_mcc:.3f}, AUGRC x 1000 "
+        f"{1000 * best.augrc:.2f}; {n_parameters(result.model):,} weights, "
+        f"{macs(result.model, job.spec.height) / 1e6:,.0f} million multiply-accumulates per image"
+    )
+    if result.shortened:
+        console.note(
+            f"Stage {job.name} trained on a shortened plan to keep to its "
+            f"{job.recipe.loop.time_budget_s:.0f} s; another run may differ in the last digits"
+        )
+
+
+def _teacher_logits(model: StageModel, job: StageJob, context: RunContext) -> Tensor:
+    """Logits of a pretrained B on the training images, float32 [n, K]."""
+    views = job.recipe.views if model.backbone.is_frozen else 0
+    with context.console.bar("Computing the outputs of stage B", len(job.train) * (1 + views)) as bar:
+        return teacher_logits(
             model,
-            train,
-            (spec.mean, spec.std),
-            recipe.loop,
-            views=views,
-            cache=run.features("b"),
-            compute=compute,
+            job.train,
+            job.data.mean_std,
+            job.recipe.loop,
+            CachedViews(views, context.run.features(job.folder)),
+            compute=context.compute,
             advance=bar.at,
         )
 
 
 def _write_metrics(results: dict[str, FitResult], run: RunFolder) -> None:
-    """metrics.csv: a row an epoch of each stage, with no times, so that a seed repeats the file."""
+    """metrics.csv: one row per epoch and stage, without times, so that one seed repeats the file."""
     rows = [
         {"stage": name, **metrics.row(), "kept": metrics.epoch == result.best_epoch}
         for name, result in results.items()

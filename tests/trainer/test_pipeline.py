@@ -109,6 +109,7 @@ def test_labels_of_the_other_splits_do_not_reach_training(
     trained: tuple[TrainConfig, RunResult], tmp_path: Path, quiet: RunConsole
 ) -> None:
     from trainer.data.splits import Splits
+    from trainer.fit.context import RunContext
     from trainer.recipe import Recipe
     from trainer.stages import TrainingData, train_stages
 
@@ -125,7 +126,7 @@ def test_labels_of_the_other_splits_do_not_reach_training(
     runs = []
     for name, seen in (("as they are", source.labels), ("turned", labels)):
         run = RunFolder(tmp_path / name)
-        train_stages(replace(data, labels=seen), recipe, 0, run, quiet)
+        train_stages(replace(data, labels=seen), recipe, RunContext(run, quiet))
         runs.append(run)
     for file in ("metrics.csv", "model_best.safetensors"):
         assert (runs[0].root / file).read_bytes() == (runs[1].root / file).read_bytes(), file

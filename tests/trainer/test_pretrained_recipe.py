@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fakes.tiny_vit import save_tiny_transformer
 
-from trainer.models import ModelConfig, build_model, macs
-from trainer.pretrained_recipe import choose_model, pretrained_size, rate_of
-from trainer.recipe import MOST_VIEWS, PartialRecipe, Recipe, StageRecipe, complete_recipe
+from trainer.models import ResolvedModel, build_model, macs
+from trainer.pretrained_recipe import learning_rate, pretrained_size, resolve_backbone
+from trainer.recipe import MOST_VIEWS, PartialRecipe, PlanInputs, Recipe, StageRecipe, complete_recipe
 
 CATS_AND_DOGS = (7_900, 96, 12.0)
 NOTHING = PartialRecipe()
@@ -27,7 +27,8 @@ def cost(stage: StageRecipe) -> int:
 
 @pytest.fixture(scope="module")
 def full() -> Recipe:
-    return complete_recipe(NOTHING, choose_model("efficientnet-lite0", None), *CATS_AND_DOGS, mirror=True)
+    backbone = resolve_backbone("efficientnet-lite0", None)
+    return complete_recipe(NOTHING, backbone, PlanInputs(*CATS_AND_DOGS, mirror=True))
 
 
 @with_imagenet
@@ -38,7 +39,7 @@ def test_a_few_epochs_of_every_weight_within_the_minutes(full: Recipe) -> None:
     assert 2 <= loop.epochs <= 5
     assert loop.time_budget_s is not None
     assert loop.time_budget_s < 60 * CATS_AND_DOGS[2]
-    assert loop.lr == rate_of(full.stage_b.model)
+    assert loop.lr == learning_rate(full.stage_b.model)
     assert loop.augment.horizontal_flip
 
 
@@ -52,9 +53,10 @@ def test_the_student_costs_at_most_a_tenth_and_nearly_uses_it(full: Recipe) -> N
 
 @with_imagenet
 def test_a_frozen_backbone_gets_views_instead_and_fewer_in_less_time() -> None:
-    frozen = choose_model("efficientnet-lite0", "head")
+    frozen = resolve_backbone("efficientnet-lite0", "head")
     n, size, _ = CATS_AND_DOGS
-    views = [complete_recipe(NOTHING, frozen, n, size, minutes).stage_b.views for minutes in (0.1, 3.0, 12.0)]
+    plans = [complete_recipe(NOTHING, frozen, PlanInputs(n, size, minutes)) for minutes in (0.1, 3.0, 12.0)]
+    views = [plan.stage_b.views for plan in plans]
     assert views[0] == 0
     assert views == sorted(views)
     assert views[-1] == MOST_VIEWS
@@ -64,19 +66,19 @@ def test_a_given_stage_stays_and_the_other_is_planned() -> None:
     stage = StageRecipe.model_validate(
         {"image_size": 48, "model": {"name": "resnet-small", "width": 32}, "loop": {"epochs": 2}}
     )
-    planned = complete_recipe(PartialRecipe(stage_b=stage), None, *CATS_AND_DOGS)
+    planned = complete_recipe(PartialRecipe(stage_b=stage), None, PlanInputs(*CATS_AND_DOGS))
     assert planned.stage_b == stage
     assert 5 * cost(planned.stage_a) <= cost(stage)
-    other_way = complete_recipe(PartialRecipe(stage_a=stage), None, *CATS_AND_DOGS)
+    other_way = complete_recipe(PartialRecipe(stage_a=stage), None, PlanInputs(*CATS_AND_DOGS))
     assert other_way.stage_a == stage
-    assert other_way.stage_b == complete_recipe(NOTHING, None, *CATS_AND_DOGS).stage_b
+    assert other_way.stage_b == complete_recipe(NOTHING, None, PlanInputs(*CATS_AND_DOGS)).stage_b
 
 
 def test_a_transformer_looks_at_no_more_than_its_weights_know(tmp_path: Path) -> None:
     """32 px in patches of 8: a third larger than the images, in whole patches."""
-    model = choose_model(f"folder:{save_tiny_transformer('vit', tmp_path / 'vit')}", "head")
+    model = resolve_backbone(f"folder:{save_tiny_transformer('vit', tmp_path / 'vit')}", "head")
     assert [pretrained_size(model, size) for size in (16, 24, 96)] == [32, 32, 32]
     large = save_tiny_transformer("vit", tmp_path / "large", image_size=128)
-    model = choose_model(f"folder:{large}", "head")
+    model = resolve_backbone(f"folder:{large}", "head")
     assert [pretrained_size(model, size) for size in (16, 48, 96, 500)] == [32, 64, 128, 128]
-    assert isinstance(model, ModelConfig)
+    assert isinstance(model, ResolvedModel)

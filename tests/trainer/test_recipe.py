@@ -6,7 +6,15 @@ import pytest
 
 from trainer.fit.augment import level
 from trainer.models import build_model, macs
-from trainer.recipe import ENOUGH_EPOCHS, MACS_PER_SECOND, Recipe, StageRecipe, default_recipe, input_size
+from trainer.recipe import (
+    ENOUGH_EPOCHS,
+    MACS_PER_SECOND,
+    PlanInputs,
+    Recipe,
+    StageRecipe,
+    default_recipe,
+    input_size,
+)
 
 ROAD_SIGNS = (17_640, 32, 12.0)
 CATS_AND_DOGS = (9_500, 96, 14.0)
@@ -18,7 +26,7 @@ def cost(stage: StageRecipe) -> int:
 
 
 def plan(n_train: int, image_size: int, minutes: float) -> Recipe:
-    return default_recipe(n_train, image_size, minutes)
+    return default_recipe(PlanInputs(n_train, image_size, minutes))
 
 
 @pytest.mark.parametrize("given", [ROAD_SIGNS, CATS_AND_DOGS, STREETS, (300, 40, 1.0), (10**6, 224, 60.0)])
@@ -56,13 +64,13 @@ def test_sizes_depend_on_the_images_alone() -> None:
 
 def test_mirroring_is_off_unless_it_is_allowed() -> None:
     assert not plan(*CATS_AND_DOGS).stage_b.loop.augment.horizontal_flip
-    allowed = default_recipe(*CATS_AND_DOGS, mirror=True)
+    allowed = default_recipe(PlanInputs(*CATS_AND_DOGS, mirror=True))
     assert allowed.stage_a.loop.augment.horizontal_flip
     assert allowed.stage_b.loop.augment.horizontal_flip
 
 
 def test_the_named_augmentation_is_planned_for_both_stages() -> None:
-    recipe = default_recipe(*STREETS, augment="ladder")
+    recipe = default_recipe(PlanInputs(*STREETS, augment="ladder"))
     assert recipe.stage_a.loop.augment == recipe.stage_b.loop.augment == level("ladder")
 
 

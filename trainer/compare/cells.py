@@ -1,8 +1,10 @@
-"""What a comparison has finished, on disk, so that one that was killed goes on with the rest."""
+"""Finished cells of a comparison, on disk, so that a killed comparison resumes with the rest.
+
+A cell is one method with one seed.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,44 +12,43 @@ from typing import Any
 
 import numpy as np
 
-from trainer.compare.figures import Ranked, SeedFigures
+from trainer.compare.figures import AnswersOnTest, SeedFigures
 from trainer.fit.checkpoint import check_fingerprint
 from trainer.fit.checkpoint_selection import EpochMetrics
-from trainer.models.pretrained import open_weights
 from trainer.run.folder import read_json, write_json
 
 
 class Cells:
-    """One file a method and seed: its figures and answers; one file a method: the rates that were tried.
+    """One file per method and seed with figures and answers, one file per method with the rates tried.
 
-    `fingerprint`: what must be the same for a kept cell to be the one that would be computed now.
+    `fingerprint`: everything that must agree for a stored cell to equal the one that would be computed now.
     """
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Any]) -> None:
         self._folder = folder
         self._fingerprint = dict(fingerprint)
 
-    def done(self, method: str, seed: int) -> tuple[SeedFigures, Ranked] | None:
-        """None where it is still to be trained; `ResumeMismatch` where another comparison wrote it."""
+    def done(self, method: str, seed: int) -> tuple[SeedFigures, AnswersOnTest] | None:
+        """The stored cell, None if there is none yet; `ResumeMismatch` if another comparison wrote it."""
         values = self._read(self._cell(method, seed))
         if values is None:
             return None
-        ranked = Ranked(
+        answers = AnswersOnTest(
             np.asarray(values["predictions"], dtype=np.int64),
             np.asarray(values["confidence"], dtype=np.float64),
         )
-        return SeedFigures(**values["figures"]), ranked
+        return SeedFigures(**values["figures"]), answers
 
-    def keep(self, figures: SeedFigures, ranked: Ranked) -> None:
+    def keep(self, figures: SeedFigures, answers: AnswersOnTest) -> None:
         values = {
             "figures": asdict(figures),
-            "predictions": ranked.predictions,
-            "confidence": ranked.confidence,
+            "predictions": answers.predictions,
+            "confidence": answers.confidence,
         }
         self._write(self._cell(figures.method, figures.seed), values)
 
     def tried(self, method: str) -> dict[float, EpochMetrics]:
-        """Learning rate -> best epoch on val_select, of the rates that were tried so far."""
+        """Learning rate -> best epoch on val_select, for the rates tried so far."""
         values = self._read(self._search(method)) or {"tried": []}
         return {float(rate): EpochMetrics(**metrics) for rate, metrics in values["tried"]}
 
@@ -72,12 +73,3 @@ class Cells:
 
     def _write(self, path: Path, values: dict[str, Any]) -> None:
         write_json(path, {"fingerprint": self._fingerprint, **values})
-
-
-def weights_digest(where: str) -> str:
-    """sha256 over the pretrained weights at `folder:PATH` or `hub:OWNER/NAME`."""
-    whole = hashlib.sha256()
-    for file in sorted(open_weights(where).path.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return whole.hexdigest()

@@ -1,4 +1,4 @@
-"""The configuration of a comparison: what is compared, and with how much of everything."""
+"""Configuration of a comparison of training methods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.transfer.methods import METHODS
 
 
 class CompareConfig(BaseModel):
-    """What is compared, and with how much of everything."""
+    """The methods, the data and the training budget of a comparison."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,16 +26,16 @@ class CompareConfig(BaseModel):
     methods: tuple[str, ...] = tuple(METHODS)
     seeds: int = Field(default=3, ge=1)
     search: bool = True
-    """Try three learning rates a method with the first seed and keep what val_select ranks best."""
+    """Try three learning rates per method with the first seed and keep the one that val_select ranks best."""
     image_size: int | None = Field(default=None, ge=16, le=1024)
-    """Pixels a side; by default what the backbone was trained with."""
+    """Pixels per side; by default the size that the backbone was trained with."""
     train_images: int | None = Field(default=None, ge=4)
-    """A labelled budget: so many images of the training split, the same for all; by default all."""
+    """A labelling budget: this many training images, the same for all methods; by default all."""
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=64, ge=2)
     rank: int = Field(default=8, ge=1, le=512)
     views: int = Field(default=4, ge=0, le=64)
-    """Augmented views an image that the linear probe keeps."""
+    """Augmented views per image that the linear probe caches."""
     augment: AugmentLevel = "colour"
     balance: float = Field(default=0.5, ge=0.0, le=1.0)
     compute: ComputeConfig = ComputeConfig()
@@ -43,7 +43,7 @@ class CompareConfig(BaseModel):
     splits: SplitConfig = SplitConfig()
     promise: PromiseConfig = PromiseConfig()
     seed: int = Field(default=0, ge=0)
-    """Of the splits; the runs take this seed and the following ones."""
+    """Seed of the splits; the runs take this seed and the following ones."""
 
     @field_validator("methods")
     @classmethod
@@ -55,5 +55,5 @@ class CompareConfig(BaseModel):
 
 
 def read_config(values: Mapping[str, Any]) -> CompareConfig:
-    """From dotted fields; None leaves a default. `ConfigError` lists all faults."""
+    """The configuration from dotted fields; None keeps a default. `ConfigError` lists all faults."""
     return read_as(CompareConfig, None, values)

@@ -1,4 +1,4 @@
-"""Figures of methods that were trained alike, each beside full training on the same images."""
+"""Figures of methods that were trained on the same images, and their differences to full training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFERENCE = "full"
 
 @dataclass(frozen=True, slots=True)
 class SeedFigures:
-    """One method, one seed; every figure on val_test unless it says otherwise."""
+    """Figures of one method with one seed, on val_test unless stated otherwise."""
 
     method: str
     seed: int
@@ -33,16 +33,16 @@ class SeedFigures:
     accuracy: float
     balanced_mcc: float
     augrc: float
-    """Of the score that val_select chose; lower is better"""
+    """AUGRC of the score chosen on val_select; lower is better"""
     score: str
     planned_coverage: float
-    """What val_select lets a certificate expect"""
+    """Coverage that val_select predicts for a certificate"""
     certified_coverage: float
-    """Share of val_calib answered by a policy certified there; 0 where none can be"""
+    """Share of val_calib that a policy certified there answers; 0 if none can be certified"""
     gate_coverage: float
     """The same with the gate as the score"""
     gate_feasible: bool
-    """Whether the gate meets both limits at once: the risk, certified, and the least coverage"""
+    """Whether the gate meets both limits: the certified risk and the least coverage"""
     seconds: float
     trained: int
     parameters: int
@@ -54,8 +54,8 @@ class SeedFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """One seed's answers on val_test, which intervals are drawn from."""
+class AnswersOnTest:
+    """Predictions of one seed on val_test, from which intervals are resampled."""
 
     predictions: IntArray
     """[n]"""
@@ -65,7 +65,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A method's figure minus full training's, averaged over the seeds, with its 95 % interval."""
+    """Figure of a method minus that of full training, averaged over the seeds, with its 95 % interval."""
 
     value: float
     low: float
@@ -73,19 +73,19 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether chance alone does not explain it."""
+        """Whether the interval excludes 0."""
         return self.low > 0.0 or self.high < 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class MethodSummary:
-    """One method over all seeds."""
+    """Figures of one method over all seeds."""
 
     method: str
     title: str
     runs: tuple[SeedFigures, ...]
     against_full: Mapping[str, Difference]
-    """By metric of `COMPARED`; empty for full training itself, or where it was left out"""
+    """Metric of `COMPARED` -> difference; empty for full training itself, or without it"""
 
     def mean(self, figure: str) -> float:
         return float(np.mean([getattr(run, figure) for run in self.runs]))
@@ -113,13 +113,13 @@ COMPARED: Mapping[str, Callable[[IntArray, IntArray, FloatArray], float]] = Mapp
 )
 
 
-def judge(
+def figures_of(
     select: SplitScores, calib: SplitScores, test: SplitScores, promise: PromiseConfig
-) -> tuple[dict[str, Any], Ranked]:
-    """The figures of one trained model by the names of `SeedFigures`, and its answers on val_test.
+) -> tuple[dict[str, Any], AnswersOnTest]:
+    """Figures of one trained model by the names of `SeedFigures`, and its answers on val_test.
 
-    val_select chooses the score, val_calib certifies, val_test is reported on. Each method has its own
-    certificate on the same val_calib: figures to compare by, none of them a promise.
+    val_select chooses the score, val_calib certifies, val_test gives the figures. Each method gets its own
+    certificate on the same val_calib, so these are figures for comparison and no promise.
     """
     fit = fit_gate(select, promise, calib.n_groups)
     rule = fit.rules[0]
@@ -127,16 +127,18 @@ def judge(
     certified, _ = _certified(select, calib, rule, promise)
     by_gate, gate_feasible = _certified(select, calib, fit_rule(select.table(0), "gate"), promise)
     raw, labels = test.stages[0], test.labels
-    ranked = Ranked(raw.logits.argmax(axis=-1), rule.confidence(raw))
+    confidence = rule.confidence(raw)
+    confidence = rule.confidence(raw)
+    answers = AnswersOnTest(raw.logits.argmax(axis=-1), confidence)
     figures = {
-        **{name: metric(labels, ranked.predictions, ranked.confidence) for name, metric in COMPARED.items()},
+        **{name: metric(labels, answers.predictions, confidence) for name, metric in COMPARED.items()},
         "score": rule.score,
         "planned_coverage": planned,
         "certified_coverage": certified,
         "gate_coverage": by_gate,
         "gate_feasible": gate_feasible,
     }
-    return figures, ranked
+    return figures, answers
 
 
 def _certified(
@@ -149,9 +151,9 @@ def _certified(
 
 
 def against_full(
-    test: SplitScores, full: Sequence[Ranked], other: Sequence[Ranked], seed: int
+    test: SplitScores, full: Sequence[AnswersOnTest], other: Sequence[AnswersOnTest], seed: int
 ) -> dict[str, Difference]:
-    """Paired bootstrap over the test images (whole groups, where there are groups) of other - full.
+    """Paired bootstrap of other - full over the test images (whole groups if there are groups).
 
     Seeds are paired in order; each resample draws the same images for every seed of both methods, and
     the statistic is the mean over the seeds.
@@ -180,7 +182,7 @@ def against_full(
     return differences
 
 
-def _stacked(seeds: Sequence[Ranked]) -> tuple[IntArray, FloatArray]:
+def _stacked(seeds: Sequence[AnswersOnTest]) -> tuple[IntArray, FloatArray]:
     """(predictions, confidence), each [n, seeds]"""
     predictions = np.stack([ranked.predictions for ranked in seeds], axis=1)
     return predictions, np.stack([ranked.confidence for ranked in seeds], axis=1)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bundle.images.preprocess import PreprocessSpec
-from trainer.compare.cells import Cells, weights_digest
+from trainer.compare.cells import Cells
 from trainer.compare.config import CompareConfig
-from trainer.compare.figures import REFERENCE, MethodSummary, Ranked, SeedFigures, against_full
-from trainer.compare.runs import Judge, labelled, seeds_of
+from trainer.compare.figures import REFERENCE, AnswersOnTest, MethodSummary, SeedFigures, against_full
+from trainer.compare.runs import Scorer, labelled, run_seeds
 from trainer.compare.table import write_comparison
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.opening import open_data, split_data
@@ -20,8 +20,9 @@ from trainer.data.splits import Splits
 from trainer.fit.augment import level
 from trainer.fit.loop import LoopConfig
 from trainer.models.backbones import family_of
-from trainer.models.pretrained import BackboneError, open_weights
-from trainer.pretrain.weights import seen_by
+from trainer.models.pretrained import BackboneError, WeightFolder, open_weights
+from trainer.pretrain.weights import overlap_notices
+from trainer.pretrained_recipe import DEFAULT_SIZE
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_yaml
 from trainer.transfer.methods import METHODS, Task
@@ -29,7 +30,7 @@ from trainer.transfer.methods import METHODS, Task
 
 @dataclass(frozen=True, slots=True)
 class ComparisonResult:
-    """What a comparison found; all of it lies in the folder as well."""
+    """Result of a comparison; the folder holds all of it as well."""
 
     summaries: tuple[MethodSummary, ...]
     files: tuple[Path, ...]
@@ -38,11 +39,12 @@ class ComparisonResult:
 def compare(config: CompareConfig, out: Path, console: RunConsole) -> ComparisonResult:
     """Train every method with every seed on the same splits, and write the table.
 
-    What is finished is kept in `out/cells`: the same call again goes on with the rest, and a call with
-    more methods or seeds trains those alone.
-    Raises `BackboneError` before any image is read where the pretrained weights cannot be had.
+    Finished cells are stored in `out/cells`: the same call resumes with the rest, and a call with more
+    methods or seeds trains only those. Raises `BackboneError` before any image is read if the pretrained
+    weights cannot be found.
     """
-    family, size = _backbone(config)
+    weights = _weights(config)
+    size = config.image_size or weights.side("image_size", DEFAULT_SIZE)
     config = config.model_copy(update={"compute": config.compute.resolved()})
     out.mkdir(parents=True, exist_ok=True)
     write_yaml(out / "config.yaml", config.model_dump(mode="json"))
@@ -50,21 +52,21 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
     spec = PreprocessSpec(height=size, width=size)
     data = _decode(config, spec, out, console)
     splits = split_data(data, config.splits, config.promise, seed=config.seed, pretrained=True)
-    task = _task(config, family, spec, data, splits, out)
+    task = _task(config, weights, spec, data, splits, out)
     console.note(
         f"{len(task.train):,} training images of {size} px, {len(splits.val_select):,} to select, "
         f"{len(splits.val_calib):,} to certify, {len(splits.val_test):,} to test"
     )
-    for notice in seen_by(config.backbone, data.pixels.content, splits):
+    for notice in overlap_notices(weights, data.pixels.content, splits):
         console.warn(notice.message)
-    judged = Judge(config, data, splits, spec)
-    test = judged.split("val_test", splits.val_test)
-    cells = Cells(out / "cells", _fingerprint(config, splits))
-    ranked: dict[str, list[Ranked]] = {}
+    scorer = Scorer(config, data, splits, spec)
+    test = scorer.split("val_test", splits.val_test)
+    cells = Cells(out / "cells", _fingerprint(config, weights, splits))
+    ranked: dict[str, list[AnswersOnTest]] = {}
     runs: dict[str, list[SeedFigures]] = {}
     for name in config.methods:
         console.heading(METHODS[name].title)
-        for figures, answers in seeds_of(name, config, task, judged, cells, console):
+        for figures, answers in run_seeds(name, config, task, scorer, cells, console):
             runs.setdefault(name, []).append(figures)
             ranked.setdefault(name, []).append(answers)
             console.note(_sentence(figures))
@@ -80,7 +82,7 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
         for name in config.methods
     )
     subtitle = (
-        f"{open_weights(config.backbone).name} at {size} px on {data.source.name}: {len(task.train):,} "
+        f"{weights.name} at {size} px on {data.source.name}: {len(task.train):,} "
         f"training images, {len(splits.val_test):,} test images, {config.seeds} seeds"
     )
     files = write_comparison(summaries, out, subtitle)
@@ -90,16 +92,14 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
     return ComparisonResult(summaries, files)
 
 
-def _backbone(config: CompareConfig) -> tuple[str, int]:
-    """(family, image size) of the pretrained weights."""
+def _weights(config: CompareConfig) -> WeightFolder:
+    """The pretrained weights, opened once; `BackboneError` if they cannot be found."""
     if config.backbone == "random":
         raise BackboneError(
             "backbone is 'random': without pretrained weights only full training makes sense, so there is "
             "nothing to compare; name folder:PATH or hub:OWNER/NAME"
         )
-    family = family_of(config.backbone)
-    own = open_weights(config.backbone).config.get("image_size", 224)
-    return family, config.image_size or int(own if isinstance(own, int) else own[0])
+    return open_weights(config.backbone)
 
 
 def _decode(config: CompareConfig, spec: PreprocessSpec, out: Path, console: RunConsole) -> PreparedData:
@@ -112,7 +112,7 @@ def _decode(config: CompareConfig, spec: PreprocessSpec, out: Path, console: Run
 
 def _task(
     config: CompareConfig,
-    family: str,
+    weights: WeightFolder,
     spec: PreprocessSpec,
     data: PreparedData,
     splits: Splits,
@@ -122,8 +122,8 @@ def _task(
     if config.train_images is not None and config.train_images < len(rows):
         rows = np.sort(np.random.default_rng(config.seed).permutation(rows)[: config.train_images])
     return Task(
-        family=family,
-        weights=config.backbone,
+        family=family_of(weights),
+        weights=weights,
         spec=spec,
         n_classes=len(data.source.class_names),
         train=labelled(data, rows),
@@ -143,13 +143,13 @@ def _task(
     )
 
 
-def _fingerprint(config: CompareConfig, splits: Splits) -> dict[str, Any]:
-    """What kept cells must agree with. Methods and seeds may be added, and the data may have moved."""
+def _fingerprint(config: CompareConfig, weights: WeightFolder, splits: Splits) -> dict[str, Any]:
+    """Fields that stored cells must share. Methods and seeds may be added, and the data may have moved."""
     same = config.model_dump(mode="json", exclude={"data", "methods", "seeds", "backbone"})
     return {
         "configuration": same,
         "splits": dict(splits.digests),
-        "weights": weights_digest(config.backbone),
+        "weights": weights.digest(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The runs of a comparison: every method with every seed, trained, scored and kept."""
+"""Runs of a comparison: every method with every seed, trained, scored and stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.compare.cells import Cells
 from trainer.compare.config import CompareConfig
-from trainer.compare.figures import Ranked, SeedFigures, judge
+from trainer.compare.figures import AnswersOnTest, SeedFigures, figures_of
 from trainer.data.faults import PreparedData
 from trainer.data.splits import Splits
 from trainer.fit.batches import LabelledPixels
@@ -24,32 +24,32 @@ from trainer.transfer.methods import METHODS, Task, Trained, outputs_on, train_w
 ENGINE = "torch/fp32"
 
 
-def seeds_of(
+def run_seeds(
     name: str,
     config: CompareConfig,
     task: Task,
-    judged: Judge,
+    scorer: Scorer,
     cells: Cells,
     console: RunConsole,
-) -> Iterator[tuple[SeedFigures, Ranked]]:
-    """Every seed's figures, kept or computed now; the first seed decides on the learning rate."""
+) -> Iterator[tuple[SeedFigures, AnswersOnTest]]:
+    """Figures of every seed, stored or computed now; the first seed decides on the learning rate."""
     seeds = range(config.seed, config.seed + config.seeds)
     kept = cells.done(name, seeds[0])
     if kept is None:
-        kept = judged(name, _first(name, config, task, cells, console), seeds[0])
+        kept = scorer(name, _first(name, config, task, cells, console), seeds[0])
         cells.keep(*kept)
     yield kept
     rate = kept[0].rate
     for seed in seeds[1:]:
         kept = cells.done(name, seed)
         if kept is None:
-            kept = judged(name, _train(name, task, rate, seed, f"seed {seed}", console), seed)
+            kept = scorer(name, _train(name, task, rate, seed, f"seed {seed}", console), seed)
             cells.keep(*kept)
         yield kept
 
 
 def _first(name: str, config: CompareConfig, task: Task, cells: Cells, console: RunConsole) -> Trained:
-    """The first seed's model, at the rate that val_select ranks best of those tried."""
+    """Model of the first seed at the rate that val_select ranks best."""
     method = METHODS[name]
     rates: Sequence[float] = method.rates if config.search else method.rates[1:2]
     cost = CRITERIA[config.checkpoint_selection].cost
@@ -64,14 +64,14 @@ def _first(name: str, config: CompareConfig, task: Task, cells: Cells, console: 
     tried = cells.tried(name)
     chosen = min(rates, key=lambda rate: cost(tried[rate]))
     if best is None or best.rate != chosen:
-        # Found before an interruption, which took the model with it: the same seed trains the same again.
+        # Tried before an interruption, so the model is lost; the same seed trains the same model again.
         best = _train(name, task, chosen, config.seed, f"seed {config.seed}, lr {chosen:g}", console)
     return best
 
 
-def _train(name: str, task: Task, rate: float, seed: int, what: str, console: RunConsole) -> Trained:
+def _train(name: str, task: Task, rate: float, seed: int, label: str, console: RunConsole) -> Trained:
     method = METHODS[name]
-    with console.bar(f"{method.title}, {what}", task.loop.epochs * len(task.train)) as bar:
+    with console.bar(f"{method.title}, {label}", task.loop.epochs * len(task.train)) as bar:
         trained = train_with(method, task, rate, seed, bar.at)
         bar.finish()
     return trained
@@ -82,7 +82,7 @@ def labelled(data: PreparedData, rows: IntArray) -> LabelledPixels:
     return LabelledPixels(torch.from_numpy(pixels), torch.from_numpy(data.source.labels[rows]))
 
 
-class Judge:
+class Scorer:
     """Scores each model on the three evaluation splits, one after the other."""
 
     def __init__(
@@ -94,7 +94,7 @@ class Judge:
         self._spec = spec
 
     def split(self, name: str, rows: IntArray, model: Trained | None = None) -> SplitScores:
-        """One split's labels and groups, with the model's outputs where one is given."""
+        """Labels and groups of one split, with the outputs of a model if one is given."""
         source = self._data.source
         outputs = () if model is None else (outputs_on(model.model, labelled(self._data, rows), self._spec),)
         return SplitScores(
@@ -106,12 +106,12 @@ class Judge:
             groups=None if source.groups is None else source.groups[rows],
         )
 
-    def __call__(self, method: str, trained: Trained, seed: int) -> tuple[SeedFigures, Ranked]:
+    def __call__(self, method: str, trained: Trained, seed: int) -> tuple[SeedFigures, AnswersOnTest]:
         select, calib, test = (
             self.split(name, getattr(self._splits, name), trained)
             for name in ("val_select", "val_calib", "val_test")
         )
-        figures, ranked = judge(select, calib, test, self._config.promise)
+        figures, answers = figures_of(select, calib, test, self._config.promise)
         return SeedFigures(
             method=method,
             seed=seed,
@@ -121,4 +121,4 @@ class Judge:
             parameters=trained.parameters,
             step_bytes=trained.step_bytes,
             **figures,
-        ), ranked
+        ), answers

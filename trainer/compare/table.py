@@ -118,9 +118,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def draw_comparison(summaries: Sequence[MethodSummary], path: Path, subtitle: str) -> None:
-    """Every method's differences to full training with their intervals, one panel a metric.
+    """Differences of every method to full training with their intervals, one panel per metric.
 
-    Where full training was left out there is nothing to subtract: the figures themselves are drawn.
+    Without full training there is nothing to subtract, so the figures themselves are drawn.
     """
     compared = [s for s in summaries if s.against_full]
     shown = compared or list(summaries)

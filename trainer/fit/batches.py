@@ -1,4 +1,4 @@
-"""Labelled pixels as tensors, and which of them a step trains on."""
+"""Labelled pixels as tensors, and the rows of each training step."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class LabelledPixels:
     labels: Tensor
     """int64 [n], in 0..K-1"""
     weights: Tensor | None = None
-    """float32 [n], of each image in the loss; None: all 1"""
-    taught: Tensor | None = None
-    """float32 [n, K], a teacher's logits of each image, where they are known before the training"""
+    """float32 [n], weight of each image in the loss; None: all 1"""
+    teacher_logits: Tensor | None = None
+    """float32 [n, K], a teacher's logits of each image, if they are known before the training"""
 
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
@@ -36,31 +36,46 @@ class LabelledPixels:
             )
         if self.weights is not None and self.weights.shape != (shape[0],):
             raise ValueError(f"weights have shape {tuple(self.weights.shape)}; need ({shape[0]},)")
-        if self.taught is not None and (self.taught.ndim != 2 or len(self.taught) != shape[0]):
-            raise ValueError(f"taught has shape {tuple(self.taught.shape)}; need ({shape[0]}, classes)")
+        logits = self.teacher_logits
+        if logits is not None and (logits.ndim != 2 or len(logits) != shape[0]):
+            raise ValueError(f"teacher_logits have shape {tuple(logits.shape)}; need ({shape[0]}, classes)")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def digest(self) -> str:
-        """sha256 of all of it: what a resumed run must find unchanged."""
+        """sha256 of all tensors, which must be unchanged for a run to resume."""
         hasher = hashlib.sha256()
-        for tensor in (self.pixels, self.labels, self.weights, self.taught):
+        for tensor in (self.pixels, self.labels, self.weights, self.teacher_logits):
             if tensor is not None:
                 hasher.update(repr((tensor.dtype, tuple(tensor.shape))).encode())
                 hasher.update(tensor.contiguous().cpu().numpy().tobytes())
         return hasher.hexdigest()
 
 
+MeanStd = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation per channel, as a preprocessing states them for values in [0, 1]"""
+
+
+@dataclass(frozen=True, slots=True)
+class FitData:
+    """The images that one stage is trained and selected on."""
+
+    train: LabelledPixels
+    select: LabelledPixels
+    mean_std: MeanStd
+    """Normalisation of both"""
+
+
 @dataclass(frozen=True, slots=True)
 class Normaliser:
-    """(x - mean) / std a channel, the preprocessing's own numbers for x in [0, 1]."""
+    """(x - mean) / std per channel, for x in [0, 1]."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     @classmethod
-    def from_mean_std(cls, mean_std: tuple[Sequence[float], Sequence[float]]) -> Normaliser:
+    def from_mean_std(cls, mean_std: MeanStd) -> Normaliser:
         mean, std = (tuple(float(v) for v in part) for part in mean_std)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0.0:
             raise ValueError(f"mean and std are {mean}, {std}; need three numbers each, std positive")
@@ -81,12 +96,12 @@ def to_size(x: Tensor, size: int) -> Tensor:
 
 
 def shrink(pixels: Tensor, size: int) -> Tensor:
-    """uint8 [B, H, H, 3] as they are, or, where they are larger, as float32 [B, 3, size, size] in [0, 1]."""
+    """uint8 [B, H, H, 3] unchanged, or, if larger than `size`, as float32 [B, 3, size, size] in [0, 1]."""
     return pixels if size >= pixels.shape[1] else to_size(to_unit_range(pixels), size).clamp(0.0, 1.0)
 
 
 def class_quotas(counts: Tensor, power: float) -> Tensor:
-    """How many images of each class an epoch shows, int64 [K], as many in all as there are images.
+    """Number of images of each class in an epoch, int64 [K]; their sum is the number of images.
 
     Proportional to count ** (1 - power): 0 leaves the classes as they are, 1 shows them equally often.
     """
@@ -100,9 +115,9 @@ def class_quotas(counts: Tensor, power: float) -> Tensor:
 
 
 def epoch_order(labels: Tensor, power: float, generator: torch.Generator) -> Tensor:
-    """Rows in the order in which an epoch shows them, int64 [n]; see `class_quotas`.
+    """Rows in the order of one epoch, int64 [n]; see `class_quotas`.
 
-    Within a class no image is shown twice as long as another of it has not been shown.
+    Within a class no image repeats before every other image of the class has been shown.
     """
     quotas = class_quotas(torch.bincount(labels), power)
     parts = []
@@ -116,9 +131,9 @@ def epoch_order(labels: Tensor, power: float, generator: torch.Generator) -> Ten
 
 
 def step_rows(order: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Cut an epoch's order into steps; a last step of less than half a batch is left out.
+    """Cut the order of an epoch into steps; a last step of less than half a batch is dropped.
 
-    Small last batches would shake the batch statistics; the images come again next epoch.
+    Small last batches would disturb the batch statistics, and their images return in the next epoch.
     """
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
@@ -127,6 +142,6 @@ def step_rows(order: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
-    """How many steps `step_rows` yields for n images."""
+    """Number of steps that `step_rows` yields for n images."""
     whole, rest = divmod(n, batch_size)
     return max(1, whole + (rest * 2 >= batch_size))

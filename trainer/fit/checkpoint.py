@@ -1,4 +1,4 @@
-"""The state of a running training on disk, one safetensors file, so that a killed run can go on."""
+"""Checkpoints: the state of a running training in one safetensors file, from which a killed run resumes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import safe_open
@@ -21,8 +22,33 @@ class ResumeMismatch(TrainingError):
     """A checkpoint was written by a run with another configuration, model or data."""
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint file and the run that it belongs to."""
+
+    path: Path
+    fingerprint: Mapping[str, Any]
+    """Field -> plain value; all must agree for a resumed run to be the same run"""
+
+    def bound_to(self, field: str, value: Any) -> Self:
+        """The same file with one more field in its fingerprint."""
+        return replace(self, fingerprint={**self.fingerprint, field: value})
+
+    def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Write tensors and plain state beside the fingerprint."""
+        save_checkpoint(self.path, tensors, {"fingerprint": dict(self.fingerprint), **state})
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What `save` wrote, None if there is no file; raises `ResumeMismatch` if another run wrote it."""
+        if not self.path.exists():
+            return None
+        tensors, state = load_checkpoint(self.path)
+        check_fingerprint(self.path, state["fingerprint"], self.fingerprint)
+        return tensors, state
+
+
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write tensors and JSON state as one file; a crash leaves the old file or the new one whole."""
+    """Write tensors and JSON state as one file; a crash leaves either the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -31,13 +57,13 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state as `save_checkpoint` was given them."""
+    """Tensors and state as `save_checkpoint` wrote them."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         return tensors, json.loads(file.metadata()["state"])
 
 
-def check_fingerprint(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+def check_fingerprint(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Refuse to resume a different run, naming the first field that differs."""
     for field, value in expected.items():
         if found.get(field) != value:
@@ -77,7 +103,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 of the values, by name: two networks of one shape are told apart."""
+    """sha256 of names and values, which distinguishes two networks of one shape."""
     hasher = hashlib.sha256()
     for name, tensor in tensors.items():
         hasher.update(name.encode())

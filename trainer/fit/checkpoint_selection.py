@@ -33,6 +33,18 @@ MCC_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """Metrics of the training steps of one epoch."""
+
+    epoch: int
+    """From 1"""
+    learning_rate: float
+    """Of the last step"""
+    train_loss: float
+    """Mean of the training loss over the steps"""
+
+
+@dataclass(frozen=True, slots=True)
 class EpochMetrics:
     """One epoch, measured on the selection split. Holds no times: a seed repeats it exactly."""
 
@@ -91,25 +103,15 @@ def measure(
     model: StageModel,
     select: LabelledPixels,
     normalise: Normaliser,
+    steps: StepMetrics,
     batch_size: int,
-    *,
-    epoch: int,
-    learning_rate: float,
-    train_loss: float,
 ) -> EpochMetrics:
     """The model as it is now, on the selection split, `batch_size` images at a time."""
-    return measure_outputs(
-        stage_outputs(model, select, normalise, batch_size=batch_size),
-        select.labels,
-        epoch=epoch,
-        learning_rate=learning_rate,
-        train_loss=train_loss,
-    )
+    outputs = stage_outputs(model, select, normalise, batch_size=batch_size)
+    return measure_outputs(outputs, select.labels, steps)
 
 
-def measure_outputs(
-    outputs: StageOutputs, target: Tensor, *, epoch: int, learning_rate: float, train_loss: float
-) -> EpochMetrics:
+def measure_outputs(outputs: StageOutputs, target: Tensor, steps: StepMetrics) -> EpochMetrics:
     """The same from raw outputs. `target`: int64 [n]."""
     labels = target.numpy()
     predictions = outputs.logits.argmax(axis=-1)
@@ -117,9 +119,9 @@ def measure_outputs(
     confidence = logit_margin(outputs)
     losses = functional.cross_entropy(torch.from_numpy(outputs.logits), target, reduction="none").numpy()
     return EpochMetrics(
-        epoch=epoch,
-        learning_rate=learning_rate,
-        train_loss=train_loss,
+        epoch=steps.epoch,
+        learning_rate=steps.learning_rate,
+        train_loss=steps.train_loss,
         loss=float(losses.mean()),
         accuracy=float(1.0 - errors.mean()),
         balanced_mcc=balanced_mcc(labels, predictions),

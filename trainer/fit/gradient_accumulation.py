@@ -1,8 +1,8 @@
-"""The gradient of a whole batch from as many images at a time as fit memory.
+"""Gradient accumulation: the gradient of a whole batch from as many images at a time as fit memory.
 
-Where memory runs out, the micro-batch is halved and the step is computed again from the same views. Each
-part's gradient is added up, so the step that follows is the whole batch's: the same but for rounding,
-except that batch normalisation sees one part at a time.
+If memory runs out, the micro-batch is halved and the step is computed again from the same views. The
+gradients of the parts are added up, so the step is that of the whole batch, up to rounding; only batch
+normalisation sees one part at a time.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Loss = Callable[[HeadOutputs, slice], Tensor]
 
 T = TypeVar("T")
 
-MEASURED = 256
-"""Images at a time where no gradient is kept."""
+EVALUATION_BATCH = 256
+"""Images per forward pass if no gradient is kept."""
 
 _MEMORY_WORDS = (
     "can't allocate memory",
@@ -41,7 +41,7 @@ _MEMORY_WORDS = (
 
 
 class OutOfMemory(TrainingError):
-    """Not even one image at a time fits memory, or what does not depend on their number does not fit."""
+    """Not even one image at a time fits memory, or a part that does not depend on their number."""
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -52,22 +52,22 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def telling_memory(doing: str) -> Iterator[None]:
-    """`OutOfMemory` in plain words where memory runs out while `doing`, whatever the micro-batch."""
+def explain_out_of_memory(activity: str) -> Iterator[None]:
+    """Turn a failed allocation during `activity` into `OutOfMemory`, whose message says what helps."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not ran_out_of_memory(error):
             raise
         raise OutOfMemory(
-            f"memory ran out while {doing} ({_first_line(error)}); use a smaller batch_size, image_size or "
-            "model"
+            f"memory ran out while {activity} ({_first_line(error)}); use a smaller batch_size, image_size "
+            "or model"
         ) from error
 
 
 @dataclass
 class _Attempt:
-    """Some work on so many images at a time."""
+    """One try at some work with so many images at a time."""
 
     size: int
 
@@ -77,8 +77,8 @@ class _Attempt:
 
 
 @contextmanager
-def _halving(size: int) -> Iterator[_Attempt]:
-    """Swallows that memory ran out, so that the work can be tried again with half; not at one image."""
+def _attempt_with(size: int) -> Iterator[_Attempt]:
+    """Suppress a failed allocation, so that the caller can try half the size; raise it at one image."""
     try:
         yield _Attempt(size)
     except (RuntimeError, MemoryError) as error:
@@ -89,7 +89,7 @@ def _halving(size: int) -> Iterator[_Attempt]:
                 f"memory ran out with a single image at a time ({_first_line(error)}); use a smaller "
                 "image_size, a smaller model, or compute.precision bf16"
             ) from error
-        # The traceback holds on to the tensors that did not fit.
+        # The traceback holds references to the tensors that did not fit.
         error.__traceback__ = None
         gc.collect()
         if torch.cuda.is_available():
@@ -100,26 +100,29 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
 
 
-class MicroBatches:
-    """How many images go through the network at once."""
+class GradientAccumulator:
+    """Splits batches into micro-batches that fit memory and adds up their gradients."""
 
-    def __init__(self, size: int, *, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.size = size
-        """At most; halved where memory runs out, and never raised again."""
-        self._planned = size
-        self._measured = MEASURED
-        self._tell = tell
+    def __init__(self, batch_size: int, *, on_note: Callable[[str], None] = lambda _: None) -> None:
+        """`on_note` gets a sentence every time memory runs out."""
+        self.micro_batch = batch_size
+        """Most images per forward pass; halved if memory runs out, and never raised again."""
+        self._batch_size = batch_size
+        self._evaluation_batch = EVALUATION_BATCH
+        self._on_note = on_note
 
-    def backward(self, n: int, forward: Forward, loss: Loss, *, couples: bool, model: nn.Module) -> Tensor:
-        """Add the gradient of the loss of n images to the parameters of `model`; returns the loss.
+    def backward(
+        self, n: int, forward: Forward, loss: Loss, *, couples_images: bool, model: nn.Module
+    ) -> Tensor:
+        """Compute the gradient of the loss of n images in the parameters of `model`; returns the loss.
 
-        `couples`: the loss is no mean over single images, so that all outputs must be known before any
-        gradient is; where the batch is computed in parts, each then goes through the network twice.
-        The gradients that `model` holds are thrown away first. Raises `OutOfMemory`.
+        `couples_images`: the loss is no mean over single images, so all outputs must be known before any
+        gradient is; if the batch is computed in parts, each part then goes through the network twice.
+        Earlier gradients of `model` are discarded. Raises `OutOfMemory`.
         """
 
         def gradient() -> Tensor:
-            if couples and n > self.size:
+            if couples_images and n > self.micro_batch:
                 return _coupled(n, self._parts(n), forward, loss)
             return self._summed(n, lambda part: loss(forward(part), part))
 
@@ -133,27 +136,27 @@ class MicroBatches:
         states = _random_states()
         while True:
             model.zero_grad(set_to_none=True)
-            tried = min(self.size, n)
-            with _halving(tried) as attempt:
+            tried = min(self.micro_batch, n)
+            with _attempt_with(tried) as attempt:
                 return gradient()
-            self.size = attempt.next_size
+            self.micro_batch = attempt.next_size
             _set_random_states(states)
-            self._tell(
-                f"Memory ran out with {tried} images at a time; going on with {self.size}, gradients added "
-                f"up to the same batches of {n}"
+            self._on_note(
+                f"Memory ran out with {tried} images at a time; going on with {self.micro_batch}, gradients "
+                f"added up to the same batches of {n}"
                 + ("; batch normalisation sees the smaller ones" if _normalises_batches(model) else "")
             )
 
-    def measure(self, work: Callable[[int], T]) -> T:
-        """`work(images at a time)`, where no gradient is kept; as few as in training, once memory ran out."""
+    def evaluate(self, work: Callable[[int], T]) -> T:
+        """Run `work(images per forward pass)` without gradients, on fewer images if memory ran out."""
         while True:
-            most = self.size if self.size < self._planned else MEASURED
-            with _halving(min(most, self._measured)) as attempt:
+            most = self.micro_batch if self.micro_batch < self._batch_size else EVALUATION_BATCH
+            with _attempt_with(min(most, self._evaluation_batch)) as attempt:
                 return work(attempt.size)
-            self._measured = attempt.next_size
+            self._evaluation_batch = attempt.next_size
 
     def _parts(self, n: int) -> list[slice]:
-        count = math.ceil(n / self.size)
+        count = math.ceil(n / self.micro_batch)
         ends = [round(n * (index + 1) / count) for index in range(count)]
         return [slice(start, end) for start, end in pairwise([0, *ends])]
 
@@ -168,7 +171,7 @@ class MicroBatches:
 
 
 def _coupled(n: int, parts: list[slice], forward: Forward, loss: Loss) -> Tensor:
-    """All outputs first, their gradients next, then each part again with its own (arXiv 2101.06983)."""
+    """All outputs first, then their gradients, then every part again with its own (arXiv 2101.06983)."""
     seen, states = [], []
     for part in parts:
         states.append(_random_states())
@@ -186,7 +189,7 @@ def _coupled(n: int, parts: list[slice], forward: Forward, loss: Loss) -> Tensor
 
 
 def _random_states() -> tuple[Tensor, ...]:
-    """Of the generators that dropout draws from."""
+    """States of the generators that dropout draws from."""
     gpu = (torch.cuda.get_rng_state(),) if torch.cuda.is_available() else ()
     return (torch.get_rng_state(), *gpu)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +16,7 @@ from trainer.choices import CheckpointSelection
 from trainer.errors import TrainingError
 from trainer.fit.augment import AugmentConfig, augment
 from trainer.fit.batches import (
+    FitData,
     LabelledPixels,
     Normaliser,
     epoch_order,
@@ -25,11 +25,11 @@ from trainer.fit.batches import (
     steps_per_epoch,
     to_size,
 )
-from trainer.fit.checkpoint import weights_digest
-from trainer.fit.checkpoint_selection import EpochMetrics, best_epoch, measure
+from trainer.fit.checkpoint import Checkpoint, weights_digest
+from trainer.fit.checkpoint_selection import EpochMetrics, StepMetrics, best_epoch, measure
 from trainer.fit.device import EXACT, ComputeConfig, computing, placed
-from trainer.fit.gradient_accumulation import MicroBatches, telling_memory
-from trainer.fit.loss import ObjectiveConfig, class_weights, couples_images, training_loss
+from trainer.fit.gradient_accumulation import GradientAccumulator, explain_out_of_memory
+from trainer.fit.loss import LossConfig, class_weights, couples_images, training_loss
 from trainer.fit.optimizer import kernel_optimizer
 from trainer.fit.schedule import Schedule
 from trainer.fit.state import TrainingState
@@ -38,11 +38,11 @@ from trainer.models import HeadOutputs, StageModel
 
 
 class NonFiniteLoss(TrainingError):
-    """The loss became NaN or infinite."""
+    """The loss is NaN or infinite."""
 
 
 class LoopConfig(BaseModel):
-    """How one stage is trained."""
+    """Training of one stage: length, optimiser, loss, augmentation and checkpoint selection."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,39 +51,53 @@ class LoopConfig(BaseModel):
     lr: float = Field(default=7e-3, gt=0.0)
     """Peak learning rate, see `trainer.fit.optimizer`."""
     weight_decay: float = Field(default=0.05, ge=0.0)
-    """Of matrices and kernels; biases and normalisation are free."""
+    """Decay of matrices and kernels; biases and normalisation do not decay."""
     warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of the steps in which the learning rate rises; then a cosine takes it to zero."""
+    """Share of the steps in which the learning rate rises; a cosine then takes it to zero."""
     gradient_clip: float = Field(default=5.0, gt=0.0)
     """Largest norm of the gradient."""
     ema_decay: float = Field(default=0.995, ge=0.0, lt=1.0)
-    """Of the averaged weights, which are the ones that are measured and kept; 0 averages nothing."""
+    """Decay of the weight average, which is what is measured and kept; 0 averages nothing."""
     balance: float = Field(default=0.0, ge=0.0, le=1.0)
-    """0 shows every image once an epoch; 1 shows every class equally often."""
-    objective: ObjectiveConfig = ObjectiveConfig()
+    """0 shows every image once per epoch; 1 shows every class equally often."""
+    objective: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig()
     first_views: float = Field(default=1.0, ge=0.25, le=1.0)
-    """Share of the full side that views start with; they grow, see `trainer.fit.schedule`. For convolutional
-    networks."""
+    """Share of the full side at which views start to grow, see `trainer.fit.schedule`; below 1 for
+    convolutional networks only."""
     time_budget_s: float | None = Field(default=None, gt=0.0)
-    """Fewer steps are trained, on a shorter schedule, where the planned ones would take longer."""
+    """Seconds of training; a plan that would take longer is cut to fewer steps on a shorter schedule."""
     checkpoint_selection: CheckpointSelection = "augrc"
     seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """Where training is, after a step."""
+    """Progress of a training after one step."""
 
     epoch: int
     """From 1"""
     step: int
     """Steps done, over all epochs"""
     steps: int
-    """Steps now planned"""
+    """Steps planned now"""
     loss: float
     images_per_second: float
     seconds_left: float
+
+
+def _ignore(_: object) -> None:
+    """The callback of a caller that needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Functions that the loop calls as it goes."""
+
+    on_step: Callable[[StepProgress], None] = _ignore
+    on_epoch: Callable[[EpochMetrics], None] = _ignore
+    on_note: Callable[[str], None] = _ignore
+    """Takes a sentence for the user, for example that memory ran out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,7 @@ class FitResult:
     """A trained stage."""
 
     model: StageModel
-    """The model that was handed in, with the best epoch's weights, in evaluation mode"""
+    """The model passed to `fit`, with the weights of its best epoch, in evaluation mode"""
     best_epoch: int
     """From 1"""
     history: tuple[EpochMetrics, ...]
@@ -99,90 +113,56 @@ class FitResult:
     shortened: bool
     """The time budget cut the schedule short, so another run may differ."""
     micro_batch: int
-    """Images that went through the network at once: fewer than the batch where memory ran out"""
+    """Images per forward pass: fewer than the batch size if memory ran out"""
 
 
 def fit(
     model: StageModel,
-    train: LabelledPixels,
-    select: LabelledPixels,
-    spec_mean_std: tuple[Sequence[float], Sequence[float]],
+    data: FitData,
     config: LoopConfig,
     *,
     compute: ComputeConfig = EXACT,
     teacher: StageModel | None = None,
-    on_epoch: Callable[[EpochMetrics], None] | None = None,
-    on_step: Callable[[StepProgress], None] | None = None,
-    on_note: Callable[[str], None] = lambda _: None,
+    callbacks: Callbacks = Callbacks(),
     out: Path | None = None,
 ) -> FitResult:
-    """Train `model` in place and keep the weights of its best epoch on `select`.
+    """Train `model` in place and keep the weights of its best epoch on `data.select`.
 
-    Pixels may be of any size: each batch is augmented as it is and then scaled to the model's and the
-    teacher's own input size, so that both see the same view; without a teacher, `train.taught` teaches
-    where it is given. With `out`, the state is kept in
-    `out/training.safetensors` after every epoch, and a run that finds one goes on from there to the
-    weights it would have reached uninterrupted. Where memory runs out, batches are computed in smaller
-    parts and `on_note` hears of it. Both models are back where they were, on the CPU, afterwards.
+    Pixels may have any size: each batch is augmented as it is and then scaled to the input sizes of the
+    model and of the teacher, so that both see the same view. Without a teacher, the student learns from
+    `data.train.teacher_logits` if present. With `out`, the state is saved to `out/training.safetensors`
+    after every epoch, and a later call resumes from it to the weights of an uninterrupted run. If memory
+    runs out, batches are computed in smaller parts and `callbacks.on_note` gets a sentence about it. Both
+    models are on the CPU afterwards.
 
-    Raises TrainingError where views are to grow and a backbone takes one size only; NonFiniteLoss, naming
-    the step and the batch; ResumeMismatch where `out` holds another run; OutOfMemory where not even
-    single images fit; NoSuchDevice.
+    Raises `TrainingError` if views are to grow and a backbone takes one size only; `NonFiniteLoss`, naming
+    the step and the batch; `ResumeMismatch` if `out` holds another run; `OutOfMemory` if not even single
+    images fit; `NoSuchDevice`.
     """
     if config.first_views < 1.0:
         _require_any_size(model, teacher)
     compute = compute.resolved()
-    with telling_memory("training"), computing(compute) as device, placed(device, model, teacher):
+    with explain_out_of_memory("training"), computing(compute) as device, placed(device, model, teacher):
         model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        normalise = Normaliser.from_mean_std(spec_mean_std)
-        loss_weights = _loss_weights(train, model.n_classes, config.objective.class_weight_power)
-        steps = config.epochs * steps_per_epoch(len(train), config.batch_size)
-        state = TrainingState(
-            model,
-            WeightAverage(model, config.ema_decay),
-            kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay),
-            Schedule(
-                steps,
-                lr=config.lr,
-                warmup=config.warmup,
-                time_budget_s=config.time_budget_s,
-                first_views=config.first_views,
-            ),
-            MicroBatches(config.batch_size, tell=on_note),
-        )
-        checkpoint = None if out is None else out / "training.safetensors"
-        fingerprint = (
-            {} if checkpoint is None else _fingerprint(model, train, select, config, compute, teacher)
-        )
-        if checkpoint is not None and checkpoint.exists():
-            state.resume(checkpoint, fingerprint)
+        batches = _Batches(data, model.n_classes, config, compute, device)
+        state = _new_state(model, len(data.train), config, callbacks)
+        checkpoint = None if out is None else _checkpoint(out, model, data, config, compute, teacher)
+        if checkpoint is not None:
+            state.resume(checkpoint)
 
         while not state.finished:
             epoch = len(state.history) + 1
             torch.manual_seed(_epoch_seed(config.seed, epoch))
             generator = torch.Generator().manual_seed(_epoch_seed(config.seed, epoch))
             losses: list[float] = []
-            rate = config.lr
-            for rows in step_rows(epoch_order(train.labels, config.balance, generator), config.batch_size):
-                rate = state.schedule.rate(state.step)
-                for group in state.optimizer.param_groups:
-                    group["lr"] = rate
-                small = partial(state.schedule.side, state.step)
-                pixels = shrink(train.pixels[rows].to(device), small(train.pixels.shape[1]))
-                batch = _Batch(
-                    augment(pixels, config.augment, generator),
-                    small,
-                    train.labels[rows].to(device),
-                    loss_weights[rows].to(device),
-                    None if train.taught is None else train.taught[rows].to(device),
-                    normalise,
-                    compute,
-                )
-                loss = state.micro.backward(
+            for rows in batches.epoch(generator):
+                rate = state.apply_learning_rate()
+                batch = batches.draw(rows, partial(state.schedule.side, state.step), generator)
+                loss = state.accumulator.backward(
                     len(rows),
                     partial(batch.outputs, model),
                     partial(batch.loss, teacher, config.objective),
-                    couples=couples_images(config.objective),
+                    couples_images=couples_images(config.objective),
                     model=model,
                 )
                 losses.append(finite(loss, state.step, epoch, rows))
@@ -190,27 +170,18 @@ def fit(
                 state.optimizer.step()
                 state.average.update()
                 state.step += 1
-                if on_step is not None:
-                    on_step(_progress(state, epoch, losses[-1], config.batch_size))
+                callbacks.on_step(_progress(state, epoch, losses[-1], config.batch_size))
                 if state.finished:
                     break
 
-            metrics = state.micro.measure(
-                partial(
-                    measure,
-                    state.average.model,
-                    select,
-                    normalise,
-                    epoch=epoch,
-                    learning_rate=rate,
-                    train_loss=sum(losses) / len(losses),
-                )
+            step_metrics = StepMetrics(epoch, rate, sum(losses) / len(losses))
+            metrics = state.accumulator.evaluate(
+                partial(measure, state.average.model, data.select, batches.normaliser, step_metrics)
             )
             state.close_epoch(metrics, config.checkpoint_selection)
             if checkpoint is not None:
-                state.save(checkpoint, fingerprint)
-            if on_epoch is not None:
-                on_epoch(metrics)
+                state.save(checkpoint)
+            callbacks.on_epoch(metrics)
 
         state.load_best()
         return FitResult(
@@ -219,7 +190,40 @@ def fit(
             history=tuple(state.history),
             seconds=state.elapsed,
             shortened=state.schedule.was_shortened,
-            micro_batch=state.micro.size,
+            micro_batch=state.accumulator.micro_batch,
+        )
+
+
+class _Batches:
+    """The training images of a stage, drawn step by step."""
+
+    def __init__(
+        self, data: FitData, n_classes: int, config: LoopConfig, compute: ComputeConfig, device: torch.device
+    ) -> None:
+        self.normaliser = Normaliser.from_mean_std(data.mean_std)
+        self._train = data.train
+        self._weights = _loss_weights(data.train, n_classes, config.objective.class_weight_power)
+        self._config = config
+        self._compute = compute
+        self._device = device
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """The rows of each step of one epoch."""
+        order = epoch_order(self._train.labels, self._config.balance, generator)
+        return step_rows(order, self._config.batch_size)
+
+    def draw(self, rows: Tensor, side: Callable[[int], int], generator: torch.Generator) -> _Batch:
+        """These rows, augmented; `side`: pixels per side of a full input -> of the input in this step."""
+        train, device = self._train, self._device
+        pixels = shrink(train.pixels[rows].to(device), side(train.pixels.shape[1]))
+        return _Batch(
+            augment(pixels, self._config.augment, generator),
+            side,
+            train.labels[rows].to(device),
+            self._weights[rows].to(device),
+            None if train.teacher_logits is None else train.teacher_logits[rows].to(device),
+            self.normaliser,
+            self._compute,
         )
 
 
@@ -229,29 +233,47 @@ class _Batch:
 
     views: Tensor
     side: Callable[[int], int]
-    """Pixels a side of a model's full input -> of its input in this step"""
+    """Pixels per side of a model's full input -> of its input in this step"""
     labels: Tensor
     weights: Tensor
-    taught: Tensor | None
-    """[B, K], what a teacher said about the images before they were augmented"""
-    normalise: Normaliser
+    teacher_logits: Tensor | None
+    """[B, K], a teacher's logits of the images before augmentation"""
+    normaliser: Normaliser
     compute: ComputeConfig
 
     def outputs(self, model: StageModel, part: slice) -> HeadOutputs:
-        """Of these images, float32."""
+        """Outputs of `model` on a part of the batch, float32."""
         with self.compute.autocast():
-            x = self.normalise(to_size(self.views[part], self.side(model.image_size)))
-            outputs = model.look(x.contiguous(memory_format=torch.channels_last))
+            x = self.normaliser(to_size(self.views[part], self.side(model.image_size)))
+            outputs = model.single_pass(x.contiguous(memory_format=torch.channels_last))
         return HeadOutputs(*(each.float() for each in outputs))
 
     def loss(
-        self, teacher: StageModel | None, objective: ObjectiveConfig, outputs: HeadOutputs, part: slice
+        self, teacher: StageModel | None, config: LossConfig, outputs: HeadOutputs, part: slice
     ) -> Tensor:
-        taught = None if self.taught is None else self.taught[part]
+        """Mean loss of a part of the batch, a scalar."""
+        logits = None if self.teacher_logits is None else self.teacher_logits[part]
         if teacher is not None:
             with torch.no_grad():
-                taught = self.outputs(teacher.eval(), part).logits
-        return training_loss(outputs, self.labels[part], self.weights[part], objective, taught)
+                logits = self.outputs(teacher.eval(), part).logits
+        return training_loss(outputs, self.labels[part], self.weights[part], config, logits)
+
+
+def _new_state(model: StageModel, n_train: int, config: LoopConfig, callbacks: Callbacks) -> TrainingState:
+    schedule = Schedule(
+        config.epochs * steps_per_epoch(n_train, config.batch_size),
+        lr=config.lr,
+        warmup=config.warmup,
+        time_budget_s=config.time_budget_s,
+        first_views=config.first_views,
+    )
+    return TrainingState(
+        model,
+        WeightAverage(model, config.ema_decay),
+        kernel_optimizer(model, lr=config.lr, weight_decay=config.weight_decay),
+        schedule,
+        GradientAccumulator(config.batch_size, on_note=callbacks.on_note),
+    )
 
 
 def _require_any_size(*models: StageModel | None) -> None:
@@ -276,18 +298,18 @@ def _progress(state: TrainingState, epoch: int, loss: float, batch_size: int) ->
 
 
 def _loss_weights(train: LabelledPixels, n_classes: int, power: float) -> Tensor:
-    """float32 [n]: each image's own weight times its class's."""
-    of_class = class_weights(train.labels, n_classes, power)[train.labels]
-    return of_class if train.weights is None else of_class * train.weights
+    """float32 [n]: the weight of each image times the weight of its class."""
+    by_class = class_weights(train.labels, n_classes, power)[train.labels]
+    return by_class if train.weights is None else by_class * train.weights
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
-    """Different for every epoch of every seed, so a resumed run needs no saved random state."""
+    """Differs between all epochs of all seeds, so a resumed run needs no saved random state."""
     return seed * 1_000_003 + epoch
 
 
 def finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
-    """The loss of a step; `NonFiniteLoss` names the step and the images of its batch."""
+    """The loss of a step as a number; `NonFiniteLoss` names the step and the images of its batch."""
     value = float(loss.detach())
     if not math.isfinite(value):
         first = ", ".join(str(int(r)) for r in rows[:8])
@@ -298,20 +320,21 @@ def finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
     return value
 
 
-def _fingerprint(
+def _checkpoint(
+    out: Path,
     model: StageModel,
-    train: LabelledPixels,
-    select: LabelledPixels,
+    data: FitData,
     config: LoopConfig,
     compute: ComputeConfig,
     teacher: StageModel | None,
-) -> dict[str, Any]:
-    """What must be the same for a resumed run to be the same run."""
-    return {
+) -> Checkpoint:
+    """The checkpoint in `out`, with everything that must agree for a resumed run to be the same run."""
+    fingerprint = {
         "config": config.model_dump(mode="json"),
         "compute": compute.model_dump(mode="json"),
         "model shapes": {name: list(t.shape) for name, t in model.state_dict().items()},
-        "training data": train.digest(),
-        "selection data": select.digest(),
+        "training data": data.train.digest(),
+        "selection data": data.select.digest(),
         "teacher": None if teacher is None else weights_digest(teacher.state_dict()),
     }
+    return Checkpoint(out / "training.safetensors", fingerprint)

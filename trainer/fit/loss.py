@@ -1,7 +1,7 @@
-"""What training minimises: cross entropy, distillation, and SelectiveNet's selective risk.
+"""The training loss: cross entropy, distillation, and SelectiveNet's selective risk.
 
-Every part is a function of tensors; `training_loss` puts them together as an `ObjectiveConfig` says.
-The same per-image loss (labels, and a teacher where there is one) enters either objective.
+Every part is a function of tensors; `training_loss` combines them according to `LossConfig`. The same
+per-image loss, from labels and from a teacher if there is one, enters either kind of loss.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ COVERAGE_PENALTY = 32.0
 """lambda of SelectiveNet's interior-point penalty (arXiv 1901.09192, equation 2)."""
 
 
-class ObjectiveConfig(BaseModel):
-    """Which loss, and its constants."""
+class LossConfig(BaseModel):
+    """The kind of loss and its constants."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["cross_entropy", "selective"] = "cross_entropy"
     target_coverage: float = Field(default=0.9, gt=0.0, le=1.0)
-    """`selective` only: the share of a batch that the gate is asked to answer."""
+    """`selective` only: share of a batch that the gate should answer."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
     class_weight_power: float = Field(default=0.0, ge=0.0, le=1.0)
-    """0: every image counts alike; 1: every class counts alike, however rare."""
+    """0 weighs every image equally; 1 weighs every class equally, however rare."""
     teacher_temperature: float = Field(default=2.0, gt=0.0)
     teacher_weight: float = Field(default=0.8, ge=0.0, le=1.0)
-    """Share of the distillation term where there is a teacher; the labels get the rest."""
+    """Share of the distillation term if there is a teacher; the labels get the rest."""
 
 
 def class_weights(labels: Tensor, n_classes: int, power: float) -> Tensor:
@@ -44,9 +44,9 @@ def class_weights(labels: Tensor, n_classes: int, power: float) -> Tensor:
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher || student) at temperature T, an image, [B] (Hinton et al., arXiv 1503.02531).
+    """T^2 KL(teacher || student) at temperature T per image, [B] (Hinton et al., arXiv 1503.02531).
 
-    T^2 keeps the size of the gradient independent of T.
+    The factor T^2 keeps the size of the gradient independent of T.
     """
     log_student = functional.log_softmax(student / temperature, dim=-1)
     log_teacher = functional.log_softmax(teacher / temperature, dim=-1)
@@ -58,12 +58,12 @@ def image_losses(
     logits: Tensor,
     labels: Tensor,
     weights: Tensor,
-    config: ObjectiveConfig,
+    config: LossConfig,
     teacher_logits: Tensor | None = None,
 ) -> Tensor:
-    """Loss of each image, [B]: cross entropy, mixed with distillation where a teacher speaks.
+    """Loss of each image, [B]: cross entropy, mixed with distillation if there are teacher logits.
 
-    `labels` int64 [B]; `weights` [B], of the images; `logits`, `teacher_logits` [B, K].
+    `labels` int64 [B]; `weights` [B], one per image; `logits`, `teacher_logits` [B, K].
     """
     losses = functional.cross_entropy(
         logits, labels, reduction="none", label_smoothing=config.label_smoothing
@@ -77,8 +77,8 @@ def image_losses(
 def selective_risk(losses: Tensor, gate: Tensor, target_coverage: float) -> Tensor:
     """mean(loss g) / mean(g) + 32 max(0, c - mean(g))^2, a scalar (arXiv 1901.09192, equations 1-2).
 
-    `losses` [B]; `gate` [B], logits. g = sigmoid(gate) is soft, so the gate learns too. The division
-    by the coverage is the paper's; without it the gate lowers the risk by answering less.
+    `losses` [B]; `gate` [B], logits. g = sigmoid(gate) is soft, so the gate learns too. The paper
+    divides by the coverage; without the division the gate lowers the risk by answering less.
     """
     g = torch.sigmoid(gate)
     coverage = g.mean()
@@ -87,34 +87,34 @@ def selective_risk(losses: Tensor, gate: Tensor, target_coverage: float) -> Tens
 
 
 def correctness_loss(logits: Tensor, gate: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of the gate against "the classifier is right", a scalar: the gate's meaning."""
+    """Cross entropy of the gate against "the classifier is right", a scalar: the meaning of the gate."""
     correct = (logits.detach().argmax(dim=-1) == labels).to(gate.dtype)
     return functional.binary_cross_entropy_with_logits(gate, correct)
 
 
-def _cross_entropy_objective(
-    outputs: HeadOutputs, main: Tensor, auxiliary: Tensor, labels: Tensor, config: ObjectiveConfig
+def _cross_entropy_loss(
+    outputs: HeadOutputs, main: Tensor, auxiliary: Tensor, labels: Tensor, config: LossConfig
 ) -> Tensor:
-    """Both heads on every image; the gate, lightly, on the classifier's correctness."""
+    """Both heads on every image; the gate, with a small weight, on the correctness of the classifier."""
     gate_loss = correctness_loss(outputs.logits, outputs.gate, labels)
     return 0.5 * main.mean() + 0.5 * auxiliary.mean() + 0.1 * gate_loss
 
 
-def _selective_objective(
-    outputs: HeadOutputs, main: Tensor, auxiliary: Tensor, labels: Tensor, config: ObjectiveConfig
+def _selective_loss(
+    outputs: HeadOutputs, main: Tensor, auxiliary: Tensor, labels: Tensor, config: LossConfig
 ) -> Tensor:
     """0.5 L_selective + 0.5 L_auxiliary (arXiv 1901.09192, equation 3)."""
     return 0.5 * selective_risk(main, outputs.gate, config.target_coverage) + 0.5 * auxiliary.mean()
 
 
-_Objective = Callable[[HeadOutputs, Tensor, Tensor, Tensor, ObjectiveConfig], Tensor]
-_OBJECTIVES: Mapping[str, _Objective] = MappingProxyType(
-    {"cross_entropy": _cross_entropy_objective, "selective": _selective_objective}
+_BatchLoss = Callable[[HeadOutputs, Tensor, Tensor, Tensor, LossConfig], Tensor]
+_BATCH_LOSSES: Mapping[str, _BatchLoss] = MappingProxyType(
+    {"cross_entropy": _cross_entropy_loss, "selective": _selective_loss}
 )
 
 
-def couples_images(config: ObjectiveConfig) -> bool:
-    """Whether the loss of a batch is no mean over its images: the selective risk divides by coverage."""
+def couples_images(config: LossConfig) -> bool:
+    """Whether the loss of a batch is no mean over its images, as the selective risk divides by coverage."""
     return config.kind == "selective"
 
 
@@ -122,10 +122,10 @@ def training_loss(
     outputs: HeadOutputs,
     labels: Tensor,
     weights: Tensor,
-    config: ObjectiveConfig,
+    config: LossConfig,
     teacher_logits: Tensor | None = None,
 ) -> Tensor:
-    """The scalar that a step differentiates. `labels` int64 [B]; `weights` float32 [B]."""
+    """The loss of a batch, a scalar. `labels` int64 [B]; `weights` float32 [B]."""
     main = image_losses(outputs.logits, labels, weights, config, teacher_logits)
     auxiliary = image_losses(outputs.auxiliary, labels, weights, config, teacher_logits)
-    return _OBJECTIVES[config.kind](outputs, main, auxiliary, labels, config)
+    return _BATCH_LOSSES[config.kind](outputs, main, auxiliary, labels, config)

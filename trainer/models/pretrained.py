@@ -1,8 +1,9 @@
-"""Weights of vision transformers from a local folder or from the hub, in Hugging Face form."""
+"""Weights of vision transformers in Hugging Face form, from a local folder or from the hub."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,36 +16,51 @@ from trainer.errors import RunError
 from trainer.models.normalisation import MeanStd
 
 FETCHED = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
-"""Never a pickle"""
+"""Files fetched from the hub; never a pickle"""
 
 
 class BackboneError(RunError):
-    """The named backbone cannot be built; the message says why and what would do."""
+    """The named backbone cannot be built; the message says why and what would work."""
 
 
 class WeightsNotFound(BackboneError):
-    """There are no weights where the config says."""
+    """There are no weights at the configured place."""
 
 
 class HubUnavailable(BackboneError):
-    """The hub could not be asked for the weights."""
+    """The weights could not be fetched from the hub."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFolder:
-    """A folder with `config.json` and safetensors."""
+    """Pretrained weights that were found: a folder with `config.json` and safetensors."""
 
+    source: str
+    """`folder:PATH` or `hub:OWNER/NAME[@REVISION]`, as configured"""
     path: Path
     name: str
-    """For records: OWNER/NAME on the hub, the folder's own name otherwise"""
+    """Name in records: OWNER/NAME on the hub, else the name of the folder"""
     config: dict[str, Any]
 
     @property
     def model_type(self) -> str:
         return str(self.config.get("model_type", ""))
 
+    def side(self, field: str, default: int) -> int:
+        """Pixels per side in the config, as `image_size` or `patch_size`; `default` if it says none."""
+        value = self.config.get(field, default)
+        return int(value if isinstance(value, int) else value[0])
+
+    def digest(self) -> str:
+        """sha256 over the weight files."""
+        whole = hashlib.sha256()
+        for file in sorted(self.path.glob("*.safetensors")):
+            with file.open("rb") as stream:
+                whole.update(hashlib.file_digest(stream, "sha256").digest())
+        return whole.hexdigest()
+
     def mean_std(self) -> MeanStd | None:
-        """The normalisation that the weights were trained with, where the folder says it."""
+        """The normalisation that the weights were trained with, if the folder says it."""
         file = self.path / "preprocessor_config.json"
         if not file.is_file():
             return None
@@ -57,22 +73,22 @@ class WeightFolder:
 
 
 def open_weights(where: str) -> WeightFolder:
-    """`folder:PATH` as it lies there, or `hub:OWNER/NAME[@REVISION]` after fetching it into the hub's cache.
+    """Open `folder:PATH`, or `hub:OWNER/NAME[@REVISION]` after fetching it into the hub's cache.
 
     Raises `WeightsNotFound` or `HubUnavailable`.
     """
     scheme, _, rest = where.partition(":")
     if scheme == "folder" and rest:
         path = Path(rest).expanduser()
-        return _open_folder(path, path.resolve().name)
+        return _open_folder(where, path, path.resolve().name)
     if scheme == "hub" and rest:
         name, _, revision = rest.partition("@")
-        return _open_folder(_fetch(name, revision or None), name)
+        return _open_folder(where, _fetch(name, revision or None), name)
     raise WeightsNotFound(f"weights is {where!r}; it must be random, folder:PATH or hub:OWNER/NAME")
 
 
 def load_network(model_class: Any, folder: WeightFolder, options: Mapping[str, Any]) -> Any:
-    """The network, built with `options`; `BackboneError` names the weights that the folder lacks."""
+    """The network, built with `options`; `BackboneError` names weights that the folder lacks."""
     try:
         with quiet():
             net, report = model_class.from_pretrained(
@@ -98,7 +114,7 @@ def load_network(model_class: Any, folder: WeightFolder, options: Mapping[str, A
     return net.float()
 
 
-def _open_folder(path: Path, name: str) -> WeightFolder:
+def _open_folder(source: str, path: Path, name: str) -> WeightFolder:
     config = path / "config.json"
     if not config.is_file():
         raise WeightsNotFound(
@@ -106,12 +122,12 @@ def _open_folder(path: Path, name: str) -> WeightFolder:
         )
     if not any(path.glob("model*.safetensors")):
         raise WeightsNotFound(f"{path} holds no model.safetensors; weights in other forms are not loaded")
-    return WeightFolder(path, name, _read_json(config))
+    return WeightFolder(source, path, name, _read_json(config))
 
 
 @lru_cache(maxsize=16)
 def _fetch(name: str, revision: str | None) -> Path:
-    """Folder in the hub's cache; asked for once a process, since every run of a comparison needs it."""
+    """Folder in the hub's cache; fetched once per process, since every run of a comparison needs it."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -142,7 +158,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the libraries' own bars and reports: what matters is raised."""
+    """Silence the progress bars and reports of transformers; errors are still raised."""
     from transformers.utils import logging as untyped
 
     logging: Any = untyped

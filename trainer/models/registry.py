@@ -1,8 +1,10 @@
-"""Architectures by name: what a config may say, and the one place that builds a stage from it."""
+"""Architectures by name: their configuration, and the one place that builds a stage from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
@@ -12,31 +14,31 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from trainer.models.backbones import FAMILIES, TransformerConfig, build_transformer, check_family
 from trainer.models.convnets import CnnTiny, ResNetSmall
 from trainer.models.efficientnet import VARIANTS, EfficientNetConfig, build_efficientnet, weight_file
-from trainer.models.pretrained import open_weights
+from trainer.models.pretrained import WeightFolder, open_weights
 from trainer.models.stage import Backbone, StageModel
 
 BackboneBuilder = Callable[["ModelConfig", int], Backbone]
-"""(config, image size in pixels) -> backbone with fresh weights"""
+"""(config, image size in pixels) -> backbone with random weights"""
 
 
 class ModelConfig(BaseModel):
-    """One stage's architecture. Its input size comes from the stage's preprocessing."""
+    """Architecture of one stage. Its input size comes from the preprocessing of the stage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "resnet-small"
     width: int = Field(default=32, ge=4, le=1024)
-    """Channels of a convolutional net's first level; the later levels double it."""
+    """Channels of the first level of a convolutional network; later levels double it."""
     depth: int = Field(default=1, ge=1, le=16)
-    """Blocks a level of a convolutional net."""
+    """Blocks per level of a convolutional network."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the features that is dropped before the heads, in training only."""
     mirror_average: bool = False
-    """Judge an image and its mirror image and take the mean: better, at twice the work."""
+    """Average the outputs on an image and on its mirror image: more accurate, at twice the work."""
     transformer: TransformerConfig | None = None
-    """Of a vision transformer: its size or its weights, and how they are trained."""
+    """Size or weights of a vision transformer, and which of them are trained."""
     efficientnet: EfficientNetConfig | None = None
-    """Of an EfficientNet: how its ImageNet weights are trained on."""
+    """Fine-tuning of the ImageNet weights of an EfficientNet."""
 
     @field_validator("name")
     @classmethod
@@ -78,45 +80,74 @@ BACKBONES: Mapping[str, BackboneBuilder] = MappingProxyType(
 )
 
 SMALLEST_IMAGE = 16
-"""Pixels a side; below this the trunks would halve away the last of the image."""
+"""Pixels per side; below this the halvings of the networks would leave nothing of the image."""
 
 
-def build_model(config: ModelConfig, image_size: int, n_classes: int, *, seed: int = 0) -> StageModel:
-    """A stage with fresh weights, the same ones for the same seed.
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """An architecture whose pretrained weights, if any, have been found and checked."""
 
-    `image_size`: pixels a side of its square input. Leaves torch's global random state as it was.
+    config: ModelConfig
+    folder: WeightFolder | None = None
+    """Weights of a pretrained transformer"""
+    file: Path | None = None
+    """Weights of an EfficientNet"""
+
+    @property
+    def is_pretrained(self) -> bool:
+        return self.folder is not None or self.file is not None
+
+    def configured(self, config: ModelConfig) -> Self:
+        """The same weights with another configuration of the same architecture."""
+        return replace(self, config=config)
+
+
+def resolve_model(config: ModelConfig) -> ResolvedModel:
+    """Find the pretrained weights of an architecture, from the hub if necessary.
+
+    Called once at the start of a run, so that a mistyped folder is refused before any image is decoded.
+    Raises `BackboneError`.
+    """
+    transformer = config.transformer
+    if transformer is not None and transformer.is_pretrained:
+        folder = open_weights(transformer.weights)
+        check_family(config.name, folder)
+        return ResolvedModel(config, folder=folder)
+    if config.name in VARIANTS:
+        return ResolvedModel(config, file=weight_file(config.name))
+    return ResolvedModel(config)
+
+
+def build_model(
+    model: ModelConfig | ResolvedModel, image_size: int, n_classes: int, *, seed: int = 0
+) -> StageModel:
+    """A stage with fresh or pretrained weights; one seed gives one result.
+
+    A plain configuration is resolved here. `image_size`: pixels per side of the square input. The global
+    random state of torch does not change.
     """
     if image_size < SMALLEST_IMAGE:
         raise ValueError(f"image_size is {image_size}; models start at {SMALLEST_IMAGE} pixels a side")
     if n_classes < 2:
         raise ValueError(f"n_classes is {n_classes}; a classifier needs at least 2")
+    found = model if isinstance(model, ResolvedModel) else resolve_model(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _backbone(config, image_size)
         return StageModel(
-            backbone,
+            _backbone(found, image_size),
             image_size=image_size,
             n_classes=n_classes,
-            dropout=config.dropout,
-            mirror_average=config.mirror_average,
+            dropout=found.config.dropout,
+            mirror_average=found.config.mirror_average,
         )
 
 
-def require_weights(config: ModelConfig) -> None:
-    """`BackboneError` where the stage's pretrained weights cannot be had; fetches them from the hub.
-
-    For the start of a run, so that a mistyped folder is told before any image is decoded.
-    """
-    transformer = config.transformer
-    if transformer is not None and transformer.is_pretrained:
-        check_family(config.name, open_weights(transformer.weights))
-    if config.name in VARIANTS:
-        weight_file(config.name)
-
-
-def _backbone(config: ModelConfig, image_size: int) -> Backbone:
+def _backbone(model: ResolvedModel, image_size: int) -> Backbone:
+    config = model.config
     if config.name in FAMILIES:
-        return build_transformer(config.name, config.transformer or TransformerConfig(), image_size)
-    if config.name in VARIANTS:
-        return build_efficientnet(config.name, config.efficientnet or EfficientNetConfig(), image_size)
+        options = config.transformer or TransformerConfig()
+        return build_transformer(config.name, options, image_size, model.folder)
+    if model.file is not None:
+        options_of_net = config.efficientnet or EfficientNetConfig()
+        return build_efficientnet(config.name, options_of_net, image_size, model.file)
     return BACKBONES[config.name](config, image_size)

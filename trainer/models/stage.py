@@ -9,24 +9,24 @@ from torch import Tensor, nn
 
 
 class HeadOutputs(NamedTuple):
-    """What the three heads say about B images."""
+    """Outputs of the three heads on B images."""
 
     logits: Tensor
     """[B, K], the classifier's"""
     gate: Tensor
-    """[B], logit of the gate: its sigmoid is the soft decision to answer"""
+    """[B], logit of the gate; its sigmoid is the soft decision to answer"""
     auxiliary: Tensor
     """[B, K], logits of the head that is trained on every image, answered or not"""
 
 
 class Backbone(nn.Module, ABC):
-    """Pixels to one feature vector an image."""
+    """A network from pixels to one feature vector per image."""
 
     n_features: int
     weights: str = "random"
     """Name of the pretrained weights, or `random`"""
     any_size: bool = False
-    """Takes images of other sizes than the one it was built for"""
+    """Whether it takes images of other sizes than the one it was built for"""
 
     @property
     def is_pretrained(self) -> bool:
@@ -34,7 +34,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def is_frozen(self) -> bool:
-        """Training changes none of its weights, so an image always has the same features."""
+        """Whether training changes none of its weights, so that an image always has the same features."""
         return not any(parameter.requires_grad for parameter in self.parameters())
 
     @abstractmethod
@@ -45,9 +45,9 @@ class Backbone(nn.Module, ABC):
 class StageModel(nn.Module):
     """Backbone, classifier, gate and auxiliary head (SelectiveNet, arXiv 1901.09192, section 3).
 
-    The gate has a hidden layer of its own, so that "shall I answer?" need not be linear in the
-    features that answer "which one?". The auxiliary head keeps the backbone from forgetting the images
-    that the gate would rather not answer; it is not exported.
+    The gate has a hidden layer of its own, so that the decision to answer need not be linear in the
+    features that decide the class. The auxiliary head keeps the features useful on the images that the
+    gate rejects; it is not exported.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class StageModel(nn.Module):
         dropout: float,
         mirror_average: bool = False,
     ) -> None:
-        """`mirror_average`: outside of training, the mean of what is said of an image and its mirror
-        image, at twice the work; for tasks in which left and right mean the same."""
+        """`mirror_average`: outside training, average the outputs on an image and on its mirror image, at
+        twice the work; for tasks in which left and right mean the same."""
         super().__init__()
         d = backbone.n_features
         self.image_size = image_size
@@ -74,18 +74,18 @@ class StageModel(nn.Module):
 
     def forward(self, pixels: Tensor) -> HeadOutputs:
         """Normalised pixels, float32 [B, 3, image_size, image_size] -> outputs of the three heads."""
-        seen = self.look(pixels)
+        upright = self.single_pass(pixels)
         if self.training or not self.mirror_average:
-            return seen
-        mirrored = self.look(pixels.flip(-1))
-        return HeadOutputs(*((one + other) / 2 for one, other in zip(seen, mirrored, strict=True)))
+            return upright
+        mirrored = self.single_pass(pixels.flip(-1))
+        return HeadOutputs(*((one + other) / 2 for one, other in zip(upright, mirrored, strict=True)))
 
-    def look(self, pixels: Tensor) -> HeadOutputs:
-        """One pass, whatever `mirror_average` says; of images of any size where the backbone takes it."""
+    def single_pass(self, pixels: Tensor) -> HeadOutputs:
+        """One pass without mirror averaging; of images of any size if the backbone takes it."""
         return self.heads(self.backbone(pixels))
 
     def heads(self, features: Tensor) -> HeadOutputs:
-        """The backbone's features, [B, n_features] -> outputs of the three heads."""
+        """Features of the backbone, [B, n_features] -> outputs of the three heads."""
         features = self.dropout(features)
         return HeadOutputs(
             logits=self.classifier(features),

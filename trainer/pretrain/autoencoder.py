@@ -1,4 +1,4 @@
-"""A masked autoencoder (He et al., arXiv 2111.06377) around one of our backbones."""
+"""Masked autoencoder (He et al., arXiv 2111.06377) around a transformer backbone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from trainer.models.backbones import TransformerBackbone
 from trainer.pretrain.masking import Masking, only_visible
 
 EPSILON = 1e-6
-"""Beside a patch's variance"""
+"""Added to the variance of a patch"""
 
 
 class MaskedAutoencoder(nn.Module):
-    """Reads a few patches of an image and says what the others look like."""
+    """Predicts the hidden patches of an image from its visible ones."""
 
     def __init__(
         self, backbone: TransformerBackbone, decoder: nn.Module, *, patch_size: int, normalise_patches: bool
@@ -23,26 +23,26 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = decoder
         self.patch_size = patch_size
         self.normalise_patches = normalise_patches
-        """Whether each patch is to be told up to its own mean and contrast (section 4.1)"""
+        """Whether the target of each patch is normalised by its own mean and deviation (section 4.1)"""
 
     def forward(self, pixels: Tensor, masking: Masking) -> Tensor:
-        """Mean squared error over the hidden patches, float32 []; pixels as of `predict`."""
+        """Mean squared error over the hidden patches, float32 []; pixels as in `predict`."""
         predicted = self.predict(pixels, masking).float()
         error = (predicted - self.targets(pixels)).square().mean(dim=-1)
         return error[masking.hidden].mean()
 
     def predict(self, pixels: Tensor, masking: Masking) -> Tensor:
-        """Every patch as told, [B, N, patch_size^2 x 3]; pixels [B, 3, S, S], normalised as every stage's."""
+        """Predicted patches, [B, N, patch_size^2 x 3]; pixels [B, 3, S, S], normalised as in every stage."""
         own = self.backbone.normalisation(pixels)
         with only_visible(self.backbone.net, masking.visible, self.backbone.first_patch):
             tokens = self.backbone.net(pixel_values=own).last_hidden_state
-        # The decoder knows a class token and patches, but no registers.
+        # The decoder reads the class token and patches, but no registers.
         seen = torch.cat([tokens[:, :1], tokens[:, self.backbone.first_patch :]], dim=1)
-        told: Tensor = self.decoder(seen, masking.restore).logits
-        return told
+        predicted: Tensor = self.decoder(seen, masking.restore).logits
+        return predicted
 
     def targets(self, pixels: Tensor) -> Tensor:
-        """What `predict` should say, float32 [B, N, patch_size^2 x 3]."""
+        """Targets of `predict`, float32 [B, N, patch_size^2 x 3]."""
         patches = to_patches(self.backbone.normalisation(pixels).float(), self.patch_size)
         if not self.normalise_patches:
             return patches
@@ -50,26 +50,26 @@ class MaskedAutoencoder(nn.Module):
         return (patches - mean) / deviation
 
     def reconstruct(self, pixels: Tensor, masking: Masking) -> Tensor:
-        """The image with its hidden patches as told, float32 [B, 3, S, S], normalised as `pixels`.
+        """The image with its hidden patches predicted, float32 [B, 3, S, S], normalised as `pixels`.
 
-        Where patches are told up to mean and contrast, those are taken from the image itself.
+        If targets are normalised, mean and deviation of each patch come from the image itself.
         """
         patches = to_patches(pixels.float(), self.patch_size)
-        told = self.predict(pixels, masking).float()
+        predicted = self.predict(pixels, masking).float()
         if self.normalise_patches:
             mean, deviation = patch_statistics(
                 to_patches(self.backbone.normalisation(pixels).float(), self.patch_size)
             )
-            told = told * deviation + mean
+            predicted = predicted * deviation + mean
         side = pixels.shape[-1]
-        whole = self._as_stage_input(from_patches(told, self.patch_size, side))
+        whole = self._as_stage_input(from_patches(predicted, self.patch_size, side))
         hidden = masking.hidden.unsqueeze(-1)
         return from_patches(
             torch.where(hidden, to_patches(whole, self.patch_size), patches), self.patch_size, side
         )
 
     def _as_stage_input(self, own: Tensor) -> Tensor:
-        """Undo the backbone's own normalisation."""
+        """Undo the normalisation of the backbone."""
         if isinstance(self.backbone.normalisation, nn.Identity):
             return own
         zero = torch.zeros_like(own[:1])

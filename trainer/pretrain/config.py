@@ -1,4 +1,4 @@
-"""The configuration of a pretraining: which images, which backbone, what of it learns, and for how long."""
+"""Configuration of a pretraining: images, backbone, trained weights and schedule."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from trainer.run.promise import PromiseConfig
 
 
 class ShapeConfig(BaseModel):
-    """Of a backbone that starts from random weights; pretrained ones bring their own."""
+    """Shape of a backbone that starts from random weights; pretrained weights fix it themselves."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     patch_size: int | None = Field(default=None, ge=2, le=64)
-    """Pixels a side; by default 16, and an eighth of the image where that is smaller than 128 pixels."""
+    """Pixels per side; by default 16, or an eighth of the image if that is smaller than 128 pixels."""
     hidden_size: int = Field(default=192, ge=16, le=8192)
     layers: int = Field(default=12, ge=1, le=80)
     heads: int = Field(default=3, ge=1, le=64)
     mlp_ratio: int = Field(default=4, ge=1, le=8)
     registers: int = Field(default=4, ge=0, le=16)
-    """Register tokens, of the families that have them."""
+    """Number of register tokens, for families that have them."""
 
 
 class PretrainConfig(BaseModel):
-    """Everything that decides a pretraining. The resolved one is written beside the weights."""
+    """All inputs of a pretraining. The resolved configuration is written beside the weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: DataConfig
     rows: PretrainRows = "auto"
-    """`train`: the training split that `demur train` and `demur compare` would draw from the same data,
-    group, seed, sizes and promise, so that no image they certify or test on is seen. `all`: every image.
-    `auto`: `train` where there are labels, `all` where there are none."""
+    """`train`: the training split that `demur train` and `demur compare` draw from the same data, group,
+    seed, sizes and promise, so that no image of their certificate or test is used. `all`: every image.
+    `auto`: `train` if there are labels, else `all`."""
     backbone: str
-    """`folder:PATH` or `hub:OWNER/NAME[@REVISION]` for ExPLoRA; with `from_scratch`, a kind such as `vit`"""
+    """`folder:PATH` or `hub:OWNER/NAME[@REVISION]` for ExPLoRA; a family, as `vit`, with `from_scratch`"""
     from_scratch: bool = False
     """Start from random weights and train all of them."""
     shape: ShapeConfig = ShapeConfig()
@@ -53,13 +53,13 @@ class PretrainConfig(BaseModel):
     explora: ExploraConfig = ExploraConfig()
     """Without `from_scratch` only."""
     decoder: DecoderConfig = DecoderConfig()
-    """Where the backbone brings none."""
+    """For a backbone without a decoder of its own."""
     image_size: int | None = Field(default=None, ge=16, le=1024)
-    """Pixels a side; by default what the weights were trained with, or what suits the images."""
+    """Pixels per side; by default the training size of the weights, or one that suits the images."""
     hidden_share: float = Field(default=0.75, ge=0.1, le=0.95)
-    """Of the patches of an image, hidden from the backbone."""
+    """Share of the patches of an image that is hidden from the backbone."""
     normalise_patches: bool = True
-    """Tell each hidden patch up to its own mean and contrast."""
+    """Normalise the target of each hidden patch by its own mean and deviation."""
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=256, ge=2)
     lr: float = Field(default=1e-3, gt=0.0)

@@ -1,7 +1,7 @@
-"""The decoder of a masked autoencoder: from the visible tokens to the pixels of every patch.
+"""Decoder of a masked autoencoder: from the visible tokens to the pixels of every patch.
 
-It is needed in pretraining alone. It is kept beside the backbone all the same, because pretraining that
-is continued elsewhere goes better with the decoder that the backbone was trained with.
+Only pretraining needs it. It is saved beside the backbone, because continued pretraining works better with
+the decoder that the backbone was trained with.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _POSITIONS = "decoder_pos_embed"
 
 
 class DecoderConfig(BaseModel):
-    """How large the decoder is. A thin one suffices: what it learns is thrown away."""
+    """Size of the decoder. A thin one suffices, since it is not used after pretraining."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +47,7 @@ def build_decoder(config: DecoderConfig, *, hidden_size: int, patch_size: int, i
     """A decoder of random weights for a backbone of `hidden_size` and square images of `image_size` pixels.
 
     `forward(tokens, restore)`: tokens [B, 1 + V, hidden_size], the class token first, and `restore` of
-    `Masking` -> `.logits` [B, N, patch_size^2 x 3]. It is transformers' own, so that the decoders of
+    `Masking` -> `.logits` [B, N, patch_size^2 x 3]. It is the class of transformers, so that decoders of
     published masked autoencoders fit.
     """
     from transformers import ViTMAEConfig
@@ -68,7 +68,7 @@ def build_decoder(config: DecoderConfig, *, hidden_size: int, patch_size: int, i
 
 
 def save_decoder(decoder: nn.Module, config: DecoderConfig, weights: Path) -> None:
-    """Write the decoder to its place in the folder of a backbone."""
+    """Write the decoder into the folder of a backbone."""
     folder = weights / DECODER_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / _CONFIG, config.model_dump(mode="json"))
@@ -79,10 +79,10 @@ def save_decoder(decoder: nn.Module, config: DecoderConfig, weights: Path) -> No
 def load_decoder(
     weights: WeightFolder, *, hidden_size: int, patch_size: int, image_size: int
 ) -> tuple[nn.Module, DecoderConfig] | None:
-    """The decoder that the weights were trained with, for images of this size; None where none lies there.
+    """The decoder that the weights were trained with, for images of this size; None if there is none.
 
     Reads what `save_decoder` wrote, or the decoder inside a published `vit_mae` checkpoint. Raises
-    `BackboneError` where it lies there and does not fit.
+    `BackboneError` if there is one that does not fit.
     """
     config, tensors = _saved(weights.path / DECODER_FOLDER) or _published(weights) or (None, {})
     if config is None:
@@ -111,7 +111,7 @@ def _saved(folder: Path) -> tuple[DecoderConfig, dict[str, Any]] | None:
 
 
 def _published(weights: WeightFolder) -> tuple[DecoderConfig, dict[str, Any]] | None:
-    """Of a checkpoint of transformers' ViTMAEForPreTraining."""
+    """The decoder inside a checkpoint of transformers' ViTMAEForPreTraining."""
     if "ViTMAEForPreTraining" not in weights.config.get("architectures", ()):
         return None
     from transformers import ViTMAEForPreTraining

@@ -1,7 +1,7 @@
-"""ExPLoRA (Khanna et al., arXiv 2406.10973): which few weights of a pretrained backbone go on learning.
+"""ExPLoRA (Khanna et al., arXiv 2406.10973): continued pretraining of a few weights of a backbone.
 
-The last block or two are set free whole; the other blocks get LoRA on queries and values. The layer
-norms are set free as well. Everything else stays as it was pretrained.
+The last block or two are trained in full; the other blocks get LoRA on queries and values. The layer norms
+are trained as well. All other weights stay frozen.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from trainer.errors import RunError
 from trainer.models.adapters import AdapterConfig, attach
 
 LEAST_SHARE, MOST_SHARE = 0.001, 0.10
-"""Of the backbone's weights: less cannot follow a new domain, more forgets the old one and is no longer
-what the paper measured."""
+"""Limits of the trained share of the weights: less cannot follow a new domain; more forgets the old one and
+is no longer the setting of the paper."""
 
 
 class ShareOutOfRange(RunError):
-    """Too few or too many of the backbone's weights would be trained."""
+    """Too few or too many weights of the backbone would be trained."""
 
 
 class ExploraConfig(BaseModel):
-    """What is trained of a pretrained backbone."""
+    """Weights of a pretrained backbone that are trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     blocks: int = Field(default=1, ge=0, le=8)
-    """The last so many blocks are trained whole."""
+    """Number of last blocks that are trained in full."""
     rank: int = Field(default=8, ge=1, le=512)
-    """Of LoRA on the queries and values of the other blocks."""
+    """Rank of LoRA on the queries and values of the other blocks."""
     alpha: float | None = Field(default=None, gt=0.0)
     """LoRA is scaled by alpha / rank; by default 2."""
     norms: bool = True
@@ -40,11 +40,11 @@ class ExploraConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TrainedShare:
-    """How much of a backbone can learn."""
+    """Trained share of a backbone."""
 
     trained: int
     parameters: int
-    """Those of an adapter among them"""
+    """Number of all weights, including those of an adapter"""
 
     @property
     def share(self) -> float:
@@ -57,9 +57,9 @@ class TrainedShare:
 
 
 def explore(net: nn.Module, config: ExploraConfig) -> nn.Module:
-    """Freeze `net` but for what ExPLoRA trains, in place; returns the peft model around it.
+    """Freeze `net` except for the weights that ExPLoRA trains, in place; returns the peft model around it.
 
-    Its outputs do not change until it is trained. Raises `ShareOutOfRange` outside of 0.1 to 10 %.
+    Outputs do not change until training. Raises `ShareOutOfRange` outside 0.1 to 10 %.
     """
     name, blocks = _blocks(net)
     if config.blocks >= len(blocks):
@@ -86,7 +86,7 @@ def explore(net: nn.Module, config: ExploraConfig) -> nn.Module:
 
 
 def trained_share(net: nn.Module) -> TrainedShare:
-    """Counted over all weights of `net`."""
+    """Trained share over all weights of `net`."""
     parameters = list(net.parameters())
     return TrainedShare(
         sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
@@ -111,6 +111,6 @@ def _check(found: TrainedShare, config: ExploraConfig, blocks: int) -> None:
 
 
 def _blocks(net: nn.Module) -> tuple[str, nn.ModuleList]:
-    """(name, the transformer's blocks): its longest list of modules, in every family."""
+    """(name, blocks) of the transformer: its longest list of modules, in every family."""
     lists = [(name, module) for name, module in net.named_modules() if isinstance(module, nn.ModuleList)]
     return max(lists, key=lambda entry: len(entry[1]))

@@ -1,4 +1,4 @@
-"""The images that a pretraining sees: decoded as training decodes them, and without their labels."""
+"""Images of a pretraining, decoded as for training, without their labels."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from trainer.run.console import RunConsole
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.02, 512
 MAX_PIXEL_BYTES = 2 * 2**30
-"""Decoded images above this size live in memory-mapped files of the run folder."""
+"""Decoded images above this size are kept in memory-mapped files of the run folder."""
 
 
 class UnusableImages(DataError):
-    """There are images that cannot be decoded, or too few that can."""
+    """Some images cannot be decoded, or too few can."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unlabelled:
-    """Square images to learn from, and a few to measure on."""
+class UnlabelledPixels:
+    """Square images for training, and a few held out to measure the loss on."""
 
     train: Tensor
     """uint8 [n, size, size, 3]"""
     held_out: Tensor
-    """uint8 [m, size, size, 3]; of other groups than those learned from"""
+    """uint8 [m, size, size, 3], from other groups than the training images"""
     seen: tuple[str, ...]
-    """sha256 of the encoded bytes of every image of either"""
+    """sha256 of the encoded bytes of every image in either part"""
     rows: PretrainSplit
 
     def digest(self) -> str:
-        """What a resumed run must find unchanged."""
+        """sha256 of all pixels, which must be unchanged for a run to resume."""
         whole = hashlib.sha256()
         for pixels in (self.train, self.held_out):
             whole.update(repr(tuple(pixels.shape)).encode())
@@ -55,11 +55,11 @@ class Unlabelled:
 
 def unlabelled_images(
     config: PretrainConfig, source: ImageSource, size: int, cache: Path, console: RunConsole
-) -> Unlabelled:
-    """Decode what `config.rows` asks for at `size` pixels a side.
+) -> UnlabelledPixels:
+    """Decode the rows that `config.rows` names, at `size` pixels per side.
 
-    Labels decide nothing but which rows the training split of a later run holds, since that split is
-    stratified by them; they are not handed on. Raises `FaultyData` or `UnusableImages`.
+    Labels only decide which rows the training split of a later run holds, since that split is stratified by
+    them; they are not returned. Raises `FaultyData` or `UnusableImages`.
     """
     spec = PreprocessSpec(height=size, width=size)
     kept = cache if 3 * size * size * len(source) > MAX_PIXEL_BYTES else None
@@ -83,7 +83,7 @@ def unlabelled_images(
             "both need some: raise splits.val_select, lower the other splits, or use rows: all"
         )
     held_out = held_out[np.unique(np.linspace(0, len(held_out) - 1, MOST_HELD_OUT).astype(np.int64))]
-    return Unlabelled(
+    return UnlabelledPixels(
         _tensor(pixels.arrays[0], train),
         _tensor(pixels.arrays[0], held_out),
         tuple(pixels.content[row] for row in [*train.tolist(), *held_out.tolist()]),
@@ -98,7 +98,7 @@ def _resolved(rows: PretrainRows, source: ImageSource) -> PretrainSplit:
 
 
 def _decoded(source: ImageSource, pixels: Pixels, *, skip_bad: bool) -> IntArray:
-    """Rows of the images that could be decoded."""
+    """Rows of the images that decoded."""
     bad = pixels.faults
     if bad and not skip_bad:
         examples = [f"    {source.paths[row]}: {why}" for row, why in list(bad.items())[:3]]
@@ -115,7 +115,7 @@ def _decoded(source: ImageSource, pixels: Pixels, *, skip_bad: bool) -> IntArray
 
 
 def _hold_out(rows: IntArray, source: ImageSource, seed: int) -> tuple[IntArray, IntArray]:
-    """(rows to learn from, a few whole groups to measure on)"""
+    """(training rows, rows of a few whole groups to hold out)"""
     units = row_units(source)[rows]
     names = np.unique(units)
     if len(names) < 2:
@@ -124,8 +124,8 @@ def _hold_out(rows: IntArray, source: ImageSource, seed: int) -> tuple[IntArray,
             "measure on"
         )
     shuffled = np.random.default_rng(seed).permutation(names)
-    apart = np.isin(units, shuffled[: max(1, round(HELD_OUT_SHARE * len(names)))])
-    return rows[~apart], rows[apart]
+    held_out = np.isin(units, shuffled[: max(1, round(HELD_OUT_SHARE * len(names)))])
+    return rows[~held_out], rows[held_out]
 
 
 def _tensor(pixels: NDArray[np.uint8], rows: Sequence[int] | IntArray) -> Tensor:

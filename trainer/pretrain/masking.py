@@ -1,4 +1,4 @@
-"""Which patches of an image an encoder sees, and how a transformer is made to see those alone."""
+"""Random masking of image patches, and a transformer that reads only the visible ones."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainer.models.adapters import is_adapted
 
 @dataclass(frozen=True, slots=True)
 class Masking:
-    """A different random choice of patches for each of B images of N patches; V of them are visible."""
+    """A random choice of V visible patches for each of B images with N patches."""
 
     visible: Tensor
-    """int64 [B, V], patches in row-major order of the image"""
+    """int64 [B, V], indices of patches in row-major order"""
     restore: Tensor
-    """int64 [B, N], place of each patch in the sequence of the visible ones, then the hidden ones"""
+    """int64 [B, N], position of each patch in the sequence of visible, then hidden patches"""
 
     @property
     def hidden(self) -> Tensor:
@@ -35,7 +35,7 @@ class Masking:
 
 
 def draw_masking(images: int, patches: int, hidden_share: float, generator: torch.Generator) -> Masking:
-    """Hide about `hidden_share` of the patches of each image; at least one stays and one goes.
+    """Hide about `hidden_share` of the patches of each image; at least one stays visible and one is hidden.
 
     The same generator state gives the same choice.
     """
@@ -46,11 +46,11 @@ def draw_masking(images: int, patches: int, hidden_share: float, generator: torc
 
 @contextmanager
 def only_visible(net: nn.Module, visible: Tensor, first_patch: int) -> Iterator[None]:
-    """Inside the block, `net` drops the hidden patches right after embedding them.
+    """Make `net` drop the hidden patches right after their embedding, inside the block.
 
-    Every block of the transformer then works on the visible tokens alone, which is what makes masked
-    autoencoders cheap (He et al., arXiv 2111.06377, section 3). Positions are added before the drop, or,
-    where they are rotations, dropped alike. `net`: one of `FAMILIES`, with an adapter or without;
+    Every block of the transformer then works on the visible tokens only, which makes masked autoencoders
+    cheap (He et al., arXiv 2111.06377, section 3). Positions are added before the drop; rotary positions
+    are dropped with their patches. `net`: one of `FAMILIES`, with an adapter or without;
     `first_patch`: tokens before the patches.
     """
     plain: Any = net.get_base_model() if is_adapted(net) else net  # type: ignore[operator]
@@ -60,7 +60,7 @@ def only_visible(net: nn.Module, visible: Tensor, first_patch: int) -> Iterator[
         return torch.cat([tokens[:, :first_patch], tokens[:, first_patch:].gather(1, index)], dim=1)
 
     def keep_rotations(_module: nn.Module, _inputs: Any, rotations: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        # [N, d] each; one choice an image, the same for all heads.
+        # [N, d] each; one choice per image, the same for all heads.
         return tuple(part[visible].unsqueeze(1) for part in rotations)
 
     handles = [plain.embeddings.register_forward_hook(keep_tokens)]

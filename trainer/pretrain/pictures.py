@@ -1,4 +1,4 @@
-"""What a pretraining looks like: the loss over the epochs, and hidden patches as they are told."""
+"""Pictures of a pretraining: the loss over the epochs, and predicted patches."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ GREY_LEVEL = 0.5
 
 
 def draw_loss(history: Sequence[PretrainEpoch], path: Path, subtitle: str) -> None:
-    """Loss on the images learned from and on those held out."""
+    """Draw the loss on the training images and on those held out."""
     epochs = [epoch.epoch for epoch in history]
     with figure_on(path) as figure:
         axes = figure.subplots()
-        axes.plot(epochs, [epoch.train_loss for epoch in history], color=BLUE, lw=1.8, label="learned from")
+        axes.plot(epochs, [epoch.train_loss for epoch in history], color=BLUE, lw=1.8, label="training")
         axes.plot(epochs, [epoch.held_out_loss for epoch in history], color=ORANGE, lw=1.8, label="held out")
         axes.set_xlabel("epoch")
         axes.set_ylabel("mean squared error of hidden patches")
@@ -35,17 +35,17 @@ def draw_loss(history: Sequence[PretrainEpoch], path: Path, subtitle: str) -> No
 def draw_reconstructions(
     model: MaskedAutoencoder, pixels: Tensor, normalise: Normaliser, hidden_share: float, path: Path
 ) -> None:
-    """Held-out images, uint8 [m, S, S, 3]: what the model sees, what it tells, and what there is."""
+    """Draw held-out images, uint8 [m, S, S, 3]: visible patches, predicted patches, original."""
     shown = pixels[torch.linspace(0, len(pixels) - 1, min(SHOWN, len(pixels))).long()]
     side = shown.shape[1]
     masking = held_out_masking(len(shown), (side // model.patch_size) ** 2, hidden_share)
     images = to_unit_range(shown)
     with torch.inference_mode():
-        told = model.eval().reconstruct(normalise(images), masking)
+        predicted = model.eval().reconstruct(normalise(images), masking)
     mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (normalise.mean, normalise.std))
     patches = to_patches(images, model.patch_size)
     seen = from_patches(patches.masked_fill(masking.hidden.unsqueeze(-1), GREY_LEVEL), model.patch_size, side)
-    rows = {"seen": seen, "told": told * std + mean, "there": images}
+    rows = {"visible": seen, "predicted": predicted * std + mean, "original": images}
     with figure_on(path, (1.25 * len(shown) + 0.6, 1.25 * len(rows) + 0.5)) as figure:
         grid = figure.subplots(len(rows), len(shown), squeeze=False)
         for line, (name, batch) in zip(grid, rows.items(), strict=True):

@@ -1,4 +1,4 @@
-"""`demur pretrain`: from images to a backbone folder. `pretrain` reads from top to bottom."""
+"""`demur pretrain`: from images to a backbone folder; `pretrain` reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from trainer.data.images import ImageSource
 from trainer.data.opening import open_data
 from trainer.data.pixels import typical_size
 from trainer.fit.batches import Normaliser
+from trainer.fit.checkpoint import Checkpoint
 from trainer.fit.device import computing, placed
-from trainer.fit.gradient_accumulation import telling_memory
+from trainer.fit.gradient_accumulation import explain_out_of_memory
 from trainer.models.backbones import (
     FAMILIES,
     TransformerBackbone,
@@ -25,30 +26,31 @@ from trainer.models.backbones import (
     family_of,
 )
 from trainer.models.normalisation import IMAGENET, MeanStd
-from trainer.models.pretrained import open_weights
+from trainer.models.pretrained import WeightFolder, open_weights
 from trainer.models.registry import SMALLEST_IMAGE
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import PretrainConfig
 from trainer.pretrain.decoder import DecoderConfig, build_decoder, load_decoder
 from trainer.pretrain.explora import TrainedShare, explore, trained_share
-from trainer.pretrain.images import Unlabelled, unlabelled_images
-from trainer.pretrain.loop import Pace, PretrainEpoch, fit_autoencoder
+from trainer.pretrain.images import UnlabelledPixels, unlabelled_images
+from trainer.pretrain.loop import PretrainCallbacks, PretrainEpoch, PretrainProgress, fit_autoencoder
 from trainer.pretrain.pictures import draw_loss, draw_reconstructions
 from trainer.pretrain.weights import save_backbone
+from trainer.pretrained_recipe import DEFAULT_SIZE
 from trainer.recipe import input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_csv, write_json, write_yaml
 
 OWN_FOLDER = "pretraining"
-"""Within the backbone's folder: configuration, metrics, pictures and the state to resume from"""
+"""Subfolder of the backbone with configuration, metrics, pictures and the state to resume from"""
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainResult:
-    """What a pretraining left; all of it lies in the folder as well."""
+    """Result of a pretraining; the folder holds all of it as well."""
 
     folder: Path
-    """Named as `folder:PATH`, it is a backbone"""
+    """As `folder:PATH`, it names a backbone"""
     family: str
     share: TrainedShare
     history: tuple[PretrainEpoch, ...]
@@ -56,30 +58,31 @@ class PretrainResult:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """A model ready to be trained."""
+    """A model before its first step."""
 
     family: str
+    origin: str
+    """Name of the pretrained weights, or `random weights`"""
     own: MeanStd
     """Normalisation of the network's own input"""
     model: MaskedAutoencoder
     decoder: DecoderConfig
     share: TrainedShare
     digest: str
-    """Of all weights before the first step"""
+    """sha256 of all weights before the first step"""
 
 
 def pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> PretrainResult:
     """Train a masked autoencoder and write its backbone to `out`.
 
-    Running it again in the same folder goes on where it was interrupted. Raises `BackboneError` before
-    any image is read where the weights cannot be had.
+    A second call in the same folder resumes an interrupted run. Raises `BackboneError` before any image is
+    read if the weights cannot be found.
     """
     config = config.model_copy(update={"compute": config.compute.resolved()})
-    if not config.from_scratch:
-        open_weights(config.backbone)
+    weights = None if config.from_scratch else open_weights(config.backbone)
     console.heading("Data")
     source = open_data(config.data, console)
-    size = _image_size(config, source)
+    size = _image_size(config, weights, source)
     own_folder = out / OWN_FOLDER
     images = unlabelled_images(config, source, size, own_folder / "pixels", console)
     console.note(
@@ -89,7 +92,7 @@ def pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> Pretrain
     )
 
     console.heading("Masked autoencoder")
-    start = _start(config, size)
+    start = _start(config, weights, size)
     console.note(start.share.sentence())
     write_yaml(own_folder / "config.yaml", config.model_dump(mode="json"))
     spec = PreprocessSpec(height=size, width=size)
@@ -105,61 +108,63 @@ def pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> Pretrain
     return PretrainResult(out, start.family, start.share, history)
 
 
-def _image_size(config: PretrainConfig, source: ImageSource) -> int:
+def _image_size(config: PretrainConfig, weights: WeightFolder | None, source: ImageSource) -> int:
     if config.image_size is not None:
         return config.image_size
-    if config.from_scratch:
+    if weights is None:
         suited = input_size(max(min(typical_size(source)), SMALLEST_IMAGE))
         # The default patch is an eighth of this.
         return suited // 8 * 8
-    own = open_weights(config.backbone).config.get("image_size", 224)
-    return int(own if isinstance(own, int) else own[0])
+    return weights.side("image_size", DEFAULT_SIZE)
 
 
-def _start(config: PretrainConfig, size: int) -> _Start:
-    """Backbone and decoder; the same seed gives the same, and torch's random state stays as it was."""
+def _start(config: PretrainConfig, weights: WeightFolder | None, size: int) -> _Start:
+    """Backbone and decoder; one seed gives one result, and torch's random state does not change."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        family, backbone, own = _backbone(config, size)
+        family, backbone, own = _backbone(config, weights, size)
         net: Any = backbone.net
         patch = int(net.config.patch_size)
         shape = {"hidden_size": int(net.config.hidden_size), "patch_size": patch, "image_size": size}
-        found = None if config.from_scratch else load_decoder(open_weights(config.backbone), **shape)
+        found = None if weights is None else load_decoder(weights, **shape)
         decoder, decoder_config = found or (build_decoder(config.decoder, **shape), config.decoder)
         digest = _weights_digest(backbone.net, decoder)
-        if not config.from_scratch:
+        if weights is not None:
             backbone.net = explore(backbone.net, config.explora)
     share = trained_share(backbone.net)
     model = MaskedAutoencoder(backbone, decoder, patch_size=patch, normalise_patches=config.normalise_patches)
-    return _Start(family, own, model, decoder_config, share, digest)
+    origin = "random weights" if weights is None else weights.name
+    return _Start(family, origin, own, model, decoder_config, share, digest)
 
 
-def _backbone(config: PretrainConfig, size: int) -> tuple[str, TransformerBackbone, MeanStd]:
+def _backbone(
+    config: PretrainConfig, weights: WeightFolder | None, size: int
+) -> tuple[str, TransformerBackbone, MeanStd]:
     """(family, network, normalisation of its own input)"""
-    if config.from_scratch:
+    if weights is None:
         patch = config.shape.patch_size or min(16, max(2, size // 8))
         shape = config.shape.model_copy(update={"patch_size": patch})
         backbone = build_transformer(config.backbone, TransformerConfig(**shape.model_dump()), size)
-        _start_from_waves(backbone.net)
+        _set_sinusoidal_positions(backbone.net)
         return config.backbone, backbone, IMAGENET
-    family = family_of(config.backbone)
-    backbone = build_transformer(family, TransformerConfig(weights=config.backbone), size)
-    return family, backbone, open_weights(config.backbone).mean_std() or FAMILIES[family].normalisation
+    family = family_of(weights)
+    backbone = build_transformer(family, TransformerConfig(weights=weights.source), size, weights)
+    return family, backbone, weights.mean_std() or FAMILIES[family].normalisation
 
 
-def _start_from_waves(net: Any) -> None:
-    """Learned positions start as sines and cosines, from which neighbours need not be found first."""
+def _set_sinusoidal_positions(net: Any) -> None:
+    """Start learned positions as sines and cosines, so that neighbourhood need not be learned first."""
     from transformers.models.vit_mae.modeling_vit_mae import build_2d_sinusoidal_position_embedding
 
     positions = getattr(net.embeddings, "position_embeddings", None)
     if positions is None:
         return
     side = round((positions.shape[1] - 1) ** 0.5)
-    waves = build_2d_sinusoidal_position_embedding(
+    sinusoids = build_2d_sinusoidal_position_embedding(
         height=side, width=side, embed_dim=positions.shape[2], cls_token=True
     )
     with torch.no_grad():
-        positions.copy_(waves.unsqueeze(0))
+        positions.copy_(sinusoids.unsqueeze(0))
 
 
 def _weights_digest(*modules: nn.Module) -> str:
@@ -173,27 +178,27 @@ def _weights_digest(*modules: nn.Module) -> str:
 
 def _train(
     start: _Start,
-    images: Unlabelled,
+    images: UnlabelledPixels,
     spec: PreprocessSpec,
     config: PretrainConfig,
     own_folder: Path,
     console: RunConsole,
 ) -> tuple[tuple[PretrainEpoch, ...], float]:
-    # What a checkpoint must agree with to be of the same run; where the data lie does not matter.
+    # A checkpoint of the same run agrees in these fields; the place of the data does not matter.
     same = config.model_dump(mode="json", exclude={"data", "rows", "backbone", "splits", "promise"})
     fingerprint = {"configuration": same, "weights": start.digest, "images": images.digest()}
     with (
-        telling_memory("pretraining"),
+        explain_out_of_memory("pretraining"),
         computing(config.compute) as device,
         placed(device, start.model),
         console.bar("Pretraining", config.epochs * len(images.train)) as bar,
     ):
 
-        def show(pace: Pace) -> None:
-            title = f"Pretraining, epoch {pace.epoch} of {config.epochs}"
-            bar.at(pace.step * config.batch_size, pace.steps * config.batch_size, title)
+        def show(progress: PretrainProgress) -> None:
+            title = f"Pretraining, epoch {progress.epoch} of {config.epochs}"
+            bar.at(progress.step * config.batch_size, progress.steps * config.batch_size, title)
 
-        def tell(epoch: PretrainEpoch) -> None:
+        def print_epoch(epoch: PretrainEpoch) -> None:
             if epoch.epoch == 1 or epoch.epoch % max(1, config.epochs // 10) == 0:
                 console.note(
                     f"epoch {epoch.epoch}: loss {epoch.train_loss:.4f}, held out {epoch.held_out_loss:.4f}"
@@ -205,11 +210,8 @@ def _train(
             (spec.mean, spec.std),
             config,
             device,
-            checkpoint=own_folder / "training.safetensors",
-            fingerprint=fingerprint,
-            on_step=show,
-            on_epoch=tell,
-            on_note=console.warn,
+            checkpoint=Checkpoint(own_folder / "training.safetensors", fingerprint),
+            callbacks=PretrainCallbacks(on_step=show, on_epoch=print_epoch, on_note=console.warn),
         )
         bar.finish()
     return result
@@ -217,7 +219,7 @@ def _train(
 
 def _report(
     start: _Start,
-    images: Unlabelled,
+    images: UnlabelledPixels,
     spec: PreprocessSpec,
     config: PretrainConfig,
     history: tuple[PretrainEpoch, ...],
@@ -231,7 +233,7 @@ def _report(
         own_folder / "pretraining.json",
         {
             "family": start.family,
-            "started_from": "random weights" if config.from_scratch else open_weights(config.backbone).name,
+            "started_from": start.origin,
             "trained": start.share.trained,
             "parameters": start.share.parameters,
             "trained_share": start.share.share,
@@ -244,8 +246,10 @@ def _report(
             "held_out_loss": history[-1].held_out_loss,
         },
     )
-    what = "random weights" if config.from_scratch else f"ExPLoRA from {open_weights(config.backbone).name}"
-    draw_loss(history, own_folder / "loss_curve.png", f"{start.family}, {what}: {len(images.train):,} images")
+    origin = start.origin if config.from_scratch else f"ExPLoRA from {start.origin}"
+    draw_loss(
+        history, own_folder / "loss_curve.png", f"{start.family}, {origin}: {len(images.train):,} images"
+    )
     draw_reconstructions(
         start.model,
         images.held_out,

@@ -1,4 +1,4 @@
-"""The folder that a pretraining leaves: a backbone in Hugging Face form, and what it was trained on."""
+"""The folder that a pretraining writes: a backbone in Hugging Face form, and digests of its images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch import nn
 from trainer.data.images import Notice
 from trainer.data.splits import Splits
 from trainer.models.normalisation import MeanStd
-from trainer.models.pretrained import open_weights, quiet
+from trainer.models.pretrained import WeightFolder, quiet
 from trainer.pretrain.decoder import DecoderConfig, save_decoder
 from trainer.run.folder import read_json, write_json
 
 SEEN_FILE = "pretrained_on.json"
 DIGEST_LENGTH = 16
-"""Hexadecimal digits kept of an image's sha256; two of a million images agree with probability 3e-8"""
+"""Hexadecimal digits kept of the sha256 of an image; two of a million images agree with probability 3e-8"""
 
 
 def save_backbone(
@@ -31,7 +31,7 @@ def save_backbone(
     decoder_config: DecoderConfig,
     seen: Sequence[str],
 ) -> None:
-    """Write `net` (plain, without an adapter) so that `folder:PATH` reads it back, its decoder beside it.
+    """Write `net`, without an adapter, and its decoder as a folder that `folder:PATH` reads back.
 
     own: mean and standard deviation of the pixels that `net` itself reads. seen: sha256 of every image.
     """
@@ -49,22 +49,22 @@ def save_backbone(
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def images_seen(weights: str, content: Collection[str]) -> int:
-    """How many of these images (sha256 of their bytes) the weights at `folder:` or `hub:` were pretrained on.
+def images_seen(weights: WeightFolder, content: Collection[str]) -> int:
+    """Number of these images (sha256 of their bytes) that the weights were pretrained on.
 
-    0 for weights that do not say; those that `demur pretrain` writes do.
+    0 for weights without that record, which `demur pretrain` writes.
     """
-    file = open_weights(weights).path / SEEN_FILE
+    file = weights.path / SEEN_FILE
     if not file.is_file():
         return 0
     seen = frozenset(read_json(file)["images"])
     return sum(digest[:DIGEST_LENGTH] in seen for digest in content)
 
 
-def seen_by(weights: str, content: Sequence[str], splits: Splits) -> Iterator[Notice]:
-    """Warnings where the weights were pretrained on images of val_calib or val_test.
+def overlap_notices(weights: WeightFolder, content: Sequence[str], splits: Splits) -> Iterator[Notice]:
+    """Warnings if the weights were pretrained on images of val_calib or val_test.
 
-    `content`: sha256 of every image's bytes, in the order of the rows that `splits` names.
+    `content`: sha256 of the bytes of every image, in the order of the rows of `splits`.
     """
     for name in ("val_calib", "val_test"):
         rows = getattr(splits, name).tolist()
@@ -73,5 +73,5 @@ def seen_by(weights: str, content: Sequence[str], splits: Splits) -> Iterator[No
             yield Notice(
                 "pretrained-on",
                 f"the backbone was pretrained on {seen:,} of the {len(rows):,} images of {name}: what is "
-                "measured on them may be better than on images that nobody has seen",
+                "measured on them may be better than on images that were never seen",
             )

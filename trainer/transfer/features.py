@@ -1,7 +1,7 @@
-"""Embeddings of images, computed once and kept on disk; heads and gates are trained on them in seconds.
+"""Embeddings of images, computed once and cached on disk; heads and gates train on them in seconds.
 
-A frozen backbone gives the same features every epoch, so they are worth keeping: the images as they are,
-and a few augmented views of each.
+A frozen backbone gives the same features in every epoch, so they are cached: those of the images as they
+are, and those of a few augmented views of each.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,28 +23,28 @@ from torch import Tensor, nn
 
 from calibration.scores import StageOutputs
 from trainer.fit.augment import AugmentConfig, augment, to_unit_range
-from trainer.fit.batches import LabelledPixels, Normaliser, to_size
+from trainer.fit.batches import LabelledPixels, MeanStd, Normaliser, to_size
 from trainer.fit.checkpoint import weights_digest
-from trainer.fit.gradient_accumulation import MicroBatches
+from trainer.fit.gradient_accumulation import GradientAccumulator
 from trainer.models import Backbone, StageModel
 
 CACHE_FORMAT = 1
 BATCH = 256
-"""Images a pass; fixed, because a view's random changes depend on it."""
+"""Images per forward pass; fixed, because the augmentation of a view depends on it."""
 
 FeatureArray = NDArray[np.float32]
 
 
 class FeatureConfig(BaseModel):
-    """Which views of each image are embedded, and how exactly."""
+    """Views of each image that are embedded, and the precision."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     views: int = Field(default=4, ge=0, le=64)
-    """Augmented views an image, beside the image as it is."""
+    """Augmented views per image, beside the image itself."""
     augment: AugmentConfig = AugmentConfig()
     bf16: bool = False
-    """Compute in bfloat16; two to three times as fast where the processor has it. Kept as float32."""
+    """Compute in bfloat16, two to three times as fast on a processor that has it; stored as float32."""
     seed: int = Field(default=0, ge=0)
 
 
@@ -53,7 +53,7 @@ class Features:
     """Embeddings of n labelled images."""
 
     views: FeatureArray
-    """[1 + views, n, d]; the first are the images as they are. May be a memory-mapped file."""
+    """[1 + views, n, d]; index 0 holds the images themselves. May be a memory-mapped file."""
     labels: Tensor
     """int64 [n]"""
 
@@ -61,29 +61,29 @@ class Features:
         return len(self.labels)
 
     def view(self, index: int) -> Tensor:
-        """float32 [n, d]; beyond the last view they come round again."""
+        """float32 [n, d]; indices beyond the last view wrap around."""
         return torch.from_numpy(np.array(self.views[index % len(self.views)]))
 
 
 def embed(
     model: StageModel,
     data: LabelledPixels,
-    mean_std: tuple[Sequence[float], Sequence[float]],
+    mean_std: MeanStd,
     config: FeatureConfig,
     *,
     out: FeatureArray | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Features:
-    """The backbone's features of every view, into `out` where given; `advance` hears of images done.
+    """Features of every view, written to `out` if given; `advance` gets the number of images done.
 
-    The same seed gives the same views. The backbone computes as it does when it serves, on fewer images
-    at a time where memory runs out; raises `OutOfMemory` where not even one fits.
+    The same seed gives the same views. The backbone computes as in serving, on fewer images at a time if
+    memory runs out; raises `OutOfMemory` if not even one fits.
     """
     normalise = Normaliser.from_mean_std(mean_std)
     device = next(model.parameters()).device
     n, views = len(data), 1 + config.views
     found = np.empty((views, n, model.backbone.n_features), dtype=np.float32) if out is None else out
-    micro = MicroBatches(BATCH)
+    accumulator = GradientAccumulator(BATCH)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
@@ -93,7 +93,9 @@ def embed(
                 pixels = data.pixels[rows].to(device)
                 x = to_unit_range(pixels) if view == 0 else augment(pixels, config.augment, generator)
                 x = normalise(to_size(x, model.image_size)).contiguous(memory_format=torch.channels_last)
-                found[view, rows.numpy()] = micro.measure(partial(_in_parts, model.backbone, x)).numpy()
+                found[view, rows.numpy()] = accumulator.evaluate(
+                    partial(_in_parts, model.backbone, x)
+                ).numpy()
                 advance(len(rows))
     model.train(was_training)
     return Features(found, data.labels)
@@ -107,16 +109,16 @@ def _in_parts(backbone: Backbone, x: Tensor, size: int) -> Tensor:
 def cached_features(
     model: StageModel,
     data: LabelledPixels,
-    mean_std: tuple[Sequence[float], Sequence[float]],
+    mean_std: MeanStd,
     config: FeatureConfig,
     cache: Path,
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Features:
-    """As `embed`, but kept in `cache` and found there again, by all that they depend on.
+    """As `embed`, but stored in the folder `cache` under a key of everything that the features depend on.
 
-    The file is memory-mapped, so that it may be larger than memory. A pass that is interrupted leaves
-    nothing that could be taken for a whole one.
+    The file is memory-mapped, so it may be larger than memory. An interrupted pass leaves no file that could
+    be taken for a complete one.
     """
     path = cache / f"{feature_key(model, data, mean_std, config)}.npy"
     if not path.is_file():
@@ -138,10 +140,10 @@ def cached_features(
 def feature_key(
     model: StageModel,
     data: LabelledPixels,
-    mean_std: tuple[Sequence[float], Sequence[float]],
+    mean_std: MeanStd,
     config: FeatureConfig,
 ) -> str:
-    """Digest of the backbone's weights, the pixels, and how they are turned into views."""
+    """Digest of the backbone's weights, the pixels, and the way to the views."""
     facts = {
         "format": CACHE_FORMAT,
         "batch": BATCH,
@@ -156,7 +158,7 @@ def feature_key(
 
 
 def outputs_from(model: StageModel, features: Features, view: int = 0) -> StageOutputs:
-    """Logits and gate of every image, float64: what the whole model says, without its backbone's work."""
+    """Logits and gate of every image, float64: the outputs of the whole model from cached features."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -167,5 +169,5 @@ def outputs_from(model: StageModel, features: Features, view: int = 0) -> StageO
 
 
 def head_modules(model: StageModel) -> nn.ModuleList:
-    """The three heads, which are all that features can train."""
+    """The three heads, the only part that trains on features."""
     return nn.ModuleList([model.classifier, model.gate, model.auxiliary])

@@ -1,54 +1,67 @@
-"""Train a stage whose backbone is frozen: every image is embedded once, then the heads alone are trained.
+"""Training of a stage whose backbone is frozen: every image is embedded once, then only the heads train.
 
-A frozen backbone needs no pass an epoch, so the same plan takes a fraction of the time. What the heads
-say about the training images is known at the end, for another stage to learn from.
+A frozen backbone needs no pass per epoch, so the same plan takes a fraction of the time. The outputs of the
+heads on the training images are known at the end, and another stage can learn from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from trainer.fit.batches import LabelledPixels
+from trainer.fit.batches import FitData, LabelledPixels, MeanStd
 from trainer.fit.checkpoint_selection import EpochMetrics
 from trainer.fit.device import EXACT, ComputeConfig, computing, placed
 from trainer.fit.loop import FitResult, LoopConfig
 from trainer.models import StageModel
 from trainer.transfer.features import BATCH, FeatureConfig, cached_features, outputs_from
-from trainer.transfer.linear_probe import ProbeConfig, fit_heads
+from trainer.transfer.linear_probe import LinearProbeConfig, fit_linear_probe
 
 FEWEST_EPOCHS = 30
-"""Of the heads; they take seconds."""
+"""Least number of epochs for the heads; they take seconds."""
 
 
-def fit_frozen(
+@dataclass(frozen=True, slots=True)
+class CachedViews:
+    """The embedded views of the training images and the folder that stores them."""
+
+    views: int
+    """Augmented views per image, beside the image itself"""
+    folder: Path
+
+    def config(self, loop: LoopConfig, compute: ComputeConfig) -> FeatureConfig:
+        """Its seed is fixed, so that runs which differ only in their seed share the cached features."""
+        bf16 = compute.precision == "bf16"
+        return FeatureConfig(views=self.views, augment=loop.augment, bf16=bf16)
+
+
+def fit_frozen_backbone(
     model: StageModel,
-    train: LabelledPixels,
-    select: LabelledPixels,
-    mean_std: tuple[Sequence[float], Sequence[float]],
+    data: FitData,
     loop: LoopConfig,
+    cache: CachedViews,
     *,
-    views: int,
-    cache: Path,
     compute: ComputeConfig = EXACT,
     advance: Callable[[int, int], None] = lambda _done, _all: None,
     on_epoch: Callable[[EpochMetrics], None] = lambda _: None,
 ) -> FitResult:
-    """Train the heads of `model` in place, on the images as they are and `views` augmented views of each.
+    """Train the heads of `model` in place, on the images and on `cache.views` augmented views of each.
 
-    Of `loop`, what concerns the backbone alone is not read. Features are kept in the folder `cache` and
-    found there again; those of `select` are computed as they will be served. `advance` hears of images
-    embedded, out of all.
+    Fields of `loop` that concern only the backbone are not read. Features of `data.select` are computed as
+    in serving. `advance` gets (images embedded, all images).
     """
     compute = compute.resolved()
-    count = _counted(len(train) * (1 + views) + len(select), advance)
+    train, select, mean_std = data.train, data.select, data.mean_std
+    count = _counter(len(train) * (1 + cache.views) + len(select), advance)
     with computing(compute) as device, placed(device, model):
-        kept = cached_features(model, train, mean_std, _views(loop, views, compute), cache, advance=count)
-        plain = cached_features(model, select, mean_std, FeatureConfig(views=0), cache, advance=count)
-        config = ProbeConfig(
+        views, plain = cache.config(loop, compute), FeatureConfig(views=0)
+        train_features = cached_features(model, train, mean_std, views, cache.folder, advance=count)
+        select_features = cached_features(model, select, mean_std, plain, cache.folder, advance=count)
+        config = LinearProbeConfig(
             epochs=max(loop.epochs, FEWEST_EPOCHS),
             batch_size=loop.batch_size,
             lr=loop.lr,
@@ -57,7 +70,7 @@ def fit_frozen(
             checkpoint_selection=loop.checkpoint_selection,
             seed=loop.seed,
         )
-        result = fit_heads(model, kept, plain, config, on_epoch=on_epoch)
+        result = fit_linear_probe(model, train_features, select_features, config, on_epoch=on_epoch)
     return FitResult(
         model=model,
         best_epoch=result.best_epoch,
@@ -68,32 +81,34 @@ def fit_frozen(
     )
 
 
-def lessons(
+def teacher_logits(
     model: StageModel,
     images: LabelledPixels,
-    mean_std: tuple[Sequence[float], Sequence[float]],
+    mean_std: MeanStd,
     loop: LoopConfig,
+    cache: CachedViews,
     *,
-    views: int,
-    cache: Path,
     compute: ComputeConfig = EXACT,
     advance: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Tensor:
-    """What a trained stage says about `images`, float32 [n, K]: its logits, the mean over their views.
+    """Logits of a trained stage on `images`, float32 [n, K], the mean over their views.
 
-    For a student that learns from a teacher too large to be asked at every step. After `fit_frozen` on
-    the same images, with the same views and the same cache, no image is embedded again.
+    They train a student whose teacher is too slow to run at every step. After `fit_frozen_backbone` on the
+    same images with the same cache, no image is embedded again.
     """
     compute = compute.resolved()
-    count = _counted(len(images) * (1 + views), advance)
+    count = _counter(len(images) * (1 + cache.views), advance)
     with computing(compute) as device, placed(device, model):
-        kept = cached_features(model, images, mean_std, _views(loop, views, compute), cache, advance=count)
-        each = [torch.from_numpy(outputs_from(model, kept, view).logits) for view in range(1 + views)]
+        views = cache.config(loop, compute)
+        features = cached_features(model, images, mean_std, views, cache.folder, advance=count)
+        each = [
+            torch.from_numpy(outputs_from(model, features, view).logits) for view in range(1 + cache.views)
+        ]
     return torch.stack(each).mean(dim=0).float()
 
 
-def _counted(total: int, advance: Callable[[int, int], None]) -> Callable[[int], None]:
-    """Adds up what it is called with and tells `advance` the sum, out of `total`."""
+def _counter(total: int, advance: Callable[[int, int], None]) -> Callable[[int], None]:
+    """A function that adds up its arguments and passes (sum, total) to `advance`."""
     done = 0
 
     def count(images: int) -> None:
@@ -102,8 +117,3 @@ def _counted(total: int, advance: Callable[[int, int], None]) -> Callable[[int],
         advance(done, total)
 
     return count
-
-
-def _views(loop: LoopConfig, views: int, compute: ComputeConfig) -> FeatureConfig:
-    """Of no seed's own, so that runs which differ in the seed alone share what is kept."""
-    return FeatureConfig(views=views, augment=loop.augment, bf16=compute.precision == "bf16")

@@ -1,4 +1,4 @@
-"""After training: how much of a pretrained stage was trained, its adapter kept, then merged for export."""
+"""Merging of a trained adapter into its backbone for export, and a record of how much was trained."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from trainer.models import StageModel, TransformerBackbone, n_parameters
 
 
 @dataclass(frozen=True, slots=True)
-class Adaptation:
-    """What was trained of a stage that started from pretrained weights."""
+class MergedStage:
+    """How much of a stage that started from pretrained weights was trained."""
 
     weights: str
     """Name of the pretrained weights"""
     trained: int
-    """Weights that training could change, the heads among them"""
+    """Number of weights that training could change, including the heads"""
     parameters: int
-    """All weights, those of an adapter among them"""
+    """Number of all weights, including those of an adapter"""
     adapter: bool
-    """Whether an adapter was trained; it is merged by now"""
+    """Whether an adapter was trained and merged"""
 
     @property
     def share(self) -> float:
@@ -37,8 +37,8 @@ class Adaptation:
         )
 
 
-def settle(model: StageModel, folder: Path) -> Adaptation | None:
-    """Save a trained adapter to `folder` and merge it into its backbone, in place; the outputs stay.
+def merge_for_export(model: StageModel, folder: Path) -> MergedStage | None:
+    """Save a trained adapter to `folder` and merge it into its backbone, in place; outputs do not change.
 
     None for a stage that was trained from random weights.
     """
@@ -46,7 +46,7 @@ def settle(model: StageModel, folder: Path) -> Adaptation | None:
     if not backbone.is_pretrained:
         return None
     adapted = isinstance(backbone, TransformerBackbone) and backbone.has_adapter
-    adaptation = Adaptation(
+    merged = MergedStage(
         weights=backbone.weights,
         trained=n_parameters(model, trainable_only=True),
         parameters=n_parameters(model),
@@ -55,4 +55,4 @@ def settle(model: StageModel, folder: Path) -> Adaptation | None:
     if isinstance(backbone, TransformerBackbone) and adapted:
         backbone.save_adapter(folder)
         backbone.merge_adapter()
-    return adaptation
+    return merged

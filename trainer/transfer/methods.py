@@ -1,4 +1,4 @@
-"""Ways to bring a pretrained backbone to a task: in full, by an adapter, or by the heads alone."""
+"""Methods of transfer from a pretrained backbone: full training, an adapter, or the heads alone."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ from torch import Tensor
 from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import StageOutputs
 from trainer.choices import Adapt, AdapterTargets
-from trainer.fit.batches import LabelledPixels, Normaliser
+from trainer.fit.batches import FitData, LabelledPixels, Normaliser
 from trainer.fit.checkpoint_selection import EpochMetrics, stage_outputs
 from trainer.fit.device import ComputeConfig
-from trainer.fit.loop import LoopConfig, StepProgress, fit
-from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model, n_parameters
+from trainer.fit.loop import Callbacks, LoopConfig, StepProgress, fit
+from trainer.models import (
+    ModelConfig,
+    ResolvedModel,
+    StageModel,
+    TransformerConfig,
+    build_model,
+    n_parameters,
+)
 from trainer.models.adapters import AdapterConfig
-from trainer.transfer.frozen_backbone import fit_frozen
+from trainer.models.pretrained import WeightFolder
+from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way of training, and the learning rates that are tried for it."""
+    """One way of training, and the learning rates to try for it."""
 
     title: str
     adapt: Adapt
@@ -43,64 +51,68 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "head": Method("linear probe", "head", (1e-3, 3e-3, 1e-2)),
     }
 )
-"""Rates of full training lie far lower: every step moves every weight."""
+"""Rates of full training are far lower, since every step moves every weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What every method is given alike."""
+    """The inputs that all methods share."""
 
     family: str
-    weights: str
+    weights: WeightFolder
     spec: PreprocessSpec
     n_classes: int
     train: LabelledPixels
     select: LabelledPixels
     loop: LoopConfig
-    """Of the methods that train the backbone; its learning rate and seed are set for each run"""
+    """For methods that train the backbone; its learning rate and seed are set per run"""
     compute: ComputeConfig
     """Resolved"""
     rank: int
     views: int
-    """Augmented views an image that the linear probe keeps"""
+    """Augmented views per image that the linear probe caches"""
     cache: Path
-    """Folder of kept features"""
+    """Folder of cached features"""
+
+    @property
+    def data(self) -> FitData:
+        return FitData(self.train, self.select, (self.spec.mean, self.spec.std))
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model brought to the task."""
+    """A model trained on the task."""
 
     model: StageModel
     best: EpochMetrics
     rate: float
     seconds: float
     trained: int
-    """Weights that training could change"""
+    """Number of weights that training could change"""
     parameters: int
     step_bytes: int
-    """Memory that a training step needs, see `step_bytes`"""
+    """Memory of a training step, see `step_bytes`"""
 
 
 def train_with(
     method: Method, task: Task, rate: float, seed: int, advance: Callable[[int, int], None]
 ) -> Trained:
-    """Train by one method at one learning rate; `advance` hears (done, total) images."""
+    """Train by one method at one learning rate; `advance` gets (done, total) images."""
     transformer = TransformerConfig(
-        weights=task.weights,
+        weights=task.weights.source,
         adapt=method.adapt,
         adapter=AdapterConfig(rank=task.rank, targets=method.targets),
     )
-    config = ModelConfig(name=task.family, transformer=transformer)
-    model = build_model(config, task.spec.height, task.n_classes, seed=seed)
+    resolved = ResolvedModel(ModelConfig(name=task.family, transformer=transformer), folder=task.weights)
+    model = build_model(resolved, task.spec.height, task.n_classes, seed=seed)
     trained, parameters = n_parameters(model, trainable_only=True), n_parameters(model)
-    memory = step_bytes(model, task.spec.height, task.loop.batch_size)
-    run = _probe if method.adapt == "head" else _backbone
+    bytes_per_step = step_bytes(model, task.spec.height, task.loop.batch_size)
+    run = _train_heads if method.adapt == "head" else _train_backbone
     best, seconds = run(model, task, rate, seed, advance)
-    return Trained(model, best, rate, seconds, trained, parameters, memory)
+    return Trained(model, best, rate, seconds, trained, parameters, bytes_per_step)
 
 
-def _backbone(
+def _train_backbone(
     model: StageModel, task: Task, rate: float, seed: int, advance: Callable[[int, int], None]
 ) -> tuple[EpochMetrics, float]:
     loop = task.loop.model_copy(update={"lr": rate, "seed": seed})
@@ -108,23 +120,19 @@ def _backbone(
     def show(progress: StepProgress) -> None:
         advance(progress.step * loop.batch_size, progress.steps * loop.batch_size)
 
-    mean_std = (task.spec.mean, task.spec.std)
-    result = fit(model, task.train, task.select, mean_std, loop, compute=task.compute, on_step=show)
+    result = fit(model, task.data, loop, compute=task.compute, callbacks=Callbacks(on_step=show))
     return result.history[result.best_epoch - 1], result.seconds
 
 
-def _probe(
+def _train_heads(
     model: StageModel, task: Task, rate: float, seed: int, advance: Callable[[int, int], None]
 ) -> tuple[EpochMetrics, float]:
-    """The heads alone, on features that all seeds and rates share."""
-    result = fit_frozen(
+    """Train the heads alone, on features that all seeds and rates share."""
+    result = fit_frozen_backbone(
         model,
-        task.train,
-        task.select,
-        (task.spec.mean, task.spec.std),
+        task.data,
         task.loop.model_copy(update={"lr": rate, "seed": seed}),
-        views=task.views,
-        cache=task.cache,
+        CachedViews(task.views, task.cache),
         compute=task.compute,
         advance=advance,
     )
@@ -140,11 +148,11 @@ ADAM_MOMENTS = 2
 
 
 def step_bytes(model: StageModel, image_size: int, batch_size: int) -> int:
-    """Bytes that a training step holds at once: all weights; of the trained ones also the gradient and
-    the optimizer's two moments; and the activations that are kept for the backward pass.
+    """Bytes that a training step holds at once.
 
-    Counted on one image rather than read from the process, so that it is the same on every machine;
-    what the allocator and the libraries need on top is left out.
+    They are all weights, the gradient and the optimiser's two moments of the trained ones, and the
+    activations kept for the backward pass. They are counted on one image rather than read from the process,
+    so the number is the same on every machine; overheads of the allocator and the libraries do not count.
     """
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
@@ -158,12 +166,12 @@ def step_bytes(model: StageModel, image_size: int, batch_size: int) -> int:
     device = next(model.parameters()).device
     was_training = model.training
     model.train()
-    # Dropout and jittered positions draw random numbers: leave the generator as it was.
+    # Dropout and jittered positions draw random numbers; the generator must not change.
     with (
         torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
-        # Held until the count is read, so that no storage is freed and its address given out again.
+        # Held until the count is read, so that no storage is freed and its address used again.
         outputs = model(torch.zeros(1, 3, image_size, image_size, device=device))
         activations = sum(kept.values())
     del outputs

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from calibration.scores import StageOutputs
 from trainer.compare.config import CompareConfig, read_config
-from trainer.compare.figures import Ranked, against_full, judge
+from trainer.compare.figures import AnswersOnTest, against_full, figures_of
 from trainer.compare.run import ComparisonResult, compare
 from trainer.compare.table import markdown
 from trainer.config import ConfigError
@@ -187,10 +187,10 @@ def test_a_strong_model_is_feasible_and_a_coin_is_not() -> None:
             gaussian_split(name, 600, seed, strength)
             for seed, name in enumerate(("val_select", "val_calib", "val_test"))
         ]
-        figures, ranked = judge(*parts, promise)
+        figures, answers = figures_of(*parts, promise)
         assert figures["gate_feasible"] is feasible
         assert (figures["certified_coverage"] > 0.9) is feasible
-        assert figures["accuracy"] == np.mean(ranked.predictions == parts[2].labels)
+        assert figures["accuracy"] == np.mean(answers.predictions == parts[2].labels)
 
 
 def test_differences_to_full_training_are_paired_and_signed() -> None:
@@ -199,8 +199,8 @@ def test_differences_to_full_training_are_paired_and_signed() -> None:
     confidence = np.linspace(0.0, 1.0, 200)
     right, often_wrong = labels.copy(), labels.copy()
     often_wrong[:40] = 1 - often_wrong[:40]
-    full = [Ranked(right, confidence), Ranked(right, confidence)]
-    other = [Ranked(right, confidence), Ranked(often_wrong, confidence)]
+    full = [AnswersOnTest(right, confidence), AnswersOnTest(right, confidence)]
+    other = [AnswersOnTest(right, confidence), AnswersOnTest(often_wrong, confidence)]
     same = against_full(test, full, full, seed=0)
     assert (same["accuracy"].value, same["accuracy"].low, same["accuracy"].high) == (0.0, 0.0, 0.0)
     assert not same["accuracy"].is_clear

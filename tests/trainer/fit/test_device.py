@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from trainer.fit.batches import LabelledPixels
+from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.device import EXACT, ComputeConfig, NoSuchDevice, computing, describe, has_bf16
 from trainer.fit.loop import LoopConfig, fit
 from trainer.models import ModelConfig, build_model
@@ -75,7 +75,7 @@ def test_bf16_learns_what_fp32_learns() -> None:
     for precision in ("fp32", "bf16"):
         model = build_model(ModelConfig(name="cnn-tiny", width=8), 16, 2)
         compute = ComputeConfig(device="cpu", precision=precision)
-        result = fit(model, data, data, ((0.5,) * 3, (0.5,) * 3), config, compute=compute)
+        result = fit(model, FitData(data, data, ((0.5,) * 3, (0.5,) * 3)), config, compute=compute)
         assert all(p.dtype == torch.float32 for p in result.model.parameters())
         accuracy[precision] = result.history[-1].accuracy
         losses[precision] = result.history[0].train_loss

@@ -1,4 +1,4 @@
-"""Out of memory: batches in smaller parts, the same result; told, remembered, refused at one image."""
+"""Out of memory: batches in smaller parts, the same result; a note, remembered, refused at one image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ import torch
 from torch import Tensor
 
 from trainer.fit.augment import level
-from trainer.fit.batches import LabelledPixels
+from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint_selection import EpochMetrics
-from trainer.fit.gradient_accumulation import MicroBatches, OutOfMemory, ran_out_of_memory, telling_memory
-from trainer.fit.loop import FitResult, LoopConfig, fit
-from trainer.fit.loss import ObjectiveConfig
+from trainer.fit.gradient_accumulation import (
+    GradientAccumulator,
+    OutOfMemory,
+    explain_out_of_memory,
+    ran_out_of_memory,
+)
+from trainer.fit.loop import Callbacks, FitResult, LoopConfig, fit
+from trainer.fit.loss import LossConfig
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 
 MEAN_STD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -26,7 +31,7 @@ TRANSFORMER = ModelConfig(
 )
 """Without batch normalisation"""
 CONFIG = LoopConfig(epochs=2, batch_size=24, lr=1e-3, ema_decay=0.5, augment=level("colour"))
-SELECTIVE = CONFIG.model_copy(update={"objective": ObjectiveConfig(kind="selective")})
+SELECTIVE = CONFIG.model_copy(update={"objective": LossConfig(kind="selective")})
 
 
 def pictures(n: int, seed: int) -> LabelledPixels:
@@ -35,7 +40,7 @@ def pictures(n: int, seed: int) -> LabelledPixels:
     return LabelledPixels(pixels, torch.arange(n) % 2)
 
 
-TRAIN, SELECT = pictures(48, 1), pictures(24, 2)
+DATA = FitData(pictures(48, 1), pictures(24, 2), MEAN_STD)
 
 
 @contextmanager
@@ -56,24 +61,32 @@ def memory_for(model: StageModel, images: int) -> Iterator[None]:
         hook.remove()
 
 
-def train(config: LoopConfig, images: int, **options: object) -> tuple[FitResult, list[str]]:
-    model, told = build_model(TRANSFORMER, 16, 2), []
+def train(
+    config: LoopConfig, images: int, *, out: Path | None = None, kill: bool = False
+) -> tuple[FitResult, list[str]]:
+    model = build_model(TRANSFORMER, 16, 2)
+    notes: list[str] = []
+
+    def after_epoch(_: EpochMetrics) -> None:
+        if kill:
+            raise KeyboardInterrupt
+
     with memory_for(model, images):
-        result = fit(model, TRAIN, SELECT, MEAN_STD, config, on_note=told.append, **options)  # type: ignore[arg-type]
-    return result, told
+        callbacks = Callbacks(on_epoch=after_epoch, on_note=notes.append)
+        return fit(model, DATA, config, callbacks=callbacks, out=out), notes
 
 
 @pytest.mark.parametrize("config", [CONFIG, SELECTIVE], ids=["cross entropy", "selective"])
 def test_the_result_is_that_of_the_whole_batch(config: LoopConfig) -> None:
     whole, nothing = train(config, 24)
-    parts, told = train(config, 7)
+    parts, notes = train(config, 7)
     assert (whole.micro_batch, nothing) == (24, [])
     assert parts.micro_batch == 6
-    assert [line.split(";")[0] for line in told] == [
+    assert [line.split(";")[0] for line in notes] == [
         "Memory ran out with 24 images at a time",
         "Memory ran out with 12 images at a time",
     ]
-    assert "gradients added up to the same batches of 24" in told[-1]
+    assert "gradients added up to the same batches of 24" in notes[-1]
     for a, b in zip(whole.model.state_dict().values(), parts.model.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-3)
     for one, other in zip(whole.history, parts.history, strict=True):
@@ -86,11 +99,11 @@ def test_gradients_of_unequal_parts_add_up() -> None:
     x, labels = torch.randn(23, 3, 16, 16), torch.arange(23) % 2
     found = []
     for size in (23, 5):
-        MicroBatches(size).backward(
+        GradientAccumulator(size).backward(
             23,
             lambda part: model(x[part]),
             lambda outputs, part: torch.nn.functional.cross_entropy(outputs.logits, labels[part]),
-            couples=False,
+            couples_images=False,
             model=model,
         )
         found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
@@ -98,22 +111,20 @@ def test_gradients_of_unequal_parts_add_up() -> None:
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
 
 
-def test_a_batch_normalised_model_is_told_so() -> None:
-    model, told = build_model(ModelConfig(name="cnn-tiny", width=4), 16, 2), []
+def test_the_note_mentions_batch_normalisation_if_the_model_has_it() -> None:
+    model = build_model(ModelConfig(name="cnn-tiny", width=4), 16, 2)
+    notes: list[str] = []
     with memory_for(model, 12):
-        fit(model, TRAIN, SELECT, MEAN_STD, CONFIG, on_note=told.append)
-    assert "batch normalisation sees the smaller ones" in told[0]
+        fit(model, DATA, CONFIG, callbacks=Callbacks(on_note=notes.append))
+    assert "batch normalisation sees the smaller ones" in notes[0]
 
 
-def test_a_killed_run_goes_on_with_the_smaller_parts(tmp_path: Path) -> None:
-    def kill(_: EpochMetrics) -> None:
-        raise KeyboardInterrupt
-
+def test_a_killed_run_resumes_with_the_smaller_parts(tmp_path: Path) -> None:
     uninterrupted, _ = train(CONFIG, 12)
     with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, 12, out=tmp_path, on_epoch=kill)
-    resumed, told = train(CONFIG, 24, out=tmp_path)
-    assert told == []
+        train(CONFIG, 12, out=tmp_path, kill=True)
+    resumed, notes = train(CONFIG, 24, out=tmp_path)
+    assert notes == []
     assert resumed.micro_batch == 12
     for name, tensor in uninterrupted.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
@@ -134,23 +145,25 @@ def test_other_errors_are_not_taken_for_it() -> None:
 LIMITED = """
 import resource, torch
 torch.set_num_threads(1)
-from trainer.fit.batches import LabelledPixels
-from trainer.fit.loop import LoopConfig, fit
+from trainer.fit.batches import FitData, LabelledPixels
+from trainer.fit.loop import Callbacks, LoopConfig, fit
 from trainer.models import ModelConfig, TransformerConfig, build_model
 transformer = TransformerConfig(patch_size=4, hidden_size=64, heads=2, layers=6)
 model = build_model(ModelConfig(name="vit", transformer=transformer), 64, 2)
 def pictures(n):
     return LabelledPixels(torch.zeros(n, 64, 64, 3, dtype=torch.uint8), torch.arange(n) % 2)
 loop = LoopConfig(epochs=1, batch_size={batch}, lr=1e-3)
-fit(model, pictures(2), pictures(2), ((0.5,) * 3, (0.5,) * 3), loop)  # loads every library
+def data(n):
+    return FitData(pictures(n), pictures(2), ((0.5,) * 3, (0.5,) * 3))
+fit(model, data(2), loop)  # loads every library
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + {room} * 2**20,) * 2)
-result = fit(model, pictures({batch}), pictures(2), ((0.5,) * 3, (0.5,) * 3), loop, on_note=print)
+result = fit(model, data({batch}), loop, callbacks=Callbacks(on_note=print))
 print("micro-batch", result.micro_batch)
 """
 
 
-def test_a_real_limit_of_the_system_is_lived_with() -> None:
+def test_training_completes_within_a_real_memory_limit() -> None:
     """128 images of 257 tokens need about 3 GiB at once; there are 700 MiB."""
     script = LIMITED.format(batch=128, room=700)
     done = subprocess.run(
@@ -162,7 +175,7 @@ def test_a_real_limit_of_the_system_is_lived_with() -> None:
     assert int(last.split()[-1]) in (8, 16, 32, 64)
 
 
-def test_measuring_takes_fewer_images_too() -> None:
+def test_evaluation_uses_fewer_images_too() -> None:
     tried: list[int] = []
 
     def work(images: int) -> str:
@@ -171,24 +184,26 @@ def test_measuring_takes_fewer_images_too() -> None:
             raise MemoryError
         return "done"
 
-    micro = MicroBatches(24)
-    assert micro.measure(work) == "done"
-    assert micro.measure(work) == "done"
+    accumulator = GradientAccumulator(24)
+    assert accumulator.evaluate(work) == "done"
+    assert accumulator.evaluate(work) == "done"
     assert tried == [256, 128, 64, 32, 32]
     with pytest.raises(ValueError, match="something else"):
-        micro.measure(lambda _: (_ for _ in ()).throw(ValueError("something else")))
+        accumulator.evaluate(lambda _: (_ for _ in ()).throw(ValueError("something else")))
 
 
-def test_memory_that_no_smaller_part_would_save_is_told_in_words() -> None:
-    told = pytest.raises(OutOfMemory, match=r"memory ran out while augmenting \(MemoryError\); use a smaller")
-    with told, telling_memory("augmenting"):
+def test_a_failed_allocation_that_smaller_parts_cannot_avoid_is_explained() -> None:
+    explained = pytest.raises(
+        OutOfMemory, match=r"memory ran out while augmenting \(MemoryError\); use a smaller"
+    )
+    with explained, explain_out_of_memory("augmenting"):
         raise MemoryError
-    with pytest.raises(RuntimeError, match="shapes"), telling_memory("augmenting"):
+    with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory("augmenting"):
         raise RuntimeError("shapes")
 
 
-def test_a_step_that_fits_pays_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Collecting garbage takes as long as a step."""
+def test_a_step_that_fits_collects_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection takes as long as a step."""
     collected: list[None] = []
     monkeypatch.setattr("trainer.fit.gradient_accumulation.gc.collect", lambda: collected.append(None))
     train(CONFIG, 24)

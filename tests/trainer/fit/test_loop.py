@@ -13,13 +13,13 @@ from calibration.scores import StageOutputs
 from trainer.choices import Precision
 from trainer.errors import TrainingError
 from trainer.fit.augment import level
-from trainer.fit.batches import LabelledPixels
+from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint import ResumeMismatch, load_checkpoint
-from trainer.fit.checkpoint_selection import EpochMetrics, best_epoch, measure_outputs
+from trainer.fit.checkpoint_selection import EpochMetrics, StepMetrics, best_epoch, measure_outputs
 from trainer.fit.device import EXACT, ComputeConfig
-from trainer.fit.gradient_accumulation import MicroBatches
-from trainer.fit.loop import FitResult, LoopConfig, NonFiniteLoss, StepProgress, fit
-from trainer.fit.loss import ObjectiveConfig
+from trainer.fit.gradient_accumulation import GradientAccumulator
+from trainer.fit.loop import Callbacks, FitResult, LoopConfig, NonFiniteLoss, StepProgress, fit
+from trainer.fit.loss import LossConfig
 from trainer.fit.optimizer import kernel_optimizer
 from trainer.fit.schedule import Schedule
 from trainer.fit.state import TrainingState
@@ -42,6 +42,7 @@ def squares(n: int, seed: int, size: int = 16) -> LabelledPixels:
 
 
 TRAIN, SELECT = squares(192, 1), squares(96, 2)
+DATA = FitData(TRAIN, SELECT, MEAN_STD)
 
 
 def train(
@@ -59,7 +60,7 @@ def train(
 
     try:
         model = build_model(TINY, 16, 2)
-        return fit(model, TRAIN, SELECT, MEAN_STD, config, compute=compute, out=out, on_epoch=kill)
+        return fit(model, DATA, config, compute=compute, out=out, callbacks=Callbacks(on_epoch=kill))
     except KeyboardInterrupt:
         return None
 
@@ -86,7 +87,7 @@ def test_it_learns(reference: FitResult) -> None:
 def learned() -> FitResult:
     """Enough epochs to tell the squares well."""
     config = CONFIG.model_copy(update={"epochs": 8, "ema_decay": 0.5})
-    return fit(build_model(TINY, 16, 2), squares(384, 1), SELECT, MEAN_STD, config)
+    return fit(build_model(TINY, 16, 2), FitData(squares(384, 1), SELECT, MEAN_STD), config)
 
 
 def test_it_tells_squares_from_noise(learned: FitResult) -> None:
@@ -131,11 +132,11 @@ def test_a_checkpoint_of_another_run_is_refused_by_field(tmp_path: Path) -> None
 
 def test_another_teacher_of_the_same_shape_makes_another_run(tmp_path: Path) -> None:
     teachers = [build_model(TINY, 16, 2, seed=seed) for seed in (1, 2)]
-    config = CONFIG.model_copy(update={"epochs": 1, "objective": ObjectiveConfig(teacher_weight=0.5)})
+    config = CONFIG.model_copy(update={"epochs": 1, "objective": LossConfig(teacher_weight=0.5)})
 
     def taught_by(teacher: StageModel) -> FitResult:
         student = build_model(TINY, 16, 2)
-        return fit(student, TRAIN, SELECT, MEAN_STD, config, teacher=teacher, out=tmp_path)
+        return fit(student, DATA, config, teacher=teacher, out=tmp_path)
 
     taught_by(teachers[0])
     taught_by(teachers[0])
@@ -155,7 +156,7 @@ def test_the_best_epoch_s_weights_are_kept_when_later_ones_are_worse() -> None:
     average = WeightAverage(model, 0.0)
     optimizer = kernel_optimizer(model, lr=1e-3, weight_decay=0.0)
     schedule = Schedule(10, lr=1e-3, warmup=0.1, time_budget_s=None)
-    state = TrainingState(model, average, optimizer, schedule, MicroBatches(32))
+    state = TrainingState(model, average, optimizer, schedule, GradientAccumulator(32))
     for epoch, augrc in ((1, 0.02), (2, 0.01), (3, 0.03)):
         torch.nn.init.constant_(average.model.classifier.bias, epoch)
         state.close_epoch(metrics(epoch, augrc=augrc), "augrc")
@@ -175,7 +176,7 @@ def test_a_loss_that_is_no_number_names_step_and_batch() -> None:
     poisoned = LabelledPixels(TRAIN.pixels, TRAIN.labels, weights)
     config = CONFIG.model_copy(update={"batch_size": 192})
     with pytest.raises(NonFiniteLoss, match=r"loss is nan at step 0 \(epoch 1\), on the batch of 192"):
-        fit(build_model(TINY, 16, 2), poisoned, SELECT, MEAN_STD, config)
+        fit(build_model(TINY, 16, 2), FitData(poisoned, SELECT, MEAN_STD), config)
 
 
 def test_a_student_learns_from_its_teacher_alone_and_at_its_own_size(learned: FitResult) -> None:
@@ -187,19 +188,19 @@ def test_a_student_learns_from_its_teacher_alone_and_at_its_own_size(learned: Fi
         update={
             "epochs": 8,
             "ema_decay": 0.5,
-            "objective": ObjectiveConfig(teacher_weight=1.0),
+            "objective": LossConfig(teacher_weight=1.0),
             "augment": level("none"),
         }
     )
     student = build_model(ModelConfig(name="cnn-tiny", width=8), 20, 2)
-    result = fit(student, lying, squares(96, 4, 24), MEAN_STD, config, teacher=learned.model)
+    result = fit(student, FitData(lying, squares(96, 4, 24), MEAN_STD), config, teacher=learned.model)
     assert result.history[result.best_epoch - 1].accuracy > 0.8
     assert all(torch.equal(teacher_before[n], t) for n, t in learned.model.state_dict().items())
 
 
 def test_progress_counts_every_step_and_comes_to_an_end() -> None:
     seen: list[StepProgress] = []
-    fit(build_model(TINY, 16, 2), TRAIN, SELECT, MEAN_STD, CONFIG, on_step=seen.append)
+    fit(build_model(TINY, 16, 2), DATA, CONFIG, callbacks=Callbacks(on_step=seen.append))
     assert [p.step for p in seen] == list(range(1, 19))
     assert {p.steps for p in seen} == {18}
     assert seen[-1].seconds_left == 0.0
@@ -209,8 +210,8 @@ def test_progress_counts_every_step_and_comes_to_an_end() -> None:
 def test_a_tight_budget_shortens_the_plan_and_still_cools_down(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()
     monkeypatch.setattr("trainer.fit.state.time.monotonic", lambda: float(next(clock)))
-    config = CONFIG.model_copy(update={"epochs": 50, "time_budget_s": 4.0})
-    result = fit(build_model(TINY, 16, 2), TRAIN, SELECT, MEAN_STD, config)
+    config = CONFIG.model_copy(update={"epochs": 50, "time_budget_s": 40.0})  # a second per step
+    result = fit(build_model(TINY, 16, 2), DATA, config)
     assert result.shortened
     assert 1 < len(result.history) < 10
     assert result.history[-1].learning_rate == 0.0
@@ -296,7 +297,7 @@ def test_standard_errors_shrink_with_the_images_and_match_their_definition() -> 
 
     def measured(n: int) -> EpochMetrics:
         part = StageOutputs(outputs.logits[:n], None)
-        return measure_outputs(part, torch.from_numpy(labels[:n]), epoch=1, learning_rate=0.0, train_loss=0.0)
+        return measure_outputs(part, torch.from_numpy(labels[:n]), StepMetrics(1, 0.0, 0.0))
 
     small, large = measured(1_000), measured(4_000)
     for name in ("loss_error", "balanced_mcc_error", "augrc_error"):
@@ -312,4 +313,4 @@ def test_views_that_grow_train_as_well_and_only_where_any_size_will_do() -> None
     rigid = build_model(TINY, 16, 2)
     rigid.backbone.any_size = False
     with pytest.raises(TrainingError, match="one size only"):
-        fit(rigid, squares(64, 0), squares(32, 1), MEAN_STD, config)
+        fit(rigid, FitData(squares(64, 0), squares(32, 1), MEAN_STD), config)

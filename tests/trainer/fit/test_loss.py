@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainer.fit.loss import (
-    ObjectiveConfig,
+    LossConfig,
     class_weights,
     correctness_loss,
     distillation,
@@ -54,7 +54,7 @@ def test_distillation_is_the_divergence_at_the_temperature() -> None:
 
 
 def test_a_teacher_gets_its_share_and_weights_scale_images() -> None:
-    config = ObjectiveConfig(teacher_weight=0.25, teacher_temperature=2.0)
+    config = LossConfig(teacher_weight=0.25, teacher_temperature=2.0)
     teacher = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
     plain = torch.nn.functional.cross_entropy(LOGITS, LABELS, reduction="none")
     weights = torch.tensor([1.0, 2.0, 0.0])
@@ -82,5 +82,5 @@ def test_the_gate_of_cross_entropy_learns_correctness() -> None:
 @pytest.mark.parametrize("kind", ["cross_entropy", "selective"])
 def test_every_head_receives_a_gradient(kind: str) -> None:
     outputs = HeadOutputs(*(t.clone().requires_grad_() for t in (LOGITS, torch.zeros(3), LOGITS)))
-    training_loss(outputs, LABELS, ONES, ObjectiveConfig.model_validate({"kind": kind})).backward()
+    training_loss(outputs, LABELS, ONES, LossConfig.model_validate({"kind": kind})).backward()
     assert all(part.grad is not None and float(part.grad.abs().sum()) > 0 for part in outputs)

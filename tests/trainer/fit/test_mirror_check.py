@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.fit import mirror_check as symmetry
+from trainer.fit import mirror_check
 from trainer.fit.mirror_check import check_mirroring
 
 N = 400
@@ -15,9 +15,11 @@ N = 400
 @pytest.fixture(autouse=True)
 def _small_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer images and epochs: what is told apart here is told apart at a glance."""
-    monkeypatch.setattr(symmetry, "FEWEST_IMAGES", N // 2)
-    monkeypatch.setattr(symmetry, "LARGEST_ACCURACY", 0.7)
-    monkeypatch.setattr(symmetry, "_LOOP", symmetry._LOOP.model_copy(update={"epochs": 4, "batch_size": 32}))
+    monkeypatch.setattr(mirror_check, "FEWEST_IMAGES", N // 2)
+    monkeypatch.setattr(mirror_check, "LARGEST_ACCURACY", 0.7)
+    monkeypatch.setattr(
+        mirror_check, "_LOOP", mirror_check._LOOP.model_copy(update={"epochs": 4, "batch_size": 32})
+    )
 
 
 def noise(seed: int) -> Tensor:

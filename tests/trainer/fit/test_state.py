@@ -9,10 +9,10 @@ import torch
 from fakes.tiny_vit import save_tiny_transformer
 from safetensors import safe_open
 
-from trainer.fit.batches import LabelledPixels
+from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint import ResumeMismatch
 from trainer.fit.loop import LoopConfig, fit
-from trainer.fit.state import changing
+from trainer.fit.state import mutable_tensors
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 
 MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -31,7 +31,7 @@ def adapted(folder: Path) -> StageModel:
 
 def train(folder: Path, out: Path) -> StageModel:
     config = LoopConfig(epochs=1, batch_size=16, lr=1e-2)
-    return fit(adapted(folder), images(48, 0), images(16, 1), MEAN_STD, config, out=out).model
+    return fit(adapted(folder), FitData(images(48, 0), images(16, 1), MEAN_STD), config, out=out).model
 
 
 def test_frozen_weights_are_not_kept_and_trained_ones_are_found_again(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_frozen_weights_are_not_kept_and_trained_ones_are_found_again(tmp_path: 
         names = set(file.keys())
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     expected = trained | {name for name, _ in model.named_buffers()}
-    assert changing(model) == expected
+    assert mutable_tensors(model) == expected
     for kept in ("model", "average", "best"):
         assert {name.removeprefix(f"{kept}/") for name in names if name.startswith(f"{kept}/")} == expected
     again = train(folder, tmp_path / "run").state_dict()
@@ -50,7 +50,7 @@ def test_frozen_weights_are_not_kept_and_trained_ones_are_found_again(tmp_path: 
 
 def test_batch_statistics_are_kept_with_the_weights() -> None:
     model = build_model(ModelConfig(name="cnn-tiny", width=4), 32, 2)
-    assert changing(model) == frozenset(model.state_dict())
+    assert mutable_tensors(model) == frozenset(model.state_dict())
 
 
 def test_a_run_does_not_go_on_from_other_frozen_weights(tmp_path: Path) -> None:

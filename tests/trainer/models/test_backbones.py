@@ -45,7 +45,7 @@ def test_a_folder_gives_its_own_weights(name: str, folders: dict[str, Path]) -> 
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(first(x), second(x))
-    assert family_of(f"folder:{folders[name]}") == name
+    assert family_of(open_weights(f"folder:{folders[name]}")) == name
     assert first.weights == name
 
 

@@ -31,7 +31,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_weights_come_from_the_hub_without_its_pickles(hub: list[str], tmp_path: Path) -> None:
-    assert family_of(f"hub:{NAME}") == "dinov3"
+    assert family_of(open_weights(f"hub:{NAME}")) == "dinov3"
     config = TransformerConfig(weights=f"hub:{NAME}", adapt="lora")
     backbone = build_transformer("dinov3", config, 32).eval()
     assert backbone.weights == NAME

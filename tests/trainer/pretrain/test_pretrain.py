@@ -23,13 +23,13 @@ from trainer.fit.checkpoint import ResumeMismatch
 from trainer.fit.loop import NonFiniteLoss
 from trainer.models import ModelConfig, TransformerConfig, build_model
 from trainer.models.backbones import build_transformer, family_of
-from trainer.models.pretrained import WeightsNotFound
+from trainer.models.pretrained import WeightsNotFound, open_weights
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import load_pretrain_config
 from trainer.pretrain.images import UnusableImages
 from trainer.pretrain.masking import Masking
 from trainer.pretrain.run import PretrainResult, pretrain
-from trainer.pretrain.weights import images_seen, seen_by
+from trainer.pretrain.weights import images_seen, overlap_notices
 from trainer.run.console import RunConsole
 
 
@@ -214,7 +214,7 @@ def test_what_a_later_run_keeps_apart_is_not_seen(console: RunConsole, tmp_path:
         ids=content,
     )
     seen = {
-        name: images_seen(f"folder:{result.folder}", [content[row] for row in rows.tolist()])
+        name: images_seen(open_weights(f"folder:{result.folder}"), [content[row] for row in rows.tolist()])
         for name, rows in splits
     }
     assert seen == {"train": 56, "val_select": 12, "val_calib": 0, "val_test": 0}
@@ -243,9 +243,9 @@ def test_what_a_later_training_certifies_on_stays_unseen_without_named_sizes(
         )
         for seed in (config.seed, config.seed + 1)
     )
-    weights = f"folder:{result.folder}"
-    assert list(seen_by(weights, content, later)) == []
-    assert "of val_calib: what is measured" in next(iter(seen_by(weights, content, other))).message
+    weights = open_weights(f"folder:{result.folder}")
+    assert list(overlap_notices(weights, content, later)) == []
+    assert "of val_calib: what is measured" in next(iter(overlap_notices(weights, content, other))).message
 
 
 def test_a_loss_that_is_not_finite_stops_naming_the_step(

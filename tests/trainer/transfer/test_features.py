@@ -14,7 +14,7 @@ from trainer.fit.augment import level
 from trainer.fit.batches import LabelledPixels, Normaliser
 from trainer.fit.checkpoint_selection import stage_outputs
 from trainer.fit.loop import NonFiniteLoss
-from trainer.fit.loss import ObjectiveConfig
+from trainer.fit.loss import LossConfig
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 from trainer.transfer.features import (
     FeatureConfig,
@@ -24,7 +24,7 @@ from trainer.transfer.features import (
     feature_key,
     outputs_from,
 )
-from trainer.transfer.linear_probe import ProbeConfig, fit_heads
+from trainer.transfer.linear_probe import LinearProbeConfig, fit_linear_probe
 
 MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CONFIG = FeatureConfig(views=2, augment=level("colour"), seed=4)
@@ -80,7 +80,7 @@ def test_a_second_pass_reads_the_file_and_finds_the_same(
 def test_heads_trained_on_kept_features_equal_those_trained_on_fresh_ones(
     model: StageModel, tmp_path: Path
 ) -> None:
-    config = ProbeConfig(epochs=3, lr=1e-2, seed=9)
+    config = LinearProbeConfig(epochs=3, lr=1e-2, seed=9)
     results = []
     for load in (embed, lambda *a: cached_features(*a, tmp_path)):
         own = copy.deepcopy(model)
@@ -88,7 +88,7 @@ def test_heads_trained_on_kept_features_equal_those_trained_on_fresh_ones(
             load(own, TRAIN, MEAN_STD, CONFIG),
             load(own, SELECT, MEAN_STD, FeatureConfig(views=0)),
         )
-        results.append(fit_heads(own, train, select, config))
+        results.append(fit_linear_probe(own, train, select, config))
     fresh, kept = results
     assert fresh.history == kept.history
     weights = zip(fresh.model.state_dict().items(), kept.model.state_dict().values(), strict=True)
@@ -157,8 +157,10 @@ def test_heads_learn_from_features_alone(model: StageModel, kind: str) -> None:
     own = copy.deepcopy(model)
     backbone = {name: tensor.clone() for name, tensor in own.backbone.state_dict().items()}
     plain = FeatureConfig(views=0)
-    config = ProbeConfig(epochs=20, lr=1e-2, objective=ObjectiveConfig(kind=kind))
-    result = fit_heads(own, embed(own, TRAIN, MEAN_STD, plain), embed(own, SELECT, MEAN_STD, plain), config)
+    config = LinearProbeConfig(epochs=20, lr=1e-2, objective=LossConfig(kind=kind))
+    result = fit_linear_probe(
+        own, embed(own, TRAIN, MEAN_STD, plain), embed(own, SELECT, MEAN_STD, plain), config
+    )
     assert result.history[result.best_epoch - 1].accuracy > 0.9
     assert result.seconds < 30
     assert not own.training
@@ -186,4 +188,4 @@ def test_a_loss_that_is_not_finite_stops_naming_the_step(model: StageModel) -> N
     kept = embed(model, TRAIN, MEAN_STD, FeatureConfig(views=0))
     broken = Features(np.full_like(kept.views, np.nan), kept.labels)
     with pytest.raises(NonFiniteLoss, match=r"loss is nan at step 0 \(epoch 1\), on the batch of 128"):
-        fit_heads(copy.deepcopy(model), broken, kept, ProbeConfig(epochs=1))
+        fit_linear_probe(copy.deepcopy(model), broken, kept, LinearProbeConfig(epochs=1))

@@ -10,11 +10,11 @@ import torch
 from fakes.tiny_vit import save_tiny_transformer
 
 from trainer.fit.augment import level
-from trainer.fit.batches import LabelledPixels, Normaliser
+from trainer.fit.batches import FitData, LabelledPixels, Normaliser
 from trainer.fit.checkpoint_selection import stage_outputs
 from trainer.fit.loop import FitResult, LoopConfig, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
-from trainer.transfer.frozen_backbone import fit_frozen, lessons
+from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_logits
 
 MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LOOP = LoopConfig(batch_size=32, lr=1e-2, augment=level("geometric"))
@@ -31,6 +31,7 @@ def squares(n: int, seed: int) -> LabelledPixels:
 
 
 TRAIN, SELECT = squares(256, 1), squares(96, 2)
+DATA = FitData(TRAIN, SELECT, MEAN_STD)
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +51,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(weights: Path, cache: Path) -> FitResult:
-    return fit_frozen(stage(weights), TRAIN, SELECT, MEAN_STD, LOOP, views=VIEWS, cache=cache)
+    return fit_frozen_backbone(stage(weights), DATA, LOOP, CachedViews(VIEWS, cache))
 
 
 @pytest.fixture(scope="module")
-def taught(fitted: FitResult, cache: Path) -> torch.Tensor:
-    return lessons(fitted.model, TRAIN, MEAN_STD, LOOP, views=VIEWS, cache=cache)
+def logits_of_teacher(fitted: FitResult, cache: Path) -> torch.Tensor:
+    return teacher_logits(fitted.model, TRAIN, MEAN_STD, LOOP, CachedViews(VIEWS, cache))
 
 
 def test_the_heads_learn_and_the_backbone_stays(fitted: FitResult, weights: Path) -> None:
@@ -73,52 +74,54 @@ def test_the_selection_split_is_measured_as_it_will_be_served(fitted: FitResult)
     assert best.accuracy == np.mean(outputs.logits.argmax(axis=-1) == SELECT.labels.numpy())
 
 
-def test_it_says_how_far_it_is_and_finds_its_features_again(weights: Path, tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
+def test_progress_is_reported_and_features_are_read_from_the_cache(weights: Path, tmp_path: Path) -> None:
+    reported: list[tuple[int, int]] = []
     runs = [
-        fit_frozen(
+        fit_frozen_backbone(
             stage(weights),
-            TRAIN,
-            SELECT,
-            MEAN_STD,
+            DATA,
             LOOP,
-            views=VIEWS,
-            cache=tmp_path,
-            advance=lambda done, total: heard.append((done, total)),
+            CachedViews(VIEWS, tmp_path),
+            advance=lambda done, total: reported.append((done, total)),
         )
         for _ in range(2)
     ]
     total = len(TRAIN) * (1 + VIEWS) + len(SELECT)
-    assert heard.count((total, total)) == 2
+    assert reported.count((total, total)) == 2
     assert len(list(tmp_path.iterdir())) == 2
     assert runs[0].history == runs[1].history
 
 
-def test_a_student_learns_from_what_was_taught_though_the_labels_lie(taught: torch.Tensor) -> None:
+def test_a_student_learns_from_teacher_logits_though_the_labels_are_wrong(
+    logits_of_teacher: torch.Tensor,
+) -> None:
     """All of the loss is the teacher's, so turned labels do not matter."""
     objective = {"teacher_weight": 1.0}
     config = LoopConfig.model_validate(
         {"epochs": 6, "batch_size": 32, "lr": 1e-2, "ema_decay": 0.8, "objective": objective}
     )
-    lying = LabelledPixels(TRAIN.pixels, 1 - TRAIN.labels, taught=taught)
+    lying = LabelledPixels(TRAIN.pixels, 1 - TRAIN.labels, teacher_logits=logits_of_teacher)
     student = build_model(ModelConfig(name="cnn-tiny", width=8), 32, 2)
-    result = fit(student, lying, SELECT, MEAN_STD, config)
+    result = fit(student, FitData(lying, SELECT, MEAN_STD), config)
     assert result.history[-1].accuracy > 0.9
 
 
-def test_lessons_are_the_mean_over_the_views_and_embed_nothing_again(
-    fitted: FitResult, taught: torch.Tensor, cache: Path
+def test_teacher_logits_are_the_mean_over_the_views_and_embed_nothing_again(
+    fitted: FitResult, logits_of_teacher: torch.Tensor, cache: Path
 ) -> None:
     """One view is the image as it is, so the mean lies near what is served, and is not the same."""
     assert len(list(cache.iterdir())) == 2
     served = stage_outputs(fitted.model, TRAIN, Normaliser.from_mean_std(MEAN_STD)).logits
-    alone = lessons(fitted.model, TRAIN, MEAN_STD, LOOP, views=0, cache=cache)
+    alone = teacher_logits(fitted.model, TRAIN, MEAN_STD, LOOP, CachedViews(0, cache))
     np.testing.assert_allclose(alone.numpy(), served, atol=1e-4)
-    assert np.corrcoef(taught[:, 1], served[:, 1])[0, 1] > 0.8
-    assert np.abs(taught.numpy() - served).max() > 1e-3
+    assert np.corrcoef(logits_of_teacher[:, 1], served[:, 1])[0, 1] > 0.8
+    assert np.abs(logits_of_teacher.numpy() - served).max() > 1e-3
 
 
-def test_what_was_taught_belongs_to_the_run(taught: torch.Tensor) -> None:
-    assert LabelledPixels(TRAIN.pixels, TRAIN.labels, taught=taught).digest() != TRAIN.digest()
-    with pytest.raises(ValueError, match="taught has shape"):
-        LabelledPixels(TRAIN.pixels, TRAIN.labels, taught=taught[:-1])
+def test_teacher_logits_belong_to_the_digest(logits_of_teacher: torch.Tensor) -> None:
+    assert (
+        LabelledPixels(TRAIN.pixels, TRAIN.labels, teacher_logits=logits_of_teacher).digest()
+        != TRAIN.digest()
+    )
+    with pytest.raises(ValueError, match="teacher_logits have shape"):
+        LabelledPixels(TRAIN.pixels, TRAIN.labels, teacher_logits=logits_of_teacher[:-1])

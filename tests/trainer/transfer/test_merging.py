@@ -10,15 +10,15 @@ from fakes.tiny_vit import save_tiny_transformer
 from rich.console import Console
 
 from trainer.config import ConfigError, load_config
-from trainer.fit.batches import LabelledPixels
+from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint_selection import EpochMetrics
-from trainer.fit.loop import LoopConfig, fit
+from trainer.fit.loop import Callbacks, LoopConfig, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model, n_parameters
 from trainer.models.adapters import ADAPTER_FILES
 from trainer.models.pretrained import BackboneError
 from trainer.pipeline import train as run_training
 from trainer.run.console import RunConsole
-from trainer.transfer.merging import settle
+from trainer.transfer.merging import merge_for_export
 
 MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LOOP = LoopConfig(epochs=2, batch_size=16, lr=5e-3, ema_decay=0.9)
@@ -40,7 +40,7 @@ def noise(n: int, seed: int) -> LabelledPixels:
     return LabelledPixels(pixels, torch.arange(n) % 2)
 
 
-TRAIN, SELECT = noise(64, 1), noise(32, 2)
+DATA = FitData(noise(64, 1), noise(32, 2), MEAN_STD)
 
 
 @pytest.mark.parametrize("adapt", ["lora", "dora", "head", "full"])
@@ -48,7 +48,7 @@ def test_training_moves_what_is_free_and_nothing_else(weights: Path, adapt: str)
     model = stage(weights, adapt)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     free = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    fit(model, TRAIN, SELECT, MEAN_STD, LOOP)
+    fit(model, DATA, LOOP)
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert moved <= free
     assert {"classifier.weight", "auxiliary.weight"} <= moved
@@ -57,31 +57,31 @@ def test_training_moves_what_is_free_and_nothing_else(weights: Path, adapt: str)
 
 
 def test_a_killed_adapter_run_resumes_to_the_same_weights(weights: Path, tmp_path: Path) -> None:
-    whole = fit(stage(weights, "lora"), TRAIN, SELECT, MEAN_STD, LOOP)
+    whole = fit(stage(weights, "lora"), DATA, LOOP)
 
     def kill(_: EpochMetrics) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(stage(weights, "lora"), TRAIN, SELECT, MEAN_STD, LOOP, out=tmp_path, on_epoch=kill)
-    resumed = fit(stage(weights, "lora"), TRAIN, SELECT, MEAN_STD, LOOP, out=tmp_path)
+        fit(stage(weights, "lora"), DATA, LOOP, out=tmp_path, callbacks=Callbacks(on_epoch=kill))
+    resumed = fit(stage(weights, "lora"), DATA, LOOP, out=tmp_path)
     assert resumed.history == whole.history
     pairs = zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for (_, a), b in pairs)
 
 
 def test_a_trained_adapter_is_told_kept_and_merged(weights: Path, tmp_path: Path) -> None:
-    model = fit(stage(weights, "dora"), TRAIN, SELECT, MEAN_STD, LOOP).model
+    model = fit(stage(weights, "dora"), DATA, LOOP).model
     free, every = n_parameters(model, trainable_only=True), n_parameters(model)
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         before = model(x).logits
-        adaptation = settle(model, tmp_path / "adapter")
+        merged = merge_for_export(model, tmp_path / "adapter")
         torch.testing.assert_close(model(x).logits, before, atol=1e-5, rtol=1e-5)
-    assert adaptation is not None
-    assert adaptation.share == free / every
-    assert adaptation.to_dict()["trained_share"] == free / every
-    assert f"{100 * free / every:.2f} %" in adaptation.sentence("B")
+    assert merged is not None
+    assert merged.share == free / every
+    assert merged.to_dict()["trained_share"] == free / every
+    assert f"{100 * free / every:.2f} %" in merged.sentence("B")
     assert sorted(file.name for file in (tmp_path / "adapter").iterdir()) == sorted(ADAPTER_FILES)
     assert not any("lora" in name for name in model.state_dict())
 
@@ -89,12 +89,12 @@ def test_a_trained_adapter_is_told_kept_and_merged(weights: Path, tmp_path: Path
 def test_full_training_leaves_no_adapter_and_random_weights_nothing_to_tell(
     weights: Path, tmp_path: Path
 ) -> None:
-    adaptation = settle(stage(weights, "full"), tmp_path / "adapter")
-    assert adaptation is not None
-    assert not adaptation.adapter
-    assert adaptation.share > 0.99
+    merged = merge_for_export(stage(weights, "full"), tmp_path / "adapter")
+    assert merged is not None
+    assert not merged.adapter
+    assert merged.share > 0.99
     assert not (tmp_path / "adapter").exists()
-    assert settle(build_model(ModelConfig(name="cnn-tiny", width=4), 32, 2), tmp_path) is None
+    assert merge_for_export(build_model(ModelConfig(name="cnn-tiny", width=4), 32, 2), tmp_path) is None
 
 
 def test_a_config_file_chooses_the_backbone(weights: Path, tmp_path: Path) -> None:
