@@ -1,1 +1,1 @@
-"""Training loop of one stage: batches, loss, optimizer, schedule, checkpoints."""
+"""Training loop of one stage: batches, loss, optimiser, schedule, checkpoints."""

@@ -1,10 +1,10 @@
-"""Random changes to a batch of training images, all at once as tensors.
+"""Augmentation: random changes to a whole batch of training images as tensors.
 
-Each image draws its own change. All randomness comes from the `torch.Generator` handed in, so a seed
-repeats an epoch exactly. There are four named levels, each adding to the one before: `none`,
-`geometric`, `colour`, `degraded`; and `ladder`, in which a quarter of the images stands on each of four
-such rungs, as the queries of the roadwork task do. No level mirrors an image: left and right can matter
-(arrows, the side of the road that is closed), so mirroring is a choice of its own.
+Each image gets its own random change. All randomness comes from the `torch.Generator` argument, so one seed
+repeats an epoch exactly. Four named levels build on each other: `none`, `geometric`, `colour`, `degraded`.
+In a fifth, `ladder`, a quarter of the images stands on each of four such rungs, like the queries of the
+roadwork task. No level mirrors an image, because left and right can matter (arrows, the closed side of a
+road); mirroring is a separate option.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from torch.nn import functional
 
 
 class AugmentConfig(BaseModel):
-    """How far each change may go. Zeros (and a scale of 1) change nothing."""
+    """Limits of each change. Zeros (and a scale of 1) change nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     horizontal_flip: bool = False
-    """Mirror half of the images. Only where left and right mean the same."""
+    """Mirror half of the images; only for tasks in which left and right mean the same."""
     rotation_degrees: float = Field(default=0.0, ge=0.0, le=180.0)
-    """Rotate by up to this much either way."""
+    """Rotate by up to this angle in either direction."""
     smallest_crop: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Crop to between this share of the area and all of it, then scale back up."""
+    """Crop to between this share of the area and the whole image, then scale back up."""
     aspect: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Stretch one side against the other by up to this share."""
+    """Stretch one side relative to the other by up to this share."""
     translate: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Shift by up to this share of the side, beyond what the crop does."""
+    """Shift by up to this share of the side, in addition to the crop."""
     brightness: float = Field(default=0.0, ge=0.0, lt=1.0)
     contrast: float = Field(default=0.0, ge=0.0, lt=1.0)
     saturation: float = Field(default=0.0, ge=0.0, lt=1.0)
     tint: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Scale red, green and blue each on its own."""
+    """Scale red, green and blue independently."""
     downsample: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of the images that lose half of their resolution."""
+    """Share of the images whose resolution is halved."""
     blur: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of the images that are blurred, by a Gaussian of up to one pixel in 48 of the side."""
     noise: float = Field(default=0.0, ge=0.0, le=1.0)
     """Largest standard deviation of the pixel noise, of a range of 1."""
     erase: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of the images of which a rectangle is painted over (arXiv 1708.04896)."""
+    """Share of the images in which a rectangle is painted over (arXiv 1708.04896)."""
     rungs: bool = False
-    """Each image draws how many kinds of change it gets: none (but mirroring), the geometric ones, those
-    of colour and resolution too, or blur, noise and painting over as well."""
+    """Draw for each image how many kinds of change it gets: none (except mirroring), geometric ones, colour
+    and resolution as well, or also blur, noise and erasing."""
 
 
 _GEOMETRIC = AugmentConfig(rotation_degrees=15.0, smallest_crop=0.5, aspect=0.15, translate=0.05)
@@ -83,7 +83,7 @@ LEVELS: Mapping[str, AugmentConfig] = MappingProxyType(
 
 
 def level(name: str) -> AugmentConfig:
-    """The named level; ValueError lists the known ones."""
+    """The named level; `ValueError` lists the known ones."""
     try:
         return LEVELS[name]
     except KeyError:
@@ -105,7 +105,7 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
 
 
 def _on_rungs(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Every kind of change is tried on every image, and kept by those that stand high enough."""
+    """Apply every kind of change to every image, and keep it for images whose rung is high enough."""
     rung = (4 * _uniform(len(x), 0.0, 1.0, x, generator)).floor()[:, None, None, None]
     still = AugmentConfig(horizontal_flip=config.horizontal_flip)
     moving = config.model_copy(update={"horizontal_flip": False})
@@ -125,7 +125,7 @@ def _degrade(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Te
 
 
 def to_unit_range(images: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [0, 1]; float32 [B, 3, H, W] as it is."""
+    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [0, 1]; float32 [B, 3, H, W] unchanged."""
     if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[3] == 3:
         return images.permute(0, 3, 1, 2).to(torch.float32) / 255.0
     if images.dtype == torch.float32 and images.ndim == 4 and images.shape[1] == 3:
@@ -136,7 +136,7 @@ def to_unit_range(images: Tensor) -> Tensor:
 
 
 def _uniform(n: int, low: float, high: float, like: Tensor, generator: torch.Generator) -> Tensor:
-    """float32 [n] in [low, high), drawn where the generator lives, used where the images are."""
+    """float32 [n] in [low, high), drawn on the device of the generator, moved to that of `like`."""
     drawn = torch.rand(n, generator=generator, device=generator.device)
     return (low + (high - low) * drawn).to(like.device)
 
@@ -160,7 +160,7 @@ def _warp(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tenso
     elif not (config.rotation_degrees or config.aspect or config.translate or config.smallest_crop < 1.0):
         return x
     wide, high = zoom * stretch.exp(), zoom * (-stretch).exp()
-    # Output coordinates in [-1, 1] are mapped to where in the input they are read from.
+    # Maps output coordinates in [-1, 1] to the input coordinates that they are read from.
     room = (1.0 - zoom) + 2.0 * config.translate
     theta = torch.stack(
         [
@@ -209,7 +209,7 @@ def _downsample(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def _blur(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Gaussian blur of some images, each of its own width; rows first, then columns."""
+    """Gaussian blur of some images, each with its own width; rows first, then columns."""
     if not share:
         return x
     rows = _chosen(len(x), share, x, generator)

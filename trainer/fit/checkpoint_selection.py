@@ -1,9 +1,9 @@
-"""Which epoch's weights are kept: metrics on the selection split, and the rule that chooses by them.
+"""Checkpoint selection: metrics of each epoch on val_select, and the rule that chooses the kept epoch.
 
-A small or easy selection split cannot tell good epochs apart: an early one may look perfect by luck. So
-an epoch is passed over only for one that is better by more than chance, and of all that are as good as
-the best the last is kept, whose learning rate has come down the furthest (compare the one-standard-error
-rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3).
+A small or easy selection split cannot distinguish good epochs: an early one may be perfect by luck. So an
+epoch is rejected only for one that is better by more than chance, and of all epochs as good as the best the
+last is kept, whose learning rate has come down the furthest (compare the one-standard-error rule of
+Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from trainer.fit.batches import LabelledPixels, Normaliser, to_size
 from trainer.models import StageModel
 
 ALPHA, DELTA = 0.01, 0.05
-"""Of the certifiable coverage that metrics.csv shows."""
+"""Risk target of the certifiable coverage in metrics.csv"""
 STANDARD_ERRORS = 2.0
-"""An epoch this far from the best, in its own standard errors, is as good."""
+"""An epoch within this many of its own standard errors of the best counts as equally good."""
 MCC_DRAWS = 200
-"""Of the confusion matrix, for the standard error of its MCC."""
+"""Redrawn confusion matrices for the standard error of the MCC"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +46,24 @@ class StepMetrics:
 
 @dataclass(frozen=True, slots=True)
 class EpochMetrics:
-    """One epoch, measured on the selection split. Holds no times: a seed repeats it exactly."""
+    """Metrics of one epoch on the selection split. They hold no times, so one seed repeats them exactly."""
 
     epoch: int
     """From 1"""
     learning_rate: float
     train_loss: float
-    """Mean of the training objective over the epoch's steps"""
+    """Mean of the training loss over the steps of the epoch"""
     loss: float
     """Cross entropy"""
     accuracy: float
     balanced_mcc: float
-    """Matthews correlation, every class given equal weight"""
+    """Matthews correlation with equal weight per class"""
     augrc: float
-    """Of the logit margin; lower is better"""
+    """AUGRC of the logit margin; lower is better"""
     certifiable_coverage: float
-    """Largest share answered whose error the exact test still puts below 1 % (no promise)"""
+    """Largest answered share whose error the exact test puts below 1 % (no promise)"""
     loss_error: float
-    """Standard error of `loss`, as of the next two"""
+    """Standard error of `loss`; likewise the next two"""
     balanced_mcc_error: float
     augrc_error: float
 
@@ -75,7 +75,7 @@ class EpochMetrics:
 def stage_outputs(
     model: StageModel, data: LabelledPixels, normalise: Normaliser, *, batch_size: int = 256
 ) -> StageOutputs:
-    """Logits and gate of every image, float64, computed in float32 as serving does."""
+    """Logits and gate of every image, float64, computed in float32 as in serving."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -106,13 +106,13 @@ def measure(
     steps: StepMetrics,
     batch_size: int,
 ) -> EpochMetrics:
-    """The model as it is now, on the selection split, `batch_size` images at a time."""
+    """Metrics of the current weights on the selection split, `batch_size` images at a time."""
     outputs = stage_outputs(model, select, normalise, batch_size=batch_size)
     return measure_outputs(outputs, select.labels, steps)
 
 
 def measure_outputs(outputs: StageOutputs, target: Tensor, steps: StepMetrics) -> EpochMetrics:
-    """The same from raw outputs. `target`: int64 [n]."""
+    """The same metrics from raw outputs. `target`: int64 [n]."""
     labels = target.numpy()
     predictions = outputs.logits.argmax(axis=-1)
     errors = predictions != labels
@@ -135,7 +135,7 @@ def measure_outputs(outputs: StageOutputs, target: Tensor, steps: StepMetrics) -
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """What epochs are compared by."""
+    """A criterion by which epochs are compared."""
 
     cost: Callable[[EpochMetrics], float]
     """Lower is better"""
@@ -155,7 +155,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
 def best_epoch(history: list[EpochMetrics], checkpoint_selection: str) -> EpochMetrics:
     """The last epoch that is as good as the best by `checkpoint_selection`, a name in `CRITERIA`.
 
-    As epochs are added the answer only ever moves to the newest, so its weights need be kept alone.
+    As epochs are added, the answer only moves to the newest one, so only its weights need to be kept.
     """
     criterion = CRITERIA[checkpoint_selection]
     least = min(criterion.cost(m) for m in history)
@@ -164,12 +164,12 @@ def best_epoch(history: list[EpochMetrics], checkpoint_selection: str) -> EpochM
 
 
 def _standard_error(terms: FloatArray) -> float:
-    """Of the mean of independent `terms` [n]; 0 for a single one."""
+    """Standard error of the mean of independent `terms` [n]; 0 for a single one."""
     return float(terms.std(ddof=1) / np.sqrt(len(terms))) if len(terms) > 1 else 0.0
 
 
 def _augrc_terms(errors: BoolArray, confidence: FloatArray) -> FloatArray:
-    """What each image adds to the AUGRC, [n]: a wrong one the share of the images that it outranks."""
+    """Contribution of each image to the AUGRC, [n]: for a wrong one, the share of images that it outranks."""
     n = len(errors)
     rank = np.empty(n)
     rank[np.argsort(-confidence, kind="stable")] = np.arange(n)
@@ -177,7 +177,7 @@ def _augrc_terms(errors: BoolArray, confidence: FloatArray) -> FloatArray:
 
 
 def _balanced_mcc_error(labels: IntArray, predictions: IntArray) -> float:
-    """Spread of the balanced MCC over redrawn confusion matrices, each class redrawn within itself."""
+    """Standard deviation of the balanced MCC over confusion matrices redrawn within each class."""
     counts = confusion_matrix(labels, predictions)
     rng = np.random.default_rng(0)
     rows = [

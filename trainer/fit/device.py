@@ -1,6 +1,6 @@
-"""Where and how exactly training computes: device, precision, TF32, determinism.
+"""Device, precision, TF32 and determinism of training.
 
-The one place that sets torch's global switches. The defaults of torch itself are mixed: on a GPU its
+This is the only module that sets torch's global switches. Torch's own defaults are mixed: on a GPU its
 convolutions round to TF32 and its matrix products do not.
 """
 
@@ -21,26 +21,26 @@ from trainer.errors import RunError
 
 
 class NoSuchDevice(RunError):
-    """The configured device is not there."""
+    """The configured device does not exist on this machine."""
 
 
 class ComputeConfig(BaseModel):
-    """How a stage is trained on this machine. What is exported and served computes in float32."""
+    """Device and precision of training. Exported and served models always compute in float32."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Device = "auto"
-    """`auto`: the GPU, where torch sees one."""
+    """`auto`: the GPU if torch finds one."""
     precision: Precision = "auto"
-    """Of the activations; weights, loss and every measurement stay float32. `auto`: bf16 where the
+    """Precision of the activations; weights, loss and every measurement stay float32. `auto`: bf16 if the
     device has it in hardware, which takes about half the time."""
     tf32: bool = False
-    """On a GPU, round the factors of float32 products to 10 bits: faster, and less exact."""
+    """On a GPU, round the factors of float32 products to 10 bits: faster and less exact."""
     deterministic: bool = True
-    """Only algorithms that give the same bits again on the same machine; on a GPU some are slower."""
+    """Use only algorithms that repeat their bits on the same machine; on a GPU some are slower."""
 
     def resolved(self) -> Self:
-        """With `auto` decided for this machine; `NoSuchDevice` where there is no GPU and one was named."""
+        """The same with `auto` decided for this machine; `NoSuchDevice` if it names a missing GPU."""
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -54,12 +54,12 @@ class ComputeConfig(BaseModel):
         return self.model_copy(update={"device": device, "precision": precision})
 
     def autocast(self) -> torch.autocast:
-        """For the forward passes of training; of a resolved config."""
+        """Context of the forward passes of training; needs a resolved config."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 EXACT = ComputeConfig(device="cpu", precision="fp32")
-"""As serving computes."""
+"""The device and precision of serving"""
 
 
 def has_bf16(device: Literal["cpu", "cuda"]) -> bool:
@@ -72,15 +72,15 @@ def has_bf16(device: Literal["cpu", "cuda"]) -> bool:
 
 @contextmanager
 def computing(config: ComputeConfig) -> Iterator[torch.device]:
-    """Set the switches for the block and put the old ones back; yields the device of a resolved config.
+    """Set the switches inside the block and restore them after it; yields the device of a resolved config.
 
-    Raises RuntimeError (torch's own, naming the operation) where `deterministic` is asked for and an
-    operation has no such algorithm.
+    Torch raises `RuntimeError`, naming the operation, if `deterministic` is set and an operation has no
+    deterministic algorithm.
     """
     keep_freed_memory(TENSOR_BYTES)
     on_gpu = config.device == "cuda"
     if on_gpu and config.deterministic:
-        # Read by cuBLAS when it starts; without it torch refuses to be deterministic.
+        # cuBLAS reads this when it starts; without it torch refuses to be deterministic.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     cudnn, debugging = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
     before = (
@@ -94,10 +94,10 @@ def computing(config: ComputeConfig) -> Iterator[torch.device]:
     try:
         torch.set_float32_matmul_precision("high" if on_gpu and config.tf32 else "highest")
         cudnn.allow_tf32 = on_gpu and config.tf32
-        # Trying algorithms out picks by the clock, so another run may pick others.
+        # Benchmarking picks algorithms by the clock, so another run may pick others.
         cudnn.benchmark = not config.deterministic
         torch.use_deterministic_algorithms(config.deterministic)
-        # Finds reads of memory that nobody wrote; costs a pass over every new tensor.
+        # Finds reads of uninitialised memory, at the cost of a pass over every new tensor.
         debugging.fill_uninitialized_memory = False
         yield torch.device(config.device)
     finally:
@@ -109,7 +109,7 @@ def computing(config: ComputeConfig) -> Iterator[torch.device]:
 
 @contextmanager
 def placed(device: torch.device, *models: nn.Module | None) -> Iterator[None]:
-    """The models on `device` for the block, and on the CPU after it."""
+    """Place the models on `device` inside the block, and on the CPU after it."""
     present = [model for model in models if model is not None]
     try:
         for model in present:
@@ -121,7 +121,7 @@ def placed(device: torch.device, *models: nn.Module | None) -> Iterator[None]:
 
 
 def describe(config: ComputeConfig) -> dict[str, str]:
-    """The resolved switches in words, for the record of a run."""
+    """The resolved switches as text, for the record of a run."""
     gpu = config.device == "cuda"
     name = torch.cuda.get_device_name() if gpu else f"{torch.get_num_threads()} threads"
     return {

@@ -1,8 +1,8 @@
 """Muon for convolution kernels, AdamW for the rest.
 
 Muon (Jordan et al., 2024; analysed in arXiv 2502.16982) replaces a matrix's momentum by the nearest
-orthogonal matrix, so that every direction of the update is equally large. On small nets trained from
-random weights for a few dozen epochs it needs a fraction of AdamW's steps.
+orthogonal matrix, so that every direction of the update is equally large. Small networks trained from
+random weights for a few dozen epochs need a fraction of AdamW's steps with it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 def orthogonalised(matrix: Tensor) -> Tensor:
     """The nearest matrix with all singular values about 1 (within .7 to 1.2), float32 [m, n].
 
-    A Newton-Schulz iteration in bfloat16: it needs matrix products alone, and its rounding does not
-    matter beside the approximation.
+    A Newton-Schulz iteration in bfloat16: it needs matrix products only, and its rounding is small beside
+    the approximation.
     """
     a, b, c = NEWTON_SCHULZ
     x = matrix.bfloat16()
@@ -52,7 +52,7 @@ class KernelOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         value = None
         if closure is not None:
             with torch.enable_grad():
@@ -95,9 +95,9 @@ class KernelOptimizer(torch.optim.Optimizer):
 
 
 def kernel_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> KernelOptimizer:
-    """Over a model's trainable parameters: Muon on convolution kernels, except those that read RGB.
+    """The optimiser of all trainable parameters: Muon on convolution kernels except those that read RGB.
 
-    Matrices and kernels decay; biases, normalisation and the heads' small vectors do not.
+    Matrices and kernels decay; biases, normalisation and the small vectors of the heads do not.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     kernels = [p for p in trainable if p.ndim == 4 and p.shape[1] > 3]

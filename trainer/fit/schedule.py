@@ -1,4 +1,4 @@
-"""How far training is, what that means for learning rate and views, and how it keeps to a time budget."""
+"""Schedule of a training: learning rate, size of the views, and number of steps within a time budget."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import math
 from bisect import bisect_right
 
 FULL_SIZE_AT = 0.7
-"""Share of the steps after which growing views have their full size."""
+"""Share of the steps after which growing views reach their full size."""
 SIDE_STEP = 8
-"""Sides of growing views are multiples of this many pixels, which suits the halvings of the networks."""
+"""Sides of growing views are multiples of this many pixels, which suits the networks' halvings."""
 
 
 class Schedule:
     """Warm-up, then a cosine to zero, over a planned number of steps.
 
-    A time budget shortens the plan where, at an epoch's end, the pace of that epoch would overrun it,
-    and lengthens it again, up to the plan, where a slow spell is over; the learning rate comes down to
-    zero all the same. While the plan holds, the clock changes nothing, so a run that its budget does not
-    bind is repeatable to the bit.
+    A time budget shortens the plan if, at the end of an epoch, the speed of that epoch would overrun it, and
+    lengthens it again, up to the original plan, after a slow period; the learning rate always reaches zero.
+    While the plan holds, the clock changes nothing, so a run within its budget is repeatable to the bit.
 
     Views may start small and grow (progressive resizing, as in Howard's fast.ai entry to DAWNBench, 2018,
-    and EfficientNetV2, arXiv 2104.00298, section 4): most of what a network learns early on is as visible
-    in fewer pixels, at a fraction of the work.
+    and EfficientNetV2, arXiv 2104.00298, section 4): most of what a network learns early is visible in fewer
+    pixels as well, at a fraction of the work.
     """
 
     def __init__(
@@ -33,17 +32,17 @@ class Schedule:
         time_budget_s: float | None,
         first_views: float = 1.0,
     ) -> None:
-        """`first_views`: share of the full side that views start with."""
+        """`first_views`: share of the full side at which views start."""
         self.planned = steps
         self.steps = steps
-        """Now planned; at most `planned`."""
+        """Steps planned now; at most `planned`"""
         self._lr = lr
         self._warmup = warmup
         self._budget = time_budget_s
         self._first_views = first_views
-        self._last_look = (0, 0.0)
+        self._last_update = (0, 0.0)
         self.was_shortened = False
-        """At any time, so that another run may differ."""
+        """Whether the plan was ever shortened, so that another run may differ"""
 
     def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ..."""
@@ -53,18 +52,18 @@ class Schedule:
         return self._lr * 0.5 * (1.0 + math.cos(math.pi * (progress - self._warmup) / (1.0 - self._warmup)))
 
     def side(self, step: int, full: int) -> int:
-        """Pixels a side of the views of step 0, 1, ..., where they are `full` in the end."""
+        """Pixels per side of the views of step 0, 1, ...; `full` is their side in the end."""
         return view_side(full, self._first_views, step / self.steps)
 
     def keep_to_budget(self, steps_done: int, elapsed_s: float) -> None:
-        """Plan the rest again, from the pace since the last call."""
+        """Plan the remaining steps from the speed since the last call."""
         if self._budget is None:
             return
-        steps_before, seconds_before = self._last_look
+        steps_before, seconds_before = self._last_update
         steps, seconds = steps_done - steps_before, elapsed_s - seconds_before
         if steps <= 0 or seconds <= 0.0:
             return
-        self._last_look = (steps_done, elapsed_s)
+        self._last_update = (steps_done, elapsed_s)
         done = self._work(steps_before, steps_done, self.steps)
         affordable = max(0.0, self._budget - elapsed_s) * done / seconds
         more = range(1, self.planned - steps_done + 1)
@@ -74,25 +73,25 @@ class Schedule:
         self.was_shortened |= self.steps < self.planned
 
     def _work(self, first: int, last: int, steps: int) -> float:
-        """Of the steps from `first` to before `last`, of `steps` in all; 1 a step of full size."""
+        """Work of the steps from `first` to before `last`, of `steps` in all; a full-size step counts 1."""
         growing = min(max(int(FULL_SIZE_AT * steps) + 1, first), last) if self._first_views < 1.0 else first
         rise = (1.0 - self._first_views) / (FULL_SIZE_AT * steps)
         return last - growing + _sum_of_squares(self._first_views, rise, first, growing)
 
     def resume(self, steps: int, shortened: bool, steps_done: int, elapsed_s: float) -> None:
-        """Take up the plan of an interrupted run."""
+        """Restore the plan of an interrupted run."""
         self.steps = steps
         self.was_shortened = shortened
-        self._last_look = (steps_done, elapsed_s)
+        self._last_update = (steps_done, elapsed_s)
 
     def seconds_left(self, steps_done: int, elapsed_s: float) -> float:
-        """At the pace so far, in work: where views grow, later steps cost more."""
+        """Seconds left at the speed so far, measured in work, since larger views make later steps slower."""
         done = self._work(0, max(steps_done, 1), self.steps)
         return elapsed_s / done * self._work(steps_done, max(self.steps, steps_done), self.steps)
 
 
 def _sum_of_squares(start: float, rise: float, first: int, last: int) -> float:
-    """Of start + rise * s, for s from `first` to before `last`."""
+    """Sum of (start + rise * s)^2 for s from `first` to before `last`."""
 
     def up_to(n: int) -> float:
         ones, s, squares = n, n * (n - 1) / 2, (n - 1) * n * (2 * n - 1) / 6
@@ -102,17 +101,17 @@ def _sum_of_squares(start: float, rise: float, first: int, last: int) -> float:
 
 
 def view_share(first: float, progress: float) -> float:
-    """Share of the full side that views have at `progress`, in [0, 1], having started with `first`."""
+    """Share of the full side of views at `progress`, in [0, 1], that start at the share `first`."""
     return first + (1.0 - first) * min(progress / FULL_SIZE_AT, 1.0)
 
 
 def view_side(full: int, first: float, progress: float) -> int:
-    """The same in pixels, of `full`; in steps of `SIDE_STEP`."""
+    """The same in pixels of a side `full`, in multiples of `SIDE_STEP`."""
     share = view_share(first, progress)
     return full if share >= 1.0 else min(full, SIDE_STEP * max(1, round(full * share / SIDE_STEP)))
 
 
 def mean_work(first: float) -> float:
-    """Work of a whole training whose views grow, as a share of one at full size throughout."""
+    """Work of a whole training with growing views, relative to one at full size throughout."""
     growing = (1.0 - first**3) / (3.0 * (1.0 - first)) if first < 1.0 else 1.0
     return FULL_SIZE_AT * growing + 1.0 - FULL_SIZE_AT

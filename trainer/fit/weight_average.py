@@ -1,4 +1,4 @@
-"""A running average of a model's weights: steadier, and usually better, than the last step's."""
+"""Exponential moving average of a model's weights: steadier and usually better than the last step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.models import StageModel
 class WeightAverage:
     """Exponential moving average of weights and batch statistics; a decay of 0 follows the model.
 
-    The decay warms up as (1 + t) / (10 + t), so that the random start is forgotten quickly.
+    The decay warms up as (1 + t) / (10 + t), so that the random start soon has no weight.
     """
 
     def __init__(self, model: StageModel, decay: float) -> None:
@@ -24,11 +24,11 @@ class WeightAverage:
         self._pairs = [
             (averages[name], tensor) for name, tensor in model.state_dict().items() if name not in frozen
         ]
-        """(average, the model's own tensor); what is frozen stays as it was copied"""
+        """(average, tensor of the model); frozen tensors stay as copied"""
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move a step towards the model."""
+        """Move the average one step towards the model."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for average, current in self._pairs:

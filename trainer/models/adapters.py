@@ -1,8 +1,8 @@
-"""Low-rank adapters beside the frozen weights of a network, through the peft library.
+"""Low-rank adapters beside the frozen weights of a network, by the peft library.
 
 LoRA (Hu et al., arXiv 2106.09685) adds alpha / r * B A to a frozen matrix W; DoRA (Liu et al., arXiv
 2402.09353) also learns the length of each of its rows. Both start as exactly W, and both can be merged
-into W afterwards, so that what is exported costs no more than the network without them.
+into W afterwards, so the exported network costs no more than one without adapters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trainer.choices import AdapterMethod, AdapterTargets
 from trainer.errors import RunError
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-"""What `save_adapter` leaves in its folder."""
+"""Files that `save_adapter` writes"""
 
 _ATTENTION, _MLP = r".*\.attention", r".*\.mlp"
 TARGETS: Mapping[AdapterTargets, str] = MappingProxyType(
@@ -39,18 +39,18 @@ class AdapterError(RunError):
 
 
 class AdapterConfig(BaseModel):
-    """How large an adapter is and which matrices get one."""
+    """Size of an adapter and the matrices that get one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(default=8, ge=0, le=512)
-    """r; 0 attaches nothing and leaves the network frozen."""
+    """r; 0 attaches no adapter and leaves the network frozen."""
     alpha: float | None = Field(default=None, gt=0.0)
-    """The adapter is scaled by alpha / rank; by default 2, whatever the rank."""
+    """The adapter is scaled by alpha / rank; by default 2 for every rank."""
     targets: AdapterTargets = "qv"
     """`qv`: queries and values of the attention; `all-linear`: every matrix of every block."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Of the adapter's input, in training only."""
+    """Dropout of the adapter's input, in training only."""
 
 
 def attach(
@@ -58,9 +58,9 @@ def attach(
 ) -> nn.Module:
     """Freeze `net` and put an adapter beside each target, in place; returns the peft model around it.
 
-    `exclude`: pattern of the full names of modules that get none. The outputs do not change until the
-    adapter is trained. At rank 0 `net` itself comes back, frozen. Raises `AdapterError` where the
-    network has no target of these names.
+    `exclude`: pattern of the full names of modules without adapter. Outputs do not change until the adapter
+    is trained. At rank 0 the result is `net` itself, frozen. Raises `AdapterError` if the network has no
+    target with these names.
     """
     net.requires_grad_(False)
     if config.rank == 0:
@@ -69,7 +69,7 @@ def attach(
 
     lora = LoraConfig(
         r=config.rank,
-        # Typed as an integer, used as a factor.
+        # peft declares an integer and uses it as a factor.
         lora_alpha=2.0 * config.rank if config.alpha is None else config.alpha,  # type: ignore[arg-type]
         lora_dropout=config.dropout,
         target_modules=TARGETS[config.targets],
@@ -97,21 +97,21 @@ def is_adapted(net: nn.Module) -> bool:
 
 
 def save_adapter(net: nn.Module, folder: Path, *, base: str) -> tuple[Path, ...]:
-    """Write the adapter alone to `folder`: its matrices (safetensors) and its config; returns the files.
+    """Write only the adapter to `folder`, its matrices as safetensors and its config; returns the files.
 
-    base: name of the weights that it belongs to, for the config.
+    base: name of its base weights, for the config.
     """
     model: Any = _adapted(net)
     for config in model.peft_config.values():
         config.base_model_name_or_path = base
     model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
-    # peft's own model card is an empty form.
+    # The model card that peft writes is an empty form.
     (folder / "README.md").unlink(missing_ok=True)
     return tuple(folder / name for name in ADAPTER_FILES)
 
 
 def load_adapter(net: nn.Module, folder: Path) -> nn.Module:
-    """Put a saved adapter beside the weights of `net`, in place; returns the peft model around it."""
+    """Attach a saved adapter to `net`, in place; returns the peft model around it."""
     missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
     if missing:
         raise AdapterError(f"{folder} holds no adapter: {' and '.join(missing)} missing")
@@ -126,7 +126,7 @@ def load_adapter(net: nn.Module, folder: Path) -> nn.Module:
 
 
 def merge(net: nn.Module) -> nn.Module:
-    """Add the adapter to the weights it stands beside, in place; returns the plain network."""
+    """Add the adapter to its base weights, in place; returns the plain network."""
     model: Any = _adapted(net)
     merged: nn.Module = model.merge_and_unload()
     return merged
@@ -140,7 +140,7 @@ def _adapted(net: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def _as_peft_expects() -> Iterator[None]:
-    """Without the warning that peft asks transformers for an attribute by its older name."""
+    """Suppress the warning that peft reads an attribute of transformers by a deprecated name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`is_gradient_checkpointing` is deprecated")
         yield

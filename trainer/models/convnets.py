@@ -1,7 +1,7 @@
 """Small convolutional backbones that train from random weights in minutes on two cores.
 
-Both halve the resolution in the stem until the trunk works at about 32 x 32, so that one architecture
-serves 32 px road signs and 224 px streets at a similar cost.
+The stem of both halves the resolution until the trunk works at about 32 x 32, so one architecture serves
+32 px road signs and 224 px streets at a similar cost.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from trainer.models.stage import Backbone
 
 TRUNK_SIZE = 32
-"""Resolution, in pixels, that the stem reduces its input to (at most 1.5 times as much)."""
+"""Resolution, in pixels, to which the stem reduces its input (up to 1.5 times as much)"""
 
 
 def stem_halvings(image_size: int) -> int:
-    """How often the stem halves an input of `image_size` pixels."""
+    """Number of times that the stem halves an input of `image_size` pixels."""
     halvings = 0
     while image_size / 2**halvings > 1.5 * TRUNK_SIZE:
         halvings += 1
@@ -33,7 +33,7 @@ def conv_bn_relu(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential
 
 
 def stem(image_size: int, width: int) -> nn.Sequential:
-    """RGB to `width` channels at the trunk's resolution."""
+    """RGB to `width` channels at the resolution of the trunk."""
     strides = [2] * stem_halvings(image_size) or [1]
     channels = [3, *[width] * len(strides)]
     return nn.Sequential(
@@ -44,8 +44,8 @@ def stem(image_size: int, width: int) -> nn.Sequential:
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions around a shortcut (He et al., arXiv 1512.03385, figure 2).
 
-    The second normalisation starts at zero, so that a fresh block is the identity: deep nets then
-    accept a high learning rate from the first step on.
+    The second normalisation starts at zero, so that a new block is the identity and deep networks accept a
+    high learning rate from the first step on.
     """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
@@ -92,7 +92,7 @@ class ResNetSmall(Backbone):
 
 
 class CnnTiny(Backbone):
-    """`depth` plain convolutions a level, halving and doubling to 4 x `width`: stage A's fast net."""
+    """`depth` plain convolutions per level, halving and doubling to 4 x `width`: a fast net for stage A."""
 
     any_size = True
 

@@ -1,4 +1,4 @@
-"""What a model costs: multiply-accumulates an image, and parameters."""
+"""Cost of a model: multiply-accumulates per image, and parameters."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ aten = torch.ops.aten
 def macs(model: nn.Module, image_size: int) -> int:
     """Multiply-accumulates of one forward pass on one image of `image_size` x `image_size` pixels.
 
-    Convolutions and matrix products count, those inside of attention too; normalisation, pooling, softmax
-    and activations do not, as is usual.
+    Convolutions and matrix products count, also those inside attention; normalisation, pooling, softmax and
+    activations do not, by convention.
     """
     was_training = model.training
     device = next(model.parameters()).device
@@ -33,12 +33,12 @@ def macs(model: nn.Module, image_size: int) -> int:
 
 
 def n_parameters(model: nn.Module, *, trainable_only: bool = False) -> int:
-    """Number of weights; `trainable_only` leaves out the frozen ones."""
+    """Number of weights; `trainable_only` excludes frozen ones."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable_only)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the operations that torch really runs, whichever module or function asked for them."""
+    """Counts the operations that torch runs, whichever module or function calls them."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -55,18 +55,18 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _convolution(args: tuple[Any, ...], out: Tensor) -> int:
-    """Each output reads a kernel [outputs, inputs / groups, height, width]."""
+    """Work of a convolution: each output reads a kernel [outputs, inputs / groups, height, width]."""
     kernel: Tensor = args[1]
     return out.numel() * math.prod(kernel.shape[1:])
 
 
 def _product(args: tuple[Any, ...], out: Tensor) -> int:
-    """Each output is a scalar product as long as the first factor's rows; an addend is no factor."""
+    """Work of a matrix product: each output is a scalar product along the first factor's rows."""
     return out.numel() * int(args[-2].shape[-1])
 
 
 def _attention(args: tuple[Any, ...], _out: Any) -> int:
-    """Queries times keys, then weights times values: [batch, heads, tokens, width] each."""
+    """Work of attention: queries x keys, then weights x values, [batch, heads, tokens, width] each."""
     query, key, value = args[:3]
     pairs = math.prod(query.shape[:-1]) * key.shape[-2]
     return int(pairs * (query.shape[-1] + value.shape[-1]))
@@ -83,6 +83,6 @@ _COUNTS: Mapping[Any, Callable[[tuple[Any, ...], Any], int]] = MappingProxyType(
         aten._scaled_dot_product_flash_attention: _attention,
         aten._scaled_dot_product_efficient_attention: _attention,
         aten._scaled_dot_product_cudnn_attention: _attention,
-        # Where torch takes attention apart, its parts are products and counted as such.
+        # If torch decomposes attention, its parts are products and count as such.
     }
 )

