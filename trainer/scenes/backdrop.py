@@ -1,4 +1,4 @@
-"""What stands behind everything: sky, clouds, sun, stars, and the far skyline."""
+"""Background of a scene: sky, clouds, sun, stars, and the far skyline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pinhole camera behind a windscreen, and the road coordinates it looks along.
+"""A pinhole camera behind a windscreen, and the road coordinates along its view.
 
 Road coordinates, in metres: `u` to the right of the road's middle, `y` up from the road, `z` along the
 road. A bend shifts everything by bend * depth^2, the same wherever the camera stands on it.

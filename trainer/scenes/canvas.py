@@ -1,4 +1,4 @@
-"""The sheet that painters draw on: polygons in road coordinates, lit, hazed and remembered.
+"""Canvas of the painters: polygons in road coordinates, with light, haze and a record of their objects.
 
 Colours are plain tuples in 0..255 as the surface would look in white light; the canvas lights them.
 It also keeps, pixel by pixel and roughly (bounding boxes), which object is in front: the truth about

@@ -1,4 +1,4 @@
-"""How vehicles are painted, from behind or from the front."""
+"""Painting of vehicles, from behind or from the front."""
 
 from __future__ import annotations
 

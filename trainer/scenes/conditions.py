@@ -1,4 +1,4 @@
-"""When, where and in which weather a sequence was recorded: its metadata.
+"""Metadata of a sequence: time, place and weather of the recording.
 
 Drawn from a stream of its own, so nothing here can depend on whether the scene shows roadwork.
 """

@@ -1,4 +1,4 @@
-"""Holes in the road and what came out of them."""
+"""Holes in the road and heaps of excavated material."""
 
 from __future__ import annotations
 

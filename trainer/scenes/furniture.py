@@ -1,4 +1,4 @@
-"""What a town puts on its pavements: lamps, bins, benches, bollards, bus stops, guard rails."""
+"""Street furniture: lamps, bins, benches, bollards, bus stops, guard rails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many sequences, in as many processes as asked for; the images do not depend on how many."""
+"""Generation of many sequences in several processes; the images do not depend on their number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.scenes.sequence import render_sequence
 Progress = Callable[[int, int], None]
 """Called with (frames done, frames in all)"""
 _CHUNK = 32
-"""Sequences a task"""
+"""Sequences per task"""
 
 
 def render(options: SceneOptions, processes: int = 2, on_progress: Progress | None = None) -> list[Frame]:

@@ -18,7 +18,7 @@ _REACH = 48.0
 """The bands are tabulated for |u| up to here, metres"""
 _CELLS = 3200
 _SHADOW_TINT = np.array([0.60, 0.56, 0.48], dtype=np.float32)
-"""How much of each colour a full shadow takes away: the blue sky still lights it"""
+"""Share of each colour that a full shadow removes; the blue sky still lights it"""
 _TILE = 512
 _PAINT = (228.0, 228.0, 222.0)
 

@@ -1,4 +1,4 @@
-"""Light that is made in the street: the camera car's headlights and the street lamps."""
+"""Artificial light: the headlights of the camera car and the street lamps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera's own doing: exposure, blur, vignette, grain, JPEG."""
+"""Effects of the camera: exposure, blur, vignette, grain, JPEG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the hour, the season and the weather light a scene."""
+"""Light of a scene by hour, season and weather."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Things that share colours and shapes with roadwork and are none.
+"""Look-alikes: objects that share colours and shapes with roadwork and are none.
 
 They are drawn for every scene, whatever its label, so seeing one tells nothing about it.
 """
@@ -22,7 +22,7 @@ LookAlike = Callable[[np.random.Generator, Street, float], list[Item]]
 
 
 def draw_lookalikes(rng: np.random.Generator, street: Street, hardness: float) -> list[Item]:
-    """A few look-alikes, the more the harder the scene."""
+    """A few look-alikes; a harder scene has more."""
     items: list[Item] = []
     for _ in range(int(rng.poisson(0.55 + 1.3 * hardness))):
         distance = float(rng.uniform(9.0, 18.0 + 14.0 * hardness))
@@ -79,7 +79,7 @@ def _other_warning(rng: np.random.Generator, street: Street, z: float) -> list[I
 
 
 def _lone_cone(rng: np.random.Generator, street: Street, z: float) -> list[Item]:
-    """Somebody's souvenir, far from the carriageway."""
+    """A traffic cone as a souvenir, far from the carriageway."""
     item = cone(rng, street.kerb_right + 0.8 if rng.random() < 0.6 else street.kerb_left - 0.8, z, 0.2)
     return [Item("lone cone", item.u, item.z, item.width, item.length, item.height, item.paint)]
 
@@ -106,7 +106,7 @@ def _chevrons(rng: np.random.Generator, street: Street, z: float) -> list[Item]:
 
 
 def _traffic_island(rng: np.random.Generator, street: Street, z: float) -> list[Item]:
-    """The blue arrow on a refuge is there for good."""
+    """The permanent blue arrow on a refuge."""
     return [arrow_disc(0.0 if street.half_width > 4.5 else street.half_width + 0.6, z + 6.0)]
 
 

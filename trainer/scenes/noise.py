@@ -1,4 +1,4 @@
-"""Tiles of smooth noise, computed once a process: clouds, asphalt, grass, film grain."""
+"""Tiles of smooth noise, computed once per process: clouds, asphalt, grass, film grain."""
 
 from __future__ import annotations
 

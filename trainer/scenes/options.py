@@ -1,4 +1,4 @@
-"""What a caller asks of the generator and what it gives back."""
+"""Options of the generator and its results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SceneOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequences: int = Field(default=1_000, ge=1, description="independent scenes; each is one group")
-    frames: int = Field(default=1, ge=1, le=32, description="near-identical images a sequence")
+    frames: int = Field(default=1, ge=1, le=32, description="near-identical images per sequence")
     seed: int = Field(default=0, ge=0, lt=2**63)
     difficulty: float = Field(
         default=0.5,
@@ -33,7 +33,7 @@ class SceneOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One rendered image with all that is known about it."""
+    """One rendered image with its label and metadata."""
 
     jpeg: bytes
     label: int
@@ -43,7 +43,7 @@ class Frame:
     frame: int
     """Position in the sequence, 0 first"""
     metadata: Mapping[str, str | int | float]
-    """What a camera would know: time, weather, heading, place. Independent of the label."""
+    """Metadata that a camera could record: time, weather, heading, place. Independent of the label."""
     objects: tuple[str, ...]
-    """Names of the objects visible in this frame, sorted, one entry an object. Gives the label away:
+    """Names of the objects visible in this frame, sorted, one entry per object. They give the label away:
     truth for evaluation, never an input."""

@@ -1,4 +1,4 @@
-"""Streets by district: how wide, how they are paved and marked, what is usual there."""
+"""Streets by district: width, paving, markings and usual objects."""
 
 from __future__ import annotations
 

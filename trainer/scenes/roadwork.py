@@ -1,4 +1,4 @@
-"""What closes off a work site: cones, barriers, beacons, signs."""
+"""Closures of a work site: cones, barriers, beacons, signs."""
 
 from __future__ import annotations
 

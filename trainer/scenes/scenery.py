@@ -1,4 +1,4 @@
-"""What lines a street: houses, gardens, halls, fields, and what stands on the pavements."""
+"""Sides of a street: houses, gardens, halls, fields, and objects on the pavements."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from trainer.scenes.world import Item, Street
 
 _BIN_GREY = (84.0, 88.0, 86.0)
 _DEPTH = 95.0
-"""How far the street is furnished, metres"""
+"""Length of the furnished street, metres"""
 _BEHIND = -14.0
-"""Where it begins, behind the camera's last place"""
+"""Its start, behind the last place of the camera"""
 
 
 def furnish(rng: np.random.Generator, street: Street, conditions: Conditions) -> list[Item]:

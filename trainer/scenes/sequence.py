@@ -17,10 +17,10 @@ from trainer.scenes.weather import add_glare, add_glows, add_rain
 from trainer.scenes.world import Item
 
 VISIBLE_SHARE = 8.0 / 224**2
-"""An object counts as visible from this share of the picture on"""
+"""Least share of the picture of an object that counts as visible"""
 
 _MARGIN = 3.5
-"""How far an object may reach beyond its footprint, metres"""
+"""Largest reach of an object beyond its footprint, metres"""
 
 
 def render_sequence(options: SceneOptions, index: int) -> list[Frame]:

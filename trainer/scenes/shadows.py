@@ -1,4 +1,4 @@
-"""Where things shade the ground: cast by the sun, and the dark where they touch it."""
+"""Shadows on the ground: cast by the sun, and contact shadows under objects."""
 
 from __future__ import annotations
 

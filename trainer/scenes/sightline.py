@@ -10,9 +10,9 @@ from trainer.scenes.camera import View
 from trainer.scenes.world import Item
 
 _LEAST_OPEN = 0.7
-"""Share of the site's picture columns that nobody tall may stand before"""
+"""Share of the picture columns of the site that must stay clear of tall objects"""
 _TALL = 1.2
-"""Lower things hide little, metres"""
+"""Objects below this height hide little, metres"""
 
 
 class Sightline:

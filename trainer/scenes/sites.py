@@ -1,4 +1,4 @@
-"""Work sites: recipes that put cones, barriers and machines together as they are seen on roads."""
+"""Work sites: recipes that combine cones, barriers and machines as on real roads."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Plot:
 
 
 _ASIDE = 5.2
-"""How far a site may lie to either side of the camera, metres"""
+"""Largest distance of a site to either side of the camera, metres"""
 _FURTHER = 16
-"""How far a site may move away to come into the picture, metres"""
+"""Largest distance that a site may move away to come into the picture, metres"""
 Recipe = Callable[[np.random.Generator, Plot], list[Item]]
 
 
@@ -135,7 +135,7 @@ def _excavation(rng: np.random.Generator, plot: Plot) -> list[Item]:
 
 
 def _manhole(rng: np.random.Generator, plot: Plot) -> list[Item]:
-    """A small guarded hole with somebody looking into it."""
+    """A small guarded hole with a person looking into it."""
     width = 1.5
     items = [
         roadwork.barrier(rng, plot.u, plot.z, plot.dirt, width=width),

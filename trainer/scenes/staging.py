@@ -1,4 +1,4 @@
-"""Laying out a sequence: everything about it but its pixels, each part from its own random stream."""
+"""Layout of a sequence: everything but its pixels, each part from its own random stream."""
 
 from __future__ import annotations
 

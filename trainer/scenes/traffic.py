@@ -1,4 +1,4 @@
-"""Who is on the street: traffic, parked cars, people."""
+"""Road users: traffic, parked cars, people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cars, vans, lorries and buses: what drives and parks here."""
+"""Vehicles, moving and parked: cars, vans, lorries and buses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What light and weather do to the finished picture: glows, reflections, glare, rain."""
+"""Effects of light and weather on the finished picture: glows, reflections, glare, rain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows and shop fronts: what makes a wall a house, by day and by night."""
+"""Windows and shop fronts, by day and by night."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAMPLIGHT: tuple[Rgb, ...] = ((255, 214, 142), (255, 196, 112), (240, 226, 190)
 _CREAM: Rgb = (232, 228, 220)
 _LIT_SHARE = 0.38
 _AT_HOME = np.random.default_rng(11).random((64, 16)).tolist()
-"""Who burns light: a window is lit where its entry is below the share of lit windows"""
+"""One number per window: it is lit if the number is below the share of lit windows"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a scene is made of, before anything is painted."""
+"""Parts of a scene before painting."""
 
 from __future__ import annotations
 
