@@ -16,10 +16,14 @@
         │   ├── BackboneError           a pretrained backbone cannot be built
         │   │   └── WeightsNotFound (└── MissingExtra), HubUnavailable
         │   ├── AdapterError, ShareOutOfRange
+        │   ├── FolderInUse             another process writes into the run folder
+        │   ├── DamagedModel            a model file does not match its digest
+        │   ├── DiskError               a file cannot be written
         │   └── ExportMismatch, NotQuantised, ScoreFileError
         └── TrainingError               a training cannot go on
             ├── NonFiniteLoss           the loss is NaN or infinite
             ├── OutOfMemory             not even one image at a time fits memory
+            ├── DamagedCheckpoint       the checkpoint does not match its digest
             └── ResumeMismatch          the checkpoint belongs to another run
 
 Malformed arguments of a function (a wrong shape, a value out of range) stay plain `ValueError`.

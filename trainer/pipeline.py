@@ -24,6 +24,7 @@ from trainer.pretrained_recipe import StageModels, pretrained_size, resolve_mode
 from trainer.recipe import PartialRecipe, PlanInputs, Recipe, complete_recipe, input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_json, write_yaml
+from trainer.run.lock import locked
 from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.scoring.collect import require_slices
 from trainer.stages import TrainingData, train_stages
@@ -33,9 +34,15 @@ MAX_PIXEL_BYTES = 2 * 2**30
 
 
 def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
-    """The whole run. A second call in the same folder resumes an interrupted run."""
-    run = RunFolder(out)
-    out.mkdir(parents=True, exist_ok=True)
+    """The whole run. A second call in the same folder resumes an interrupted run.
+
+    Raises `FolderInUse` while another process runs there.
+    """
+    with locked(out):
+        return _train(config, RunFolder(out), console)
+
+
+def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResult:
     config = config.model_copy(update={"compute": config.compute.resolved()})
     models = _models(config)
 

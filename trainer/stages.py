@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import IntArray
 from trainer.fit.batches import FitData, LabelledPixels
+from trainer.fit.checkpoint import save_checkpoint
 from trainer.fit.checkpoint_selection import EpochMetrics
 from trainer.fit.context import RunContext
 from trainer.fit.loop import Callbacks, FitResult, StepProgress, fit
@@ -23,7 +23,7 @@ from trainer.pretrained_recipe import PLANNED, StageModels
 from trainer.recipe import Recipe, StageRecipe
 from trainer.run.console import Bar, RunConsole
 from trainer.run.folder import RunFolder, write_csv, write_json
-from trainer.run.record import StageRecord
+from trainer.run.record import StageRecord, file_digest
 from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_logits
 from trainer.transfer.merging import merge_for_export
 
@@ -119,7 +119,13 @@ def train_stages(
 def _export(job: StageJob, model: StageModel, run: RunFolder) -> StageRecord:
     export_onnx(model, job.spec.size, run.onnx(job.folder))
     work = macs(model, job.spec.height)
-    return StageRecord(preprocess=job.spec, macs=work, parameters=n_parameters(model), cost=work)
+    return StageRecord(
+        preprocess=job.spec,
+        macs=work,
+        parameters=n_parameters(model),
+        digest=file_digest(run.onnx(job.folder)),
+        cost=work,
+    )
 
 
 def _fit_stage(job: StageJob, context: RunContext) -> FitResult:
@@ -226,5 +232,6 @@ def _write_weights(models: dict[str, StageModel], run: RunFolder) -> None:
         for name, tensor in model.state_dict().items()
     }
     gates = {name: tensor for name, tensor in tensors.items() if name.split(".")[1] == "gate"}
-    save_file({name: t for name, t in tensors.items() if name not in gates}, run.model_weights)
-    save_file(gates, run.gate_weights)
+    others = {name: tensor for name, tensor in tensors.items() if name not in gates}
+    for part, path in ((others, run.model_weights), (gates, run.gate_weights)):
+        save_checkpoint(path, part, {})

@@ -35,6 +35,7 @@ from trainer.data.reopening import reopen
 from trainer.errors import RunError
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
+from trainer.run.lock import locked
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import RunRecord, read_record, write_record
 from trainer.scoring.agreement import Agreement, agreement
@@ -113,15 +114,17 @@ def certify_engines(run: RunFolder, request: EngineRequest, console: RunConsole)
     Raises `NeedsReissue` if an earlier certificate has spent the delta, `EngineUnavailable`,
     `SourceChanged` and `NotQuantised`.
     """
-    prepared = _prepare(run, request, console)
-    scored, left_out = score_engines(prepared, request.further, request.least_agreement, console)
-    console.heading(f"Certificates: {len(scored)}, on val_calib")
-    charged = _charge(prepared, scored, request)
-    policies = _prove(charged, console)
-    alone = prove(scored[0].evidence).certificate.coverage if charged.shared else None
-    engines = tuple(_keep(run, one, policies[one.key], scored[0]) for one in scored)
-    manifest = _pack(run, charged, scored, engines)
-    return CertifiedEngines(engines, left_out, alone, manifest, charged.shares)
+    run.need(run.record, "demur train")
+    with locked(run.root):
+        prepared = _prepare(run, request, console)
+        scored, left_out = score_engines(prepared, request.further, request.least_agreement, console)
+        console.heading(f"Certificates: {len(scored)}, on val_calib")
+        charged = _charge(prepared, scored, request)
+        policies = _prove(charged, console)
+        alone = prove(scored[0].evidence).certificate.coverage if charged.shared else None
+        engines = tuple(_keep(run, one, policies[one.key], scored[0]) for one in scored)
+        manifest = _pack(run, charged, scored, engines)
+        return CertifiedEngines(engines, left_out, alone, manifest, charged.shares)
 
 
 def _prepare(run: RunFolder, request: EngineRequest, console: RunConsole) -> PreparedRun:

@@ -20,7 +20,7 @@ from trainer.certify.evidence import Policy
 from trainer.data.images import ImageSource
 from trainer.reports.evaluation import Report
 from trainer.run.folder import RunFolder, write_bytes
-from trainer.run.record import RunRecord
+from trainer.run.record import RunRecord, check_models
 
 GOLDEN_CANDIDATES = 120
 
@@ -62,6 +62,7 @@ def pack_bundle(
     `policy`: that of the run's own engine and precision. `report`: None if val_test is empty; the bundle
     then states no figures. `extra`: further files by their path in the bundle.
     """
+    check_models(record, run)
     own = EngineKey.parse(policy.certificate.engine or "")
     certified = [FurtherEngine(own, policy), *further]
     precisions = {DEFAULT_PRECISION, *(file_precision(one.key.precision) for one in certified)}

@@ -19,6 +19,7 @@ from trainer.errors import RunError
 from trainer.reports.evaluation import Report
 from trainer.reports.summary import closing_lines
 from trainer.run.folder import RunFolder
+from trainer.run.lock import locks_run
 from trainer.run.record import RunRecord, read_record, write_record
 from trainer.scoring.split_scores import SplitScores, load_scores
 
@@ -33,6 +34,7 @@ class Recalibration:
     summary: tuple[str, ...]
 
 
+@locks_run
 def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recalibration:
     """`demur calibrate RUN`: certify, report and write the bundle again.
 
@@ -66,6 +68,7 @@ def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recalibration:
     return Recalibration(policy, report, manifest, summary)
 
 
+@locks_run
 def evaluate_run(folder: Path) -> tuple[Report, Policy]:
     """`demur evaluate RUN`: report, metrics_selective.csv and pictures, from the scores of val_test."""
     run, record = _open(folder)
@@ -76,6 +79,7 @@ def evaluate_run(folder: Path) -> tuple[Report, Policy]:
     return report, policy
 
 
+@locks_run
 def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
     """`demur gate RUN`: temperature, Platt scaling and choice of the score, from the scores of val_select.
 

@@ -22,8 +22,9 @@ from trainer.data.perceptual import THUMB
 from trainer.data.splits import Splits, SplitSizes, make_splits
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_bytes, write_json
+from trainer.run.lock import locked
 from trainer.run.promise import PromiseConfig
-from trainer.run.record import RunRecord, StageRecord, library_versions
+from trainer.run.record import RunRecord, StageRecord, file_digest, library_versions
 from trainer.scoring.collect import require_slices
 
 SELECT_SHARE, TEST_SHARE = 0.125, 0.125
@@ -69,37 +70,37 @@ def certify_models(
     of its classes. `data`: how the source was opened. Raises `EngineError` for a model that no bundle can
     hold, and `RunError` if models and labels do not fit together.
     """
-    run = RunFolder(out)
-    out.mkdir(parents=True, exist_ok=True)
-    require_slices(source, config.promise.slices)
-    stages = tuple(
-        _install(letter, model, source, run, console)
-        for letter, model in zip(STAGE_KEYS, config.models, strict=False)
-    )
-    usable = _usable(source, skip_bad or (data is not None and data.skip_bad), run, console)
-    splits = _split(usable, config.seed)
-    write_json(run.splits, splits.to_dict())
-    notices = source.notices
-    if near_copies := near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0]):
-        console.notice(near_copies.message, near_copies.level)
-        notices = (*notices, near_copies)
-    record = RunRecord(
-        name=config.name,
-        task=f"Tells apart: {', '.join(source.class_names)}.",
-        classes=source.class_names,
-        stages=stages,
-        promise=config.promise,
-        provenance=Provenance(
-            source=source.name,
-            config=_provenance(config, data),
-            data_digests={"source": usable.source.digest()},
-            split_digests=dict(splits.digests),
-            versions=library_versions(),
-            seed=config.seed,
-            notices=tuple(notice.message for notice in notices),
-        ),
-    )
-    return finish_run(record, usable.source, splits, run, console)
+    with locked(out):
+        run = RunFolder(out)
+        require_slices(source, config.promise.slices)
+        stages = tuple(
+            _install(letter, model, source, run, console)
+            for letter, model in zip(STAGE_KEYS, config.models, strict=False)
+        )
+        usable = _usable(source, skip_bad or (data is not None and data.skip_bad), run, console)
+        splits = _split(usable, config.seed)
+        write_json(run.splits, splits.to_dict())
+        notices = source.notices
+        if near_copies := near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0]):
+            console.notice(near_copies.message, near_copies.level)
+            notices = (*notices, near_copies)
+        record = RunRecord(
+            name=config.name,
+            task=f"Tells apart: {', '.join(source.class_names)}.",
+            classes=source.class_names,
+            stages=stages,
+            promise=config.promise,
+            provenance=Provenance(
+                source=source.name,
+                config=_provenance(config, data),
+                data_digests={"source": usable.source.digest()},
+                split_digests=dict(splits.digests),
+                versions=library_versions(),
+                seed=config.seed,
+                notices=tuple(notice.message for notice in notices),
+            ),
+        )
+        return finish_run(record, usable.source, splits, run, console)
 
 
 def _provenance(config: WrapConfig, data: DataConfig | None) -> dict[str, JsonValue]:
@@ -120,7 +121,7 @@ def _install(
         f"Stage {letter.upper()}: {model.model.name}, {height} x {width} pixels, its output read as "
         f"{stage.output}, {1000 * stage.cost:.1f} ms per image"
     )
-    return stage
+    return stage.model_copy(update={"digest": file_digest(run.onnx(letter))})
 
 
 def _usable(source: ImageSource, skip_bad: bool, run: RunFolder, console: RunConsole) -> PreparedData:

@@ -25,6 +25,7 @@ from trainer.pretrain.weights import overlap_notices
 from trainer.pretrained_recipe import DEFAULT_SIZE
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_yaml
+from trainer.run.lock import locked
 from trainer.transfer.methods import METHODS, Task
 
 
@@ -43,10 +44,14 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
     methods or seeds trains only those. Raises `BackboneError` before any image is read if the pretrained
     weights cannot be found.
     """
+    with locked(out):
+        return _compare(config, out, console)
+
+
+def _compare(config: CompareConfig, out: Path, console: RunConsole) -> ComparisonResult:
     weights = _weights(config)
     size = config.image_size or weights.side("image_size", DEFAULT_SIZE)
     config = config.model_copy(update={"compute": config.compute.resolved()})
-    out.mkdir(parents=True, exist_ok=True)
     write_yaml(out / "config.yaml", config.model_dump(mode="json"))
     console.heading("Data")
     spec = PreprocessSpec(height=size, width=size)

@@ -11,15 +11,24 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer.errors import TrainingError
+from trainer.run.disk import explain_disk_errors
+
+
+class DamagedCheckpoint(TrainingError):
+    """A checkpoint is cut short, or its content does not match its digest."""
 
 
 class ResumeMismatch(TrainingError):
     """A checkpoint was written by a run with another configuration, model or data."""
+
+
+STATE, DIGEST = "state", "sha256"
+"""Keys of the metadata; a single entry of the file, since safetensors writes several in random order"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,10 @@ class Checkpoint:
         save_checkpoint(self.path, tensors, {"fingerprint": dict(self.fingerprint), **state})
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What `save` wrote, None if there is no file; raises `ResumeMismatch` if another run wrote it."""
+        """What `save` wrote, None if there is no file.
+
+        Raises `DamagedCheckpoint`, or `ResumeMismatch` if another run wrote it.
+        """
         if not self.path.exists():
             return None
         tensors, state = load_checkpoint(self.path)
@@ -48,19 +60,51 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write tensors and JSON state as one file; a crash leaves either the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".partial")
+    """Write tensors and JSON state as one file with a digest; a crash leaves the old file or the new one."""
+    partial = path.with_suffix(".partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, half, metadata={"state": json.dumps(state)})
-    os.replace(half, path)
+    metadata = json.dumps({DIGEST: content_digest(whole, state), STATE: state})
+    with explain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(whole, partial, metadata={STATE: metadata})
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state as `save_checkpoint` wrote them."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        return tensors, json.loads(file.metadata()["state"])
+    """Tensors and state as `save_checkpoint` wrote them; raises `DamagedCheckpoint` if they have changed.
+
+    Files without any digest, which earlier versions wrote, are read as they are.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            found = json.loads(file.metadata()[STATE])
+        if "fingerprint" in found and STATE not in found:
+            return tensors, found
+        if found[DIGEST] != content_digest(tensors, found[STATE]):
+            raise DamagedCheckpoint(_damage(path, "its content does not match its digest"))
+        return tensors, found[STATE]
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DamagedCheckpoint(_damage(path, str(error).strip().split("\n", 1)[0])) from error
+
+
+def _damage(path: Path, reason: str) -> str:
+    return (
+        f"{path} is damaged ({reason}); remove the file to train from the start, or restore it from a backup"
+    )
+
+
+def content_digest(tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> str:
+    """sha256 of plain values and of every tensor's name, type, shape and bytes."""
+    hasher = hashlib.sha256(json.dumps(state).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        hasher.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
 
 
 def check_fingerprint(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bundle.engines.model import open_model
 from trainer.errors import RunError
+from trainer.run.disk import explain_disk_errors
 
 MAX_BATCH = 256
 TOLERANCE = 1e-4
@@ -48,14 +49,15 @@ def export_onnx(model: nn.Module, image_size: tuple[int, int], path: Path) -> fl
     image_size: (height, width) in pixels. Raises `ExportMismatch` if the difference exceeds `TOLERANCE`; no
     file remains at `path` then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     served = _ServedOutputs(model).eval().cpu()
     example = torch.zeros((2, 3, *image_size))
     with torch.no_grad():
         names = ["logits", "gate"][: len(served(example))]
     proto = _trace(served, example, names)
     _strip_traces(proto)
-    onnx.save_model(proto, path)
+    with explain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save_model(proto, path)
     difference = _largest_difference(served, image_size, path)
     if difference > TOLERANCE:
         path.unlink()

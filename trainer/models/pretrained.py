@@ -142,7 +142,8 @@ def _fetch(name: str, revision: str | None) -> Path:
     except Exception as error:  # the client's HTTP library, and so its errors, differ between versions
         raise HubUnavailable(
             f"the weights {name} could not be fetched from the hub ({type(error).__name__}): check the name, "
-            "the network and, where they are gated, HF_TOKEN; or download them and use folder:PATH"
+            "the network, for gated weights HF_TOKEN, and that the folder HF_HOME is writable; or download "
+            "them and use folder:PATH"
         ) from error
 
 

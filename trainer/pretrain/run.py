@@ -40,6 +40,7 @@ from trainer.pretrained_recipe import DEFAULT_SIZE
 from trainer.recipe import input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_csv, write_json, write_yaml
+from trainer.run.lock import locked
 
 OWN_FOLDER = "pretraining"
 """Subfolder of the backbone with configuration, metrics, pictures and the state to resume from"""
@@ -78,6 +79,11 @@ def pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> Pretrain
     A second call in the same folder resumes an interrupted run. Raises `BackboneError` before any image is
     read if the weights cannot be found.
     """
+    with locked(out):
+        return _pretrain(config, out, console)
+
+
+def _pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> PretrainResult:
     config = config.model_copy(update={"compute": config.compute.resolved()})
     weights = None if config.from_scratch else open_weights(config.backbone)
     console.heading("Data")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bundle.choices import OutputKind
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
+from calibration.decision import STAGE_KEYS
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.run.promise import PromiseConfig
 
 LIBRARIES = ("demur", "numpy", "onnxruntime", "openvino", "peft", "pillow", "scipy", "torch", "transformers")
+
+
+class DamagedModel(RunError):
+    """A model file of the run does not match its digest."""
 
 
 class StageRecord(BaseModel):
@@ -27,6 +34,8 @@ class StageRecord(BaseModel):
     """Multiply-accumulates per image; 0 if unknown."""
     parameters: int
     """0 if unknown."""
+    digest: str = ""
+    """sha256 of the fp32 ONNX file; empty in records of versions that kept none"""
     cost: float
     """Cost of an image in a unit that the stages share: multiply-accumulates, or seconds."""
 
@@ -46,6 +55,23 @@ class RunRecord(BaseModel):
     @property
     def costs(self) -> tuple[float, ...]:
         return tuple(stage.cost for stage in self.stages)
+
+
+def check_models(record: RunRecord, run: RunFolder) -> None:
+    """Raise `DamagedModel` if a stage's ONNX file is not the one that the run exported."""
+    for name, stage in zip(STAGE_KEYS, record.stages, strict=False):
+        path = run.need(run.onnx(name), "demur train")
+        if stage.digest and file_digest(path) != stage.digest:
+            raise DamagedModel(
+                f"{path} is damaged: its content does not match the digest in {run.record.name}; restore it "
+                "from a backup, or run `demur train` (or `demur wrap`) again in this folder"
+            )
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_record(record: RunRecord, run: RunFolder) -> None:

@@ -20,7 +20,7 @@ from trainer.data.splits import Splits
 from trainer.errors import RunError
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
-from trainer.run.record import RunRecord
+from trainer.run.record import RunRecord, check_models
 from trainer.scoring.split_scores import SplitScores, save_scores
 
 CHUNK = 256
@@ -41,7 +41,8 @@ class Rows:
 
 
 def open_runner(record: RunRecord, run: RunFolder, key: EngineKey = DEFAULT_KEY) -> CascadeRunner:
-    """The exported stages of `run` on one engine."""
+    """The exported stages of `run` on one engine; raises `DamagedModel` if they have changed."""
+    check_models(record, run)
     cores = os.cpu_count() or 1
     stages = [
         CascadeStage(

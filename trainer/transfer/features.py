@@ -27,10 +27,15 @@ from trainer.fit.batches import LabelledPixels, MeanStd, Normaliser, to_size
 from trainer.fit.checkpoint import weights_digest
 from trainer.fit.gradient_accumulation import GradientAccumulator
 from trainer.models import Backbone, StageModel
+from trainer.run.disk import explain_disk_errors, reserve
+from trainer.run.record import file_digest
 
 CACHE_FORMAT = 1
 BATCH = 256
 """Images per forward pass; fixed, because the augmentation of a view depends on it."""
+
+DIGEST_LENGTH = 16
+"""Hexadecimal digits of the content's digest in the name of a file"""
 
 FeatureArray = NDArray[np.float32]
 
@@ -117,24 +122,37 @@ def cached_features(
 ) -> Features:
     """As `embed`, but stored in the folder `cache` under a key of everything that the features depend on.
 
-    The file is memory-mapped, so it may be larger than memory. An interrupted pass leaves no file that could
-    be taken for a complete one.
+    The file is memory-mapped, so it may be larger than memory. Its name ends in a digest of its content, so
+    a damaged file is computed again. An interrupted pass leaves no file that could be taken for a complete
+    one.
     """
-    path = cache / f"{feature_key(model, data, mean_std, config)}.npy"
-    if not path.is_file():
+    key = feature_key(model, data, mean_std, config)
+    path = next((file for file in sorted(cache.glob(f"{key}.*.npy")) if _is_intact(file)), None)
+    if path is not None:
+        advance((1 + config.views) * len(data))
+        return Features(np.load(path, mmap_mode="r"), data.labels)
+    unfinished = cache / f".{key}.{uuid4().hex[:8]}.npy"
+    with explain_disk_errors(cache / f"{key}.npy"):
         cache.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.npy")
         try:
             shape = (1 + config.views, len(data), model.backbone.n_features)
             out = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
+            reserve(unfinished)
             embed(model, data, mean_std, config, out=out, advance=advance)
             out.flush()
+            path = cache / f"{key}.{file_digest(unfinished)[:DIGEST_LENGTH]}.npy"
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
-    else:
-        advance((1 + config.views) * len(data))
     return Features(np.load(path, mmap_mode="r"), data.labels)
+
+
+def _is_intact(file: Path) -> bool:
+    """Whether the content matches the digest in the name; a damaged file is removed, to be computed again."""
+    if file_digest(file)[:DIGEST_LENGTH] == file.name.split(".")[1]:
+        return True
+    file.unlink()
+    return False
 
 
 def feature_key(

@@ -104,7 +104,7 @@ def test_everything_is_written(scratch: PretrainResult) -> None:
 
 def test_the_folder_is_a_backbone(scratch: PretrainResult) -> None:
     where = f"folder:{scratch.folder}"
-    assert family_of(where) == "vit"
+    assert family_of(open_weights(where)) == "vit"
     transformer = TransformerConfig(weights=where, adapt="lora")
     model = build_model(ModelConfig(name="vit", transformer=transformer), 32, 2)
     assert model(torch.zeros(1, 3, 32, 32)).logits.shape == (1, 2)
