@@ -1,0 +1,105 @@
+"""The number of threads follows the machine: simulated quiet and busy ones, and a real training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from trainer.fit.threads import ThreadChange, ThreadTuner, candidates, thread_count_restored
+
+QUIET = {1: 0.010, 2: 0.006}
+BUSY = {1: 0.014, 2: 0.050}
+"""Seconds per step by number of threads, as measured on two cores beside one busy process"""
+
+
+class Machine:
+    """A clock that runs as fast as the machine computes with torch's present number of threads."""
+
+    def __init__(self, seconds: dict[int, float]) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+
+    def step(self) -> None:
+        self.now += self.seconds[torch.get_num_threads()]
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def two_cores() -> Iterator[None]:
+    with thread_count_restored():
+        torch.set_num_threads(2)
+        yield
+
+
+def train(tuner: ThreadTuner, machine: Machine, steps: range) -> float:
+    """Seconds of some steps of training."""
+    start = machine.now
+    for step in steps:
+        machine.step()
+        tuner.after_step(step + 1)
+    return machine.now - start
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(QUIET, 2), (BUSY, 1)])
+def test_the_fastest_number_is_used_and_recorded(seconds: dict[int, float], chosen: int) -> None:
+    machine = Machine(seconds)
+    tuner = ThreadTuner(machine.step, clock=machine.clock)
+    tuner.start(10_000)
+    assert torch.get_num_threads() == tuner.threads == chosen
+    assert tuner.changes == [ThreadChange(0, chosen)]
+
+
+def test_a_neighbour_that_comes_and_goes_costs_little() -> None:
+    machine = Machine(QUIET)
+    tuner = ThreadTuner(machine.step, clock=machine.clock)
+    tuner.start(30_000)
+    train(tuner, machine, range(10_000))
+    assert tuner.threads == 2
+    machine.seconds = BUSY
+    spent = train(tuner, machine, range(10_000, 20_000))
+    assert tuner.threads == 1
+    assert 10_000 * BUSY[1] / spent > 0.9
+    machine.seconds = QUIET
+    spent = train(tuner, machine, range(20_000, 30_000))
+    assert tuner.threads == 2
+    assert 10_000 * QUIET[2] / spent > 0.8
+    assert [change.threads for change in tuner.changes] == [2, 1, 2]
+
+
+def test_a_quiet_machine_loses_at_most_a_percent() -> None:
+    machine = Machine(QUIET)
+    tuner = ThreadTuner(machine.step, clock=machine.clock)
+    tuner.start(30_000)
+    train(tuner, machine, range(30_000))
+    assert 30_000 * QUIET[2] / machine.now > 0.99
+    assert tuner.changes == [ThreadChange(0, 2)]
+
+
+def test_a_configured_number_is_never_changed_and_a_short_training_not_measured() -> None:
+    machine = Machine(BUSY)
+    fixed = ThreadTuner(machine.step, fixed=2, clock=machine.clock)
+    fixed.start(10_000)
+    train(fixed, machine, range(1000))
+    assert fixed.changes == [ThreadChange(0, 2)]
+    short = ThreadTuner(machine.step, clock=machine.clock)
+    short.start(100)
+    assert short.changes == [ThreadChange(0, 2)]
+
+
+def test_an_interrupted_run_takes_up_its_number() -> None:
+    machine = Machine(QUIET)
+    tuner = ThreadTuner(machine.step, clock=machine.clock)
+    tuner.start(10_000, [ThreadChange(0, 2), ThreadChange(700, 1)])
+    assert torch.get_num_threads() == 1
+    assert machine.now == 0.0
+
+
+def test_candidates_are_powers_of_two_and_all_cores() -> None:
+    assert candidates(1) == (1,)
+    assert candidates(2) == (1, 2)
+    assert candidates(6) == (1, 2, 4, 6)
+    assert candidates(16) == (1, 2, 4, 8, 16)
