@@ -1,7 +1,8 @@
-"""Documents name only what exists: paths, links, modules, verbs, options, variables, metrics and targets."""
+"""Documents and messages name only what exists: paths, links, modules, verbs, options, variables, metrics."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -234,6 +235,29 @@ def test_every_verb_option_and_target_exists() -> None:
         f"{code} ({fault})" for code in ALL_CODE if NOT_YET not in code.around for fault in faults_of(code)
     ]
     assert not unknown
+
+
+OTHER_PROGRAMS = {
+    *("--data-binary", "--force-reinstall", "--factory"),  # curl, pip, uvicorn
+    *("--unixsocket", "--unixsocketperm", "--dir", "--logfile", "--daemonize", "--save"),  # Valkey
+    *("--appendonly", "--appendfsync", "--maxmemory", "--maxmemory-policy"),
+}
+"""Options of other programs that our texts name"""
+
+
+def test_every_option_in_a_message_exists() -> None:
+    """Texts of the packages send a user only to options that some verb takes."""
+    known = set().union(*verbs().values(), OTHER_PROGRAMS)
+    unknown = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {option}"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", node.value)
+        if option not in known
+    }
+    assert unknown == set()
 
 
 def test_what_is_said_not_to_exist_does_not_exist() -> None:

@@ -106,7 +106,7 @@ def _by_text(texts: np.ndarray, name: str, class_names: Sequence[str]) -> Labels
     if len(found) > MOST_CLASSES:
         raise BadLabels(
             f"column {name!r} has {len(found)} different texts, so it is no label: name another with "
-            "--label-column, or map its values with --label-map"
+            "--label-column, or map its values with data.label_map in a configuration"
         )
     names = list(class_names) or found
     place = {text: index for index, text in enumerate(names)}
