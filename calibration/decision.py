@@ -15,7 +15,8 @@ import numpy as np
 from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, score_by_name, softmax
 
 StageName = Literal["A", "B"]
-Reason = Literal["ambiguous", "atypical"]
+Reason = Literal["ambiguous", "atypical", "no-promise"]
+"""Why an image is not answered. no-promise: the operating point answers no image at all."""
 DecisionKind = Literal["answer", "abstain"]
 
 STAGE_NAMES: tuple[StageName, ...] = ("A", "B")
@@ -67,6 +68,11 @@ class OperatingPoint:
     def __post_init__(self) -> None:
         if len(self.stages) not in (1, 2):
             raise ValueError(f"an operating point has one or two stages, not {len(self.stages)}")
+
+    @property
+    def answers_nothing(self) -> bool:
+        """Whether no stage may answer, as without a feasible certificate."""
+        return all(rule.threshold is None for rule in self.stages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +135,17 @@ def decide_stage(raw: StageOutputs, rule: StageRule) -> StageDecisions:
     return StageDecisions(answered, labels, probabilities, confidence, sets)
 
 
-def to_decision(outcome: StageDecisions, row: int, stage: StageName) -> Decision:
-    """Final decision on one image, from the last stage that computed it."""
+def to_decision(
+    outcome: StageDecisions, row: int, stage: StageName, *, answers_nothing: bool = False
+) -> Decision:
+    """Final decision on one image, from the last stage that computed it. `answers_nothing`: the operating
+    point's."""
     members = tuple(k for k, member in enumerate(outcome.sets[row].tolist()) if member)
     answered = bool(outcome.answered[row])
     reason: Reason | None = None
-    if not answered:
+    if answers_nothing:
+        reason = "no-promise"
+    elif not answered:
         reason = "atypical" if not members else "ambiguous"
     return Decision(
         decision="answer" if answered else "abstain",
@@ -178,7 +189,9 @@ def run_cascade(point: OperatingPoint, n: int) -> CascadeRun:
         left = []
         for position, row in enumerate(rows):
             if index == last or outcome.answered[position]:
-                decided[row] = to_decision(outcome, position, STAGE_NAMES[index])
+                decided[row] = to_decision(
+                    outcome, position, STAGE_NAMES[index], answers_nothing=point.answers_nothing
+                )
             else:
                 left.append(row)
         rows = left

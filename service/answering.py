@@ -49,6 +49,8 @@ def record_answer(
     decision = prediction.decision
     audit = random.random() < service.settings.audit_share
     service.instruments.decisions.labels(deployment.label, decision.stage, decision.decision).inc()
+    if decision.reason is not None:
+        service.instruments.abstentions.labels(deployment.label, decision.reason).inc()
     service.windows.record_prediction(
         prediction_event(
             decision,

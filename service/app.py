@@ -21,8 +21,10 @@ from service.compute.shadows import Shadows
 from service.errors import InvalidField, RequestError
 from service.http.body_limits import BodyLimits
 from service.http.direct_routes import DirectRoutes
+from service.http.head_requests import HeadRequests
 from service.http.observability import Observability
 from service.http.quotas import Quotas
+from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
 from service.logs import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
@@ -82,7 +84,7 @@ def create_app(
             otherwise=_SMALL_BODY,
             timeout=settings.body_timeout,
         )
-        return Observability(limits, instruments=instruments)
+        return Observability(HeadRequests(limits), instruments=instruments)
 
     app.add_middleware(cast("Any", guarded))
     app.put_in_front(
@@ -134,6 +136,7 @@ def _lifespan(
         )
         service = Service(settings, deployments, predictor, shadows, windows, instruments, phase, quotas)
         _log_start(deployments, predictor, windows)
+        _warn_if_abstaining(deployments.champion)
         gauges = asyncio.create_task(_update_gauges(service))
         try:
             yield LifespanState(service=service)
@@ -153,6 +156,16 @@ async def _update_gauges(service: Service) -> None:
     while True:
         service.show_load()
         await asyncio.sleep(_GAUGE_INTERVAL)
+
+
+def _warn_if_abstaining(deployment: Deployment) -> None:
+    if deployment.guarantee_reason is not None:
+        logger.warning(
+            "bundle_abstains",
+            bundle=deployment.label,
+            note="this bundle may not answer at all; every image comes back with the reason no-promise",
+            why=deployment.guarantee_reason,
+        )
 
 
 def _log_start(deployments: Deployments, predictor: Predictor, windows: WindowClient) -> None:

@@ -67,6 +67,9 @@ class Settings(BaseModel):
     bundles: Path | None = None
     """Folder of the bundles that may be activated, by name; None: the parent folder of `bundle`."""
 
+    prepare_timeout: Seconds = 120.0
+    """Seconds for a bundle to be verified, loaded and tried before a change; beyond them it is refused."""
+
     redis_url: str | None = None
     """Store of the rolling windows; None: `serve` starts an embedded Valkey in `data_dir`; "off": none."""
     data_dir: Path = Path("demur-data")

@@ -53,7 +53,9 @@ class Service:
     def show_load(self) -> None:
         """Update the gauges of this worker's load and line-up."""
         self.instruments.show_shares(self.deployments.shares())
-        challengers = (one.deployment for one in self.deployments.challengers)
+        challengers = [one.deployment for one in self.deployments.challengers]
+        for one in (self.deployments.champion, *challengers):
+            self.instruments.bundle_promise.labels(one.label).set(one.guarantee is not None)
         self.instruments.show_engines(
             {
                 (
@@ -82,6 +84,12 @@ class LifespanState(TypedDict):
 
 def service_of(request: Request) -> Service:
     return cast("Service", request.scope["state"]["service"])
+
+
+def replaced_ids(request: Request) -> dict[str, str]:
+    """The member of an answer that says that the client's X-Request-Id was replaced; empty if it was not."""
+    replaced = request.scope["state"]["replaced_id"]
+    return {} if replaced is None else {"replaced_request_id": replaced}
 
 
 def request_id(request: Request) -> str:

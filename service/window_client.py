@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -26,6 +28,8 @@ LogState = Literal["ok", "failing", "off"]
 _BUNDLES_SHOWN = 8
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.+")
 """Characters that the name of a folder does not get."""
+
+SCRAPE_WAIT: Final = 0.1
 
 NO_STORE = "off"
 """Value of `Settings.redis_url` for a service without a store."""
@@ -69,7 +73,7 @@ class WindowClient(Protocol):
 
     def scrape(self, bundles: Sequence[str]) -> None:
         """Update the gauges of the windows of these bundles and of earlier ones, whose labels may still
-        come; waits for the store."""
+        come. Waits for the store for `SCRAPE_WAIT` seconds at most; the next scrape shows a later reply."""
 
 
 class StoreClient:
@@ -79,6 +83,8 @@ class StoreClient:
         self._instruments = instruments
         self._stop_timeout = settings.stop_timeout
         self._shown: deque[str] = deque(maxlen=_BUNDLES_SHOWN)
+        self._reader = ThreadPoolExecutor(1, "windows")
+        self._refresh: Future[None] | None = None
         self._windows = RollingWindows.at(
             redis_url,
             settings.model or model,
@@ -119,6 +125,7 @@ class StoreClient:
 
     def close(self) -> None:
         self._recorder.close(self._stop_timeout / 2)
+        self._reader.shutdown(wait=False, cancel_futures=True)
         self._windows.close()
 
     def record_prediction(self, event: PredictionEvent) -> None:
@@ -141,16 +148,20 @@ class StoreClient:
             raise StoreUnavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
     def scrape(self, bundles: Sequence[str]) -> None:
+        # The same source as /health: reads may succeed while the store refuses writes.
+        self._instruments.redis_up.set(self.state != "down")
         for bundle in bundles:
             if bundle not in self._shown:
                 self._shown.append(bundle)
-        try:
-            for shown in tuple(self._shown):
-                self._instruments.show_rolling(self._windows.snapshot(shown))
-        except contract.StoreUnavailable:
-            self._instruments.redis_up.set(0)
-        else:
-            self._instruments.redis_up.set(1)
+        if self._refresh is None or self._refresh.done():
+            self._refresh = self._reader.submit(self._show_windows, tuple(self._shown))
+        wait([self._refresh], SCRAPE_WAIT)
+
+    def _show_windows(self, bundles: Sequence[str]) -> None:
+        # A store that does not answer leaves the gauges as they are; the recorder notices it.
+        with suppress(contract.StoreUnavailable):
+            for bundle in bundles:
+                self._instruments.show_rolling(self._windows.snapshot(bundle))
 
 
 class NoStore:

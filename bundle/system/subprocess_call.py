@@ -23,6 +23,9 @@ from bundle.errors import BundlePackageError
 Say = Callable[[str], None]
 _Result = TypeVar("_Result")
 
+_CANCEL_CHECK = 1.0
+"""Seconds between two checks whether the caller has cancelled."""
+
 
 class SubprocessLost(BundlePackageError, RuntimeError):
     """The subprocess ended, or was ended, before the result was there; the message says how."""
@@ -33,11 +36,17 @@ class _Done:
     result: Any
 
 
-def call_in_subprocess(work: Callable[..., _Result], *, limit: float, say: Say = lambda _: None) -> _Result:
+def call_in_subprocess(
+    work: Callable[..., _Result],
+    *,
+    limit: float,
+    say: Say = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> _Result:
     """The result of `work(say=...)`, computed in another process within `limit` seconds.
 
-    `work` and its result are pickled. Raises SubprocessLost if the process dies, raises or takes longer;
-    its traceback goes to standard error.
+    `work` and its result are pickled. `cancelled` is checked every second. Raises SubprocessLost if the
+    process dies, raises, takes longer or is cancelled; its traceback goes to standard error.
     """
     give_up = time.monotonic() + limit
     ours, theirs = Pipe()
@@ -53,7 +62,11 @@ def call_in_subprocess(work: Callable[..., _Result], *, limit: float, say: Say =
             # Both processes import from the same places.
             ours.send(sys.path)
             ours.send(work)
-            while (left := give_up - time.monotonic()) > 0 and ours.poll(left):
+            while (left := give_up - time.monotonic()) > 0:
+                if cancelled():
+                    raise SubprocessLost("its process was cancelled")
+                if not ours.poll(min(left, _CANCEL_CHECK)):
+                    continue
                 message: str | _Done = ours.recv()
                 if isinstance(message, _Done):
                     result: _Result = message.result

@@ -144,8 +144,14 @@ class Client:
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **_ids(request_id, unit_id)}
         return self._call("POST", "/predict/batch", body, headers, deadline, _results)
 
-    def feedback(self, request_id: str, label: int, *, deadline: float | None = None) -> None:
-        """Send the true label of a prediction; a later call corrects it. Raises ClientError."""
+    def feedback(self, request_id: str, label: int | float | str, *, deadline: float | None = None) -> None:
+        """Send the true label of a prediction; a later call corrects it. Raises ClientError.
+
+        `label`: the index of a class, also as a NumPy number or as a whole float, or its name.
+        """
+        if not isinstance(label, str | bool):
+            label = float(label)
+            label = int(label) if label.is_integer() else label
         body = json.dumps({"request_id": request_id, "label": label}).encode()
         headers = {"Content-Type": "application/json"}
         self._call("POST", "/feedback", body, headers, deadline, lambda _: None)

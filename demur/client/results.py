@@ -90,7 +90,7 @@ class Prediction:
     confidence: float
     stage: StageName
     reason: str | None
-    """Why the service abstains, for example ambiguous"""
+    """Why the service abstains: ambiguous, atypical or, if the bundle may not answer at all, no-promise"""
     bundle: str
     """`name:version`"""
     guarantee: Guarantee | None

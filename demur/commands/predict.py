@@ -87,6 +87,11 @@ def _print_notices(loaded: LoadedBundle, source: ImageSource, console: RunConsol
         console.warn(
             f"Not certified here: the bundle has no certificate for {loaded.key}; all is abstained on."
         )
+    elif not loaded.certificate.feasible:
+        console.warn(
+            f"{loaded.certificate.sentence()} So this bundle may not answer at all: every image gets the "
+            "reason no-promise."
+        )
     else:
         console.note(loaded.certificate.sentence())
     if source.class_names and source.class_names != loaded.manifest.classes:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import prometheus_client
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, values
 from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -33,11 +33,14 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 def shared_metrics() -> Iterator[None]:
     """Folder in which the metrics of worker processes add up; they must be spawned inside the context."""
     with tempfile.TemporaryDirectory(prefix="demur-metrics-") as folder:
-        # prometheus_client reads it when a worker imports it.
+        # prometheus_client reads it when a worker imports it; this process has imported it already.
         os.environ[_MULTIPROCESS_FOLDER] = folder
+        before = values.ValueClass
+        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
+            values.ValueClass = before
             del os.environ[_MULTIPROCESS_FOLDER]
 
 
@@ -45,6 +48,16 @@ def forget_worker(pid: int) -> None:
     """Drop the gauges of a worker process that has ended; its counters remain. Call it inside
     `shared_metrics`."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class AdminInstruments:
+    """Instruments of the admin port, in the parent process; inside `shared_metrics` every worker exports
+    them."""
+
+    def __init__(self) -> None:
+        spec = names.ADMIN_REFUSALS
+        self.registry = CollectorRegistry()
+        self.refusals = prometheus_client.Counter(spec.name, spec.help, spec.labels, registry=self.registry)
 
 
 class Instruments:
@@ -57,6 +70,8 @@ class Instruments:
         self.http_duration = self._histogram(names.HTTP_DURATION)
         self.inference_duration = self._histogram(names.INFERENCE_DURATION)
         self.decisions = self._counter(names.DECISIONS)
+        self.abstentions = self._counter(names.ABSTENTIONS)
+        self.bundle_promise = self._gauge(names.BUNDLE_PROMISE)
         self._engine_info = self._gauge(names.ENGINE_INFO)
         self._engines: set[tuple[str, ...]] = set()
         self.shadows = self._counter(names.SHADOWS)

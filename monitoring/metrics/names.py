@@ -66,6 +66,16 @@ ENGINE_INFO = Gauge(
     "1 for the engine, precision, provider and runtime, as obtained, that compute a bundle.",
     ("bundle", "engine", "precision", "provider", "runtime"),
 )
+ABSTENTIONS = Counter(
+    "demur_abstentions_total",
+    "Images not answered: ambiguous, atypical, or no-promise if the bundle may not answer at all.",
+    ("bundle", "reason"),
+)
+BUNDLE_PROMISE = Gauge(
+    "demur_bundle_promise",
+    "1 if a bundle has a feasible certificate here; 0 if it may not answer at all.",
+    ("bundle",),
+)
 SHADOWS = Counter(
     "demur_shadows_total",
     "Images offered to a shadow bundle: answer, abstain, shed (no thread was free) or failed.",
@@ -75,6 +85,11 @@ REFUSALS = Counter(
     "demur_refusals_total",
     "Requests and images refused, by the type of the problem document.",
     ("problem",),
+)
+ADMIN_REFUSALS = Counter(
+    "demur_admin_refusals_total",
+    "Admin requests refused because their token was missing or wrong.",
+    ("token",),
 )
 QUEUE_DEPTH = Gauge("demur_queue_depth", "Images waiting for a worker thread.", across_workers="sum")
 STAGE_QUEUE_DEPTH = Gauge(

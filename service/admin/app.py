@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from fastapi import FastAPI
@@ -22,6 +23,7 @@ from starlette.responses import Response
 
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
 from bundle.verify import verify_bundle
+from monitoring.metrics.instruments import AdminInstruments
 from service.admin.access import TokenRequired
 from service.errors import (
     BundleRefused,
@@ -35,7 +37,8 @@ from service.errors import (
 )
 from service.http.bodies import read_json
 from service.http.body_limits import BodyLimits
-from service.lineup.fleet import Fleet
+from service.http.head_requests import HeadRequests
+from service.lineup.fleet import Cancelled, Fleet
 from service.problems import problem_of, problem_of_status
 from service.responses import json_response
 from service.settings import ChallengerSettings
@@ -43,6 +46,8 @@ from service.settings import ChallengerSettings
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_BODY_BYTES: Final = 4096
 _BODY_TIMEOUT: Final = 10.0
+
+_Result = TypeVar("_Result")
 
 logger = structlog.get_logger("demur.admin")
 
@@ -58,8 +63,9 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OSError, _system_error)
     app.add_middleware(BodyLimits, by_path={}, otherwise=_MAX_BODY_BYTES, timeout=_BODY_TIMEOUT)
+    app.add_middleware(HeadRequests)
     # Outermost: without the token not even an unknown path can be told from a known one.
-    app.add_middleware(TokenRequired, token=token)
+    app.add_middleware(TokenRequired, token=token, instruments=AdminInstruments())
     return app
 
 
@@ -81,14 +87,15 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
     @app.post("/bundles/{name}/activate")
     async def activate(request: Request, name: str) -> Response:
         folder = await asyncio.to_thread(_folder, bundles, name)
-        return await _changed(fleet, folder.name, partial(fleet.activate, folder))
+        change = partial(fleet.activate, folder, allow_abstaining=_allows_abstaining(request))
+        return await _changed(request, fleet, folder.name, change)
 
     @app.post("/rollback")
     async def rollback(request: Request) -> Response:
         champion, previous = fleet.plan.champion, fleet.previous
         if previous is None:
             raise NothingToRollBack
-        return await _changed(fleet, previous.name, partial(fleet.roll_back, champion, previous))
+        return await _changed(request, fleet, previous.name, partial(fleet.roll_back, champion, previous))
 
 
 def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
@@ -100,8 +107,9 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
     async def challenge(request: Request, name: str) -> Response:
         share = _share(read_json(request.headers, await request.body()))
         folder = await asyncio.to_thread(_folder, bundles, name)
+        challenger = ChallengerSettings(folder=folder, share=share)
         with _refusals(folder.name):
-            await asyncio.to_thread(fleet.challenge, ChallengerSettings(folder=folder, share=share))
+            await _while_connected(request, partial(fleet.challenge, challenger))
         logger.info("challenger_set", name=name, share=share, shadow=share is None)
         return json_response(_lineup(fleet))
 
@@ -113,7 +121,7 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
             raise NoSuchChallenger(name)
         try:
             with _refusals(name):
-                await asyncio.to_thread(fleet.withdraw, folder)
+                await _while_connected(request, partial(fleet.withdraw, folder))
         except KeyError:
             raise NoSuchChallenger(name) from None
         logger.info("challenger_removed", name=name)
@@ -136,6 +144,13 @@ def _folder(bundles: Path, name: str) -> Path:
     return bundles / name
 
 
+def _allows_abstaining(request: Request) -> bool:
+    allow = request.query_params.get("allow")
+    if allow not in (None, "abstaining"):
+        raise InvalidField("allow must be 'abstaining'", field="allow", value=allow[:64])
+    return allow is not None
+
+
 def _share(content: dict[str, Any]) -> float | None:
     """The share in a body, or None for a shadow. Raises InvalidField."""
     if content == {"shadow": True}:
@@ -152,11 +167,28 @@ def _share(content: dict[str, Any]) -> float | None:
     )
 
 
-async def _changed(fleet: Fleet, name: str, change: Callable[[], str]) -> Response:
+async def _while_connected(request: Request, change: Callable[[Cancelled], _Result]) -> _Result:
+    """The result of `change` on a thread; it is cancelled if the client closes the connection."""
+    await request.body()
+    gone = threading.Event()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        return await asyncio.to_thread(change, gone.is_set)
+    finally:
+        watching.cancel()
+
+
+async def _changed(request: Request, fleet: Fleet, name: str, change: Callable[[Cancelled], str]) -> Response:
     """The answer to a change of the champion to the bundle `name`."""
     before = fleet.plan.champion.name
     with _refusals(name):
-        label = await asyncio.to_thread(change)
+        label = await _while_connected(request, change)
     logger.info("activated", name=name, bundle=label, before=before)
     return json_response({"bundle": label, **_lineup(fleet)})
 

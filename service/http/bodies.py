@@ -6,31 +6,31 @@ check of the headers runs on a worker thread.
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 import orjson
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from service.errors import (
-    InvalidBase64,
     InvalidField,
-    MalformedForm,
     MalformedJson,
     MissingField,
     TooManyImages,
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
+from service.http.base64_text import decode_base64
+from service.http.forms import Part, form_parts
 
-IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
+_ACCEPTED: Final = ("image/*", "application/octet-stream", "multipart/form-data", "application/json")
+_RAW: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+"""Types of an image that the client does not name. The bytes decide, as they do under any image type."""
 _FORM: Final = "multipart/form-data"
 _JSON: Final = "application/json"
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 ImageReader = Callable[[], bytes]
 """Returns the encoded image, or raises RequestError."""
@@ -39,13 +39,13 @@ ImageReader = Callable[[], bytes]
 def image_reader(headers: Mapping[str, str], body: bytes) -> ImageReader:
     """Reader of the one image in a /predict body. Raises UnsupportedMediaType, UnsupportedEncoding."""
     kind, options = _content_type(headers)
-    if kind in IMAGE_TYPES:
+    if kind in _RAW or kind.startswith("image/"):
         return lambda: body
     if kind == _FORM:
-        return lambda: _only_file(_parts(body, options))
-    if kind == _JSON:
+        return lambda: _only_file(form_parts(body, options))
+    if _is_json(kind):
         return lambda: decode_base64(_json_field(body, "image"), "image")
-    raise UnsupportedMediaType(kind, (*IMAGE_TYPES, _FORM, _JSON))
+    raise UnsupportedMediaType(kind, _ACCEPTED)
 
 
 def batch_reader(headers: Mapping[str, str], body: bytes, limit: int) -> Callable[[], list[ImageReader]]:
@@ -56,8 +56,8 @@ def batch_reader(headers: Mapping[str, str], body: bytes, limit: int) -> Callabl
     """
     kind, options = _content_type(headers)
     if kind == _FORM:
-        return lambda: _within(limit, [partial(_as_is, part) for part in _files(_parts(body, options))])
-    if kind == _JSON:
+        return lambda: _within(limit, [part.decoded for part in _files(form_parts(body, options))])
+    if _is_json(kind):
         return lambda: _json_batch(body, limit)
     raise UnsupportedMediaType(kind, (_FORM, _JSON))
 
@@ -66,7 +66,7 @@ def read_json(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises UnsupportedMediaType, UnsupportedEncoding, MalformedJson and
     InvalidField."""
     kind, _ = _content_type(headers)
-    if kind != _JSON:
+    if not _is_json(kind):
         raise UnsupportedMediaType(kind, (_JSON,))
     return json_object(body)
 
@@ -84,17 +84,14 @@ def _content_type(headers: Mapping[str, str]) -> tuple[str, dict[bytes, bytes]]:
     return kind.decode("latin-1").lower(), options
 
 
-def _as_is(part: bytes) -> bytes:
-    return part
-
-
-# JSON ---------------------------------------------------------------------------------------------
+def _is_json(kind: str) -> bool:
+    return kind in (_JSON, "text/json") or kind.endswith("+json")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Raises MalformedJson, InvalidField."""
     try:
-        content = orjson.loads(body)
+        content = orjson.loads(body.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"the body is not JSON: {error}", field="body") from None
     if not isinstance(content, dict):
@@ -119,82 +116,11 @@ def _json_batch(body: bytes, limit: int) -> list[ImageReader]:
     return _within(limit, readers)
 
 
-def decode_base64(text: Any, name: str) -> bytes:
-    """The bytes of a base64 string; `name`: its field. Raises InvalidField, InvalidBase64."""
-    if not isinstance(text, str):
-        raise InvalidField(f"{name} must be a base64 string", field=name)
-    try:
-        return b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidBase64(f"{name} is not base64: {error}", field=name) from None
+def _files(parts: list[Part]) -> list[Part]:
+    return [part for part in parts if part.name in ("file", "files")]
 
 
-# Forms --------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Part:
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    content: bytearray = field(default_factory=bytearray)
-
-    @property
-    def name(self) -> str:
-        _, options = parse_options_header(self.headers.get(b"content-disposition"))
-        return options.get(b"name", b"").decode("utf-8", "replace")
-
-
-_MAX_PARTS: Final = 1024
-"""Parts of any form; the number of images has a limit of its own."""
-
-
-def _parts(body: bytes, options: Mapping[bytes, bytes]) -> list[_Part]:
-    boundary = options.get(b"boundary")
-    if not boundary:
-        raise MalformedForm("the Content-Type of a form must name its boundary", field="Content-Type")
-    parts: list[_Part] = []
-    name, value = bytearray(), bytearray()
-    complete = False
-
-    def begin() -> None:
-        if len(parts) >= _MAX_PARTS:
-            raise FormParserError(f"more than {_MAX_PARTS} parts")
-        parts.append(_Part())
-
-    def header_end() -> None:
-        parts[-1].headers[bytes(name).lower()] = bytes(value)
-        name.clear()
-        value.clear()
-
-    def end() -> None:
-        nonlocal complete
-        complete = True
-
-    try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": begin,
-                "on_part_data": lambda data, start, stop: parts[-1].content.extend(data[start:stop]),
-                "on_header_field": lambda data, start, stop: name.extend(data[start:stop]),
-                "on_header_value": lambda data, start, stop: value.extend(data[start:stop]),
-                "on_header_end": header_end,
-                "on_end": end,
-            },
-        )
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise MalformedForm(f"the form cannot be read: {error}", field="body") from None
-    if not complete:
-        raise MalformedForm("the form ends before its closing boundary", field="body")
-    return parts
-
-
-def _files(parts: list[_Part]) -> list[bytes]:
-    return [bytes(part.content) for part in parts if part.name in ("file", "files")]
-
-
-def _only_file(parts: list[_Part]) -> bytes:
+def _only_file(parts: list[Part]) -> bytes:
     files = _files(parts)
     if not files:
         raise MissingField("the form has no field 'file'", field="file")
@@ -205,7 +131,7 @@ def _only_file(parts: list[_Part]) -> bytes:
             value=len(files),
             limit=1,
         )
-    return files[0]
+    return files[0].decoded()
 
 
 def _within(limit: int, readers: list[ImageReader]) -> list[ImageReader]:

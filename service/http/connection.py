@@ -161,6 +161,11 @@ class GuardedConnection(HttpToolsProtocol):
         if size > self.max_head_bytes:
             self._refuse(HeadTooLarge(size, self.max_head_bytes))
             raise _RequestRefused
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            # RFC 9112, section 3.2
+            self._refuse(MalformedRequest("a request of HTTP/1.1 has one Host header"))
+            raise _RequestRefused
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         self._body_left = int(length) if length.isdigit() else 0
         super().on_headers_complete()

@@ -18,7 +18,8 @@ import numpy as np
 import orjson
 
 from service.errors import InvalidField, TooManyImages
-from service.http.bodies import ImageReader, decode_base64, json_object
+from service.http.base64_text import decode_base64
+from service.http.bodies import ImageReader, json_object
 
 INPUT: Final = "image"
 JSON_LENGTH: Final = "Inference-Header-Content-Length"
@@ -148,8 +149,8 @@ def _readers(tensor: Mapping[str, Any], binary: bytes, limit: int) -> list[Image
     count = _count(tensor.get("shape"), limit)
     size = _parameters(tensor, "inputs[0]").get("binary_data_size")
     if size is None:
-        data = tensor.get("data")
-        if not isinstance(data, list) or len(data) != count:
+        data = _flat(tensor.get("data"))
+        if data is None or len(data) != count:
             raise _invalid("inputs[0].data", f"data must be a list of {count} base64 strings", limit=count)
         return [partial(decode_base64, text, f"inputs[0].data[{i}]") for i, text in enumerate(data)]
     if type(size) is not int or size != len(binary):
@@ -179,6 +180,15 @@ def _count(shape: Any, limit: int) -> int:
             limit=limit,
         )
     return count
+
+
+def _flat(data: Any) -> list[Any] | None:
+    """The elements of `data`, which the protocol allows flat or nested as its shape [images, 1] says."""
+    if not isinstance(data, list):
+        return None
+    if not data or not all(isinstance(row, list) for row in data):
+        return data
+    return [row[0] for row in data] if all(len(row) == 1 for row in data) else None
 
 
 def _elements(binary: bytes, count: int) -> list[bytes]:

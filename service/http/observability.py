@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitoring.metrics.instruments import Instruments
-from service.http.request_ids import request_id_of
+from service.http.request_ids import replaced_id, request_id_of
 from service.logs import RequestLines
 from service.problems import CLIENT_GONE, INTERNAL, is_error
 
@@ -36,8 +36,10 @@ class Observability:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        request_id = request_id_of(_header(scope, b"x-request-id"))
+        given = _header(scope, b"x-request-id")
+        request_id = request_id_of(given)
         scope["state"]["request_id"] = request_id
+        scope["state"]["replaced_id"] = replaced_id(given, request_id)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         encoded = request_id.encode()
         status = 0
@@ -47,6 +49,8 @@ class Observability:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", encoded)]
+                if scope["state"]["replaced_id"] is not None:
+                    message["headers"].append((b"x-request-id-replaced", b"true"))
             await send(message)
 
         try:

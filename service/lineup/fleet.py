@@ -1,13 +1,16 @@
 """Fleet: the parent changes the line-up of all workers as one. Prepare everywhere, then commit everywhere.
 
-In a worker, `follow_orders` carries out orders on a thread. In the parent, `Fleet` sends them.
+In a worker, `follow_orders` carries out orders on a thread. In the parent, `Fleet` sends them. A bundle that
+is new to the line-up is first tried in a process of its own. A worker that does not carry out an order in
+time is replaced.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
@@ -18,22 +21,19 @@ import structlog
 
 from bundle.engines.contract import EngineError
 from bundle.manifest import BundleError
-from bundle.selection.local_certificate import carries_cases
 from bundle.system.malloc import release_memory
-from bundle.verify import read_manifest
 from service.errors import ChangeRefused
 from service.lineup.lineup import Deployments, LineupPlan
 from service.settings import MAX_CHALLENGERS, ChallengerSettings
 
 logger = structlog.get_logger("demur.fleet")
 
-PREPARE_TIMEOUT = 120.0
-"""Seconds for a worker to verify and load bundles and to try their golden cases."""
-CERTIFY_TIMEOUT = 1800.0
-"""The same if a bundle carries its calibration images, all of which may have to be scored first."""
 COMMIT_TIMEOUT = 10.0
-_STOP_CHECK = 1.0
-"""Seconds between two checks, while a report is awaited, whether the service is stopping."""
+_STOP_CHECK = 0.5
+"""Seconds between two checks, during a wait, whether the service is stopping or the client has gone."""
+
+Cancelled = Callable[[], bool]
+"""Whether the client that requested a change has gone."""
 
 
 Action = Literal["prepare", "commit", "abort"]
@@ -95,14 +95,44 @@ def _carry_out(order: Order, deployments: Deployments) -> Report:
     return Report(order.number, True, deployments.champion.label)
 
 
-class Fleet:
-    """The workers as the admin port sees them: one line-up, changed as one."""
+def _never() -> bool:
+    return False
 
-    def __init__(self, plan: LineupPlan) -> None:
+
+def _no_trial(folder: Path, cancelled: Cancelled) -> str | None:
+    return None
+
+
+def _two_minutes(folders: list[Path]) -> float:
+    return 120.0
+
+
+class Fleet:
+    """The workers as the admin port sees them: one line-up, changed as one.
+
+    Every change takes `cancelled`; a change whose client has gone is dropped, with the old line-up serving.
+    """
+
+    def __init__(
+        self,
+        plan: LineupPlan,
+        *,
+        trial: Callable[[Path, Cancelled], str | None] = _no_trial,
+        limit: Callable[[list[Path]], float] = _two_minutes,
+        replace: Callable[[Connection], None] = Connection.close,
+    ) -> None:
+        """`trial`: try a bundle before the workers load it; it returns the reason why the bundle would
+        abstain on every image, or raises ChangeRefused. `limit`: seconds that a worker may take to load the
+        bundles in these folders. `replace`: end a worker that took longer, and start another."""
         self.plan = plan
         """The line-up that serves; a worker that starts later loads it. Set with `membership` held."""
-        self.previous: Path | None = None
-        """Folder of the champion before."""
+        self._trial = trial
+        self._limit = limit
+        self._replace = replace
+        self._overdue: list[Connection] = []
+        """Workers that did not carry out an order in time and have not ended yet."""
+        self._former: list[Path] = []
+        """Folders of earlier champions, to roll back to; the latest is the last."""
         self.membership = threading.Lock()
         """Held briefly, while a worker is added or removed and while a change is committed: a worker that was
         added before takes part in the change, and one that is added after loads its result."""
@@ -113,31 +143,49 @@ class Fleet:
         """Held while the line-up changes, which may take minutes"""
         self._numbers = count(1)
 
-    def activate(self, folder: Path) -> str:
+    @property
+    def previous(self) -> Path | None:
+        """Folder of the champion to roll back to."""
+        return self._former[-1] if self._former else None
+
+    def activate(self, folder: Path, cancelled: Cancelled = _never, *, allow_abstaining: bool = True) -> str:
         """Make the bundle in `folder` the champion of all workers or of none. Returns its label.
 
-        Raises ChangeRefused; the old champion goes on answering then.
+        Not `allow_abstaining`: refuse a bundle that may answer no image here. Raises ChangeRefused; the old
+        champion goes on answering then.
         """
-        with self._changing:
-            return self._activate(folder)
+        with self._turn(cancelled):
+            before = self.plan.champion
+            plan = LineupPlan(folder, self.plan.challengers)
+            label = self._change(plan, cancelled, reopen=True, allow_abstaining=allow_abstaining)
+            if folder != before:
+                # Activating the same bundle twice, after a lost reply for instance, keeps the way back.
+                self._former.append(before)
+            return label
 
-    def roll_back(self, champion: Path, previous: Path) -> str:
+    def roll_back(self, champion: Path, previous: Path, cancelled: Cancelled = _never) -> str:
         """Make `previous` the champion again instead of `champion`. Returns its label.
 
-        Both as the caller has seen them: of two concurrent calls one rolls back, and the other is refused
-        instead of undoing it. Raises ChangeRefused.
+        Both as the caller has seen them: of two concurrent calls one rolls back, and the other is refused.
+        A second roll-back goes to the champion before `previous`, never back to `champion`. Raises
+        ChangeRefused.
         """
-        with self._changing:
+        with self._turn(cancelled):
             if (self.plan.champion, self.previous) != (champion, previous):
                 raise ChangeRefused(
                     f"another change came first, and {self.plan.champion.name} answers since; ask again to "
                     "roll that back"
                 )
-            return self._activate(previous)
+            label = self._change(LineupPlan(previous, self.plan.challengers), cancelled, reopen=True)
+            # The bundle that was rolled back is no target of a later roll-back.
+            self._former = [folder for folder in self._former if folder != champion]
+            while self._former and self._former[-1] == previous:
+                self._former.pop()
+            return label
 
-    def challenge(self, challenger: ChallengerSettings) -> None:
+    def challenge(self, challenger: ChallengerSettings, cancelled: Cancelled = _never) -> None:
         """Put a challenger beside the champion, or change its share. Raises ChangeRefused."""
-        with self._changing:
+        with self._turn(cancelled):
             by_folder = {one.folder: one for one in self.plan.challengers}
             by_folder[challenger.folder] = challenger
             if challenger.folder == self.plan.champion:
@@ -147,55 +195,89 @@ class Fleet:
             total = sum(one.share or 0.0 for one in by_folder.values())
             if total > 1 + 1e-9:
                 raise ChangeRefused(f"the shares would be {total:g} in sum; they must be at most 1")
-            self._change(LineupPlan(self.plan.champion, tuple(by_folder.values())))
+            self._change(LineupPlan(self.plan.champion, tuple(by_folder.values())), cancelled)
 
-    def withdraw(self, folder: Path) -> None:
+    def withdraw(self, folder: Path, cancelled: Cancelled = _never) -> None:
         """Remove a challenger. Raises KeyError if it is none, or ChangeRefused."""
-        with self._changing:
+        with self._turn(cancelled):
             rest = tuple(one for one in self.plan.challengers if one.folder != folder)
             if len(rest) == len(self.plan.challengers):
                 raise KeyError(folder)
-            self._change(LineupPlan(self.plan.champion, rest))
+            self._change(LineupPlan(self.plan.champion, rest), cancelled)
 
-    def _activate(self, folder: Path) -> str:
-        before = self.plan.champion
-        label = self._change(LineupPlan(folder, self.plan.challengers), reopen=True)
-        if folder != before:
-            # Activating the same bundle twice, after a lost reply for instance, keeps the way back.
-            self.previous = before
-        return label
+    @contextmanager
+    def _turn(self, cancelled: Cancelled) -> Iterator[None]:
+        """Wait for the change before this one. Raises ChangeRefused if the client goes meanwhile."""
+        while not self._changing.acquire(timeout=_STOP_CHECK):
+            self._refuse_if_over(cancelled)
+        try:
+            self._refuse_if_over(cancelled)
+            yield
+        finally:
+            self._changing.release()
 
-    def _change(self, plan: LineupPlan, *, reopen: bool = False) -> str:
+    def _refuse_if_over(self, cancelled: Cancelled) -> None:
+        if self.stopping:
+            raise ChangeRefused("the service is stopping")
+        if cancelled():
+            raise ChangeRefused("the client has gone; nothing was changed")
+
+    def _change(
+        self,
+        plan: LineupPlan,
+        cancelled: Cancelled,
+        *,
+        reopen: bool = False,
+        allow_abstaining: bool = True,
+    ) -> str:
         """Let `plan` serve in all workers or in none. Returns the champion's label. With `_changing` held."""
-        due = time.monotonic() + _longest_preparation(plan)
+        for folder in self._unproven(plan, reopen):
+            abstains = self._trial(folder, lambda: self.stopping or cancelled())
+            if abstains is not None and folder == plan.champion and not allow_abstaining:
+                raise ChangeRefused(
+                    f"it would abstain on every image ({abstains}); activate it with ?allow=abstaining if "
+                    "that is intended"
+                )
+        due = time.monotonic() + self._limit(_folders(plan))
+        order = Order(next(self._numbers), "prepare", plan, reopen)
         ordered: list[Connection] = []
         reports: list[Report] = []
         while True:
             with self.membership:
-                added = [worker for worker in self.workers.values() if worker not in ordered]
-                if reports and not added:
-                    self._order(ordered, "commit", COMMIT_TIMEOUT)
+                added = [worker for worker in self._in_time() if worker not in ordered]
+                if reports and not added and not cancelled():
+                    self._send_all(ordered, Order(next(self._numbers), "commit"), COMMIT_TIMEOUT)
                     self.plan = plan
                     return reports[0].label
             # All workers at first; then those that have replaced one that died meanwhile.
-            reports += self._order(added, "prepare", due - time.monotonic(), plan, reopen=reopen)
+            left = due - time.monotonic()
+            reports += self._send_all(added, order, left) if left > 0 else [_late(order)]
             ordered += added
             refusal = next((report.why for report in reports if not report.done), None)
-            if refusal is not None or not reports:
-                self._order(ordered, "abort", COMMIT_TIMEOUT)
-                raise ChangeRefused(refusal or "no worker is running")
+            if refusal is None and reports and not cancelled():
+                continue
+            self._send_all(self._in_time(ordered), Order(next(self._numbers), "abort"), COMMIT_TIMEOUT)
+            self._refuse_if_over(cancelled)
+            raise ChangeRefused(refusal or "no worker is running")
 
-    def _order(
-        self,
-        workers: Sequence[Connection],
-        action: Action,
-        timeout: float,
-        plan: LineupPlan | None = None,
-        *,
-        reopen: bool = False,
-    ) -> list[Report]:
-        """The reports of the workers; a worker that has died has none."""
-        order = Order(next(self._numbers), action, plan, reopen)
+    def _in_time(self, workers: Sequence[Connection] | None = None) -> list[Connection]:
+        """Those of `workers`, by default all, that are not being replaced."""
+        self._overdue = [worker for worker in self._overdue if worker in self.workers.values()]
+        among = self.workers.values() if workers is None else workers
+        return [worker for worker in among if worker not in self._overdue]
+
+    def _unproven(self, plan: LineupPlan, reopen: bool) -> list[Path]:
+        """Folders of `plan` that no worker serves as they are now."""
+        serving = _folders(self.plan)
+        return [
+            folder
+            for folder in _folders(plan)
+            if folder not in serving or (folder == plan.champion and reopen)
+        ]
+
+    def _send_all(self, workers: Sequence[Connection], order: Order, timeout: float) -> list[Report]:
+        """The reports of the workers on an order; a worker that has died has none, and one that takes too
+        long is replaced."""
         sent = [worker for worker in workers if _send(worker, order)]
         due = time.monotonic() + timeout
         reports = (self._report(worker, order.number, due) for worker in sent)
@@ -203,17 +285,23 @@ class Fleet:
 
     def _report(self, worker: Connection, number: int, due: float) -> Report | None:
         try:
-            while not self.stopping and (left := due - time.monotonic()) > 0:
-                if not worker.poll(min(left, _STOP_CHECK)):
-                    continue
-                report: Report = worker.recv()
-                # A late report on an earlier order is skipped.
-                if report.number == number:
-                    return report
+            while not self.stopping:
+                left = max(0.0, due - time.monotonic())
+                # Even without time left: the report may have arrived while another worker was awaited.
+                if worker.poll(min(left, _STOP_CHECK)):
+                    report: Report = worker.recv()
+                    # A late report on an earlier order is skipped.
+                    if report.number == number:
+                        return report
+                elif not left:
+                    break
         except (EOFError, OSError):
             return None
-        why = "the service is stopping" if self.stopping else "a worker did not answer in time"
-        return Report(number, False, "", why)
+        if self.stopping:
+            return Report(number, False, "", "the service is stopping")
+        self._overdue.append(worker)
+        self._replace(worker)
+        return Report(number, False, "", "a worker did not answer in time, and is replaced")
 
 
 def _send(worker: Connection, order: Order) -> bool:
@@ -225,14 +313,9 @@ def _send(worker: Connection, order: Order) -> bool:
     return True
 
 
-def _longest_preparation(plan: LineupPlan) -> float:
-    """Seconds that a worker may take to prepare `plan`."""
-    folders = (plan.champion, *(one.folder for one in plan.challengers))
-    return CERTIFY_TIMEOUT if any(map(_may_be_certified_here, folders)) else PREPARE_TIMEOUT
+def _late(order: Order) -> Report:
+    return Report(order.number, False, "", "the workers did not answer in time")
 
 
-def _may_be_certified_here(folder: Path) -> bool:
-    try:
-        return carries_cases(read_manifest(folder))
-    except (BundleError, OSError):
-        return False  # The workers report what is wrong with it.
+def _folders(plan: LineupPlan) -> list[Path]:
+    return [plan.champion, *(one.folder for one in plan.challengers)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from calibration.certificate import Kind
-from calibration.decision import STAGE_NAMES, DecisionKind
+from calibration.decision import STAGE_NAMES, DecisionKind, Reason
 from service.openapi.parts import (
     HEADERS,
     JSON,
@@ -65,7 +65,7 @@ _PREDICTION: dict[str, Any] = {
         },
         "confidence": {"type": "number", "description": "Score compared with the certified threshold."},
         "stage": {"enum": list(STAGE_NAMES)},
-        "reason": {"enum": [None, "ambiguous", "atypical"]},
+        "reason": {"enum": [None, *get_args(Reason)]},
         "bundle": _BUNDLE,
         "guarantee": _GUARANTEE,
         "guarantee_reason": NULLABLE_STRING,

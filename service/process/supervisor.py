@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -31,7 +32,9 @@ from service.errors import WorkersFailed
 from service.http.quotas import Quotas
 from service.lineup.fleet import Fleet, follow_orders
 from service.lineup.lineup import Deployments, LineupPlan
+from service.lineup.trial import preparation_limit, try_bundle
 from service.logs import configure_logging
+from service.process.listener import allow_new_clients
 from service.process.worker import run_worker
 from service.settings import Settings
 
@@ -61,7 +64,11 @@ class _Worker:
     reports: Connection
     orders: Connection
     ready: bool = False
+    reporting: bool = True
+    """Whether `reports` is open and has said nothing yet."""
     began: float = field(default_factory=time.monotonic)
+    kill_at: float | None = None
+    """Time after which a worker that is being replaced is killed."""
 
 
 class _Supervisor:
@@ -75,27 +82,36 @@ class _Supervisor:
         self._workers: dict[int, _Worker] = {}
         self._restart_at: dict[int, float] = {}
         self._pauses: dict[int, float] = {}
+        self._woken, self._wake = socket.socketpair()
+        self._wake.setblocking(False)
+        self._overdue: list[Connection] = []
+        """Workers to replace; other threads add to it."""
         self._fleet = Fleet(
             LineupPlan(
                 settings.bundle.resolve(),
                 tuple(
                     one.model_copy(update={"folder": one.folder.resolve()}) for one in settings.challengers
                 ),
-            )
+            ),
+            trial=partial(try_bundle, self._settings),
+            limit=partial(preparation_limit, self._settings),
+            replace=self._replace,
         )
         self._stopping = False
 
     def run(self) -> None:
-        with self._signals() as woken, admin_port(self._settings, self._fleet):
+        with self._woken, self._wake, self._signals(), admin_port(self._settings, self._fleet):
             try:
                 for number in range(self._settings.workers):
                     self._start(number)
                 while not self._stopping:
-                    self._watch(woken)
+                    self._watch()
             finally:
                 self._stop()
 
     def _start(self, number: int) -> None:
+        """Start a worker. Raises OSError if the system has no process or pipe left, or if the new process
+        is killed before it has read its arguments."""
         with self._fleet.membership:
             plan = self._fleet.plan
             settings = self._settings.model_copy(
@@ -108,49 +124,93 @@ class _Supervisor:
                 args=(os.getpid(), settings, self._listener, self._quotas, their_reports, their_orders),
                 name=f"worker-{number}",
             )
-            process.start()
-            their_reports.close()
-            their_orders.close()
+            with their_reports, their_orders:
+                try:
+                    process.start()
+                except OSError:
+                    reports.close()
+                    orders.close()
+                    raise
             self._workers[number] = _Worker(number, process, reports, orders)
             self._fleet.workers[number] = orders
 
-    def _watch(self, woken: socket.socket) -> None:
-        """Wait until a worker reports or ends, a signal arrives, or a restart is due."""
+    def _restart(self, number: int) -> None:
+        """Start a worker again, now or, if the system refuses, after a pause."""
+        del self._restart_at[number]
+        try:
+            self._start(number)
+        except OSError as error:
+            pause = self._next_pause(number, 0.0)
+            logger.error("worker_not_started", worker=number, error=str(error), retry_in=pause)
+
+    def _watch(self) -> None:
+        """Wait until a worker reports or ends, a signal arrives, or a restart or a kill is due."""
         now = time.monotonic()
         for number in [number for number, due in self._restart_at.items() if due <= now]:
-            del self._restart_at[number]
-            self._start(number)
-        due = min(self._restart_at.values(), default=None)
-        by_handle: dict[object, _Worker] = {
-            worker.process.sentinel: worker for worker in self._workers.values()
-        }
-        by_handle.update((worker.reports, worker) for worker in self._workers.values() if not worker.ready)
-        for handle in wait([woken, *by_handle], None if due is None else max(0.0, due - now)):  # type: ignore[list-item]
-            worker = by_handle.get(handle)
-            if worker is None:
-                continue
-            if handle is worker.reports and _reads_ready(worker.reports):
-                worker.ready = True
-            elif worker.process.exitcode is not None:
+            self._restart(number)
+        workers = tuple(self._workers.values())
+        for worker in workers:
+            if worker.kill_at is not None and worker.kill_at <= now:
+                worker.process.kill()
+                worker.kill_at = None
+        handles: list[Any] = [self._woken, *(worker.process.sentinel for worker in workers)]
+        handles += [worker.reports for worker in workers if worker.reporting]
+        due = [*self._restart_at.values(), *(one.kill_at for one in workers if one.kill_at is not None)]
+        readable = set(wait(handles, max(0.0, min(due) - now) if due else None))
+        if self._woken in readable:
+            self._woken.recv(4096)
+            self._begin_replacements()
+        for worker in workers:
+            if worker.reports in readable:
+                worker.reporting, worker.ready = False, _reads_ready(worker.reports)
+            # A worker that is killed closes its reports as well: it has both handles in the same round.
+            if worker.process.sentinel in readable and worker.process.exitcode is not None:
                 self._on_end(worker)
         if self._on_ready is not None and all(worker.ready for worker in self._workers.values()):
             self._on_ready()
             self._on_ready = None
 
+    def _replace(self, orders: Connection) -> None:
+        """End the worker with this connection; called by any thread."""
+        self._overdue.append(orders)
+        self._wake_up()
+
+    def _begin_replacements(self) -> None:
+        while self._overdue:
+            orders = self._overdue.pop()
+            for worker in self._workers.values():
+                if worker.orders is orders and worker.kill_at is None:
+                    logger.error("worker_replaced", worker=worker.number)
+                    worker.kill_at = time.monotonic() + self._longest_stop()
+                    worker.process.terminate()
+
+    def _wake_up(self) -> None:
+        with suppress(BlockingIOError):  # Enough wake-ups are waiting.
+            self._wake.send(b"x")
+
+    def _longest_stop(self) -> float:
+        return self._settings.drain + 2 * self._settings.stop_timeout + _GRACE
+
+    def _next_pause(self, number: int, lasted: float) -> float:
+        """Seconds until the next start of a worker that lasted so long; schedules it."""
+        pause = self._pauses.get(number, _MIN_PAUSE)
+        pause = _MIN_PAUSE if lasted > 60 else min(2 * pause, _MAX_PAUSE)
+        self._pauses[number] = pause
+        self._restart_at[number] = time.monotonic() + pause
+        return pause
+
     def _on_end(self, worker: _Worker) -> None:
         self._forget(worker)
         if self._stopping:
             return
+        # A worker that was stopped on its own has kept new clients from the socket that all share.
+        allow_new_clients(self._listener)
         code = worker.process.exitcode
         if self._on_ready is not None:
             raise WorkersFailed(
                 f"worker {worker.number} ended with {code} before it was ready; its log says why"
             )
-        lasted = time.monotonic() - worker.began
-        pause = self._pauses.get(worker.number, _MIN_PAUSE)
-        pause = _MIN_PAUSE if lasted > 60 else min(2 * pause, _MAX_PAUSE)
-        self._pauses[worker.number] = pause
-        self._restart_at[worker.number] = time.monotonic() + pause
+        pause = self._next_pause(worker.number, time.monotonic() - worker.began)
         logger.error("worker_died", worker=worker.number, exit_code=code, restart_in=pause)
 
     def _forget(self, worker: _Worker) -> None:
@@ -168,7 +228,7 @@ class _Supervisor:
         self._listener.close()
         for worker in self._workers.values():
             worker.process.terminate()
-        limit = self._settings.drain + 2 * self._settings.stop_timeout + _GRACE
+        limit = self._longest_stop()
         due = time.monotonic() + limit
         for worker in list(self._workers.values()):
             worker.process.join(max(0.0, due - time.monotonic()))
@@ -179,18 +239,16 @@ class _Supervisor:
             self._forget(worker)
 
     @contextmanager
-    def _signals(self) -> Iterator[socket.socket]:
-        """Socket that becomes readable on SIGTERM or SIGINT."""
-        woken, wake = socket.socketpair()
+    def _signals(self) -> Iterator[None]:
+        """Wake up and stop on SIGTERM or SIGINT."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self._stopping = self._fleet.stopping = True
-            wake.send(b"x")
+            self._wake_up()
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            with woken, wake:
-                yield woken
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -222,5 +280,5 @@ def _work(
 def _reads_ready(reports: Connection) -> bool:
     try:
         return bool(reports.recv() == _READY)
-    except EOFError:
+    except (EOFError, OSError):
         return False

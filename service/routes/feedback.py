@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -25,25 +27,34 @@ router = APIRouter(tags=["labels"])
 async def feedback(request: Request) -> Response:
     service = service_of(request)
     service.admit(request)
-    classes = len(service.deployments.champion.classes)
+    classes = service.deployments.champion.classes
     content = read_json(request.headers, await request.body())
     for name in ("request_id", "label"):
         if name not in content:
             raise MissingField(f"the body has no field {name!r}", field=name)
     own_id = checked_id(content["request_id"])
-    label = content["label"]
-    if type(label) is not int or not 0 <= label < classes:
-        raise InvalidField(
-            f"label must be a whole number from 0 to {classes - 1}",
-            field="label",
-            value=label if isinstance(label, str | int | float | bool) else None,
-            limit=[0, classes - 1],
-        )
+    label = _label(content["label"], classes)
     at = time.time()
     service.windows.record_feedback(FeedbackEvent(own_id, label, at))
     for deployment in service.deployments.shadows:
         service.windows.record_shadow_feedback(FeedbackEvent(shadow_id(own_id, deployment), label, at))
     return json_response({"request_id": own_id, "status": "accepted"}, 202)
+
+
+def _label(value: Any, classes: Sequence[str]) -> int:
+    """The index of a class from a whole number, also one that is written as 1.0, or from its name. Raises
+    InvalidField."""
+    if isinstance(value, str) and value in classes:
+        return classes.index(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and 0 <= value < len(classes) and value == int(value):
+        return int(value)
+    raise InvalidField(
+        f"label must be a whole number from 0 to {len(classes) - 1} or the name of a class",
+        field="label",
+        value=value if isinstance(value, str | int | float | bool) else None,
+        limit=[0, len(classes) - 1],
+    )
 
 
 @router.get("/rolling", summary="Rolling MCC@100 and ACC@10", openapi_extra=openapi.ROLLING)

@@ -21,11 +21,11 @@ from service.compute.shadows import AnsweredImage
 from service.errors import Draining, NoSuchModel
 from service.http.bodies import ImageReader, refuse_encoded
 from service.http.inference_tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
-from service.http.request_ids import image_id, request_id_of
+from service.http.request_ids import image_id, replaced_id, request_id_of
 from service.lineup.deployment import Deployment
 from service.openapi import inference_protocol as openapi
 from service.responses import json_response
-from service.state import Service, request_id, service_of
+from service.state import Service, replaced_ids, request_id, service_of
 
 PROTOCOL_PATH: Final = "/v2"
 _MODEL: Final = "/models/{name}"
@@ -124,6 +124,9 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
     parsed = parse() if len(body) <= _PARSED_ON_LOOP else await service.predictor.split(parse, deadline)
     service.charge(request, len(parsed.readers) - 1)
     own_id = request_id(request) if parsed.id is None else request_id_of(parsed.id)
+    replaced = replaced_ids(request)
+    if (given := replaced_id(parsed.id, own_id)) is not None:
+        replaced = {"replaced_request_id": given}
     predictions = await _decide_all(service, deployment, parsed.readers, deadline)
     single = len(predictions) == 1
     answers = []
@@ -135,7 +138,7 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
         "model_name": deployment.name,
         "model_version": deployment.version,
         "id": own_id if parsed.id is None else parsed.id,
-        "parameters": {"promise": deployment.promise},
+        "parameters": {"promise": deployment.promise, **replaced},
     }
     content, json_length = infer_response(head, parsed.outputs, answers)
     if json_length is None:

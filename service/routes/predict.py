@@ -15,7 +15,7 @@ from service.http.request_ids import image_id
 from service.openapi import predict as openapi
 from service.problems import problem_of
 from service.responses import json_response
-from service.state import request_id, service_of
+from service.state import replaced_ids, request_id, service_of
 
 router = APIRouter(tags=["predict"])
 
@@ -30,7 +30,7 @@ async def predict(request: Request) -> Response:
     read = image_reader(request.headers, body)
     prediction = await service.predictor.predict(deployment, read, deadline)
     image = AnsweredImage(read, len(body), request_id(request), unit_of(request))
-    return json_response(record_answer(service, deployment, prediction, image))
+    return json_response({**record_answer(service, deployment, prediction, image), **replaced_ids(request)})
 
 
 @router.post("/predict/batch", summary="Decide several images", openapi_extra=openapi.PREDICT_BATCH)
@@ -56,4 +56,4 @@ async def predict_batch(request: Request) -> Response:
         else:
             image = AnsweredImage(read, len(body) // len(readers), own_id, unit_of(request))
             results.append(record_answer(service, deployment, outcome, image))
-    return json_response({"request_id": request_id(request), "results": results})
+    return json_response({"request_id": request_id(request), "results": results, **replaced_ids(request)})

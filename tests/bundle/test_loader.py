@@ -22,7 +22,7 @@ class TestWithoutPromise:
         assert "149 more" in loaded.certificate.sentence()
         run = loaded.runner.run([candidate.data for candidate in colour_images()])
         assert {decision.decision for decision in run.decisions} == {"abstain"}
-        assert {decision.reason for decision in run.decisions} == {"ambiguous"}
+        assert {decision.reason for decision in run.decisions} == {"no-promise"}
 
     def test_without_any_certificate_it_abstains(self, tmp_path: Path) -> None:
         write_bundle(replace(tiny_draft(), certificates=()), tmp_path / "bundle")

@@ -241,6 +241,24 @@ def test_bytes_that_are_not_http(wire: Wire, data: bytes) -> None:
     assert wire.problem()["status"] == 400
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_request_without_one_host_is_refused(wire: Wire, head: bytes) -> None:
+    wire.send(head)
+    assert wire.problem()["type"] == "urn:demur:problem:malformed-http"
+
+
+def test_a_request_of_http_1_0_needs_no_host(wire: Wire) -> None:
+    wire.send(b"GET /livez HTTP/1.0\r\n\r\n")
+    assert wire.rest().startswith(b"HTTP/1.1 200")
+
+
 def test_a_body_longer_than_declared(wire: Wire, make_colour_image: Images) -> None:
     image = make_colour_image(1, 0.9)
     wire.send(post(Content_Length=len(image)) + image + b"and more that is no request\r\n\r\n")

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,6 +144,50 @@ def test_a_refused_bundle_leaves_the_old_one_serving(service: ServiceProcess, ad
     assert serving(service) == {"tiny"}
     assert admin.post("/bundles/two/activate").status_code == 200
     assert serving(service) == {"other"}
+
+
+def test_a_second_roll_back_does_not_return_to_the_first_bundle(admin: httpx.Client) -> None:
+    assert admin.post("/bundles/two/activate").status_code == 200
+    assert admin.post("/rollback").json()["active"] == "one"
+    again = admin.post("/rollback")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:demur:problem:nothing-to-roll-back")
+
+
+def test_a_bundle_without_a_promise_is_activated_only_on_request(
+    service: ServiceProcess, admin: httpx.Client, make_colour_image: Images
+) -> None:
+    refusal = admin.post("/bundles/third/activate")
+    assert refusal.status_code == 409
+    assert "?allow=abstaining" in refusal.json()["detail"]
+    assert "149 more independent labelled images" in refusal.json()["detail"]
+    assert serving(service) == {"tiny"}
+    assert admin.post("/bundles/third/activate?allow=everything").status_code == 422
+    assert admin.post("/bundles/third/activate?allow=abstaining").status_code == 200
+    with service.client() as client:
+        answer = client.post("/predict", content=make_colour_image(1, 1.0), headers=JPEG).json()
+    assert (answer["decision"], answer["reason"]) == ("abstain", "no-promise")
+
+
+def test_wrong_tokens_are_slowed_down_counted_and_logged_as_warnings(
+    service: ServiceProcess, admin: httpx.Client
+) -> None:
+    def refusals() -> float:
+        with service.client() as client:
+            lines = client.get("/metrics").text.splitlines()
+        found = (line for line in lines if line.startswith('demur_admin_refusals_total{token="wrong"}'))
+        return float(next(found, " 0").rsplit(" ", 1)[1])
+
+    before, durations = refusals(), []
+    with httpx.Client(base_url=admin.base_url, trust_env=False) as stranger:
+        for _ in range(6):
+            began = time.perf_counter()
+            assert stranger.get("/bundles", headers={"Authorization": "Bearer no"}).status_code == 401
+            durations.append(time.perf_counter() - began)
+    assert durations[-1] >= 0.1
+    assert refusals() - before == 6
+    lines = [line for line in service.logs() if line["event"] == "admin" and not line["allowed"]]
+    assert {line["level"] for line in lines} == {"warning"}
+    assert admin.get("/bundles", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
 
 
 @pytest.mark.parametrize(("name", "why"), [("tampered", "README.md"), ("too-new", "999")])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes.service_process import ServiceProcess
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A
@@ -40,7 +41,10 @@ def test_predict_feedback_and_rolling(
         assert (answered.guarantee.kind, answered.guarantee.alpha) == ("pac", 0.01)
         unsure = client.predict(make_colour_image(0, ABSTAINED), unit_id="camera-7")
         assert (unsure.label, unsure.reason, unsure.prediction_set) == (None, "ambiguous", (0, 1))
-        client.feedback("frame-1", 1)
+        for label in (1, 1.0, np.int64(1), np.float32(1.0), "red"):
+            client.feedback("frame-1", label)
+        with pytest.raises(Refused, match="name of a class"):
+            client.feedback("frame-1", "purple")
         give_up = time.monotonic() + 15
         while client.rolling().labelled < 1:
             assert time.monotonic() < give_up

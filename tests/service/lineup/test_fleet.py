@@ -4,6 +4,7 @@ report over real pipes when they are released."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -86,6 +87,84 @@ def test_a_change_goes_on_without_a_worker_that_dies(fleet: Fleet) -> None:
     assert slow.orders == ["prepare", "commit"]
 
 
+def test_a_worker_that_is_late_is_replaced_and_blocks_no_later_change() -> None:
+    replaced: list[Connection] = []
+    fleet = Fleet(LineupPlan(ONE), limit=lambda _: 0.3, replace=replaced.append)
+    late, other = Worker(fleet, 0, released=False), Worker(fleet, 1)
+    with pytest.raises(ChangeRefused, match="did not answer in time, and is replaced"):
+        fleet.activate(TWO)
+    assert replaced == [fleet.workers[0]]
+    assert (other.orders, fleet.plan.champion) == (["prepare", "abort"], ONE)
+    assert fleet.activate(TWO) == "label"
+    assert late.orders == ["prepare"]
+    assert fleet.plan.champion == TWO
+
+
+def test_a_refusal_of_the_trial_reaches_no_worker() -> None:
+    def refuse(folder: Path, cancelled: Callable[[], bool]) -> str | None:
+        raise ChangeRefused(f"{folder.name} never ends")
+
+    fleet = Fleet(LineupPlan(ONE), trial=refuse)
+    worker = Worker(fleet, 0)
+    with pytest.raises(ChangeRefused, match="two never ends"):
+        fleet.activate(TWO)
+    assert worker.orders == []
+
+
+def test_a_bundle_that_abstains_on_everything_is_activated_only_on_request() -> None:
+    fleet = Fleet(LineupPlan(ONE), trial=lambda folder, cancelled: "no certificate")
+    worker = Worker(fleet, 0)
+    with pytest.raises(ChangeRefused, match=r"abstain on every image \(no certificate\).*\?allow=abstaining"):
+        fleet.activate(TWO, allow_abstaining=False)
+    assert worker.orders == []
+    assert fleet.activate(TWO, allow_abstaining=True) == "label"
+
+
+def test_a_change_whose_client_has_gone_is_dropped(fleet: Fleet) -> None:
+    first, gone = Worker(fleet, 0, released=False), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        change = pool.submit(fleet.activate, TWO)
+        eventually(lambda: first.orders == ["prepare"])
+        waiting = pool.submit(fleet.activate, Path("/bundles/three"), gone.is_set)
+        gone.set()
+        with pytest.raises(ChangeRefused, match="the client has gone"):
+            waiting.result(10)
+        first.may_prepare.set()
+        assert change.result(10) == "label"
+    assert fleet.plan.champion == TWO
+
+
+def test_a_change_whose_client_goes_while_it_is_prepared_is_undone(fleet: Fleet) -> None:
+    worker, gone = Worker(fleet, 0, released=False), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        change = pool.submit(fleet.activate, TWO, gone.is_set)
+        eventually(lambda: worker.orders == ["prepare"])
+        gone.set()
+        worker.may_prepare.set()
+        with pytest.raises(ChangeRefused, match="the client has gone"):
+            change.result(10)
+    assert (worker.orders, fleet.plan.champion) == (["prepare", "abort"], ONE)
+
+
+def test_rolling_back_twice_never_returns_to_the_bundle_that_was_rolled_back(fleet: Fleet) -> None:
+    Worker(fleet, 0)
+    three = Path("/bundles/three")
+    fleet.activate(TWO)
+    fleet.activate(three)
+    fleet.roll_back(three, TWO)
+    assert (fleet.plan.champion, fleet.previous) == (TWO, ONE)
+    fleet.roll_back(TWO, ONE)
+    assert (fleet.plan.champion, fleet.previous) == (ONE, None)
+
+
+def test_a_bundle_that_was_rolled_back_is_no_target_even_if_it_had_served_before(fleet: Fleet) -> None:
+    Worker(fleet, 0)
+    for folder in (TWO, ONE, TWO):
+        fleet.activate(folder)
+    fleet.roll_back(TWO, ONE)
+    assert (fleet.plan.champion, fleet.previous) == (ONE, None)
+
+
 def test_without_workers_nothing_changes(fleet: Fleet) -> None:
     with pytest.raises(ChangeRefused, match="no worker is running"):
         fleet.activate(TWO)
@@ -104,4 +183,4 @@ def test_one_of_two_concurrent_rollbacks_succeeds(fleet: Fleet) -> None:
     (refusal,) = [fault for fault in faults if fault is not None]
     assert isinstance(refusal, ChangeRefused)
     assert "another change came first, and one answers since" in str(refusal)
-    assert (fleet.plan.champion, fleet.previous) == (ONE, TWO)
+    assert (fleet.plan.champion, fleet.previous) == (ONE, None)

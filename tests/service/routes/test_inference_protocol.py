@@ -93,6 +93,24 @@ def test_an_image_is_counted_and_recorded_under_the_given_id(
     eventually(lambda: monitored.get("/rolling").json()["labelled"] == 2)
 
 
+def test_data_may_be_nested_as_its_shape_says(client: TestClient, make_colour_image: Images) -> None:
+    images = [make_colour_image(1, ANSWERED_BY_A), make_colour_image(0, ANSWERED_BY_A)]
+    request = request_of(*images)
+    request["inputs"][0]["shape"] = [2, 1]
+    flat = tensors(client.post(INFER, json=request))
+    request["inputs"][0]["data"] = [[text] for text in request["inputs"][0]["data"]]
+    nested = tensors(client.post(INFER, json=request))
+    assert nested["label"] == flat["label"] == [1, 0]
+
+
+def test_an_id_that_is_replaced_is_reported(client: TestClient, make_colour_image: Images) -> None:
+    image = make_colour_image(1, ANSWERED_BY_A)
+    body = client.post(INFER, json=request_of(image, id="run 7")).json()
+    assert body["parameters"]["replaced_request_id"] == "run 7"
+    body = client.post(INFER, json=request_of(image, id="run-7")).json()
+    assert "replaced_request_id" not in body["parameters"]
+
+
 def test_only_the_requested_outputs(client: TestClient, make_colour_image: Images) -> None:
     asked = [{"name": "stage"}, {"name": "decision"}]
     got = tensors(client.post(INFER, json=request_of(make_colour_image(1, ANSWERED_BY_A), outputs=asked)))
@@ -153,6 +171,8 @@ GOOD = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AAAA"]}
         ({"inputs": [{**GOOD, "shape": [10**9]}]}, 413, "inputs[0].shape"),
         ({"inputs": [{**GOOD, "parameters": 7}]}, 422, "inputs[0].parameters"),
         ({"inputs": [{**GOOD, "data": [7]}]}, 422, "inputs[0].data[0]"),
+        ({"inputs": [{**GOOD, "data": [["AAAA", "AAAA"]]}]}, 422, "inputs[0].data"),
+        ({"inputs": [{**GOOD, "data": [[["AAAA"]]]}]}, 422, "inputs[0].data[0]"),
         ({"inputs": [{**GOOD, "data": ["%"]}]}, 422, "inputs[0].data[0]"),
         ({"inputs": [GOOD], "id": 7}, 422, "id"),
         ({"inputs": [GOOD], "outputs": 7}, 422, "outputs"),

@@ -83,6 +83,8 @@ def test_a_well_formed_request_id_is_kept_and_a_malformed_one_is_not(
         answer = client.post("/predict", content=image, headers={**JPEG, "X-Request-Id": given})
         assert (answer.json()["request_id"] == given) is kept
         assert answer.headers["x-request-id"] == answer.json()["request_id"]
+        assert answer.json().get("replaced_request_id") == (None if kept else given[:128])
+        assert answer.headers.get("x-request-id-replaced") == (None if kept else "true")
 
 
 def test_an_infeasible_certificate_promises_nothing_and_says_why(
@@ -90,7 +92,11 @@ def test_an_infeasible_certificate_promises_nothing_and_says_why(
 ) -> None:
     client = make_client(bundle=make_tiny_bundle(feasible=False))
     body = client.post("/predict", content=make_colour_image(1, 1.0), headers=JPEG).json()
-    assert body["decision"] == "abstain"
+    assert (body["decision"], body["reason"]) == ("abstain", "no-promise")
+    metrics = client.get("/metrics").text
+    label = f"{body['bundle']['name']}:{body['bundle']['version']}"
+    assert f'demur_abstentions_total{{bundle="{label}",reason="no-promise"}} 1.0' in metrics
+    assert f'demur_bundle_promise{{bundle="{label}"}} 0.0' in metrics
     assert body["guarantee"] is None
     assert body["guarantee_reason"] == "no certificate: 149 more independent labelled images are needed"
     assert body["probability"] > 0.9
@@ -101,7 +107,7 @@ def test_a_precision_without_a_certificate_promises_nothing(
 ) -> None:
     client = make_client(bundle=make_tiny_bundle(precisions=("fp32", "int8")), precision="int8")
     body = client.post("/predict", content=make_colour_image(1, 1.0), headers=JPEG).json()
-    assert body["decision"] == "abstain"
+    assert (body["decision"], body["reason"]) == ("abstain", "no-promise")
     assert body["guarantee"] is None
     assert body["guarantee_reason"] == (
         "not certified here: this is onnxruntime-cpu/int8, the certificates hold on onnxruntime-cpu/fp32"

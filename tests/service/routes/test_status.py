@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A
 from fakes.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,6 +16,7 @@ from starlette.testclient import TestClient
 
 from bundle.manifest import BundleTampered
 from monitoring.metrics import names as metric_names
+from monitoring.store.embedded_valkey import EmbeddedValkey
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
@@ -59,6 +62,58 @@ def test_answered_predictions_are_a_separate_series(monitored: TestClient, make_
     eventually(lambda: monitored.get("/rolling").json()["labelled"] == 2)
     body = monitored.get("/rolling").json()
     assert (body["all"]["acc"]["n"], body["answered"]["acc"]["n"]) == (2, 1)
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/health", "/metrics", "/v2", "/v2/health/ready"])
+def test_head_is_answered_like_get_without_a_body(client: TestClient, path: str) -> None:
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == client.get(path).headers["content-type"]
+    route = f'method="HEAD",route="{path}",status="200"'
+    assert route in client.get("/metrics").text
+
+
+def test_head_is_refused_where_get_is(client: TestClient) -> None:
+    assert client.head("/predict").status_code == 405
+    assert client.head("/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("label", [1, 1.0, "red"])
+def test_a_label_is_an_index_or_the_name_of_a_class(
+    monitored: TestClient, make_colour_image: Images, label: object
+) -> None:
+    image = make_colour_image(1, ANSWERED_BY_A)
+    monitored.post("/predict", content=image, headers={**JPEG, "X-Request-Id": "a"})
+    assert monitored.post("/feedback", json={"request_id": "a", "label": label}).status_code == 202
+    eventually(lambda: monitored.get("/rolling").json()["labelled"] == 1)
+    assert monitored.get("/rolling").json()["all"]["acc"]["accuracy"] == 1.0
+
+
+def test_the_store_and_health_agree_when_writes_are_refused(
+    make_client: Callable[..., TestClient], make_colour_image: Images, tmp_path: Path
+) -> None:
+    with EmbeddedValkey(tmp_path / "valkey") as server, redis.Redis.from_url(server.url) as store:
+        client = make_client(redis_url=server.url, model="agree")
+        eventually(lambda: samples(client)["demur_redis_up"] == 1)
+        # Reads go on, writes do not.
+        store.config_set("min-replicas-to-write", 1)
+        client.post("/predict", content=make_colour_image(1, ANSWERED_BY_A), headers=JPEG)
+        eventually(lambda: client.get("/health").json()["store"]["state"] == "down")
+        assert samples(client)["demur_redis_up"] == 0
+        store.config_set("min-replicas-to-write", 0)
+        eventually(lambda: client.get("/health").json()["store"]["state"] == "up")
+        assert samples(client)["demur_redis_up"] == 1
+
+
+def test_metrics_do_not_wait_for_a_store_that_hangs(make_client: Callable[..., TestClient]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        client = make_client(redis_url=url, redis_timeout=3.0)
+        for _ in range(3):
+            began = time.perf_counter()
+            assert client.get("/metrics").status_code == 200
+            # A tenth of a second for the store; the rest is the test's own machine.
+            assert time.perf_counter() - began < 1.0
 
 
 def test_feedback_confirms_the_label(monitored: TestClient) -> None:
@@ -154,7 +209,8 @@ def test_every_metric_is_listed_in_the_names(monitored: TestClient, make_colour_
         value.name.removesuffix("_total") for value in vars(metric_names).values() if isinstance(value, kinds)
     }
     shown = {family.name for family in text_string_to_metric_families(monitored.get("/metrics").text)}
-    assert shown == named
+    # The admin port counts in the parent process.
+    assert shown == named - {metric_names.ADMIN_REFUSALS.name.removesuffix("_total")}
 
 
 def test_an_internal_error_is_a_problem_document(
