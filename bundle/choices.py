@@ -22,3 +22,5 @@ ENGINE_NAMES: Final[tuple[EngineName, ...]] = get_args(EngineName)
 PRECISION_NAMES: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)
 AUTO: Final = "auto"
 """In a request for an engine or a precision: chosen by certificates and timings."""
+DEFAULT_TIME_LIMIT: Final = 60.0
+"""Seconds for opening the models of a bundle and their first run, and again for its golden cases."""

@@ -11,6 +11,7 @@
     ├── EngineError (RuntimeError)
     │   ├── EngineUnavailable             the runtime, device or precision is not available here
     │   └── ModelUnfit                    the model's inputs or outputs are not those of a bundle stage
+    │       └── ModelTimeout              the model does not finish in the time that it has
     ├── ModelRefused (ValueError)         the file is not an ONNX model that a bundle may hold
     ├── OutputUnfit (ValueError)          a model's output is not of the stated kind
     ├── ImageError (ValueError)           the bytes cannot become an image; see `bundle.images.errors`

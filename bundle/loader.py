@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
-from bundle.engines.contract import DEFAULT_KEY, EngineKey, EngineUnavailable, ModelUnfit
+from bundle.choices import DEFAULT_TIME_LIMIT
+from bundle.engines.contract import (
+    DEFAULT_KEY,
+    EngineKey,
+    EngineUnavailable,
+    ModelTimeout,
+    ModelUnfit,
+)
 from bundle.engines.model import OnnxModel, open_model
 from bundle.engines.onnx_scan import ModelRefused
 from bundle.golden import GoldenMismatch, check_golden
@@ -52,16 +61,18 @@ def load_bundle(
     limits: DecodeLimits = DEFAULT_LIMITS,
     runner_threads: int = 1,
     issued_here: CertificateEntry | None = None,
+    time_limit: float = DEFAULT_TIME_LIMIT,
 ) -> LoadedBundle:
     """Verify `folder`, open its models and compute its golden cases.
 
     `threads` and `calls` are those of `open_model`; `runner_threads` and `limits` are for
     `LoadedBundle.runner`. If neither a certificate of the bundle nor `issued_here` names the engine and
-    precision, the bundle loads and abstains on every image. Raises a BundleError naming the file, or
-    EngineUnavailable.
+    precision, the bundle loads and abstains on every image. `time_limit`: seconds for opening the models,
+    and again for the golden cases; a model that takes longer is refused. Raises a BundleError naming the
+    file, or EngineUnavailable.
     """
     manifest = verify_bundle(folder)
-    models = open_stages(folder, manifest, key, threads=threads, calls=calls)
+    models = open_stages(folder, manifest, key, threads=threads, calls=calls, time_limit=time_limit)
     stages = [
         CascadeStage(stage.preprocess, opened, stage.macs)
         for stage, opened in zip(manifest.stages, models, strict=True)
@@ -71,8 +82,16 @@ def load_bundle(
     entry = own or local
     point = entry.operating_point if entry is not None else manifest.abstaining_point()
     golden = {case.file: read_verified(folder, manifest, case.file) for case in manifest.golden}
+    deadline = monotonic() + time_limit
     try:
-        check_golden(manifest, golden, CascadeRunner(stages, point), str(key))
+        with ExitStack() as limits_of_models:
+            for model in models:
+                limits_of_models.enter_context(model.ending_by(deadline))
+            check_golden(manifest, golden, CascadeRunner(stages, point), str(key))
+    except ModelTimeout as error:
+        raise GoldenMismatch(
+            MANIFEST_FILE, f"the golden cases are not computed within {time_limit:g} s: {error}"
+        ) from error
     except (ImageError, ModelUnfit) as error:
         raise GoldenMismatch(MANIFEST_FILE, f"a golden case cannot be computed: {error}") from error
     return LoadedBundle(
@@ -88,17 +107,31 @@ def load_bundle(
 
 
 def open_stages(
-    folder: Path, manifest: BundleManifest, key: EngineKey, *, threads: int = 1, calls: int = 1
+    folder: Path,
+    manifest: BundleManifest,
+    key: EngineKey,
+    *,
+    threads: int = 1,
+    calls: int = 1,
+    time_limit: float = DEFAULT_TIME_LIMIT,
 ) -> tuple[OnnxModel, ...]:
     """The models of a bundle on one engine at one precision; their bytes are checked as they are read.
 
     Raises BundleTampered for a model that does not fit the manifest, and EngineUnavailable.
     """
-    return tuple(_open_stage(folder, manifest, stage, key, threads, calls) for stage in manifest.stages)
+    return tuple(
+        _open_stage(folder, manifest, stage, key, threads, calls, time_limit) for stage in manifest.stages
+    )
 
 
 def _open_stage(
-    folder: Path, manifest: BundleManifest, stage: StageSpec, key: EngineKey, threads: int, calls: int
+    folder: Path,
+    manifest: BundleManifest,
+    stage: StageSpec,
+    key: EngineKey,
+    threads: int,
+    calls: int,
+    time_limit: float,
 ) -> OnnxModel:
     file = stage.file_for(key.precision)
     if file is None:
@@ -115,6 +148,7 @@ def _open_stage(
             precision=key.precision,
             threads=threads,
             calls=calls,
+            time_limit=time_limit,
         )
     except (ModelUnfit, ModelRefused) as error:
         raise BundleTampered(file, str(error)) from error

@@ -57,6 +57,10 @@ class ModelUnfit(EngineError):
     """The ONNX model's inputs or outputs are not those of a bundle stage."""
 
 
+class ModelTimeout(ModelUnfit):
+    """The model does not finish in the time that it has."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class EngineKey:
     """An engine at a precision, the scope of one certificate. As text `onnxruntime-cpu/fp32`."""
@@ -98,8 +102,17 @@ class Session(Protocol):
     def providers(self) -> tuple[str, ...]:
         """The devices that the runtime reports after it has opened the model."""
 
-    def compute(self, tensor: str, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """The named outputs for `batch` as the input `tensor`, in their order."""
+    def compute(
+        self,
+        tensor: str,
+        batch: NDArray[np.float32],
+        outputs: Sequence[str],
+        limit: float | None = None,
+    ) -> list[NDArray[Any]]:
+        """The named outputs for `batch` as the input `tensor`, in their order.
+
+        Raises ModelTimeout after `limit` seconds; None: without a limit.
+        """
 
 
 class StageModel(Protocol):

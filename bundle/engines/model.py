@@ -6,12 +6,15 @@ demur without extras has no runtime: `onnxruntime` comes with the extra [cpu], `
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.choices import OutputKind
+from bundle.choices import DEFAULT_TIME_LIMIT, OutputKind
 from bundle.engines.contract import (
     DEFAULT_ENGINE,
     DEFAULT_PRECISION,
@@ -19,6 +22,7 @@ from bundle.engines.contract import (
     OPENVINO,
     EngineKey,
     EngineUnavailable,
+    ModelTimeout,
     ModelUnfit,
     Session,
     Tensor,
@@ -28,6 +32,7 @@ from bundle.engines.onnx_scan import refuse_external_data
 from bundle.engines.openvino_cpu import OpenVinoSession
 from bundle.engines.ort import PROVIDERS, OrtSession
 from bundle.engines.outputs import TO_LOGITS
+from bundle.engines.time_limit import within
 from calibration.scores import StageOutputs
 
 
@@ -40,27 +45,34 @@ def open_model(
     precision: str = DEFAULT_PRECISION,
     threads: int = 1,
     calls: int = 1,
+    time_limit: float = DEFAULT_TIME_LIMIT,
 ) -> OnnxModel:
     """Open an ONNX model, given as a file or as its bytes, and run it once on a batch of two.
 
     `image_size` (height, width) is required if the model does not fix it. `threads`: threads per call
     (intra-op); on a CPU, several calls at a time on one thread each achieve more than one call on
     several. `calls`: number of calls at a time that the model is prepared for; further ones wait.
+    `time_limit`: seconds for opening the model and for its first run, after which it is ModelTimeout.
     Raises EngineUnavailable, ModelUnfit, or ModelRefused (external data, not ONNX).
     """
     content = model.read_bytes() if isinstance(model, Path) else model
     refuse_external_data(content)
     key = EngineKey(engine, precision)
     require_key(key)
-    session = _open_session(content, key, threads, calls)
-    return OnnxModel(key, session, _image_size(session, image_size), output)
+    session = within(time_limit, lambda: _open_session(content, key, threads, calls))
+    return OnnxModel(key, session, _image_size(session, image_size), output, time_limit)
 
 
 class OnnxModel:
     """An ONNX model, open in the session of a runtime on the requested device."""
 
     def __init__(
-        self, key: EngineKey, session: Session, image_size: tuple[int, int], output: OutputKind
+        self,
+        key: EngineKey,
+        session: Session,
+        image_size: tuple[int, int],
+        output: OutputKind,
+        time_limit: float = DEFAULT_TIME_LIMIT,
     ) -> None:
         """Run the model once on a batch of two, so that an unfit model fails here and not later."""
         self.key = key
@@ -73,8 +85,12 @@ class OnnxModel:
         self._one_by_one = session.inputs[0].shape[0] == 1 or key.precision in ONE_BY_ONE
         self._outputs = _output_names(session)
         self.has_gate = len(self._outputs) == 2
+        self._deadline: float | None = None
         try:
-            trial = self.run(np.zeros((2, 3, *image_size), dtype=np.float32))
+            with self.ending_by(monotonic() + time_limit):
+                trial = self.run(np.zeros((2, 3, *image_size), dtype=np.float32))
+        except ModelTimeout:
+            raise
         except Exception as error:  # the runtime's own exception types are not public
             raise ModelUnfit(f"the model does not run on two images of size {image_size}: {error}") from error
         if len(trial) != 2:
@@ -85,6 +101,18 @@ class OnnxModel:
     def one_by_one(self) -> bool:
         """Whether images are computed one by one, so that a larger batch gains nothing."""
         return self._one_by_one
+
+    @contextmanager
+    def ending_by(self, deadline: float) -> Iterator[None]:
+        """Inside, a run that has not ended at `deadline` (of `time.monotonic`) raises ModelTimeout.
+
+        For the thread that opens the model, before others use it.
+        """
+        self._deadline = deadline
+        try:
+            yield
+        finally:
+            self._deadline = None
 
     def run(self, batch: NDArray[np.float32]) -> StageOutputs:
         """float32 [B, 3, H, W], B >= 1 -> logits float64 [B, K] and, with a gate, gate float64 [B]."""
@@ -98,7 +126,8 @@ class OnnxModel:
         return StageOutputs(logits, gate)
 
     def _compute(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return self._session.compute(self._input, batch, self._outputs)
+        limit = None if self._deadline is None else self._deadline - monotonic()
+        return self._session.compute(self._input, batch, self._outputs, limit)
 
 
 def _open_session(content: bytes, key: EngineKey, threads: int, calls: int) -> Session:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.engines.contract import EngineUnavailable, ModelUnfit, Tensor
+from bundle.engines.time_limit import within
 
 DEVICE = "CPU"
 _COMPUTED_IN: Mapping[str, str] = MappingProxyType({"fp32": "f32", "bf16": "bf16", "int8": "f32"})
@@ -57,19 +58,34 @@ class OpenVinoSession:
         self.outputs = tuple(_name(port) for port in model.outputs)
         self._requests = threading.local()
 
-    def compute(self, tensor: str, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """The named outputs for `batch` as the input `tensor`, in their order."""
+    def compute(
+        self,
+        tensor: str,
+        batch: NDArray[np.float32],
+        outputs: Sequence[str],
+        limit: float | None = None,
+    ) -> list[NDArray[Any]]:
+        """See `Session.compute`."""
+        if limit is not None:
+            request = self._compiled.create_infer_request()
+            return within(limit, lambda: _infer(request, tensor, batch, outputs), request.cancel)
         request = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._compiled.create_infer_request()
-        request.infer({tensor: batch}, share_inputs=True)
-        # Copied, because the next call overwrites the memory of the request.
-        return [np.array(request.get_tensor(name).data) for name in outputs]
+        return _infer(request, tensor, batch, outputs)
 
 
 def capabilities() -> frozenset[str]:
     """The types that this CPU computes natively, in OpenVINO's names: FP32, BF16, INT8 and others."""
     return frozenset(_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+
+
+def _infer(
+    request: Any, tensor: str, batch: NDArray[np.float32], outputs: Sequence[str]
+) -> list[NDArray[Any]]:
+    request.infer({tensor: batch}, share_inputs=True)
+    # Copied, because the next call overwrites the memory of the request.
+    return [np.array(request.get_tensor(name).data) for name in outputs]
 
 
 @cache

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.engines.contract import EngineUnavailable, ModelUnfit, Tensor
+from bundle.engines.time_limit import within
 
 PROVIDERS: Mapping[str, str] = MappingProxyType(
     {"onnxruntime-cuda": "CUDAExecutionProvider", "onnxruntime-cpu": "CPUExecutionProvider"}
@@ -59,7 +60,23 @@ class OrtSession:
         )
         self.outputs = tuple(output.name for output in self._session.get_outputs())
 
-    def compute(self, tensor: str, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """The named outputs for `batch` as the input `tensor`, in their order."""
-        found: list[NDArray[Any]] = self._session.run(outputs, {tensor: batch})
-        return found
+    def compute(
+        self,
+        tensor: str,
+        batch: NDArray[np.float32],
+        outputs: Sequence[str],
+        limit: float | None = None,
+    ) -> list[NDArray[Any]]:
+        """See `Session.compute`."""
+        if limit is None:
+            found: list[NDArray[Any]] = self._session.run(outputs, {tensor: batch})
+            return found
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        return within(
+            limit,
+            lambda: self._session.run(outputs, {tensor: batch}, options),
+            lambda: setattr(options, "terminate", True),
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.choices import AUTO
+from bundle.choices import AUTO, DEFAULT_TIME_LIMIT
 from bundle.engines.contract import EngineKey
 from bundle.engines.installed import installation_problems, runtime_version, usable
 from bundle.loader import load_bundle
@@ -13,10 +13,16 @@ from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import verify_bundle
 
 
-def verify_on_engines(folder: Path, wish: EnginePreference, expected: str | None = None) -> Iterator[str]:
+def verify_on_engines(
+    folder: Path,
+    wish: EnginePreference,
+    expected: str | None = None,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+) -> Iterator[str]:
     """Check the bundle's files and golden cases; the results, one line each.
 
-    `wish` may name one engine or precision; `expected`: the version that the bundle must have. Raises as
+    `wish` may name one engine or precision; `expected`: the version that the bundle must have;
+    `time_limit`: see `load_bundle`. Raises as
     `verify_bundle` and `load_bundle` do.
     """
     manifest = verify_bundle(folder, expected=expected)
@@ -25,7 +31,7 @@ def verify_on_engines(folder: Path, wish: EnginePreference, expected: str | None
     certified = [key for key in keys if wish.allows(key)]
     here = [key for key in certified if usable(key)]
     for key in here or [first_choice(manifest, wish)]:
-        yield _golden_cases(folder, key)
+        yield _golden_cases(folder, key, time_limit)
     missing = [str(key) for key in certified if key not in here]
     if missing and (wish.engine, wish.precision) == (AUTO, AUTO):
         yield f"Not tried, since this machine does not have them: {', '.join(missing)}."
@@ -33,8 +39,8 @@ def verify_on_engines(folder: Path, wish: EnginePreference, expected: str | None
         yield f"This machine: {problem}."
 
 
-def _golden_cases(folder: Path, key: EngineKey) -> str:
-    loaded = load_bundle(folder, key=key)
+def _golden_cases(folder: Path, key: EngineKey, time_limit: float) -> str:
+    loaded = load_bundle(folder, key=key, time_limit=time_limit)
     providers = ", ".join(dict.fromkeys(name for model in loaded.models for name in model.providers))
     promise = "" if loaded.certificate is not None else "; not certified here, so all is abstained on"
     return (

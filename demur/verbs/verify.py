@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bundle.choices import DEFAULT_TIME_LIMIT
 from demur.verbs.options import BundleFolder, EngineOption, EnginePrecision
 
 ExpectOption = Annotated[
@@ -17,12 +18,18 @@ ExpectOption = Annotated[
     ),
 ]
 
+TimeLimitOption = Annotated[
+    float,
+    typer.Option("--time-limit", min=0.1, help="Seconds for the models, and again for the golden cases."),
+]
+
 
 def verify(
     folder: BundleFolder,
     engine: EngineOption = None,
     precision: EnginePrecision = None,
     expect: ExpectOption = None,
+    time_limit: TimeLimitOption = DEFAULT_TIME_LIMIT,
 ) -> None:
     """Check every file of a bundle against its digest, and decide its golden cases again.
 
@@ -36,5 +43,6 @@ def verify(
     from bundle.selection.choice import EnginePreference
     from demur.commands.verify import verify_on_engines
 
-    for line in verify_on_engines(folder, EnginePreference(engine or AUTO, precision or AUTO), expect):
+    preference = EnginePreference(engine or AUTO, precision or AUTO)
+    for line in verify_on_engines(folder, preference, expect, time_limit):
         print(line)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 
+import numpy as np
 import pytest
-from fakes.tiny_bundle import colour_image, colour_images, tiny_draft
+from fakes.forged_bundle import forge
+from fakes.tiny_bundle import colour_image, colour_images, looping_model, tiny_draft
+from numpy.typing import NDArray
 
 from bundle.engines.contract import EngineKey, EngineUnavailable
+from bundle.engines.model import OnnxModel
+from bundle.golden import GoldenMismatch
 from bundle.loader import load_bundle
+from bundle.manifest import BundleTampered
 from bundle.writer import write_bundle
+from calibration.scores import StageOutputs
 
 
 class TestWithoutPromise:
@@ -42,3 +50,35 @@ class TestWithoutPromise:
     def test_a_precision_without_a_model(self, bundle: Path) -> None:
         with pytest.raises(EngineUnavailable, match="no model at int8; it has fp32"):
             load_bundle(bundle, key=EngineKey.parse("onnxruntime-cpu/int8"))
+
+
+class TestTimeLimit:
+    def test_a_model_that_loops_is_refused_in_time(self, bundle: Path) -> None:
+        (bundle / "stage_a/model.onnx").write_bytes(looping_model(16))
+        forge(bundle)
+        began = monotonic()
+        with pytest.raises(BundleTampered, match=r"the model took longer than 0\.5 s") as caught:
+            load_bundle(bundle, time_limit=0.5)
+        assert monotonic() - began < 10
+        assert caught.value.file == "stage_a/model.onnx"
+
+    def test_golden_cases_that_take_too_long_are_refused(
+        self, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = OnnxModel.run
+
+        def slow(self: OnnxModel, batch: NDArray[np.float32]) -> StageOutputs:
+            if len(batch) == 1:
+                sleep(0.3)
+            return real(self, batch)
+
+        monkeypatch.setattr(OnnxModel, "run", slow)
+        with pytest.raises(GoldenMismatch, match=r"golden cases are not computed within 0\.5 s"):
+            load_bundle(tiny_bundle, time_limit=0.5)
+
+    def test_a_loaded_model_has_no_limit_any_more(
+        self, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded = load_bundle(tiny_bundle, time_limit=20.0)
+        monkeypatch.setattr("bundle.engines.model.monotonic", lambda: 1e12)
+        assert loaded.runner.decide([colour_image(1, 0.9)])[0].label == 1

@@ -94,6 +94,30 @@ def colour_model(side: int, gain: float, *, classes: int = 2, gate: bool = False
     return model.SerializeToString()
 
 
+def looping_model(side: int, iterations: int = 10**15, *, classes: int = 2) -> bytes:
+    """Logits that pass a loop, so that the model ends after hours, or never."""
+    scalar = helper.make_tensor_value_info("step", TensorProto.INT64, [])
+    going, still = (helper.make_tensor_value_info(n, TensorProto.BOOL, []) for n in ("going", "still"))
+    kept, following = (helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("kept", "next"))
+    steps = [
+        helper.make_node("Identity", ["going"], ["still"]),
+        helper.make_node("Add", ["kept", "zero"], ["next"]),
+    ]
+    body = helper.make_graph(steps, "body", [scalar, going, kept], [still, following])
+    model = onnx.load_from_string(colour_model(side, 5.0, classes=classes))
+    model.graph.node[-1].output[0] = "first"
+    model.graph.node.append(
+        helper.make_node("Loop", ["iterations", "always", "first"], ["logits"], body=body)
+    )
+    for name, value in (
+        ("iterations", np.array(iterations)),
+        ("always", np.array(True)),
+        ("zero", np.zeros(1, dtype=np.float32)),
+    ):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    return bytes(model.SerializeToString())
+
+
 def tiny_draft(
     *,
     stages: int = 2,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from fakes.tiny_bundle import colour_model
+from fakes.tiny_bundle import colour_model, looping_model
 from onnx import TensorProto, helper, numpy_helper
 
 from bundle.engines import installed, openvino_cpu
@@ -379,3 +379,26 @@ class TestProviders:
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert message in ran.stdout
         assert ran.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime-cpu", "openvino"])
+def test_a_model_that_loops_is_refused_in_time(engine: str) -> None:
+    """In a process of its own, which must end as well."""
+    code = (
+        "import sys, time\n"
+        "from bundle.engines.contract import ModelTimeout\n"
+        "from bundle.engines.model import open_model\n"
+        "began = time.monotonic()\n"
+        "try:\n"
+        "    open_model(sys.stdin.buffer.read(), engine=sys.argv[1], time_limit=0.5)\n"
+        "except ModelTimeout as error:\n"
+        "    print(error, time.monotonic() - began < 15)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code, engine],
+        input=looping_model(16),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.stdout.decode() == "the model took longer than 0.5 s True\n", ran.stderr.decode()

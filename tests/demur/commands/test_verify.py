@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from bundle.engines.installed import usable_keys
+from bundle.verify import BundleUnexpected, read_manifest
 from demur.cli import app
 
 EVERYWHERE = tuple(str(key) for key in usable_keys())
@@ -27,3 +29,11 @@ def test_one_engine_may_be_named(tiny_bundle: Path) -> None:
     )
     assert "openvino/fp32 (openvino " in result.output
     assert "not certified here, so all is abstained on" in result.output
+
+
+def test_the_expected_version_and_the_time_limit(tiny_bundle: Path) -> None:
+    version = read_manifest(tiny_bundle).version
+    arguments = ["verify", str(tiny_bundle), "--time-limit", "30", "--expect"]
+    assert CliRunner().invoke(app, [*arguments, version], catch_exceptions=False).exit_code == 0
+    with pytest.raises(BundleUnexpected, match=f"is version {version} of tiny"):
+        CliRunner().invoke(app, [*arguments, "0" * 16], catch_exceptions=False)
