@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bundle.manifest import BundleManifest
+from trainer.bundling.class_order import check_class_order
 from trainer.bundling.pack import keep_golden, pack_bundle
 from trainer.certify.certification import certify_run
 from trainer.certify.evidence import Evidence, Policy
@@ -54,6 +55,7 @@ def finish_run(
 
     console.heading("Scores and gate, on val_select")
     select = score_split(source, splits, "val_select", runner, run, console)
+    check_class_order(select, record.classes)
     gate = fit_gate(select, record.promise, splits.units["val_calib"])
     write_gate(gate, run)
     for sentence in gate.sentences():
@@ -61,6 +63,8 @@ def finish_run(
 
     console.heading("Certificate, on val_calib")
     calib = score_split(source, splits, "val_calib", runner, run, console)
+    # Scored before the certificate is charged: an image without a score is noticed before it costs delta.
+    test = score_split(source, splits, "val_test", runner, run, console)
     evidence = Evidence(select, calib, gate.rules, record.costs, record.promise, record.classes)
     for sentence in _group_sentences(evidence):
         console.note(sentence)
@@ -69,7 +73,6 @@ def finish_run(
         bar.advance(1)
 
     console.heading("Report, on val_test")
-    test = score_split(source, splits, "val_test", runner, run, console)
     report = report_on(test, policy, record.promise.seed, run)
 
     manifest = pack_bundle(record, policy, report, run)

@@ -18,7 +18,7 @@ from trainer.data.splits import Splits
 from trainer.fit.batches import LabelledPixels
 from trainer.fit.checkpoint_selection import CRITERIA
 from trainer.run.console import RunConsole
-from trainer.scoring.split_scores import SplitScores
+from trainer.scoring.split_scores import SplitScores, require_finite
 from trainer.transfer.methods import METHODS, Task, Trained, outputs_on, train_with
 
 ENGINE = "torch/fp32"
@@ -97,13 +97,16 @@ class Scorer:
         """Labels and groups of one split, with the outputs of a model if one is given."""
         source = self._data.source
         outputs = () if model is None else (outputs_on(model.model, labelled(self._data, rows), self._spec),)
-        return SplitScores(
-            split=name,
-            digest=self._splits.digests[name],
-            engine=ENGINE,
-            labels=source.labels[rows],
-            stages=outputs,
-            groups=None if source.groups is None else source.groups[rows],
+        return require_finite(
+            SplitScores(
+                split=name,
+                digest=self._splits.digests[name],
+                engine=ENGINE,
+                labels=source.labels[rows],
+                stages=outputs,
+                groups=None if source.groups is None else source.groups[rows],
+                paths=tuple(source.paths[row] for row in rows.tolist()),
+            )
         )
 
     def __call__(self, method: str, trained: Trained, seed: int) -> tuple[SeedFigures, AnswersOnTest]:

@@ -21,7 +21,7 @@ from trainer.errors import RunError
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 from trainer.run.record import RunRecord, check_models
-from trainer.scoring.split_scores import SplitScores, save_scores
+from trainer.scoring.split_scores import SplitScores, require_finite, save_scores
 
 CHUNK = 256
 """Images that are read at a time; bounds memory."""
@@ -84,12 +84,13 @@ def require_slices(source: ImageSource, column: str) -> None:
 def score_split(
     source: ImageSource, splits: Splits, name: str, runner: CascadeRunner, run: RunFolder, console: RunConsole
 ) -> SplitScores:
-    """Score one split with a progress bar and keep the scores in `run`."""
+    """Score one split with a progress bar and keep the scores in `run`. Raises `ScoresNotFinite`."""
     indices, slices = getattr(splits, name), slice_columns(source)
     with console.bar(f"Scoring {name}", len(indices)) as bar:
         scores = collect_scores(
             source, Rows(name, indices, splits.digests[name], slices), runner, advance=bar.advance
         )
+    require_finite(scores)
     save_scores(scores, run.scores(name))
     return scores
 

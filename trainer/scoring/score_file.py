@@ -15,12 +15,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bundle.engines.outputs import ROUNDING
 from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.grouping import names_a_group
 from trainer.errors import RunError
 
-ROUNDING = 1e-6
-"""Distance outside of [0, 1] up to which a probability in float32 is one end of it"""
 USUAL_SCORES = ("probability", "score", "prob")
 """Names under which a single column of P(label 1) is found if none is given."""
 
@@ -191,9 +190,10 @@ def _numbers(column: pa.ChunkedArray, name: str) -> FloatArray:
         values: FloatArray = column.to_numpy().astype(np.float64)
     except (ValueError, TypeError):
         raise ScoreFileError(f"column {name!r} holds {column.type}; it must hold numbers") from None
-    if not np.isfinite(values).all():
+    rows = np.flatnonzero(~np.isfinite(values))
+    if len(rows):
         raise ScoreFileError(
-            f"column {name!r} has {int((~np.isfinite(values)).sum())} values that are not finite"
+            f"column {name!r} has {len(rows)} values that are not finite, the first in row {rows[0] + 1}"
         )
     return values
 

@@ -64,6 +64,31 @@ class SplitScores:
         return len(self) if self.groups is None else len(np.unique(self.groups))
 
 
+class ScoresNotFinite(RunError):
+    """A model's output on some image is NaN or infinite."""
+
+
+def require_finite(scores: SplitScores) -> SplitScores:
+    """The scores; `ScoresNotFinite` names an image and stage with an output that is NaN or infinite.
+
+    Such an image has no place in an order of confidences, so nothing can be certified with it. The service
+    abstains on it.
+    """
+    for name, outputs in zip(STAGE_KEYS, scores.stages, strict=False):
+        finite = np.isfinite(outputs.logits).all(axis=1)
+        if outputs.gate is not None:
+            finite &= np.isfinite(outputs.gate)
+        rows = np.flatnonzero(~finite)
+        if len(rows):
+            first = scores.paths[rows[0]] if scores.paths else f"row {rows[0]}"
+            raise ScoresNotFinite(
+                f"the output of stage {name.upper()} is not a finite number on {len(rows)} of {len(scores)} "
+                f"images of {scores.split}, the first {first}; mend the model, or leave such images out. "
+                "Nothing was charged for it"
+            )
+    return scores
+
+
 def save_scores(scores: SplitScores, path: Path) -> None:
     """Write a parquet table with one row per image.
 
@@ -110,7 +135,7 @@ def load_scores(path: Path) -> SplitScores:
         flat = logits.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
         gate = table.column(f"{name}_gate").to_numpy().astype(np.float64) if f"{name}_gate" in names else None
         stages.append(StageOutputs(flat.reshape(n, logits.type.list_size), gate))
-    return SplitScores(
+    scores = SplitScores(
         split=notes["split"],
         digest=notes["digest"],
         engine=notes["engine"],
@@ -124,6 +149,7 @@ def load_scores(path: Path) -> SplitScores:
             if name.startswith(_SLICE)
         },
     )
+    return require_finite(scores)
 
 
 def _strings(table: pa.Table, name: str) -> NDArray[np.str_]:

@@ -21,9 +21,9 @@ PROMISED = ("gateparams.json", "thresholds.json", "certificate.json", "ledger.js
 
 
 def _proved_again(
-    wrapped: RunResult, folder: Path, quiet: RunConsole, changed_split: str | None
+    wrapped: RunResult, folder: Path, quiet: RunConsole, changed_split: str | None, every: int = 1
 ) -> tuple[RunResult, Splits]:
-    """The second half of the run once more, with every label of one split turned round."""
+    """The second half of the run once more, with every n-th label of one split inverted."""
     run = RunFolder(folder)
     for name in ("a", "b"):
         run.stage(name).mkdir(parents=True)
@@ -32,7 +32,7 @@ def _proved_again(
     source: ImageSet = channel_images(2400)
     if changed_split is not None:
         labels = source.labels.copy()
-        rows = getattr(splits, changed_split)
+        rows = getattr(splits, changed_split)[::every]
         labels[rows] = 1 - labels[rows]
         source = replace(source, labels=labels)
     record = read_record(wrapped.run)
@@ -77,7 +77,7 @@ def test_labels_of_val_select_do_reach_the_plan(
     wrapped: RunResult, tmp_path: Path, quiet: RunConsole
 ) -> None:
     """The comparison above can fail: the split that plans does change the plan."""
-    changed, _ = _proved_again(wrapped, tmp_path / "changed", quiet, "val_select")
+    changed, _ = _proved_again(wrapped, tmp_path / "changed", quiet, "val_select", every=4)
     plan = (changed.run.root / "gateparams.json").read_bytes()
     assert plan != (wrapped.run.root / "gateparams.json").read_bytes()
 

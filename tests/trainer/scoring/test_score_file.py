@@ -174,8 +174,8 @@ def test_rounding_just_outside_of_a_probability_is_rounding(tmp_path: Path) -> N
     path = tmp_path / "scores.csv"
     path.write_text("label,score\n1,1.0000001\n0,-1e-8\n")
     assert read_scored(path, ScoreFileColumns()).confidence.tolist() == [0.5, 0.5]
-    path.write_text("label,score\n1,1.001\n0,0\n")
-    with pytest.raises(ScoreFileError, match=r"goes from 0 to 1\.001"):
+    path.write_text("label,score\n1,1.01\n0,0\n")
+    with pytest.raises(ScoreFileError, match=r"goes from 0 to 1\.01"):
         read_scored(path, ScoreFileColumns())
 
 
@@ -184,3 +184,12 @@ def test_a_csv_in_utf_16_is_named_as_such(tmp_path: Path) -> None:
     path.write_bytes("label,score\n1,0.9\n".encode("utf-16"))
     with pytest.raises(ScoreFileError, match="is UTF-16 text; save it as UTF-8"):
         read_scored(path, ScoreFileColumns())
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_score_that_is_no_number_is_named_and_costs_nothing(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(f"label,score\n1,0.9\n0,{value}\n")
+    with pytest.raises(ScoreFileError, match="'score' has 1 values that are not finite, the first in row 2"):
+        certify_scores(path, PromiseConfig(), ScoreFileColumns())
+    assert not path.with_name("scores.csv.ledger.json").exists()
