@@ -56,6 +56,7 @@ PAGE: Mapping[str, Page] = {
             "explora",
             "training-throughput",
             "busy-neighbour",
+            "busy-run",
         ),
     ),
     "serving": Page(
