@@ -27,6 +27,7 @@ from bundle.engines.contract import (
     Session,
     Tensor,
 )
+from bundle.engines.external_data import read_model
 from bundle.engines.installed import require_key
 from bundle.engines.onnx_scan import refuse_external_data
 from bundle.engines.openvino_cpu import OpenVinoSession
@@ -49,13 +50,15 @@ def open_model(
 ) -> OnnxModel:
     """Open an ONNX model, given as a file or as its bytes, and run it once on a batch of two.
 
+    Weights in files beside a model that is given as a file are taken in.
+
     `image_size` (height, width) is required if the model does not fix it. `threads`: threads per call
     (intra-op); on a CPU, several calls at a time on one thread each achieve more than one call on
     several. `calls`: number of calls at a time that the model is prepared for; further ones wait.
     `time_limit`: seconds for opening the model and for its first run, after which it is ModelTimeout.
     Raises EngineUnavailable, ModelUnfit, or ModelRefused (external data, not ONNX).
     """
-    content = model.read_bytes() if isinstance(model, Path) else model
+    content = read_model(model) if isinstance(model, Path) else model
     refuse_external_data(content)
     key = EngineKey(engine, precision)
     require_key(key)

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 
 from bundle.errors import BundlePackageError
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-_CHILDREN: Mapping[str, Mapping[int, str]] = {
+CHILDREN: Mapping[str, Mapping[int, str]] = {
     # Field numbers of onnx.proto (IR version 3 to 13) that lead to a tensor.
     "model": {7: "graph", 20: "training", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -25,8 +25,8 @@ _CHILDREN: Mapping[str, Mapping[int, str]] = {
     "function": {7: "node", 11: "attribute"},
     "tensor": {},
 }
-_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
-_MAX_DEPTH = 64
+TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION = 13, 14
+MAX_DEPTH = 64
 
 
 class ModelRefused(BundlePackageError, ValueError):
@@ -35,26 +35,33 @@ class ModelRefused(BundlePackageError, ValueError):
 
 def refuse_external_data(model: bytes) -> None:
     """Raise `ModelRefused` if a tensor of `model` is outside the file, or the file is no ONNX model."""
+    if has_external_data(model):
+        raise ModelRefused("the model keeps tensors in another file (ONNX external data)")
+
+
+def has_external_data(model: bytes) -> bool:
+    """Whether a tensor of `model` is outside the file. Raises ModelRefused for what is no ONNX model."""
     view = memoryview(model)
     graphs = 0
     pending = [("model", 0, len(view), 0)]
     while pending:
         message, start, end, depth = pending.pop()
-        if depth > _MAX_DEPTH:
-            raise ModelRefused(f"the model nests graphs more than {_MAX_DEPTH} deep")
+        if depth > MAX_DEPTH:
+            raise ModelRefused(f"the model nests graphs more than {MAX_DEPTH} deep")
         graphs += message == "graph"
-        children = _CHILDREN[message]
-        for number, wire, value_start, value_end in _fields(view, start, end):
-            if message == "tensor" and number in (_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION):
-                if number == _TENSOR_EXTERNAL_DATA or view[value_start] != 0:
-                    raise ModelRefused("the model keeps tensors in another file (ONNX external data)")
-            elif wire == _BYTES and number in children:
+        children = CHILDREN[message]
+        for number, wire, value_start, value_end in wire_fields(view, start, end):
+            if message == "tensor" and number in (TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION):
+                if number == TENSOR_EXTERNAL_DATA or view[value_start] != 0:
+                    return True
+            elif wire == BYTES and number in children:
                 pending.append((children[number], value_start, value_end, depth + 1))
     if graphs == 0:
         raise ModelRefused("the file holds no ONNX graph")
+    return False
 
 
-def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def wire_fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """(field number, wire type, start of the value, end of the value) of one message."""
     position = start
     while position < end:
@@ -65,7 +72,7 @@ def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, 
             _, position = _varint(view, position, end)
         elif wire == _FIXED64:
             position += 8
-        elif wire == _BYTES:
+        elif wire == BYTES:
             length, value_start = _varint(view, position, end)
             position = value_start + length
         elif wire == _FIXED32:

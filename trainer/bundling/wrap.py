@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
+from bundle.engines.external_data import read_model
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from calibration.decision import STAGE_KEYS
@@ -115,7 +116,7 @@ def _install(
 ) -> StageRecord:
     """Copy a model into the run folder; returns its record."""
     stage = stage_of(model, source)
-    write_bytes(run.onnx(letter), model.model.read_bytes())
+    write_bytes(run.onnx(letter), read_model(model.model))
     height, width = stage.preprocess.size
     console.note(
         f"Stage {letter.upper()}: {model.model.name}, {height} x {width} pixels, its output read as "
