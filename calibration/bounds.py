@@ -39,7 +39,7 @@ def clopper_pearson_upper(errors: ArrayLike, trials: ArrayLike, delta: float) ->
     """
     _check_level("delta", delta)
     k, m = _counts(errors, trials)
-    inner = special.betaincinv(k + 1.0, np.where(k < m, m - k, 1.0), 1.0 - delta)
+    inner = special.betainccinv(k + 1.0, np.where(k < m, m - k, 1.0), delta)
     return np.asarray(np.where(k < m, inner, 1.0), dtype=np.float64)
 
 
@@ -212,7 +212,7 @@ def fewest_answered(errors: ArrayLike, alpha: float, delta: float) -> IntArray:
     k = np.asarray(errors, dtype=np.float64)
     if (k < 0).any():
         raise ValueError("errors must not be negative")
-    rate = special.gammaincinv(k + 1.0, 1.0 - delta)
+    rate = special.gammainccinv(k + 1.0, delta)
     low = np.maximum(np.floor(rate / -math.log1p(-alpha)) - 1.0, k)  # does not certify
     high = np.maximum(np.ceil(rate / alpha) + 1.0, k + 1.0)
     while (short := binomial_p_value(k, high, alpha) > delta).any():  # delta near 1: no light tail

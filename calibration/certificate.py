@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from calibration.encoding import decode_threshold, encode_threshold
@@ -12,8 +13,16 @@ Kind = Literal["pac", "expectation"]
 """`pac`: holds with probability 1 - delta over the draw of the calibration split.
 `expectation`: holds on average over such draws; a single draw may break it."""
 
-Population = Literal["image", "random group, random frame"]
-"""The random image that the promise is about"""
+LOOK_AHEAD_METHOD = "exact fixed sequence, look-ahead"
+ASSUMPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        LOOK_AHEAD_METHOD: (
+            "This assumes that errors never become rarer as the confidence falls; errors below the threshold "
+            "enter the test, so these counts alone do not verify it."
+        )
+    }
+)
+"""Assumption of a method beyond independent units, as its certificates state it"""
 
 EACH_ANSWER = "answer"
 """Value of `Certificate.each` for a promise about each answer by itself"""
@@ -83,7 +92,9 @@ class Certificate:
     """The observed coverage reaches the target's `min_coverage`; never empties a policy."""
     method: str
     kind: Kind
-    population: Population
+    population: str
+    """The random image that the promise is about: "image", "random group, random frame", or "image, groups
+    capped at N" if of a larger group only N images count"""
     alpha: float
     delta: float | None
     """None for a guarantee in expectation, which has no confidence level"""
@@ -124,7 +135,7 @@ class Certificate:
     def sentence(self) -> str:
         """The certificate in one plain sentence."""
         alpha = f"{100 * self.alpha:g} %"
-        what = "images" if self.population == "image" else "random frames of random groups"
+        what = self._answered_units()
         each = self._in_each()
         if not self.feasible:
             return (
@@ -140,7 +151,14 @@ class Certificate:
             f"With {100 * (1 - self.delta):g} % confidence, at most {alpha} of the answered {what} are "
             f"answered wrongly{each}: {self.errors} wrong among {self.answered} answered of {self.n} "
             f"independent calibration units, coverage {100 * self.coverage:.1f} %."
+            + (f" {ASSUMPTIONS[self.method]}" if self.method in ASSUMPTIONS else "")
         )
+
+    def _answered_units(self) -> str:
+        if self.population == "random group, random frame":
+            return "random frames of random groups"
+        _, _, cap = self.population.partition("capped at ")
+        return f"images (of a group at most {cap} count)" if cap else "images"
 
     def _in_each(self) -> str:
         """` for each answer by itself (yes: 3 of 800, no: 4 of 700)`; empty for a promise over all."""

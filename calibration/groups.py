@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Population
 from calibration.scores import IntArray
 
 Unit = Literal["group", "image"]
@@ -28,9 +27,12 @@ class Sampling:
     """[n], the drive, track or burst of each image; None: the images are independent"""
     unit: Unit = "group"
     seed: int = 0
-    """Of the draw of one frame per group and of the thinning; also of a randomised test's uniform number"""
+    """Of the draw of one frame per group, of the thinning, and of the order of ties and of groups"""
     max_group_size: int | None = None
-    """For `unit="image"`: size of the largest group that can occur, fixed before the split is seen"""
+    """For `unit="image"`: size at which groups are capped, fixed before any calibration image is seen"""
+    uniform: float | None = None
+    """In (0, 1), for a randomised test: one number per split from the system's randomness
+    (`Ledger.uniform`)"""
 
 
 UNGROUPED = Sampling()
@@ -42,7 +44,7 @@ class Units:
     """Rows of the calibration split that are independent draws of `population`."""
 
     rows: IntArray
-    population: Population
+    population: str
     name: str
     """Singular, for messages: "image" or "group"."""
     seed: int | None
@@ -77,9 +79,10 @@ def independent_units(n: int, sampling: Sampling) -> Units:
 
     Without groups: all n images. With groups and `unit="group"`: one frame of each group, population
     "random group, random frame". With `unit="image"`: a group is kept with probability
-    size / max_group_size, then gives one frame, so that a kept frame is a random *image*;
-    `max_group_size` should be fixed beforehand (a limit of the recording, or the largest group of
-    the selection split); None takes the largest group here. The draw uses no score and no label.
+    min(size / max_group_size, 1), then gives one frame, so that a kept frame is a random *image*; of a larger
+    group only `max_group_size` images count, which the population says. ValueError without `max_group_size`:
+    the largest group of a split misses rare larger ones, and the promise was then broken in a third of the
+    draws. The draw uses no score and no label.
     """
     unit, seed = sampling.unit, sampling.seed
     if unit not in ("group", "image"):
@@ -91,16 +94,14 @@ def independent_units(n: int, sampling: Sampling) -> Units:
     rows = one_frame_per_group(codes, rng)
     if unit == "group":
         return Units(rows, "random group, random frame", "group", seed, n)
-    sizes = np.bincount(codes)
-    largest = int(sizes.max(initial=1))
-    limit = largest if sampling.max_group_size is None else sampling.max_group_size
-    if limit < largest:
+    limit = sampling.max_group_size
+    if limit is None or limit < 1:
         raise ValueError(
-            f"max_group_size is {limit}, but a group here has {largest} images; "
-            "it must be at least the size of the largest group that can occur"
+            f"max_group_size is {limit}; a promise about random images of groups needs the number of images "
+            "of one group that may count, at least 1, stated before calibration images are seen"
         )
-    kept = rng.random(len(rows)) * limit < sizes
-    return Units(rows[kept], "image", "group", seed, n)
+    kept = rng.random(len(rows)) * limit < np.bincount(codes)
+    return Units(rows[kept], f"image, groups capped at {limit}", "group", seed, n)
 
 
 def all_images(n: int) -> Units:
@@ -108,9 +109,9 @@ def all_images(n: int) -> Units:
     return Units(np.arange(n, dtype=np.int64), "image", "image", None, n)
 
 
-def all_frames(groups: int, images: int) -> Units:
-    """Units of groups that are tested with all their frames."""
-    return Units(np.arange(groups, dtype=np.int64), "random group, random frame", "group", None, images)
+def all_frames(groups: int, images: int, seed: int | None = None) -> Units:
+    """Units of groups that are tested with all their frames, in an order drawn by `seed`."""
+    return Units(np.arange(groups, dtype=np.int64), "random group, random frame", "group", seed, images)
 
 
 def intra_group_correlation(values: ArrayLike, groups: ArrayLike) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-CertificationMethod = Literal["exact", "scrc-i", "scrc-t"]
+CertificationMethod = Literal["exact", "look-ahead", "scrc-i", "scrc-t"]
 """Methods of certification"""
 CertificateName = Literal[CertificationMethod, "none"]
 """The same, or no certificate"""

@@ -63,6 +63,8 @@ class CalibrationCases(_Record):
     """Share of delta that is charged and reserved for one certificate on an engine without one."""
     min_coverage: Annotated[float, Field(ge=0, le=1)]
     unit: Unit
+    max_group_size: Annotated[int, Field(ge=1)] | None = None
+    """Images of one group that count if the unit is image"""
     seed: Count
     all_frames: bool
     split_digest: Digest
@@ -95,6 +97,11 @@ def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
         raise BundleTampered(CASES_FILE, f"{missing} is not among the bundle's files")
     if DEFAULT_PRECISION not in cases.plans:
         raise BundleTampered(CASES_FILE, f"plans has {sorted(cases.plans)}, and no {DEFAULT_PRECISION!r}")
+    if cases.unit == "image" and cases.max_group_size is None and cases.cases[0].group is not None:
+        raise BundleTampered(
+            CASES_FILE,
+            "unit is 'image' without max_group_size, so nothing can be promised; pack the run again",
+        )
     return cases
 
 
@@ -142,7 +149,12 @@ def certify_locally(
         policy_path(scores, labels, plan.rules.stages, path),
         RiskTarget(cases.alpha, cases.reserved_delta, cases.min_coverage),
         Parts.whole(len(labels)),
-        Sampling(None if None in groups else np.array(groups, dtype=np.str_), cases.unit, cases.seed),
+        Sampling(
+            None if None in groups else np.array(groups, dtype=np.str_),
+            cases.unit,
+            cases.seed,
+            cases.max_group_size,
+        ),
         "betting" if cases.all_frames else "exact",
         certified_on=CertifiedOn(cases.split_digest, str(key)),
     )

@@ -91,8 +91,13 @@ def fallback_procedure(
         delta = min(target.delta, handed_on + own)
         planned = replace(target, alpha=alpha, delta=own)
         proof = prove(replace(planned, delta=delta), planned)
-        certificates.append(proof.certificate)
+        last = len(certificates) == len(risks.alphas) - 1
         handed_on = delta if proof.exhausted else 0.0
+        certificate = proof.certificate
+        if proof.exhausted and not last:
+            # Delta that is handed on cannot also pay for a sharper bound of this risk.
+            certificate = replace(certificate, risk_upper_bound=alpha)
+        certificates.append(certificate)
     whole = [replace(target, alpha=alpha) for alpha in risks.alphas]
     alone = tuple(prove(one, one).certificate.coverage for one in whole)
     return RiskLadder(tuple(certificates), alone)

@@ -7,7 +7,7 @@ parts a step passes if each part passes (`steps.passes`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -58,8 +58,6 @@ def certify_path(
     what is missing, if the first step fails or a part has too few answers.
     """
     units = independent_units(path.n, sampling)
-    if test.uniform is not None:
-        units = replace(units, seed=sampling.seed)
     planned = planned or target
     path, parts = path.take(units.rows), (parts or Parts.whole(path.n)).take(units.rows)
     if test.start == "rank":

@@ -67,7 +67,7 @@ def certify_policies(
     """
     if procedure == "betting" and sampling.groups is not None:
         return certify_path_by_betting(
-            policies, target, sampling.groups, parts, planned=planned, certified_on=certified_on
+            policies, target, sampling, parts, planned=planned, certified_on=certified_on
         )
     test = PathTest(CASCADE_METHOD) if isinstance(policies, CascadePath) else RANK_START
     return certify_path(

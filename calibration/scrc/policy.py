@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.certificate import Certificate, CertifiedOn, Kind, Population, RiskTarget
+from calibration.certificate import Certificate, CertifiedOn, Kind, RiskTarget
 from calibration.decision import StageRule
 from calibration.errors import ScrcError
 from calibration.groups import UNGROUPED, Sampling, independent_units
@@ -78,7 +78,7 @@ class ScrcData:
     """f, [n, K]"""
     labels: IntArray
     """[n]"""
-    population: Population
+    population: str
     seed: int | None
     """Seed of the draw of one frame per group; None without groups"""
     images: int
@@ -120,7 +120,7 @@ class FittedPolicy:
     """The set is {k : p_k >= set_threshold}; for SCRC-T if confidence > threshold"""
     needed: str | None = None
     """If nothing can be promised: what is missing"""
-    population: Population
+    population: str
     seed: int | None
     images: int
 

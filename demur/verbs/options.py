@@ -84,8 +84,9 @@ Score = Annotated[
     ),
 ]
 CERTIFICATE_HELP: Final = (
-    "Method of certification. `exact`: holds with confidence 1 - delta; `scrc-i`: likewise, by conformal "
-    "risk control, more conservative; `scrc-t`: holds on average over calibration sets only; `none`: no "
+    "Method of certification. `exact`: holds with confidence 1 - delta; `look-ahead`: likewise, with more "
+    "coverage, if errors never become rarer as the confidence falls; `scrc-i`: likewise, by conformal risk "
+    "control, more conservative; `scrc-t`: holds on average over calibration sets only; `none`: no "
     "certificate."
 )
 Certificate = Annotated[

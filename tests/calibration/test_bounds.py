@@ -179,3 +179,11 @@ def test_bounds_hold_as_often_as_they_say(mean: float) -> None:
     for name in ("exact", "hoeffding-bentkus", "wsr"):
         total = len(missed[name])
         assert missed[name].sum() <= stats.binom.ppf(0.9999, total, delta), name
+
+
+@pytest.mark.parametrize("delta", [1e-10, 1e-17, 1e-30, 1e-100])
+def test_bounds_keep_their_digits_at_a_tiny_delta(delta: float) -> None:
+    """1 - delta is 1 in floating point; the closed forms without an error are exact."""
+    assert float(clopper_pearson_upper(0, 100, delta)) == pytest.approx(1 - delta ** (1 / 100), rel=1e-12)
+    least = int(fewest_answered(0, 0.01, delta))
+    assert least == math.ceil(math.log(delta) / math.log(0.99))

@@ -43,13 +43,26 @@ def test_thinning_makes_every_image_equally_likely() -> None:
         units = independent_units(13, Sampling(groups, "image", seed, 20))
         picked[units.rows] += 1
     assert np.abs(picked / 8000 - 1 / 20).max() < 0.013
-    assert units.population == "image"
+    assert units.population == "image, groups capped at 20"
 
 
-def test_thinning_refuses_a_limit_below_a_group_that_occurs() -> None:
-    with pytest.raises(ValueError, match="max_group_size is 5, but a group here has 10"):
-        independent_units(10, Sampling(np.zeros(10), "image", 0, 5))
-    assert len(independent_units(10, Sampling(np.zeros(10), "image")).rows) == 1
+def test_a_larger_group_is_capped_and_the_limit_must_be_stated() -> None:
+    """Of a group of 40 no more than 20 images count: it is kept as often as one of 20."""
+    groups = np.repeat([0, 1, 2], [10, 20, 40])
+    kept = np.zeros(3)
+    for seed in range(4000):
+        kept[groups[independent_units(70, Sampling(groups, "image", seed, 20)).rows]] += 1
+    assert kept[1] == kept[2] == 4000
+    assert kept[0] / 4000 == pytest.approx(0.5, abs=0.03)
+    for limit in (None, 0):
+        with pytest.raises(ValueError, match="stated before calibration images are seen"):
+            independent_units(70, Sampling(groups, "image", 0, limit))
+
+
+def test_a_certificate_about_images_of_groups_names_the_cap() -> None:
+    groups = np.repeat(np.arange(1000), 2)
+    certificate = certify(np.ones(2000), np.zeros(2000), [1.0], TARGET, Sampling(groups, "image", 0, 2))
+    assert "answered images (of a group at most 2 count)" in certificate.sentence()
 
 
 def test_without_groups_every_image_is_a_unit() -> None:
@@ -131,18 +144,19 @@ GRID = np.linspace(1, 0, 101)
 def test_betting_needs_about_as_many_groups_as_the_exact_test_without_errors() -> None:
     # ln 20 / ln(1 + .9 / .99 * .01) = 331.0
     for groups, feasible in ((331, False), (332, True)):
-        certificate = certify_group_means(
-            np.ones(groups * 2), np.zeros(groups * 2), [0.5], TARGET, np.repeat(np.arange(groups), 2)
-        )
+        sampling = Sampling(np.repeat(np.arange(groups), 2))
+        certificate = certify_group_means(np.ones(groups * 2), np.zeros(groups * 2), [0.5], TARGET, sampling)
         assert certificate.feasible is feasible
-    refused = certify_group_means(np.ones(20), np.zeros(20), [0.5], TARGET, np.repeat(np.arange(10), 2))
+    refused = certify_group_means(
+        np.ones(20), np.zeros(20), [0.5], TARGET, Sampling(np.repeat(np.arange(10), 2))
+    )
     assert "at least 322 more groups" in refused.needed
 
 
 def test_betting_counts_groups_and_frames_and_bounds_the_risk() -> None:
     confidence, wrong, groups = frames(800, 10, 0.005, 0)
     certificate = certify_group_means(
-        confidence, wrong, GRID, TARGET, groups, certified_on=CertifiedOn("d", "e")
+        confidence, wrong, GRID, TARGET, Sampling(groups), certified_on=CertifiedOn("d", "e")
     )
     assert certificate.feasible
     assert (certificate.n, certificate.images) == (800, 8000)
@@ -152,7 +166,7 @@ def test_betting_counts_groups_and_frames_and_bounds_the_risk() -> None:
     assert 0.0 < certificate.coverage_lower_bound < certificate.coverage
     assert certificate.risk_upper_bound <= 0.01
     assert certificate.population == "random group, random frame"
-    clean = certify_group_means(confidence, np.zeros(8000), GRID, TARGET, groups)
+    clean = certify_group_means(confidence, np.zeros(8000), GRID, TARGET, Sampling(groups))
     assert clean.coverage > 0.99
     assert clean.risk_upper_bound < 0.006
 
@@ -160,8 +174,8 @@ def test_betting_counts_groups_and_frames_and_bounds_the_risk() -> None:
 def test_betting_does_not_depend_on_the_order_of_frames() -> None:
     confidence, wrong, groups = frames(800, 5, 0.006, 3)
     order = np.random.default_rng(0).permutation(len(groups))
-    assert certify_group_means(confidence, wrong, GRID, TARGET, groups) == certify_group_means(
-        confidence[order], wrong[order], GRID, TARGET, groups[order]
+    assert certify_group_means(confidence, wrong, GRID, TARGET, Sampling(groups)) == certify_group_means(
+        confidence[order], wrong[order], GRID, TARGET, Sampling(groups[order])
     )
 
 
@@ -170,20 +184,31 @@ def test_betting_does_not_depend_on_the_order_of_frames() -> None:
 def test_betting_certifies_no_less_at_a_larger_delta(seed: int) -> None:
     confidence, wrong, groups = frames(700, 5, 0.008, seed)
     grid = np.linspace(0.2, 0, 21)  # from where all of them have enough answers
-    strict = certify_group_means(confidence, wrong, grid, TARGET, groups)
-    loose = certify_group_means(confidence, wrong, grid, replace(TARGET, delta=0.2), groups)
+    strict = certify_group_means(confidence, wrong, grid, TARGET, Sampling(groups))
+    loose = certify_group_means(confidence, wrong, grid, replace(TARGET, delta=0.2), Sampling(groups))
     assert strict.coverage <= loose.coverage
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.0085])
 def test_betting_says_why_it_cannot(rate: float) -> None:
     _, wrong, groups = frames(700, 5, rate, 1)
-    certificate = certify_group_means(np.ones(3500), wrong, [1.0], TARGET, groups)
+    certificate = certify_group_means(np.ones(3500), wrong, [1.0], TARGET, Sampling(groups))
     assert not certificate.feasible
     assert ("better classifier" if rate > 0.01 else "more labelled groups are needed") in certificate.needed
 
 
+def test_the_largest_capital_on_the_way_proves_what_the_last_one_does_not() -> None:
+    """Whole groups are right or wrong: the errors of a few late groups do not undo a proof."""
+    rng = np.random.default_rng(0)
+    proven = 0
+    for seed in range(200):
+        wrong = np.repeat(rng.random(1000) < 0.005, 2)
+        sampling = Sampling(np.repeat(np.arange(1000), 2), seed=seed)
+        proven += certify_group_means(np.ones(2000), wrong, [1.0], TARGET, sampling).feasible
+    assert proven / 200 > 0.24  # .34; by the last capital .14
+
+
 def test_betting_on_nothing_is_infeasible_and_on_nonsense_an_error() -> None:
-    assert not certify_group_means([], [], [0.5], TARGET, []).feasible
+    assert not certify_group_means([], [], [0.5], TARGET, Sampling([])).feasible
     with pytest.raises(ValueError, match=r"bet is 1\.0"):
-        certify_group_means([0.1], [0], [0.5], TARGET, [1], bet=1.0)
+        certify_group_means([0.1], [0], [0.5], TARGET, Sampling([1]), bet=1.0)

@@ -62,7 +62,7 @@ def test_true_coverage_lies_below_its_bound_at_most_as_often_as_delta(
         confidence, errors, groups = grouped.draw(rng, 800)
         for name, outcome in (
             ("one frame per group", certify(confidence, errors, grid, TARGET, Sampling(groups))),
-            ("group means", certify_group_means(confidence, errors, grid, TARGET, groups)),
+            ("group means", certify_group_means(confidence, errors, grid, TARGET, Sampling(groups))),
         ):
             if outcome.threshold is not None:
                 note(name, outcome.coverage_lower_bound, grouped.coverage(float(outcome.threshold)))

@@ -49,6 +49,7 @@ def calibration_files(
         reserved_delta=promise.delta,
         min_coverage=promise.min_coverage,
         unit=promise.unit,
+        max_group_size=promise.max_group_size,
         seed=promise.seed,
         all_frames=reads_all_frames(first),
         split_digest=first.calib.digest,

@@ -21,7 +21,7 @@ from calibration.exact.policies import with_thresholds
 from calibration.groups import all_frames, all_images
 from calibration.ledger import Ledger
 from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path
-from trainer.certify.exact import exact
+from trainer.certify.exact import exact, look_ahead
 from trainer.certify.scrc import scrc_inductive, scrc_transductive
 from trainer.choices import CertificateName
 from trainer.run.folder import RunFolder, read_json, write_json
@@ -71,12 +71,13 @@ def _no_certificate(evidence: Evidence) -> Policy:
 METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyType(
     {
         "exact": exact,
+        "look-ahead": look_ahead,
         "scrc-i": scrc_inductive,
         "scrc-t": scrc_transductive,
         "none": _no_certificate,
     }
 )
-_CHARGED: frozenset[CertificateName] = frozenset({"exact", "scrc-i"})
+_CHARGED: frozenset[CertificateName] = frozenset({"exact", "look-ahead", "scrc-i"})
 """Methods that hold with confidence 1 - delta, and so spend delta"""
 
 
@@ -124,7 +125,7 @@ def _entry_text(evidence: Evidence) -> str:
 
 def fingerprint(evidence: Evidence) -> str:
     """Digest of the computation, so that an exact repetition costs nothing; reads no label of val_calib."""
-    whole = hashlib.sha256(evidence.promise.model_dump_json().encode())
+    whole = hashlib.sha256(evidence.promise.model_dump_json(exclude_none=True).encode())
     whole.update(evidence.calib.digest.encode())
     whole.update(np.ascontiguousarray(plan_path(evidence)).tobytes())
     for raw, rule in zip(evidence.calib.stages, evidence.rules, strict=True):

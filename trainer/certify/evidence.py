@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,19 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
 
 def sampling_of(evidence: Evidence) -> Sampling:
     """How units are drawn from val_calib, from the promise alone."""
-    return Sampling(evidence.calib.groups, evidence.promise.unit, evidence.promise.seed)
+    return evidence.promise.sampling(evidence.calib.groups)
 
 
 def certified_on(evidence: Evidence) -> CertifiedOn:
     """The calibration split and the engine that scored it."""
     return CertifiedOn(evidence.calib.digest, evidence.calib.engine)
+
+
+def for_all_stages(certificate: Certificate, stages: int) -> Certificate:
+    """A certificate of the last of several stages, with thresholds at which the others answer nothing."""
+    if not isinstance(certificate.threshold, float) or stages == 1:
+        return certificate
+    return replace(certificate, threshold=(*[math.inf] * (stages - 1), certificate.threshold))
 
 
 def parts_of(evidence: Evidence, split: SplitScores | None = None) -> Parts:

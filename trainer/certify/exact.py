@@ -11,11 +11,21 @@ import numpy as np
 
 from calibration.certificate import Certificate, RiskTarget
 from calibration.exact.fallback import RiskProof, RiskSequence, fallback_procedure
-from calibration.exact.policies import certify_policies, policy_path, with_thresholds
+from calibration.exact.look_ahead import certify_look_ahead
+from calibration.exact.paths import StagePath
+from calibration.exact.policies import certify_policies, policy_path, stage_scores, with_thresholds
 from calibration.exact.strata import Parts
 from calibration.groups import intra_group_correlation
 from calibration.scores import FloatArray
-from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path, sampling_of
+from trainer.certify.evidence import (
+    Evidence,
+    Policy,
+    certified_on,
+    for_all_stages,
+    parts_of,
+    plan_path,
+    sampling_of,
+)
 from trainer.certify.wording import part_lines, risk_lines
 from trainer.scoring.split_scores import SplitScores
 
@@ -35,6 +45,21 @@ def exact(evidence: Evidence) -> Policy:
         overall = _prove(evidence, path, evidence.target, Parts.whole(len(evidence.calib)))
         remarks = part_lines(certificate, overall.coverage)
     return Policy(with_thresholds(evidence.rules, certificate), certificate, path, remarks=remarks)
+
+
+def look_ahead(evidence: Evidence) -> Policy:
+    """The last stage alone, certified over all answers with the errors below the threshold too.
+
+    The test needs answers that are nested along the path, which those of a cascade are not, so a stage before
+    the last one answers nothing.
+    """
+    calib = evidence.calib
+    (scores,) = stage_scores(calib.stages[-1:], calib.labels, evidence.rules[-1:])
+    certificate = certify_look_ahead(
+        StagePath(scores, None), evidence.target, sampling_of(evidence), certified_on(evidence)
+    )
+    certificate = for_all_stages(certificate, len(evidence.rules))
+    return Policy(with_thresholds(evidence.rules, certificate), certificate, None)
 
 
 def _several_risks(evidence: Evidence) -> Policy:

@@ -52,7 +52,7 @@ def certify_scores(
     what is read of the rows, in any order, and by the digest of the file: neither another order of the rows
     nor another column gives new delta.
     """
-    scored = _scored(path, promise, columns)
+    scored = _scored(path, promise, columns, ("exact", "look-ahead"))
     ledger = _charge(path, scored, promise, columns, "all answers together")
     certificate = certify(
         scored.confidence,
@@ -60,6 +60,7 @@ def certify_scores(
         None,
         promise.target,
         _sampling(promise, scored),
+        method="look-ahead" if promise.certificate == "look-ahead" else "rank start",
         certified_on=CertifiedOn(scored.digest),
     )
     return CertifiedScores(certificate, scored.warnings, ledger)
@@ -116,10 +117,13 @@ def certify_risks(
     return CertifiedScores(ladder, scored.warnings, ledger)
 
 
-def _scored(path: Path, promise: PromiseConfig, columns: ScoreFileColumns) -> ScoredTable:
-    if promise.certificate != "exact":
+def _scored(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, methods: Sequence[str] = ("exact",)
+) -> ScoredTable:
+    if promise.certificate not in methods:
         raise ScoreFileError(
-            f"certificate is {promise.certificate!r}; a table of scores is certified by 'exact' only"
+            f"certificate is {promise.certificate!r}; this promise on a table of scores is certified by "
+            f"{' or '.join(repr(name) for name in methods)} only"
         )
     return read_scored(path, columns)
 
@@ -136,9 +140,9 @@ def _charge(
     ledger = path.with_name(f"{path.name}.ledger.json")
     known = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
     sliced = "" if members is None else "\0".join(members)
-    computation = f"{promise.model_dump_json()}{columns}{what}{sliced}"
+    computation = f"{promise.model_dump_json(exclude_none=True)}{columns}{what}{sliced}"
     fingerprint = hashlib.sha256(computation.encode()).hexdigest()
-    entry = f"exact: scores of {path.name}, {what}, alpha {promise.alpha:g}"
+    entry = f"{promise.certificate}: scores of {path.name}, {what}, alpha {promise.alpha:g}"
     for digest in (scored.digest, scored.file_digest):
         known = known.charge(digest, entry, promise.delta, fingerprint)
     write_json(ledger, known.to_dict())
@@ -146,4 +150,4 @@ def _charge(
 
 
 def _sampling(promise: PromiseConfig, scored: ScoredTable) -> Sampling:
-    return Sampling(scored.groups, promise.unit, promise.seed)
+    return promise.sampling(scored.groups)

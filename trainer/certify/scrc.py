@@ -5,12 +5,10 @@ SCRC makes a promise about the prediction sets of one model, so here a cascade a
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
-from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
 from calibration.scrc import (
     ScrcGrids,
@@ -21,7 +19,7 @@ from calibration.scrc import (
     plan_scrc_t,
     selector_and_classifier,
 )
-from trainer.certify.evidence import Evidence, Policy, certified_on, sampling_of
+from trainer.certify.evidence import Evidence, Policy, certified_on, for_all_stages, sampling_of
 from trainer.scoring.split_scores import SplitScores
 
 CONFIDENCE_GRID = 20
@@ -65,11 +63,4 @@ def _policy(evidence: Evidence, fitted: ScrcI | ScrcT) -> Policy:
     certificate = fitted.certificate(evidence.target, certified_on(evidence))
     idle = tuple(replace(rule, threshold=None) for rule in evidence.rules[:-1])
     point = OperatingPoint((*idle, fitted.stage_rule(evidence.rules[-1])))
-    return Policy(point, _for_all_stages(certificate, point.stages), None, fitted.to_dict())
-
-
-def _for_all_stages(certificate: Certificate, rules: tuple[StageRule, ...]) -> Certificate:
-    """The threshold of the last stage as one per stage; the stages before it answer nothing."""
-    if not isinstance(certificate.threshold, float) or len(rules) == 1:
-        return certificate
-    return replace(certificate, threshold=(*[math.inf] * (len(rules) - 1), certificate.threshold))
+    return Policy(point, for_all_stages(certificate, len(point.stages)), None, fitted.to_dict())

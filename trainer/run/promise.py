@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from calibration.certificate import RiskTarget
-from calibration.groups import Unit
+from calibration.groups import Sampling, Unit
 from trainer.choices import CertificateName, ScoreChoice
 from trainer.errors import RunError
 
@@ -39,6 +40,9 @@ class PromiseConfig(BaseModel):
     frames: Literal["best", "one", "all"] = "best"
     """What the certificate reads of each group: `one` random frame, or `all` frames by betting on group
     means, which certifies more if the frames of a group differ. `best`: chosen on val_select."""
+    max_group_size: int | None = Field(default=None, ge=1)
+    """Images of one group that may count if `unit` is image; larger groups are capped. State it from
+    knowledge of the recording: the largest group of a split misses rare larger ones."""
     seed: int = Field(default=0, ge=0)
     """Seed of the draw of one frame per group."""
     each_answer: bool = False
@@ -58,6 +62,11 @@ class PromiseConfig(BaseModel):
             raise ValueError(
                 f"{asked[0]} is promised by the exact certificate only, not by {self.certificate}"
             )
+        if self.unit == "image" and self.max_group_size is None:
+            raise ValueError(
+                "unit is 'image' without max_group_size; state how many images of one group may count, or "
+                "choose unit group"
+            )
         if self.frames == "all" and self.unit == "image":
             raise ValueError(
                 "frames is 'all', which proves the risk of a random frame of a random group, but unit is "
@@ -73,6 +82,10 @@ class PromiseConfig(BaseModel):
     @property
     def target(self) -> RiskTarget:
         return RiskTarget(self.alpha, self.delta, self.min_coverage)
+
+    def sampling(self, groups: ArrayLike | None) -> Sampling:
+        """The draw of independent units from images of these groups [n]."""
+        return Sampling(groups, self.unit, self.seed, self.max_group_size)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """The promise with some fields replaced; None replaces nothing. `RunError` lists every fault."""

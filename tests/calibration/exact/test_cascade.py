@@ -196,8 +196,8 @@ def test_groups_are_counted_once() -> None:
     certificate = certify_cascade(scores, planned(), TARGET, Sampling(groups, seed=2))
     assert (certificate.n, certificate.images, certificate.seed) == (1000, 4000, 2)
     assert certificate.population == "random group, random frame"
-    of_images = certify_cascade(scores, planned(), TARGET, Sampling(groups, "image", seed=2))
-    assert of_images.population == "image"
+    of_images = certify_cascade(scores, planned(), TARGET, Sampling(groups, "image", 2, 4))
+    assert of_images.population == "image, groups capped at 4"
 
 
 @pytest.mark.parametrize("n", [0, 1, 250])

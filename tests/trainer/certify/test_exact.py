@@ -137,7 +137,7 @@ def test_all_frames_are_read_where_errors_of_a_group_are_not_alike() -> None:
     assert not reads_all_frames(evidence(PromiseConfig(), frames=4, alike=True))
     assert not reads_all_frames(evidence(PromiseConfig(frames="one"), frames=4))
     assert reads_all_frames(evidence(PromiseConfig(frames="all"), frames=4, alike=True))
-    assert not reads_all_frames(evidence(PromiseConfig(unit="image"), frames=4))
+    assert not reads_all_frames(evidence(PromiseConfig(unit="image", max_group_size=4), frames=4))
     assert not reads_all_frames(evidence(PromiseConfig(frames="all")))
 
 
@@ -173,7 +173,7 @@ def test_what_is_promised_of_each_is_written_into_the_ledger() -> None:
         ({"alphas": (0.02, 0.01)}, "must begin with alpha = 0.01"),
         ({"alphas": (0.01, 0.01)}, "name each risk once"),
         ({"alphas": (0.01, 1.5)}, "alphas is 1.5"),
-        ({"frames": "all", "unit": "image"}, "choose unit group, or frames best"),
+        ({"frames": "all", "unit": "image", "max_group_size": 4}, "choose unit group, or frames best"),
     ],
 )
 def test_promises_that_make_no_sense_are_refused(changes: dict[str, object], message: str) -> None:
@@ -202,3 +202,20 @@ def test_a_run_promises_each_answer_and_its_bundle_says_so(run_copy: Path, wrapp
     assert "for each answer by itself" in loaded.certificate.sentence()
     assert any(line.startswith("Price: ") for line in result.summary)
     assert read_json(run_copy / "run.json")["promise"]["each_answer"] is True
+
+
+def test_look_ahead_certifies_the_last_stage_alone_and_states_its_assumption() -> None:
+    policy = prove(evidence(PromiseConfig(certificate="look-ahead")))
+    assert policy.certificate.feasible
+    assert policy.certificate.method == "exact fixed sequence, look-ahead"
+    assert "errors never become rarer" in policy.certificate.sentence()
+    first, last = policy.point.stages
+    assert first.threshold is None
+    assert last.threshold == policy.certificate.threshold[-1]
+
+
+def test_a_promise_about_images_of_groups_needs_a_stated_group_size() -> None:
+    with pytest.raises(RunError, match="max_group_size"):
+        PromiseConfig().changed({"unit": "image"})
+    sampling = PromiseConfig(unit="image", max_group_size=7).sampling(None)
+    assert sampling.max_group_size == 7

@@ -145,7 +145,7 @@ def test_other_files_and_methods_are_refused(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("label,probability\n")
     with pytest.raises(ScoreFileError, match=r"must be \.parquet or \.csv"):
         certify_scores(tmp_path / "s.txt", PromiseConfig(), COLUMNS)
-    with pytest.raises(ScoreFileError, match="'exact' only"):
+    with pytest.raises(ScoreFileError, match="'look-ahead' only"):
         certify_scores(tmp_path / "s.csv", PromiseConfig(certificate="scrc-t"), COLUMNS)
 
 
