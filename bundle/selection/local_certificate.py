@@ -9,7 +9,7 @@ such certificate, so it holds together with those of the bundle.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +22,13 @@ from bundle.loader import open_stages
 from bundle.manifest import BundleManifest, BundlePath, BundleTampered, Count, Digest
 from bundle.policy import CertificateEntry, OperatingPointField
 from bundle.runner import CascadeRunner, CascadeStage, concatenated
+from bundle.selection.issued import NotIssued
 from bundle.verify import read_verified
 from calibration.certificate import CertifiedOn, RiskTarget
 from calibration.encoding import decode_path
 from calibration.exact.strata import Parts
 from calibration.groups import Sampling, Unit
+from calibration.scores import StageOutputs
 
 CASES_FILE = "calibration/cases.json"
 _CHUNK = 256
@@ -116,7 +118,8 @@ def certify_locally(
     """Score the bundle's calibration images on `key` and certify the bundle for it.
 
     `before_labels` is called after the scoring and before any label is read, and may raise. The scoring
-    takes as long as deciding all images. Raises a BundleError and EngineUnavailable.
+    takes as long as deciding all images. Raises a BundleError, EngineUnavailable, and NotIssued if a score is
+    no finite number; the reserved delta is then not used.
     """
     # Imported here because it loads SciPy, which serving does not need: 50 MB and half a second.
     from calibration.exact.policies import certify_policies, policy_path, with_thresholds
@@ -140,6 +143,7 @@ def certify_locally(
         except ImageError as error:
             raise BundleTampered(CASES_FILE, f"an image cannot be decoded: {error}") from error
     scores = [concatenated(list(stage)) for stage in zip(*parts, strict=True)]
+    _require_finite(scores, cases.cases, key)
     before_labels()
     plan = cases.plans.get(key.precision, cases.plans[DEFAULT_PRECISION])
     path = decode_path(plan.path)
@@ -165,3 +169,16 @@ def certify_locally(
         certificate=certificate,
         operating_point=with_thresholds(plan.rules.stages, certificate),
     )
+
+
+def _require_finite(scores: Sequence[StageOutputs], cases: Sequence[CalibrationCase], key: EngineKey) -> None:
+    for outputs in scores:
+        finite = np.isfinite(outputs.logits).all(axis=1)
+        if outputs.gate is not None:
+            finite &= np.isfinite(outputs.gate)
+        if not finite.all():
+            first = cases[int(finite.argmin())].file
+            raise NotIssued(
+                f"on {key} the model gives {int((~finite).sum())} of {len(cases)} calibration images scores "
+                f"that are no finite numbers, {first} first; no delta was used"
+            )
