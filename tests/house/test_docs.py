@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 import typer
 
+from calibration.decision import Reason
 from demur.cli import app
+from service.problems import KINDS
 from service.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,7 +241,7 @@ def test_every_verb_option_and_target_exists() -> None:
 
 
 OTHER_PROGRAMS = {
-    *("--data-binary", "--force-reinstall", "--factory"),  # curl, pip, uvicorn
+    *("--data-binary", "--force-reinstall", "--factory", "--spider"),  # curl, pip, uvicorn, wget
     *("--unixsocket", "--unixsocketperm", "--dir", "--logfile", "--daemonize", "--save"),  # Valkey
     *("--appendonly", "--appendfsync", "--maxmemory", "--maxmemory-policy"),
 }
@@ -286,6 +289,49 @@ def test_the_page_of_settings_is_what_the_settings_say() -> None:
     spec.loader.exec_module(module)
     assert {name for names in module.SECTIONS.values() for name in names} == set(Settings.model_fields)
     assert (ROOT / "docs" / "settings.md").read_text() == module.page(), "run `python docs/settings.py`"
+
+
+def test_every_refusal_is_listed_under_its_status() -> None:
+    """docs/http.md against the one table of problems; and the reasons of an abstention."""
+    text = (ROOT / "docs" / "http.md").read_text()
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", text, re.MULTILINE)
+    listed = {(int(status), kind) for status, kinds in rows for kind in re.findall(r"`([a-z0-9-]+)`", kinds)}
+    assert listed == {(kind.status, kind.kind) for kind in KINDS.values()}
+    assert {reason for reason in get_args(Reason) if f"| `{reason}` |" not in text} == set()
+
+
+def test_every_route_exists() -> None:
+    """`GET /health` in a document is a route of the service or of its private port."""
+    routes = routes_of_the_service()
+    named = {
+        (code.document.name, method, path.split("?")[0].rstrip("/") or "/")
+        for code in ALL_CODE
+        for method, path in re.findall(r"\b(GET|POST|PUT|DELETE) (/[\w./?=-]*)", code.text)
+    }
+    assert named
+    missing = {
+        (document, method, path)
+        for document, method, path in named
+        if not any(method == known and re.fullmatch(pattern, path) for known, pattern in routes)
+    }
+    assert missing == set()
+
+
+@cache
+def routes_of_the_service() -> frozenset[tuple[str, str]]:
+    """(method, pattern of the path) of every route in the sources; `{name}` fits one part of a path."""
+    found = {("GET", "/openapi.json"), ("GET", "/docs")}
+    for folder, prefix in (("routes", ""), ("admin", "")):
+        for path in (ROOT / "service" / folder).glob("*.py"):
+            text = path.read_text()
+            constants = dict(re.findall(r'^(\w+): Final = "(/[^"]*)"', text, re.MULTILINE))
+            own = constants.get("PROTOCOL_PATH", prefix)
+            for method, spelled in re.findall(r"@(?:router|app)\.(\w+)\(\s*(f?\"[^\"]*\"|_\w+)", text):
+                template = constants.get(spelled, spelled.lstrip("f").strip('"'))
+                for name, value in constants.items():
+                    template = template.replace(f"{{{name}}}", value)
+                found.add((method.upper(), re.sub(r"\{\w+\}", "[^/]+", own + template) or "/"))
+    return frozenset(found)
 
 
 @cache
