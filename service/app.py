@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from monitoring.metrics.instruments import Instruments
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
+from service.environment import environment_notes
 from service.errors import InvalidField, RequestError
 from service.http.body_limits import BodyLimits
 from service.http.direct_routes import DirectRoutes
@@ -53,9 +55,13 @@ def create_app(
     bundle, `quotas` with the other workers. Without deployments the application loads the settings' bundle
     when it starts; a bundle that cannot be used ends the start with its BundleError.
     """
+    from_environment = settings is None
     settings = settings or Settings.read()
     phase = phase or Phase()
     configure_logging(settings.log_level)
+    if from_environment:
+        for note in environment_notes(os.environ, Settings.model_fields):
+            logger.warning("environment", note=note)
     instruments = Instruments()
     app = _Application(
         title="demur",

@@ -114,7 +114,7 @@ def test_a_dropped_image_is_decided_and_explained(
     word = here.page.locator("#result .word")
     expect(word).to_have_text("red")
     expect(word).to_have_class("word answer")
-    assert "Stage A, the fast one, was sure enough to answer." in here.result
+    assert "Stage A, the fast one, was confident enough to answer." in here.result
     assert "At most 1 % of the answered images are answered wrongly, with 95 % confidence." in here.result
     shown = re.search(r"probability of “red”\s+([\d.]+) %", here.result)
     assert shown is not None
@@ -148,7 +148,7 @@ def test_each_outcome_has_its_own_words_and_stays_among_the_recent_ones(
     recent.nth(1).click()
     assert "Too close to call: it may be blue or red. A person should look." in here.result
     recent.nth(2).click()
-    assert "stage B, the strong one, was sure enough to answer." in here.result
+    assert "stage B, the strong one, was confident enough to answer." in here.result
     # The browser itself logs a refused upload.
     here.complaints = [text for text in here.complaints if "status of 4" not in text]
 
@@ -175,6 +175,20 @@ def test_everything_can_be_done_by_keyboard_and_labels_move_the_figures(
     for _ in range(3):
         here.page.keyboard.press("Tab")
     expect(here.page.locator("#recent button").first).to_be_focused()
+
+
+def test_a_bundle_without_a_promise_says_that_it_may_not_answer(
+    browser: Browser, make_tiny_bundle: Callable[..., Path], tmp_path: Path, make_colour_image: Images
+) -> None:
+    with ServiceProcess(make_tiny_bundle(feasible=False), tmp_path / "service", redis_url="off") as service:
+        page = browser.new_page()
+        page.goto(service.url)
+        expect(page.locator("#promise-text")).to_contain_text("This bundle may not answer at all")
+        page.set_input_files("#file", jpeg(make_colour_image(1, 1.0)))
+        expect(page.locator("#result .word")).to_have_text("for a person")
+        clear = "This bundle may not answer at all, however clear the image"
+        expect(page.locator("#result")).to_contain_text(clear)
+        page.close()
 
 
 @pytest.mark.parametrize("width", [320, 375, 768])
@@ -207,7 +221,7 @@ def test_faults_and_challengers_are_shown(
         expect(page.locator("#status")).to_have_text("serving, its event log cannot be written")
         expect(page.locator("#beside")).to_contain_text("other")
         expect(page.locator("#beside")).to_contain_text("answers 10 % of the units; third")
-        expect(page.locator("#beside")).to_contain_text("in the shadow, it never answers.")
+        expect(page.locator("#beside")).to_contain_text("as a shadow, which never answers.")
         page.close()
 
 
