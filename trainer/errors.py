@@ -19,7 +19,8 @@
         │   ├── FolderInUse             another process writes into the run folder
         │   ├── DamagedModel            a model file does not match its digest
         │   ├── DiskError               a file cannot be written
-        │   └── ExportMismatch, NotQuantised, ScoreFileError, ScoresNotFinite, WrongClassOrder
+        │   └── ExportMismatch, NotQuantised, ScoreFileError, ScoresNotFinite,
+        │       OutputUnknown, WrongClassOrder
         └── TrainingError               a training cannot go on
             ├── NonFiniteLoss           the loss is NaN or infinite
             ├── OutOfMemory             not even one image at a time fits memory

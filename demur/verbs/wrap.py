@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -58,9 +59,13 @@ def wrap(
         ),
     ] = None,
     normalisation: Annotated[
-        Normalisation,
-        typer.Option(help="Normalisation of the pixels that the model expects.", rich_help_panel=MODEL),
-    ] = "imagenet",
+        Normalisation | None,
+        typer.Option(
+            help="Normalisation of the pixels that the model expects. [default: the one that fits best on "
+            "val_select]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     resize: Annotated[
         ResizeMode,
         typer.Option(
@@ -73,6 +78,15 @@ def wrap(
         typer.Option(
             metavar="KIND",
             help=f"Meaning of the model's output: {', '.join(KINDS)} or {LAST_KIND}. [default: detected]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    output_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Output that tells the classes apart, if the model has several. [default: `logits`, or the "
+            "only one]",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -101,6 +115,8 @@ def wrap(
 
     The model must never have seen these images in its training. torch is not needed.
     """
+    from bundle.engines.external_data import read_model
+    from trainer.bundling.model_outputs import output_names
     from trainer.bundling.wrap import WrapConfig
     from trainer.bundling.wrap import wrap as wrap_models
     from trainer.bundling.wrapped_model import ModelInput
@@ -127,6 +143,8 @@ def wrap(
         "seed": seed,
     }
     size = None if image_size is None else (image_size, image_size)
-    models = [ModelInput(path, size, output, normalisation, resize) for path in (model, fast) if path]
-    config = WrapConfig(models[0], models[1] if fast else None, PromiseConfig().changed(promise), name, seed)
+    strong = ModelInput(model, size, output, normalisation, resize, output_name)
+    named_too = fast is not None and output_name in output_names(read_model(fast))
+    first = replace(strong, model=fast, output_name=output_name if named_too else None) if fast else None
+    config = WrapConfig(strong, first, PromiseConfig().changed(promise), name, seed)
     wrap_models(config, data, out, RunConsole())

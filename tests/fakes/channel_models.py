@@ -77,7 +77,7 @@ def _flat(colour: NDArray[np.uint8], row: int) -> bytes:
     return buffer.getvalue()
 
 
-def channel_model(path: Path, channel: int, output: str = "logits") -> Path:
+def channel_model(path: Path, channel: int, output: str = "logits", *, border: float = 128 / 255) -> Path:
     """Write an ONNX model that reads one channel: inputs in 0..1, the decision boundary at 128 / 255.
 
     `output`: logits [B, 2], probabilities [B, 2], binary_logit [B, 1] or binary_probability [B].
@@ -87,7 +87,7 @@ def channel_model(path: Path, channel: int, output: str = "logits") -> Path:
     weights[channel, -1] = GAIN * (1 if single else 0.5)
     if not single:
         weights[channel, 0] = -GAIN / 2
-    bias = -(128 / 255) * weights[channel]
+    bias = np.float32(-border) * weights[channel]
     nodes = [
         helper.make_node("GlobalAveragePool", ["pixels"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["colour"]),

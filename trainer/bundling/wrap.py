@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from bundle.engines.external_data import read_model
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from calibration.decision import STAGE_KEYS
 from trainer.bundling.finish import RunResult, finish_run
+from trainer.bundling.normalisation import compare_normalisations
 from trainer.bundling.wrapped_model import ModelInput, stage_of
 from trainer.data.config import DataConfig
 from trainer.data.faults import PreparedData, prepare
@@ -81,6 +81,10 @@ def certify_models(
         usable = _usable(source, skip_bad or (data is not None and data.skip_bad), run, console)
         splits = _split(usable, config.seed)
         write_json(run.splits, splits.to_dict())
+        stages = tuple(
+            _normalised(letter, model, stage, usable.source, splits, run, console)
+            for letter, model, stage in zip(STAGE_KEYS, config.models, stages, strict=False)
+        )
         notices = source.notices
         if near_copies := near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0]):
             console.notice(near_copies.message, near_copies.level)
@@ -115,14 +119,34 @@ def _install(
     letter: str, model: ModelInput, source: ImageSource, run: RunFolder, console: RunConsole
 ) -> StageRecord:
     """Copy a model into the run folder; returns its record."""
-    stage = stage_of(model, source)
-    write_bytes(run.onnx(letter), read_model(model.model))
+    content = model.content()
+    stage = stage_of(model, content, source)
+    write_bytes(run.onnx(letter), content)
     height, width = stage.preprocess.size
     console.note(
         f"Stage {letter.upper()}: {model.model.name}, {height} x {width} pixels, its output read as "
         f"{stage.output}, {1000 * stage.cost:.1f} ms per image"
     )
     return stage.model_copy(update={"digest": file_digest(run.onnx(letter))})
+
+
+def _normalised(
+    letter: str,
+    model: ModelInput,
+    stage: StageRecord,
+    source: ImageSource,
+    splits: Splits,
+    run: RunFolder,
+    console: RunConsole,
+) -> StageRecord:
+    """The stage with the normalisation that fits val_select best, unless the model names its own."""
+    if model.normalisation is not None or len(splits.val_select) == 0:
+        return stage
+    content = run.onnx(letter).read_bytes()
+    found = compare_normalisations(content, model, stage, source, splits.val_select)
+    console.note(f"Stage {letter.upper()}: {found.sentence()}")
+    spec = model.preprocessing(stage.preprocess.size, found.best)
+    return stage.model_copy(update={"preprocess": spec})
 
 
 def _usable(source: ImageSource, skip_bad: bool, run: RunFolder, console: RunConsole) -> PreparedData:

@@ -19,6 +19,7 @@ from bundle.engines.outputs import OutputUnfit
 from bundle.images.decode import decode
 from bundle.images.errors import ImageError
 from bundle.images.preprocess import PreprocessSpec, preprocess
+from trainer.bundling.model_outputs import read_with_output
 from trainer.choices import Normalisation
 from trainer.data.images import ImageSource
 from trainer.errors import DataError, RunError
@@ -50,23 +51,33 @@ class ModelInput:
     """(height, width); None: stated by the model"""
     output: OutputKind | None = None
     """None: derived from the values on a few images"""
-    normalisation: Normalisation = "imagenet"
+    normalisation: Normalisation | None = None
+    """None: the one that fits val_select best"""
     resize: ResizeMode = "stretch"
+    output_name: str | None = None
+    """Name of the output that tells the classes apart; None: the only one, or `logits`"""
 
-    def preprocessing(self, image_size: tuple[int, int]) -> PreprocessSpec:
-        mean, std = NORMALISATIONS[self.normalisation]
+    def content(self) -> bytes:
+        """The model as one file, with the chosen output. Raises `OutputUnknown` and `ModelRefused`."""
+        return read_with_output(self.model, self.output_name)
+
+    def preprocessing(
+        self, image_size: tuple[int, int], normalisation: Normalisation | None = None
+    ) -> PreprocessSpec:
+        """Preprocessing to (height, width), by this normalisation or the model's own."""
+        mean, std = NORMALISATIONS[normalisation or self.normalisation or "imagenet"]
         height, width = image_size
         return PreprocessSpec(height=height, width=width, mean=mean, std=std, resize=self.resize)
 
 
-def stage_of(model: ModelInput, source: ImageSource) -> StageRecord:
-    """The model as a stage whose cost is its time per image, in seconds.
+def stage_of(model: ModelInput, content: bytes, source: ImageSource) -> StageRecord:
+    """The model as a stage whose cost is its time per image, in seconds; `content`: the ONNX file.
 
     Raises `EngineError` for a model that no bundle can hold, and `RunError` if it does not have one output
     per class of the source.
     """
-    output = model.output or find_output(model, source)
-    engine = open_model(model.model, image_size=model.image_size, output=output)
+    output = model.output or find_output(model, content, source)
+    engine = open_model(content, image_size=model.image_size, output=output)
     _check_classes(engine, source, model.model)
     return StageRecord(
         preprocess=model.preprocessing(engine.image_size),
@@ -77,7 +88,7 @@ def stage_of(model: ModelInput, source: ImageSource) -> StageRecord:
     )
 
 
-def find_output(model: ModelInput, source: ImageSource) -> OutputKind:
+def find_output(model: ModelInput, content: bytes, source: ImageSource) -> OutputKind:
     """The meaning of the model's main output, by its values on a few images.
 
     Rows that sum to 1 are probabilities, other tables logits. A single number is a probability of class 1
@@ -85,7 +96,7 @@ def find_output(model: ModelInput, source: ImageSource) -> OutputKind:
     """
     for output in ("probabilities", "binary_probability", "binary_logit"):
         try:
-            engine = open_model(model.model, image_size=model.image_size, output=output)
+            engine = open_model(content, image_size=model.image_size, output=output)
             engine.run(_sample(model, engine.image_size, source))
         except (ModelUnfit, OutputUnfit):
             continue

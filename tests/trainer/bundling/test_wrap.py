@@ -79,9 +79,8 @@ def test_groups_stay_together_and_count_once(tmp_path: Path, quiet: RunConsole) 
 
 @pytest.mark.parametrize("output", ["logits", "probabilities", "binary_logit", "binary_probability"])
 def test_the_meaning_of_the_output_is_found(tmp_path: Path, output: str) -> None:
-    model = channel_model(tmp_path / "model.onnx", GREEN, output)
-    source = channel_images(100)
-    assert find_output(ModelInput(model, normalisation="zero-one"), source) == output
+    model = ModelInput(channel_model(tmp_path / "model.onnx", GREEN, output), normalisation="zero-one")
+    assert find_output(model, model.content(), channel_images(100)) == output
 
 
 def test_other_classes_than_the_labels_are_told(tmp_path: Path, quiet: RunConsole) -> None:
