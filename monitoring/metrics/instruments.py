@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import prometheus_client
@@ -48,6 +49,10 @@ def forget_worker(pid: int) -> None:
     """Drop the gauges of a worker process that has ended; its counters remain. Call it inside
     `shared_metrics`."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    for file in Path(os.environ[_MULTIPROCESS_FOLDER]).glob(f"*_{pid}.db"):
+        # Killed before it had written the first byte; every scrape would fail on the file.
+        if file.stat().st_size == 0:
+            file.unlink()
 
 
 class AdminInstruments:

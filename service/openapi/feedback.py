@@ -36,7 +36,13 @@ FEEDBACK: Final[dict[str, Any]] = {
                 "schema": {
                     "type": "object",
                     "required": ["request_id", "label"],
-                    "properties": {"request_id": ID, "label": {"type": "integer", "minimum": 0}},
+                    "properties": {
+                        "request_id": ID,
+                        "label": {
+                            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
+                            "description": "Index of the class, or its name.",
+                        },
+                    },
                 },
                 "example": {"request_id": "5f0c3a", "label": 1},
             },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from service.errors import NoSuchModel
-from service.openapi.parts import HEADERS, READING, answer, body, problems
+from service.openapi.parts import HEADERS, READING, REPLACED_ID, answer, body, problems
 from service.openapi.status import NOT_READY
 
 _NO_MODEL = problems(("No model of this name, or no such version of it.", NoSuchModel))
@@ -103,7 +103,11 @@ _INFER_BODY: dict[str, Any] = {
                         "description": "[images] or [images, 1]",
                     },
                     "parameters": _PARAMETERS,
-                    "data": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}},
+                    "data": {
+                        "type": "array",
+                        "items": {"type": "string", "contentEncoding": "base64"},
+                        "description": "Flat, or nested as the shape says.",
+                    },
                 },
             },
         },
@@ -158,7 +162,7 @@ _INFER: dict[str, Any] = {
                     "id": {"type": "string"},
                     "parameters": {
                         "type": "object",
-                        "properties": {"promise": {"type": "string"}},
+                        "properties": {"promise": {"type": "string"}, "replaced_request_id": REPLACED_ID},
                         "description": "`promise`: the guarantee on the answers, in a sentence.",
                     },
                     "outputs": {

@@ -32,6 +32,11 @@ from service.problems import MEDIA_TYPE, status_of
 
 JSON: Final = "application/json"
 
+REPLACED_ID: dict[str, Any] = {
+    "type": "string",
+    "description": "Present if the X-Request-Id was malformed or too long: the id as sent, which request_id "
+    "replaces.",
+}
 ID = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}
 NULLABLE_STRING = {"type": ["string", "null"]}
 NUMBER_OR_NULL = {"type": ["number", "null"]}

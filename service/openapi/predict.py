@@ -13,6 +13,7 @@ from service.openapi.parts import (
     NUMBER_OR_NULL,
     PROBLEM_SCHEMA,
     READING,
+    REPLACED_ID,
     answer,
     body,
 )
@@ -53,6 +54,7 @@ _PREDICTION: dict[str, Any] = {
     ],
     "properties": {
         "request_id": {"type": "string"},
+        "replaced_request_id": REPLACED_ID,
         "decision": {"enum": list(get_args(DecisionKind))},
         "label": {"type": ["integer", "null"], "description": "null in an abstention."},
         "label_name": NULLABLE_STRING,
@@ -112,6 +114,10 @@ PREDICT: Final[dict[str, Any]] = {
         ("image/png", {"schema": _BINARY}),
         ("image/webp", {"schema": _BINARY}),
         (
+            "application/octet-stream",
+            {"schema": {**_BINARY, "description": "The bytes decide, as they do under any image type."}},
+        ),
+        (
             "multipart/form-data",
             {"schema": {"type": "object", "required": ["file"], "properties": {"file": _BINARY}}},
         ),
@@ -170,6 +176,7 @@ PREDICT_BATCH: Final[dict[str, Any]] = {
                 "required": ["request_id", "results"],
                 "properties": {
                     "request_id": {"type": "string"},
+                    "replaced_request_id": REPLACED_ID,
                     "results": {
                         "type": "array",
                         "items": {

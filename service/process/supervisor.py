@@ -40,6 +40,7 @@ from service.settings import Settings
 
 _READY: Final = "ready"
 _MIN_PAUSE, _MAX_PAUSE = 0.2, 10.0
+_MAX_FAILED_STARTS: Final = 3
 _GRACE = 5.0
 """Seconds beyond the workers' own limits after which they are killed."""
 
@@ -97,6 +98,8 @@ class _Supervisor:
             limit=partial(preparation_limit, self._settings),
             replace=self._replace,
         )
+        self._failed_starts = 0
+        """Workers that have ended before the service was ready."""
         self._stopping = False
 
     def run(self) -> None:
@@ -166,7 +169,8 @@ class _Supervisor:
             # A worker that is killed closes its reports as well: it has both handles in the same round.
             if worker.process.sentinel in readable and worker.process.exitcode is not None:
                 self._on_end(worker)
-        if self._on_ready is not None and all(worker.ready for worker in self._workers.values()):
+        all_started = len(self._workers) == self._settings.workers
+        if self._on_ready is not None and all_started and all(one.ready for one in self._workers.values()):
             self._on_ready()
             self._on_ready = None
 
@@ -206,10 +210,13 @@ class _Supervisor:
         # A worker that was stopped on its own has kept new clients from the socket that all share.
         allow_new_clients(self._listener)
         code = worker.process.exitcode
-        if self._on_ready is not None:
-            raise WorkersFailed(
-                f"worker {worker.number} ended with {code} before it was ready; its log says why"
-            )
+        if self._on_ready is not None and not worker.ready:
+            self._failed_starts += 1
+            # A worker that a signal has killed may do better; one that exits by itself would do so again.
+            if code is None or code >= 0 or self._failed_starts >= _MAX_FAILED_STARTS:
+                raise WorkersFailed(
+                    f"worker {worker.number} ended with {code} before it was ready; its log says why"
+                )
         pause = self._next_pause(worker.number, time.monotonic() - worker.began)
         logger.error("worker_died", worker=worker.number, exit_code=code, restart_in=pause)
 

@@ -38,6 +38,13 @@ def test_a_process_that_takes_too_long_is_ended() -> None:
     assert time.monotonic() - began < 10
 
 
+def test_a_cancelled_process_is_ended() -> None:
+    began = time.monotonic()
+    with pytest.raises(SubprocessLost, match="was cancelled"):
+        call_in_subprocess(hang, limit=60, cancelled=lambda: time.monotonic() > began + 1)
+    assert time.monotonic() - began < 20
+
+
 def test_several_threads_may_call_at_once() -> None:
     with ThreadPoolExecutor(3) as pool:
         results = pool.map(lambda last: call_in_subprocess(partial(count_to, last), limit=30)[0], (1, 2, 3))
