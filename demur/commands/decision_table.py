@@ -26,7 +26,7 @@ ROW_GROUP = 8192
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """Decision on one image. For an unreadable image it is to abstain, and `error` says why."""
+    """Decision on one image. `error` says why an image could not be read, or has no probability."""
 
     path: str
     """Without lone surrogates, see `demur.output.printable`"""
@@ -34,12 +34,12 @@ class DecisionRow:
     label: int | None
     prediction_set: tuple[int, ...] | None
     probability: float | None
-    """p(label 1); also given when the decision is to abstain"""
+    """p(label 1); also given when the decision is to abstain. None if the model's outputs are no numbers"""
     confidence: float | None
     stage: StageName | None
     reason: Reason | Literal["unreadable"] | None
     error: str | None
-    probabilities: tuple[float, ...] | None
+    probabilities: tuple[float | None, ...] | None
     """p of every class; a column only for more than two classes"""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from trainer.data.images import ImageSource
 from trainer.errors import DataError
 from trainer.run.console import RunConsole
 
+NO_NUMBERS = "the model's outputs for this image are not finite numbers"
 CHUNK = 32
 """Number of images per task of a thread."""
 
@@ -76,7 +78,7 @@ def predict_source(
         for rows in _decided(loaded.runner, source, threads):
             table.write(rows)
             counts.update(row.stage for row in rows if row.decision == "answer" and row.stage is not None)
-            unreadable += sum(row.error is not None for row in rows)
+            unreadable += sum(row.reason == "unreadable" for row in rows)
             bar.advance(len(rows))
     return PredictSummary(len(source), dict(counts), unreadable)
 
@@ -144,13 +146,17 @@ def _row(path: str, decision: Decision) -> DecisionRow:
         decision=decision.decision,
         label=decision.label,
         prediction_set=decision.prediction_set,
-        probability=decision.probabilities[1],
-        confidence=decision.confidence,
+        probability=_finite(decision.probabilities[1]),
+        confidence=_finite(decision.confidence),
         stage=decision.stage,
         reason=decision.reason,
-        error=None,
-        probabilities=decision.probabilities,
+        error=None if all(map(math.isfinite, decision.probabilities)) else NO_NUMBERS,
+        probabilities=tuple(map(_finite, decision.probabilities)),
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _unreadable(path: str, error: Exception) -> DecisionRow:

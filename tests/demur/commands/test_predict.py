@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fakes.tiny_bundle import colour_image, colour_images
+from fakes.tiny_bundle import colour_image, colour_images, tiny_draft
+from onnx import helper, numpy_helper
+from PIL import Image
 from rich.console import Console
 
 from bundle.loader import load_bundle
 from bundle.manifest import BundleTampered
 from bundle.selection.choice import EnginePreference
+from bundle.writer import write_bundle
 from demur.commands import decision_table, predict
 from demur.commands.decision_table import UnknownTableFormat
 from demur.commands.predict import predict_source
@@ -117,6 +124,53 @@ def test_the_row_of_an_unreadable_image_says_why(
     assert "the JPEG ends" in str(damaged["error"])
     assert damaged["probability"] is None
     assert summary.unreadable == 1
+
+
+def test_an_image_whose_outputs_are_no_numbers_is_abstained_on(tmp_path: Path, console: RunConsole) -> None:
+    draft = tiny_draft(classes=3)
+    stages = tuple(
+        replace(stage, models={name: nan_for_black(model) for name, model in stage.models.items()})
+        for stage in draft.stages
+    )
+    write_bundle(replace(draft, stages=stages), tmp_path / "bundle")
+    black = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(black, "PNG")
+    source = folder_of(tmp_path, {"a.jpg": colour_image(1, 0.9), "b.png": black.getvalue()})
+    for suffix in (".parquet", ".csv", ".jsonl"):
+        summary = predict_source(tmp_path / "bundle", source, tmp_path / f"d{suffix}", console=console)
+        assert (summary.answered, summary.unreadable) == (1, 0)
+    good, bad = read_rows(tmp_path / "d.parquet")
+    assert (good["label"], good["error"]) == (1, None)
+    assert (bad["decision"], bad["label"], bad["probability"], bad["confidence"]) == (
+        *("abstain", None),
+        *(None, None),
+    )
+    assert bad["probabilities"] == [None, None, None]
+    assert "not finite numbers" in str(bad["error"])
+    assert "NaN" not in (tmp_path / "d.jsonl").read_text()
+    assert "nan" not in (tmp_path / "d.csv").read_text()
+
+
+def nan_for_black(model: bytes) -> bytes:
+    """The model of a tiny bundle, with logits that are no numbers for a black image."""
+    proto = onnx.load_from_string(model)
+    graph = proto.graph
+    for node in graph.node:
+        node.output[:] = ["plain" if name == "logits" else name for name in node.output]
+        node.input[:] = ["plain" if name == "logits" else name for name in node.input]
+    graph.initializer.append(numpy_helper.from_array(np.array([2.9], np.float32), "shift"))
+    graph.initializer.append(numpy_helper.from_array(np.array([0.0], np.float32), "zero"))
+    graph.node.extend(
+        [
+            # Pixels are in -1..1, so the sum of the three channels of a black image is -3.
+            helper.make_node("ReduceL1", ["colour"], ["size"], axes=[1], keepdims=1),
+            helper.make_node("Sub", ["shift", "size"], ["margin"]),
+            helper.make_node("Sqrt", ["margin"], ["root"]),
+            helper.make_node("Mul", ["root", "zero"], ["nothing"]),
+            helper.make_node("Add", ["plain", "nothing"], ["logits"]),
+        ]
+    )
+    return proto.SerializeToString()
 
 
 def test_an_image_that_has_vanished_has_a_row_too(
