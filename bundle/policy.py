@@ -41,7 +41,9 @@ CertificateField = Annotated[
     Certificate, BeforeValidator(_thresholds_from_json), PlainSerializer(Certificate.to_dict)
 ]
 OperatingPointField = Annotated[OperatingPoint, PlainSerializer(asdict)]
-KeyPart = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""Names of bundles, and parts of the keys of certificates"""
+KeyPart = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class CertificateEntry(BaseModel):

@@ -15,7 +15,7 @@ import typer
 
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from calibration.errors import DemurError
-from demur.output import escape_unencodable
+from demur.output import escape_unencodable, sentence
 from demur.verbs.bundle import bundle
 from demur.verbs.calibrate import calibrate
 from demur.verbs.compare import compare
@@ -78,7 +78,7 @@ def main() -> None:
     except (DemurError, OSError) as error:
         if os.environ.get("DEMUR_DEBUG"):
             raise
-        print(f"demur: {error}", file=sys.stderr)
+        print(f"demur: {sentence(error)}", file=sys.stderr)
         _discard_output()
         sys.exit(EXPECTED_FAULT)
 

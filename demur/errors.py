@@ -2,7 +2,7 @@
 
     DemurError
     └── InterfaceError                          root of the errors of `demur`
-        ├── UnknownTableFormat (ValueError)     the suffix of an output file names no format
+        ├── UnknownTableFormat (ValueError)     the output is no file, or its suffix names no format
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part
         └── ClientError                         a call of the client failed
             ├── Unreachable                     no connection, a broken one, or no answer of a demur service

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
 from collections.abc import Mapping
 from io import TextIOWrapper
@@ -27,6 +28,14 @@ def escape_unencodable() -> None:
 def printable(text: str) -> str:
     """The text with bytes that are no UTF-8 as escapes; it can be written to any UTF-8 file."""
     return text.encode("utf-8", ESCAPE).decode("utf-8")
+
+
+def sentence(error: Exception) -> str:
+    """The message of an error; of an error of the system its file and the reason."""
+    if not isinstance(error, OSError) or error.filename is None or not error.strerror:
+        return str(error)
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{' -> '.join(names)}: {error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
 def write_json(value: Any) -> None:

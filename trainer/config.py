@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bundle.policy import NAME_PATTERN
 from trainer.choices import Adapt, AugmentLevel, CheckpointSelection
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.errors import RunError
@@ -30,7 +31,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(default="demur", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    name: str = Field(default="demur", pattern=NAME_PATTERN)
     """Name of the bundle."""
     seed: int = Field(default=0, ge=0)
     data: DataConfig = DataConfig()
@@ -123,9 +124,12 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _all_faults(error: ValidationError, path: Path | None) -> str:
-    faults = [
-        f"  {'.'.join(str(part) for part in fault['loc']) or 'config'} is {fault['input']!r}: {fault['msg']}"
-        for fault in error.errors(include_url=False)
-    ]
+    faults = []
+    for fault in error.errors(include_url=False):
+        field = ".".join(str(part) for part in fault["loc"]) or "config"
+        missing = fault["type"] == "missing"
+        faults.append(
+            f"  {field} is missing" if missing else f"  {field} is {fault['input']!r}: {fault['msg']}"
+        )
     where = "the configuration" if path is None else str(path)
     return f"{where} has {len(faults)} fault(s):\n" + "\n".join(faults)

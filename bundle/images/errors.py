@@ -6,7 +6,8 @@ ImageError (ValueError)
 ├── UnsupportedFormat     a format or variant that is not decoded
 ├── TruncatedImage        ends early, or is damaged
 ├── TooManyBytes
-└── TooManyPixels
+├── TooManyPixels
+└── TooFewPixels         smaller than the smallest side that is decoded
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from trainer.data.sheet import contact_sheet
 from trainer.data.source import open_source
 from trainer.data.tables import print_report
 from trainer.run.console import RunConsole
+from trainer.run.disk import explain_disk_errors
 
 
 def report_data(
@@ -30,7 +31,8 @@ def report_data(
         )
         bar.finish()
     if sheet is not None:
-        contact_sheet(source, sheet, rows=shape[0], columns=shape[1], seed=seed)
+        with explain_disk_errors(sheet):
+            contact_sheet(source, sheet, rows=shape[0], columns=shape[1], seed=seed)
         console.note(f"contact sheet: {sheet}")
     with console.bar("Reading every image", len(source)) as bar:
         report = describe(source, seed=seed, advance=bar.advance)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from calibration.decision import DecisionKind, Reason, StageName
 from demur.choices import TABLE_SUFFIXES
 from demur.errors import InterfaceError
+from trainer.run.disk import explain_disk_errors
 
 ROW_GROUP = 8192
 """Number of rows per row group of a parquet file."""
@@ -51,33 +52,41 @@ class RowWriter(Protocol):
 
 
 class UnknownTableFormat(InterfaceError, ValueError):
-    """The suffix of the output file names no format."""
+    """The output is no file, or its suffix names no format."""
+
+
+def require_table(out: Path) -> None:
+    """Raise UnknownTableFormat unless `out` can become a table: a file whose suffix names a format."""
+    if out.suffix.lower() not in WRITERS:
+        suffixes = ", ".join(TABLE_SUFFIXES)
+        raise UnknownTableFormat(f"out is {out.name!r}; its suffix must be one of {suffixes}")
+    if out.is_dir():
+        raise UnknownTableFormat(f"out is {out}, which is a folder; name a file")
 
 
 @contextmanager
 def open_table(out: Path, classes: int) -> Iterator[RowWriter]:
     """A writer of `out`. The file appears complete at the end, or not at all.
 
-    `classes`: number of classes, K. Raises UnknownTableFormat before any file is touched.
+    `classes`: number of classes, K. Raises UnknownTableFormat before any file is touched, and DiskError.
     """
-    if out.suffix not in WRITERS:
-        raise UnknownTableFormat(
-            f"out is {out.name!r}; its suffix must be one of {', '.join(TABLE_SUFFIXES)}"
-        )
+    require_table(out)
     columns = [field.name for field in fields(DecisionRow) if field.name != "probabilities" or classes > 2]
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with explain_disk_errors(out.parent):
+        out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f".{out.name}.{token_hex(6)}.partial")
-    try:
-        writer = WRITERS[out.suffix](scratch, columns)
+    with explain_disk_errors(out):
         try:
-            yield writer
+            writer = WRITERS[out.suffix.lower()](scratch, columns)
+            try:
+                yield writer
+            finally:
+                writer.close()
+            with scratch.open("rb") as written:
+                os.fsync(written.fileno())
+            scratch.replace(out)
         finally:
-            writer.close()
-        with scratch.open("rb") as written:
-            os.fsync(written.fileno())
-        scratch.replace(out)
-    finally:
-        scratch.unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
 
 
 _COLUMN_TYPES = {

@@ -16,9 +16,11 @@ from bundle.runner import CascadeRunner
 from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import read_manifest
 from calibration.decision import Decision
-from demur.commands.decision_table import DecisionRow, open_table
+from demur.commands.decision_table import DecisionRow, open_table, require_table
 from demur.output import printable
+from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
+from trainer.data.source import open_source
 from trainer.errors import DataError
 from trainer.run.console import RunConsole
 
@@ -47,6 +49,16 @@ class PredictSummary:
             f"{self.images:,} images: {self.answered:,} answered{f' ({stages})' if stages else ''}, "
             f"{abstained:,} abstained, {self.unreadable:,} unreadable."
         )
+
+
+def predict(bundle: Path, data: DataConfig, out: Path, wish: EnginePreference) -> None:
+    """Decide the images of `data`, write the table `out`, and print the counts. Raises as
+    `predict_source` and `open_source` do; an unusable `out` before any image is read."""
+    require_table(out)
+    console = RunConsole()
+    images = open_source(data)
+    console.note(predict_source(bundle, images, out, wish=wish, console=console).sentence())
+    console.note(f"decisions: {out}")
 
 
 def predict_source(

@@ -11,6 +11,7 @@ from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.run.console import RunConsole
+from trainer.run.disk import explain_disk_errors
 from trainer.scenes import SceneOptions
 
 SCENES = 256
@@ -30,6 +31,9 @@ def profile_and_report(
     """Measure `bundle` on the images of `source` (None: its golden cases); tables to the terminal, files
     to the folder `out`. Raises as `profile_bundle` and `open_source` do."""
     console = RunConsole()
+    with explain_disk_errors(out):
+        # Before the measurement, which would be lost.
+        out.mkdir(parents=True, exist_ok=True)
     images = None if source is None else _open(source, image_column)
     measured = profile_bundle(
         bundle, images, seconds=seconds, processes=processes, wish=wish, console=console
@@ -39,8 +43,10 @@ def profile_and_report(
         console.note(sentence)
     for warning in measured.warnings:
         console.warn(warning)
-    for written in write_profile(measured, out):
-        console.note(f"written: {written}")
+    with explain_disk_errors(out):
+        written = write_profile(measured, out)
+    for path in written:
+        console.note(f"written: {path}")
 
 
 def _open(source: str, image_column: str) -> ImageSource:

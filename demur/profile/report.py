@@ -18,7 +18,6 @@ PICTURE = "profile.png"
 
 def write_profile(profile: Profile, folder: Path) -> list[Path]:
     """Write profile.json, profile.csv and, if matplotlib is installed, profile.png; the paths written."""
-    folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "profile.json", folder / "profile.csv"]
     written[0].write_bytes(orjson.dumps(profile.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
     text = StringIO()

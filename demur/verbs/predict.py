@@ -33,16 +33,11 @@ def predict(
     """
     from bundle.choices import AUTO
     from bundle.selection.choice import EnginePreference
-    from demur.commands.predict import predict_source
+    from demur.commands.predict import predict as predict_to_table
     from trainer.data.config import DataConfig
-    from trainer.data.source import open_source
-    from trainer.run.console import RunConsole
     from trainer.scenes import SceneOptions
 
-    console = RunConsole()
-    images = open_source(
-        DataConfig(source=source, label_column=label_column, image_column=image_column, scenes=SceneOptions())
+    data = DataConfig(
+        source=source, label_column=label_column, image_column=image_column, scenes=SceneOptions()
     )
-    wish = EnginePreference(engine or AUTO, precision or AUTO)
-    console.note(predict_source(bundle, images, out, wish=wish, console=console).sentence())
-    console.note(f"decisions: {out}")
+    predict_to_table(bundle, data, out, EnginePreference(engine or AUTO, precision or AUTO))

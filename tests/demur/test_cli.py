@@ -79,13 +79,23 @@ class TestErrors:
         assert isinstance(stop.value.code, int)
         return stop.value.code
 
-    @pytest.mark.parametrize("error", [DemurError("alpha is 2"), OSError(28, "No space left", "/full")])
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (DemurError("alpha is 2"), "alpha is 2"),
+            (OSError(28, "No space left", "/full"), "/full: no space left"),
+        ],
+    )
     def test_an_error_that_a_user_can_mend_is_one_line(
-        self, error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self,
+        error: Exception,
+        message: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.delenv("DEMUR_DEBUG", raising=False)
         assert self.run(error, monkeypatch) == cli.EXPECTED_FAULT
-        assert capsys.readouterr().err == f"demur: {error}\n"
+        assert capsys.readouterr().err == f"demur: {message}\n"
 
     def test_debugging_shows_its_traceback(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DEMUR_DEBUG", "1")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from trainer.config import ConfigError, TrainConfig, load_config, resolved
+from trainer.pretrain.config import load_pretrain_config
 from trainer.recipe import PartialRecipe, PlanInputs, default_recipe
 
 
@@ -90,3 +91,8 @@ def test_what_a_full_recipe_makes_idle_is_refused(tmp_path: Path, override: dict
     assert load_config(path, {"name": "other"}).recipe.stage_b == recipe.stage_b
     with pytest.raises(ConfigError, match="would change nothing"):
         load_config(path, override)
+
+
+def test_a_missing_field_is_named_without_the_rest_of_the_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"  data is missing\n  backbone is missing$"):
+        load_pretrain_config(None, {})

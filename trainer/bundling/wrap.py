@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydantic import JsonValue
 
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
+from bundle.policy import NAME_PATTERN
 from calibration.decision import STAGE_KEYS
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.bundling.normalisation import compare_normalisations
@@ -21,6 +23,7 @@ from trainer.data.images import ImageSource
 from trainer.data.opening import open_data
 from trainer.data.perceptual import THUMB
 from trainer.data.splits import Splits, SplitSizes, make_splits
+from trainer.errors import RunError
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_bytes, write_json
 from trainer.run.lock import locked
@@ -43,6 +46,13 @@ class WrapConfig:
     name: str = "wrapped"
     """Name of the bundle"""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(NAME_PATTERN, self.name) is None:
+            raise RunError(
+                f"name is {self.name!r}; it must have 1 to 64 characters of a-z, 0-9, '.', '_' and '-', and "
+                "begin with a letter or a digit"
+            )
 
     @property
     def models(self) -> tuple[ModelInput, ...]:

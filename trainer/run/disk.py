@@ -23,6 +23,7 @@ _REASONS: Mapping[int, str] = MappingProxyType(
         errno.EROFS: "the file system is read-only; choose another folder with --out",
         errno.EFBIG: "it exceeds the largest file size that is permitted; raise it with `ulimit -f`",
         errno.EMFILE: "too many files are open; raise the limit with `ulimit -n`",
+        errno.EISDIR: "it is a folder; name a file",
         errno.ENOTDIR: "a part of its path is a file, not a folder; choose another folder with --out",
         errno.EEXIST: "a file of that name exists, and no folder; choose another folder with --out",
     }

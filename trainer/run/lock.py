@@ -46,10 +46,10 @@ def locked(folder: Path) -> Iterator[None]:
             # Some network file systems have no locks; a run must still be possible there.
             yield
             return
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        with explain_disk_errors(path):
+            # Unbuffered: a buffer that cannot be written would raise again when the file is closed.
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
         yield
 
 

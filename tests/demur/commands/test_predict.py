@@ -30,6 +30,7 @@ from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.run.console import RunConsole
+from trainer.run.disk import DiskError
 
 COLUMNS = ["path", "decision", "label", "prediction_set", "probability", "confidence", "stage"]
 
@@ -245,6 +246,30 @@ class TestCompleteOrAbsent:
     ) -> None:
         with pytest.raises(UnknownTableFormat, match=r"\.parquet, \.csv, \.jsonl"):
             predict_source(tiny_bundle, source, tmp_path / "decisions.xlsx", console=console)
+
+    def test_a_folder_in_the_place_of_the_table(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        (tmp_path / "decisions.csv").mkdir()
+        with pytest.raises(UnknownTableFormat, match="which is a folder"):
+            # Before the images are opened: there are none.
+            predict.predict(
+                tiny_bundle,
+                DataConfig(source=f"folder:{tmp_path / 'nothing'}"),
+                tmp_path / "decisions.csv",
+                EnginePreference(),
+            )
+
+    def test_a_file_in_the_place_of_a_folder(
+        self, tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
+    ) -> None:
+        (tmp_path / "out").write_text("a file")
+        with pytest.raises(DiskError, match="out cannot be written: a file of that name exists"):
+            predict_source(tiny_bundle, source, tmp_path / "out" / "decisions.csv", console=console)
+
+    def test_the_suffix_may_be_in_capitals(
+        self, tiny_bundle: Path, source: ImageSource, tmp_path: Path, console: RunConsole
+    ) -> None:
+        predict_source(tiny_bundle, source, tmp_path / "DECISIONS.CSV", console=console)
+        assert (tmp_path / "DECISIONS.CSV").read_text().startswith("path,decision")
 
     def test_a_failure_leaves_the_older_file(
         self,

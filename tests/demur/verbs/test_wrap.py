@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from demur.cli import app
 from trainer.data.config import DataOverrides
 from trainer.data.reopening import reopen
+from trainer.errors import RunError
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 from trainer.run.record import read_record
@@ -31,3 +32,13 @@ def test_a_run_of_wrapped_models_can_reopen_its_images(tmp_path: Path) -> None:
     source, splits = reopen(RunFolder(out), record, DataOverrides(), RunConsole())
     assert source.class_names == ("calm", "busy")
     assert sum(map(len, splits.to_dict()["rows"].values())) == 60
+
+
+def test_an_unusable_name_is_refused_before_delta_is_spent(tmp_path: Path) -> None:
+    model = channel_model(tmp_path / "red.onnx", RED)
+    out = tmp_path / "run"
+    arguments = [f"--model={model}", f"--data=folder:{tmp_path}", f"--out={out}", "--name=Bad Name"]
+    result = CliRunner().invoke(app, ["wrap", *arguments])
+    assert isinstance(result.exception, RunError)
+    assert "name is 'Bad Name'" in str(result.exception)
+    assert not out.exists()
