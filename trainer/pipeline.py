@@ -72,8 +72,19 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
     write_yaml(run.config, resolved(config))
     context = RunContext(run, console, config.compute, config.seed)
     stages = train_stages(training, recipe, context, models)
+    config = _with_threads(config, stages)
+    write_yaml(run.config, resolved(config))
     record = _record(config, data, splits, stages, notices)
     return finish_run(record, data.source, splits, run, console)
+
+
+def _with_threads(config: TrainConfig, stages: Sequence[StageRecord]) -> TrainConfig:
+    """The configuration with the number of threads that trained, if it was one number throughout."""
+    counts = {count for stage in stages for count in stage.threads}
+    if config.compute.device != "cpu" or len(counts) != 1:
+        return config
+    compute = config.compute.model_copy(update={"threads": counts.pop()})
+    return config.model_copy(update={"compute": compute})
 
 
 def _models(config: TrainConfig) -> StageModels:

@@ -7,6 +7,7 @@ only shortens the plan on a slower machine.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,6 +39,10 @@ SHARE_OF_B = 0.7
 """Share of the minutes for stage B. Stage A, whose training runs the teacher too, gets the rest."""
 WIDTH_OF_A = 0.43
 """Width of stage A relative to stage B: at most a fifth of its multiply-accumulates."""
+
+LEAST_SHARE_B, LEAST_SHARE_A = 0.25, 0.5
+"""Share of the planned epochs that the time budget never takes; stage A is cheap, and a stage A that learned
+too little answers nothing"""
 
 STUDENT_WIDTHS = tuple(range(4, 50, 2))
 """Widths of a stage A beside a given or a pretrained stage B"""
@@ -148,16 +153,16 @@ def default_recipe(inputs: PlanInputs) -> Recipe:
     seconds_of_teacher = _macs(model_b, size) / 3 / MACS_PER_SECOND
     epochs_a = inputs.epochs(_training_seconds(model_a, size) + seconds_of_teacher, inputs.seconds_a)
 
-    def stage(model: ModelConfig, epochs: int, seconds: float) -> StageRecipe:
-        planned = {"epochs": min(inputs.most_epochs, epochs), "time_budget_s": seconds}
+    def stage(model: ModelConfig, epochs: int, seconds: float, least_share: float) -> StageRecipe:
+        planned = _length(min(inputs.most_epochs, epochs), seconds, least_share)
         return StageRecipe(image_size=size, model=model, loop=loop.model_copy(update=planned))
 
     averaged = model_b.model_copy(update={"mirror_average": inputs.mirror})
-    stage_b = stage(averaged, affordable[width_b], inputs.seconds_b)
+    stage_b = stage(averaged, affordable[width_b], inputs.seconds_b, LEAST_SHARE_B)
     growing = stage_b.loop.model_copy(update={"first_views": first_views})
     return Recipe(
         stage_b=stage_b.model_copy(update={"loop": growing}),
-        stage_a=stage(model_a, epochs_a, inputs.seconds_a),
+        stage_a=stage(model_a, epochs_a, inputs.seconds_a, LEAST_SHARE_A),
     )
 
 
@@ -189,7 +194,7 @@ def _pretrained_stage(model: ResolvedModel, inputs: PlanInputs) -> StageRecipe:
         heads = loop.model_copy(update=rate | {"epochs": FEWEST_EPOCHS})
         return StageRecipe(image_size=size, model=config, loop=heads, views=views)
     epochs = min(inputs.most_epochs, inputs.epochs(3 * forward, inputs.seconds_b))
-    trained = loop.model_copy(update=rate | {"epochs": epochs, "time_budget_s": inputs.seconds_b})
+    trained = loop.model_copy(update=rate | _length(epochs, inputs.seconds_b, LEAST_SHARE_B))
     averaged = config.model_copy(update={"mirror_average": inputs.mirror})
     return StageRecipe(image_size=size, model=averaged, loop=trained, views=0)
 
@@ -216,7 +221,7 @@ def _student(teacher: StageRecipe, model: ResolvedModel, inputs: PlanInputs) -> 
         if _macs(_residual(width), size) <= largest and epochs(width) >= ENOUGH_EPOCHS
     ]
     width = max(fitting, default=min(STUDENT_WIDTHS))
-    planned = {"epochs": min(inputs.most_epochs, epochs(width)), "time_budget_s": inputs.seconds_a}
+    planned = _length(min(inputs.most_epochs, epochs(width)), inputs.seconds_a, LEAST_SHARE_A)
     loop = inputs.loop().model_copy(update=planned)
     return StageRecipe(image_size=size, model=_residual(width), loop=loop)
 
@@ -227,6 +232,11 @@ def input_size(image_size: int) -> int:
     Never larger than the image; photographs of a street need more pixels than those of a single object.
     """
     return max(16, min(image_size, 64 if image_size <= 128 else 96))
+
+
+def _length(epochs: int, seconds: float, least_share: float) -> dict[str, float]:
+    """Fields of a loop: its epochs, its time, and the epochs that the time never takes."""
+    return {"epochs": epochs, "time_budget_s": seconds, "least_epochs": math.ceil(least_share * epochs)}
 
 
 def _residual(width: int) -> ModelConfig:

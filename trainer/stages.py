@@ -109,20 +109,24 @@ def train_stages(
     _write_metrics({"B": fitted_b, "A": fitted_a}, run)
     _write_weights({"stage_a": fitted_a.model, "stage_b": fitted_b.model}, run)
     with context.console.bar("Exporting to ONNX", 2, "models") as bar:
-        record_a = _export(job_a, fitted_a.model, run)
+        record_a = _export(job_a, fitted_a, run)
         bar.advance(1)
-        record_b = _export(job_b, fitted_b.model, run)
+        record_b = _export(job_b, fitted_b, run)
         bar.advance(1)
     return record_a, record_b
 
 
-def _export(job: StageJob, model: StageModel, run: RunFolder) -> StageRecord:
+def _export(job: StageJob, fitted: FitResult, run: RunFolder) -> StageRecord:
+    model = fitted.model
     export_onnx(model, job.spec.size, run.onnx(job.folder))
     work = macs(model, job.spec.height)
     return StageRecord(
         preprocess=job.spec,
         macs=work,
         parameters=n_parameters(model),
+        epochs=len(fitted.history),
+        planned_epochs=max(job.recipe.loop.epochs, len(fitted.history)),
+        threads=fitted.threads,
         digest=file_digest(run.onnx(job.folder)),
         cost=work,
     )
@@ -192,6 +196,12 @@ def _report(job: StageJob, result: FitResult, console: RunConsole) -> None:
         f"{1000 * best.augrc:.2f}; {n_parameters(result.model):,} weights, "
         f"{macs(result.model, job.spec.height) / 1e6:,.0f} million multiply-accumulates per image"
     )
+    if len(result.threads) > 1:
+        counts = ", then ".join(str(count) for count in result.threads)
+        console.note(
+            f"Stage {job.name} trained on {counts} threads, since other processes took cores; another run "
+            "may differ in the last digits"
+        )
     if result.shortened:
         console.note(
             f"Stage {job.name} trained on a shortened plan to keep to its "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,17 @@ from fakes.channel_models import channel_images
 
 from bundle.loader import load_bundle
 from trainer.bundling.finish import RunResult
+from trainer.bundling.rerun import recalibrate
 from trainer.config import TrainConfig, load_config
 from trainer.data.faults import FaultyData
 from trainer.errors import RunError
 from trainer.fit.checkpoint import ResumeMismatch
 from trainer.pipeline import train
+from trainer.reports.summary import closing_lines
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, read_json
+from trainer.run.lock import FolderInUse, locked
+from trainer.run.record import DamagedModel, read_record
 
 STAGE: dict[str, Any] = {
     "image_size": 16,
@@ -93,6 +98,54 @@ def test_a_finished_run_goes_on_to_the_same_end(
     assert again.policy.certificate == first.policy.certificate
     (entries,) = read_json(first.run.ledger)["accounts"].values()
     assert len(entries) == 1
+
+
+def test_the_number_of_threads_is_recorded(trained: tuple[TrainConfig, RunResult]) -> None:
+    _, result = trained
+    record = read_record(result.run)
+    (count,) = {threads for stage in record.stages for threads in stage.threads}
+    assert load_config(result.run.config, {}).compute.threads == count
+    assert record.provenance.versions["compute.device"] == f"cpu ({count} threads)"
+    assert [(stage.epochs, stage.planned_epochs) for stage in record.stages] == [(3, 3), (3, 3)]
+
+
+def test_a_damaged_model_of_the_run_is_refused_by_name(
+    trained: tuple[TrainConfig, RunResult], tmp_path: Path
+) -> None:
+    _, first = trained
+    run = RunFolder(Path(shutil.copytree(first.run.root, tmp_path / "run")))
+    content = bytearray(run.onnx("a").read_bytes())
+    content[len(content) // 2] ^= 1
+    run.onnx("a").write_bytes(content)
+    with pytest.raises(DamagedModel, match=r"stage_a/model\.onnx is damaged: .*run\.json; restore it"):
+        recalibrate(run.root, {})
+
+
+def test_a_second_run_at_the_same_time_is_refused(
+    trained: tuple[TrainConfig, RunResult], quiet: RunConsole
+) -> None:
+    config, first = trained
+    with locked(first.run.root), pytest.raises(FolderInUse, match="choose another folder"):
+        train(config, first.run.root, quiet)
+
+
+def test_a_cascade_whose_fast_stage_answers_nothing_is_called_one_stage(
+    trained: tuple[TrainConfig, RunResult],
+) -> None:
+    _, result = trained
+    record, policy = read_record(result.run), result.policy
+    stage_a, stage_b = policy.point.stages
+    assert stage_a.threshold is not None
+    assert "one stage" not in "\n".join(closing_lines(record, policy, None, result.run))
+    idle = replace(policy, point=replace(policy.point, stages=(replace(stage_a, threshold=None), stage_b)))
+    (line,) = [text for text in closing_lines(record, idle, None, result.run) if "one stage" in text]
+    assert "stage A answers nothing, because on val_select" in line
+    assert "What helps: a wider stage A" in line
+    cut = record.stages[0].model_copy(update={"epochs": 1, "planned_epochs": 24})
+    short = record.model_copy(update={"stages": (cut, record.stages[1])})
+    (line,) = [text for text in closing_lines(short, idle, None, result.run) if "one stage" in text]
+    assert "it trained 1 of 24 planned epochs in its time" in line
+    assert "What helps: more minutes" in line
 
 
 def test_another_run_in_the_same_folder_is_refused(

@@ -8,6 +8,8 @@ from trainer.fit.augment import level
 from trainer.models import build_model, macs
 from trainer.recipe import (
     ENOUGH_EPOCHS,
+    LEAST_SHARE_A,
+    LEAST_SHARE_B,
     MACS_PER_SECOND,
     PlanInputs,
     Recipe,
@@ -78,3 +80,9 @@ def test_even_one_image_and_one_second_give_a_plan() -> None:
     recipe = plan(1, 16, 1 / 60)
     assert recipe.stage_a.loop.epochs >= 1
     assert recipe.stage_b.loop.epochs >= 1
+
+
+def test_every_stage_keeps_epochs_that_the_clock_cannot_take() -> None:
+    recipe = plan(*ROAD_SIGNS)
+    for stage, share in ((recipe.stage_a, LEAST_SHARE_A), (recipe.stage_b, LEAST_SHARE_B)):
+        assert share * stage.loop.epochs <= stage.loop.least_epochs <= stage.loop.epochs

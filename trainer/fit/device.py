@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, Self, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from bundle.system.malloc import TENSOR_BYTES, keep_freed_memory
@@ -38,6 +38,10 @@ class ComputeConfig(BaseModel):
     """On a GPU, round the factors of float32 products to 10 bits: faster and less exact."""
     deterministic: bool = True
     """Use only algorithms that repeat their bits on the same machine; on a GPU some are slower."""
+
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """Threads of the CPU; None: the fastest number, by measuring (see `trainer.fit.threads`). One seed and
+    one number give one result."""
 
     def resolved(self) -> Self:
         """The same with `auto` decided for this machine; `NoSuchDevice` if it names a missing GPU."""
@@ -91,7 +95,10 @@ def computing(config: ComputeConfig) -> Iterator[torch.device]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         debugging.fill_uninitialized_memory,
     )
+    threads = torch.get_num_threads()
     try:
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
         torch.set_float32_matmul_precision("high" if on_gpu and config.tf32 else "highest")
         cudnn.allow_tf32 = on_gpu and config.tf32
         # Benchmarking picks algorithms by the clock, so another run may pick others.
@@ -101,6 +108,7 @@ def computing(config: ComputeConfig) -> Iterator[torch.device]:
         debugging.fill_uninitialized_memory = False
         yield torch.device(config.device)
     finally:
+        torch.set_num_threads(threads)
         matmul, cudnn.allow_tf32, cudnn.benchmark, deterministic, warns, fills = before
         torch.set_float32_matmul_precision(matmul)
         torch.use_deterministic_algorithms(deterministic, warn_only=warns)
@@ -123,7 +131,8 @@ def placed(device: torch.device, *models: nn.Module | None) -> Iterator[None]:
 def describe(config: ComputeConfig) -> dict[str, str]:
     """The resolved switches as text, for the record of a run."""
     gpu = config.device == "cuda"
-    name = torch.cuda.get_device_name() if gpu else f"{torch.get_num_threads()} threads"
+    threads = torch.get_num_threads() if config.threads is None else config.threads
+    name = torch.cuda.get_device_name() if gpu else f"{threads} threads"
     return {
         "compute.device": f"{config.device} ({name})",
         "compute.precision": config.precision,

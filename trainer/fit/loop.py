@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +34,7 @@ from trainer.fit.loss import LossConfig, class_weights, couples_images, training
 from trainer.fit.optimizer import kernel_optimizer
 from trainer.fit.schedule import Schedule
 from trainer.fit.state import TrainingState
+from trainer.fit.threads import ThreadTuner
 from trainer.fit.weight_average import WeightAverage
 from trainer.models import HeadOutputs, StageModel
 
@@ -67,6 +69,8 @@ class LoopConfig(BaseModel):
     convolutional networks only."""
     time_budget_s: float | None = Field(default=None, gt=0.0)
     """Seconds of training; a plan that would take longer is cut to fewer steps on a shorter schedule."""
+    least_epochs: int = Field(default=1, ge=1)
+    """Epochs that the time budget never takes, so that a busy machine cannot ruin the model."""
     checkpoint_selection: CheckpointSelection = "augrc"
     seed: int = Field(default=0, ge=0)
 
@@ -114,6 +118,8 @@ class FitResult:
     """The time budget cut the schedule short, so another run may differ."""
     micro_batch: int
     """Images per forward pass: fewer than the batch size if memory ran out"""
+    threads: tuple[int, ...] = ()
+    """Numbers of threads in their order; one, unless another became faster on the way"""
 
 
 def fit(
@@ -149,6 +155,9 @@ def fit(
         checkpoint = None if out is None else _checkpoint(out, model, data, config, compute, teacher)
         if checkpoint is not None:
             state.resume(checkpoint)
+        tuner = ThreadTuner(_trial_of(model, teacher, batches, state, config), fixed=_fixed(compute))
+        tuner.start(state.schedule.steps - state.step, state.thread_changes)
+        state.thread_changes = tuner.changes
 
         while not state.finished:
             epoch = len(state.history) + 1
@@ -169,6 +178,7 @@ def fit(
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
                 state.optimizer.step()
                 state.average.update()
+                tuner.after_step(state.step + 1, state.schedule.work_of(state.step))
                 state.step += 1
                 callbacks.on_step(_progress(state, epoch, losses[-1], config.batch_size))
                 if state.finished:
@@ -191,7 +201,44 @@ def fit(
             seconds=state.elapsed,
             shortened=state.schedule.was_shortened,
             micro_batch=state.accumulator.micro_batch,
+            threads=tuple(change.threads for change in tuner.changes),
         )
+
+
+def _fixed(compute: ComputeConfig) -> int | None:
+    """The configured number of threads; a GPU leaves the present one."""
+    return torch.get_num_threads() if compute.device != "cpu" else compute.threads
+
+
+def _trial_of(
+    model: StageModel,
+    teacher: StageModel | None,
+    batches: _Batches,
+    state: TrainingState,
+    config: LoopConfig,
+) -> Callable[[], None]:
+    """One step without its update, for timing; weights, statistics and random states do not change."""
+    rows = batches.first_rows()
+
+    def trial() -> None:
+        kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        model.train()
+        with torch.random.fork_rng(devices=[]):
+            generator = torch.Generator().manual_seed(0)
+            batch = batches.draw(rows, partial(state.schedule.side, state.step), generator)
+            state.accumulator.backward(
+                len(rows),
+                partial(batch.outputs, model),
+                partial(batch.loss, teacher, config.objective),
+                couples_images=couples_images(config.objective),
+                model=model,
+            )
+        model.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(kept[name])
+
+    return trial
 
 
 class _Batches:
@@ -211,6 +258,10 @@ class _Batches:
         """The rows of each step of one epoch."""
         order = epoch_order(self._train.labels, self._config.balance, generator)
         return step_rows(order, self._config.batch_size)
+
+    def first_rows(self) -> Tensor:
+        """Rows of one batch, for timing."""
+        return torch.arange(min(self._config.batch_size, len(self._train)))
 
     def draw(self, rows: Tensor, side: Callable[[int], int], generator: torch.Generator) -> _Batch:
         """These rows, augmented; `side`: pixels per side of a full input -> of the input in this step."""
@@ -266,6 +317,7 @@ def _new_state(model: StageModel, n_train: int, config: LoopConfig, callbacks: C
         warmup=config.warmup,
         time_budget_s=config.time_budget_s,
         first_views=config.first_views,
+        least_steps=config.least_epochs * steps_per_epoch(n_train, config.batch_size),
     )
     return TrainingState(
         model,
@@ -320,6 +372,14 @@ def finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
     return value
 
 
+def _without_defaults_of_later_versions(config: LoopConfig) -> dict[str, Any]:
+    """Plain values, without fields that checkpoints of earlier versions lack and that change nothing."""
+    values = config.model_dump(mode="json")
+    if config.least_epochs == LoopConfig().least_epochs:
+        del values["least_epochs"]
+    return values
+
+
 def _checkpoint(
     out: Path,
     model: StageModel,
@@ -330,8 +390,9 @@ def _checkpoint(
 ) -> Checkpoint:
     """The checkpoint in `out`, with everything that must agree for a resumed run to be the same run."""
     fingerprint = {
-        "config": config.model_dump(mode="json"),
-        "compute": compute.model_dump(mode="json"),
+        "config": _without_defaults_of_later_versions(config),
+        # A resumed run keeps its number of threads, whatever is configured now.
+        "compute": compute.model_dump(mode="json", exclude={"threads"}),
         "model shapes": {name: list(t.shape) for name, t in model.state_dict().items()},
         "training data": data.train.digest(),
         "selection data": data.select.digest(),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainer.fit.augment import AugmentConfig, to_unit_range
 from trainer.fit.batches import FitData, LabelledPixels, to_size
+from trainer.fit.device import EXACT
 from trainer.fit.loop import LoopConfig, fit
 from trainer.models import ModelConfig, build_model
 
@@ -27,6 +28,9 @@ FEWEST_IMAGES = 800
 LARGEST_ACCURACY = 0.55
 """Accuracy up to which the two count as indistinguishable (chance is .5, with a standard error of .025 on
 the fewest images and .013 on the most)."""
+
+COMPUTE = EXACT.model_copy(update={"threads": 1})
+"""One thread, so that the result does not depend on the load of the machine"""
 
 _MODEL = ModelConfig(name="cnn-tiny", width=16)
 _LOOP = LoopConfig(
@@ -83,5 +87,5 @@ def mirror_accuracy(pixels: Tensor, *, seed: int = 0) -> float:
     )
     model = build_model(_MODEL, SIZE, 2, seed=seed)
     config = _LOOP.model_copy(update={"seed": seed})
-    result = fit(model, data, config)
+    result = fit(model, data, config, compute=COMPUTE)
     return result.history[-1].accuracy

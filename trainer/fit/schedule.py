@@ -31,8 +31,10 @@ class Schedule:
         warmup: float,
         time_budget_s: float | None,
         first_views: float = 1.0,
+        least_steps: int = 1,
     ) -> None:
-        """`first_views`: share of the full side at which views start."""
+        """`first_views`: share of the full side at which views start. `least_steps`: the time budget never
+        takes these."""
         self.planned = steps
         self.steps = steps
         """Steps planned now; at most `planned`"""
@@ -40,6 +42,7 @@ class Schedule:
         self._warmup = warmup
         self._budget = time_budget_s
         self._first_views = first_views
+        self._least = min(least_steps, steps)
         self._last_update = (0, 0.0)
         self.was_shortened = False
         """Whether the plan was ever shortened, so that another run may differ"""
@@ -70,7 +73,12 @@ class Schedule:
         self.steps = steps_done + bisect_right(
             more, affordable, key=lambda n: self._work(steps_done, steps_done + n, steps_done + n)
         )
+        self.steps = max(self.steps, self._least)
         self.was_shortened |= self.steps < self.planned
+
+    def work_of(self, step: int) -> float:
+        """Work of step 0, 1, ... relative to one with views of full size."""
+        return view_share(self._first_views, step / self.steps) ** 2
 
     def _work(self, first: int, last: int, steps: int) -> float:
         """Work of the steps from `first` to before `last`, of `steps` in all; a full-size step counts 1."""

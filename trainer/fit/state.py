@@ -18,6 +18,7 @@ from trainer.fit.checkpoint import (
 from trainer.fit.checkpoint_selection import EpochMetrics, best_epoch
 from trainer.fit.gradient_accumulation import GradientAccumulator
 from trainer.fit.schedule import Schedule
+from trainer.fit.threads import ThreadChange
 from trainer.fit.weight_average import WeightAverage
 from trainer.models import StageModel
 
@@ -42,6 +43,7 @@ class TrainingState:
         self.best = self._copy_of_average()
         """Tensors of the best epoch that training changes, by name"""
         self.history: list[EpochMetrics] = []
+        self.thread_changes: list[ThreadChange] = []
         self.step = 0
         self._elapsed_before = 0.0
         self._started = time.monotonic()
@@ -84,6 +86,7 @@ class TrainingState:
             "shortened": self.schedule.was_shortened,
             "elapsed_s": self.elapsed,
             "history": [metrics.row() for metrics in self.history],
+            "threads": [[change.step, change.threads] for change in self.thread_changes],
         }
         self._with_frozen_weights(checkpoint).save(tensors, state)
 
@@ -98,6 +101,7 @@ class TrainingState:
         restore_optimizer(self.optimizer, unprefixed("optimizer", tensors))
         self.best = unprefixed("best", tensors)
         self.history = [EpochMetrics(**row) for row in state["history"]]
+        self.thread_changes = [ThreadChange(*change) for change in state.get("threads", ())]
         self.step = self.average.updates = state["step"]
         self.accumulator.micro_batch = state["micro_batch"]
         self._elapsed_before = state["elapsed_s"]

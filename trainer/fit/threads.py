@@ -92,7 +92,8 @@ class ThreadTuner:
             torch.set_num_threads(self.threads)
         else:
             self._use(0, self._most)
-            if self._most > 1 and self._seconds_of_one() * planned_steps >= WORTH_MEASURING_S:
+            worth = planned_steps > 0 and self._most > 1
+            if worth and self._seconds_of_one() * planned_steps >= WORTH_MEASURING_S:
                 self._measure(0)
         self._restart_window()
 

@@ -16,6 +16,7 @@ def closing_lines(
         policy.certificate.sentence(),
         *policy.remarks,
         *_coverage_note(policy),
+        *_idle_stage_note(record, policy),
         *(("val_test is empty: nothing was measured on images never seen.",) if report is None else ()),
         *(_figures(record, report) if report is not None else ()),
         f"Picture: {run.metrics / 'risk_coverage_curve.png'}",
@@ -30,6 +31,24 @@ def _coverage_note(policy: Policy) -> tuple[str, ...]:
     if certificate.meets_coverage:
         return ()
     return (f"It answers {100 * certificate.coverage:.1f} % of the images, less than was asked for.",)
+
+
+def _idle_stage_note(record: RunRecord, policy: Policy) -> tuple[str, ...]:
+    """Says that a cascade works as one stage, why, and what would help."""
+    idle = len(policy.point.stages) == 2 and policy.point.stages[0].threshold is None
+    if not policy.certificate.feasible or not idle:
+        return ()
+    stage = record.stages[0]
+    if 0 < stage.epochs < stage.planned_epochs:
+        reason = f"it trained {stage.epochs} of {stage.planned_epochs} planned epochs in its time"
+        remedy = "more minutes of training, or a machine without other load"
+    else:
+        reason = "on val_select its answers cost more errors than they save compute"
+        remedy = "a wider stage A (recipe.stage_a.model.width), more training images, or more promise.slack"
+    return (
+        f"This cascade works as one stage: stage A answers nothing, because {reason}. Every image costs "
+        f"stage A and stage B. What helps: {remedy}.",
+    )
 
 
 def _figures(record: RunRecord, report: Report) -> tuple[str, ...]:

@@ -34,6 +34,11 @@ class StageRecord(BaseModel):
     """Multiply-accumulates per image; 0 if unknown."""
     parameters: int
     """0 if unknown."""
+    epochs: int = 0
+    """Epochs trained; 0 if it was not trained here"""
+    planned_epochs: int = 0
+    threads: tuple[int, ...] = ()
+    """Numbers of threads that trained it, in their order"""
     digest: str = ""
     """sha256 of the fp32 ONNX file; empty in records of versions that kept none"""
     cost: float

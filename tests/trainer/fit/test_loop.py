@@ -234,6 +234,19 @@ def test_a_spent_budget_ends_the_plan_at_once() -> None:
     assert schedule.steps == 100
 
 
+def test_the_clock_never_takes_the_least_epochs() -> None:
+    schedule = Schedule(1000, lr=1.0, warmup=0.1, time_budget_s=100.0, least_steps=400)
+    schedule.keep_to_budget(10, 99.0)
+    assert schedule.steps == 400
+    assert schedule.was_shortened
+    schedule.keep_to_budget(390, 5000.0)
+    assert schedule.steps == 400
+    config = CONFIG.model_copy(update={"epochs": 6, "least_epochs": 3, "time_budget_s": 1e-6})
+    result = fit(build_model(TINY, 16, 2), DATA, config)
+    assert [m.epoch for m in result.history] == [1, 2, 3]
+    assert result.history[-1].learning_rate == 0.0
+
+
 def test_a_loose_budget_changes_no_bit(reference: FitResult) -> None:
     result = train(CONFIG.model_copy(update={"time_budget_s": 1e6}))
     assert result is not None

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from trainer.fit import threads
+from trainer.fit.batches import FitData, LabelledPixels
+from trainer.fit.device import EXACT, ComputeConfig
+from trainer.fit.loop import FitResult, LoopConfig, fit
 from trainer.fit.threads import ThreadChange, ThreadTuner, candidates, thread_count_restored
+from trainer.models import ModelConfig, build_model
 
 QUIET = {1: 0.010, 2: 0.006}
 BUSY = {1: 0.014, 2: 0.050}
@@ -103,3 +108,26 @@ def test_candidates_are_powers_of_two_and_all_cores() -> None:
     assert candidates(2) == (1, 2)
     assert candidates(6) == (1, 2, 4, 6)
     assert candidates(16) == (1, 2, 4, 8, 16)
+
+
+def real_training(compute: ComputeConfig) -> FitResult:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (96, 16, 16, 3), generator=generator, dtype=torch.uint8)
+    images = LabelledPixels(pixels, torch.arange(96) % 2)
+    data = FitData(images, images, ((0.5,) * 3, (0.25,) * 3))
+    model = build_model(ModelConfig(name="resnet-small", width=4, dropout=0.2), 16, 2)
+    config = LoopConfig(epochs=2, batch_size=32, first_views=0.5)
+    return fit(model, data, config, compute=compute)
+
+
+def test_measuring_leaves_no_trace_in_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WORTH_MEASURING_S", 0.0)
+    measured = real_training(EXACT)
+    (count,) = measured.threads
+    assert count in (1, 2)
+    fixed = real_training(EXACT.model_copy(update={"threads": count}))
+    assert fixed.threads == (count,)
+    assert measured.history == fixed.history
+    pairs = zip(measured.model.state_dict().values(), fixed.model.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert torch.get_num_threads() == 2
