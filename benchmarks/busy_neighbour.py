@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,10 +80,8 @@ def train(stage: StageRecipe, data: FitData, threads: int | None, seconds: float
     loop = stage.loop.model_copy(update={"epochs": 10_000, "time_budget_s": None, "least_epochs": 1})
     compute = ComputeConfig(device="cpu", threads=threads)
     model = build_model(stage.model, stage.image_size, 2)
-    try:
+    with suppress(Enough):
         fit(model, data, loop, compute=compute, callbacks=Callbacks(on_step=note))
-    except Enough:
-        pass
     return trial
 
 

@@ -47,7 +47,7 @@ def _idle_stage_note(record: RunRecord, policy: Policy) -> tuple[str, ...]:
         remedy = "a wider stage A (recipe.stage_a.model.width), more training images, or more promise.slack"
     return (
         f"This cascade works as one stage: stage A answers nothing, because {reason}. Every image costs "
-        f"stage A and stage B. What helps: {remedy}.",
+        f"the compute of stage B. What helps: {remedy}.",
     )
 
 
