@@ -135,9 +135,11 @@ def test_a_cascade_whose_fast_stage_answers_nothing_is_called_one_stage(
     _, result = trained
     record, policy = read_record(result.run), result.policy
     stage_a, stage_b = policy.point.stages
-    assert stage_a.threshold is not None
-    assert "one stage" not in "\n".join(closing_lines(record, policy, None, result.run))
-    idle = replace(policy, point=replace(policy.point, stages=(replace(stage_a, threshold=None), stage_b)))
+    busy, idle = (
+        replace(policy, point=replace(policy.point, stages=(replace(stage_a, threshold=limit), stage_b)))
+        for limit in (0.5, None)
+    )
+    assert "one stage" not in "\n".join(closing_lines(record, busy, None, result.run))
     (line,) = [text for text in closing_lines(record, idle, None, result.run) if "one stage" in text]
     assert "stage A answers nothing, because on val_select" in line
     assert "What helps: a wider stage A" in line

@@ -85,15 +85,16 @@ class ThreadTuner:
 
     def start(self, planned_steps: int, resumed: Sequence[ThreadChange] = ()) -> None:
         """Choose before the first step, or take up the choice of an interrupted run."""
-        if self._fixed is not None:
+        if planned_steps <= 0:
+            self.changes = list(resumed)
+        elif self._fixed is not None:
             self._use(0, self._fixed)
         elif resumed:
             self.changes = list(resumed)
             torch.set_num_threads(self.threads)
         else:
             self._use(0, self._most)
-            worth = planned_steps > 0 and self._most > 1
-            if worth and self._seconds_of_one() * planned_steps >= WORTH_MEASURING_S:
+            if self._most > 1 and self._seconds_of_one() * planned_steps >= WORTH_MEASURING_S:
                 self._measure(0)
         self._restart_window()
 
