@@ -27,6 +27,7 @@ from calibration.certificate import UNRECORDED, Certificate, CertifiedOn, RiskTa
 from calibration.exact.issuer import Issuer, Proven
 from calibration.exact.path_test import empty_part_counts, part_counts
 from calibration.exact.paths import PolicyPath, StagePath, StepOutcome
+from calibration.exact.shortfall import LIKELY
 from calibration.exact.steps import start_of
 from calibration.exact.strata import Parts
 from calibration.groups import Sampling, all_frames, group_codes
@@ -203,8 +204,33 @@ def _shortfall(failed: _Shares | None, parts: Parts, groups: int, target: RiskTa
             f"{about}{100 * risk:.2g} % of the first answers are wrong, not clearly below alpha = "
             f"{target.alpha:g}: more groups will not help, a better classifier or confidence score is needed"
         )
-    missing = math.ceil(-math.log(target.delta) / growth) - groups
+    seen = f"{about}{100 * risk:.2g} % of the first answers are wrong"
+    growth_of_group = failed.growth(target.alpha, stake)[worst]
+    size = groups
+    while size < _MOST_GROUPS * groups:
+        size = math.ceil(1.25 * size)
+        if (chance := _chance(growth_of_group, size, target)) >= LIKELY:
+            return (
+                f"{seen}; a fresh split of {size} groups, {size - groups} more labelled groups than here, "
+                f"would be certified in about {100 * chance:.0f} %"
+            )
     return (
-        f"{about}{100 * risk:.2g} % of the first answers are wrong; at this rate about {max(1, missing)} "
-        "more labelled groups are needed"
+        f"{seen}; a fresh split of {size} groups would be certified in about {100 * chance:.0f} %: a better "
+        "classifier or confidence score is needed"
     )
+
+
+_MOST_GROUPS = 20
+"""Largest fresh split that a hint considers, over the present one"""
+
+
+def _chance(growth: FloatArray, groups: int, target: RiskTarget) -> float:
+    """Share of resampled splits of so many groups that reach 1 / delta, from the growth by each group [G]."""
+    rng = np.random.default_rng(0)
+    proven = [
+        np.cumsum(rng.choice(growth, groups)).max() >= -math.log(target.delta) for _ in range(_RESAMPLES)
+    ]
+    return float(np.mean(proven))
+
+
+_RESAMPLES = 200

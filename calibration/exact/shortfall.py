@@ -1,22 +1,37 @@
-"""Why nothing could be certified, what is missing, and what could be certified instead."""
+"""Why nothing could be certified, and what the same test is likely to prove on a fresh split.
+
+A hint must come true for a reader who labels what it says. Counts of a failed test are no basis for it: the
+failure selects draws with more errors than usual, and a search over many starts finds a risk that the test
+itself does not prove. So an error curve is fitted to all calibration units, its coefficients are drawn from
+their posterior, and the chance that the test passes its first step on a fresh split is computed for each.
+"""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from scipy import special
 
-from calibration.bounds import binomial_p_value, fewest_answered
+from calibration.bounds import fewest_answered
 from calibration.certificate import RiskTarget
+from calibration.error_curve import ErrorCurve
+from calibration.exact.steps import start_of
 from calibration.scores import BoolArray, FloatArray, IntArray
 
-_LADDER = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Risks that a person would promise."""
+ROUND_RISKS = tuple(
+    factor * 10.0**power for power in range(-4, 0) for factor in (1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
+)
+"""Risks that a hint may name"""
 
-_STARTS = 8
-"""Starts that a hint considers: where 0, 1, 2, ... errors are allowed."""
+LIKELY = 0.8
+"""Chance from which a hint recommends a target or a number of labels"""
 
-_MOST_LABELS = 10_000_000
+MOST_LABELS = 100
+"""Largest fresh split that a hint recommends, over the present one"""
+
+_DRAWS = 200
+_POINTS = 400
 
 
 def describe_shortfall(
@@ -28,7 +43,7 @@ def describe_shortfall(
     target: RiskTarget,
     unit: str,
 ) -> str:
-    """One sentence for an infeasible walk, given the counts [T] of its steps (T = 0: none possible).
+    """One sentence for an infeasible test, given the counts [T] of its steps (T = 0: none possible).
 
     confidence and wrong [n] are of the calibration units, `reachable` of which the loosest step would
     answer; unit is "image" or "group".
@@ -36,70 +51,95 @@ def describe_shortfall(
     n, units = len(confidence), f"{unit}s"
     floor, floor_with_one = (int(m) for m in fewest_answered([0, 1], target.alpha, target.delta))
     start = int(answered[0]) if len(answered) else reachable
+    outlook = Outlook.of(confidence, wrong) if n else None
     if start < floor:
-        first = (
+        needs = (
             f"a risk of {target.alpha:g} at {1 - target.delta:g} confidence needs at least {floor} answered "
             f"calibration {units} without an error ({floor_with_one} with one), and {start} of {n} can be "
             f"answered: at least {floor - start} more labelled {units} are needed"
         )
-    else:
-        first = _failed_start(start, int(errors[0]), n, target, units)
-    return f"{first}; {_instead(confidence, wrong, target)}"
+        return needs if outlook is None else f"{needs}; {outlook.sentence(target, units)}"
+    seen = f"{int(errors[0])} of the {start} calibration {units} answered first are wrong"
+    return seen if outlook is None else f"{seen}; {outlook.sentence(target, units)}"
 
 
-def _failed_start(answered: int, errors: int, n: int, target: RiskTarget, units: str) -> str:
-    seen = f"{errors} of the {answered} calibration {units} answered first are wrong"
-    needed = labels_needed(errors / answered, answered / n, target)
-    if needed is None:
-        return (
-            f"{seen}, a share that is not clearly below alpha = {target.alpha:g}: more labels will not help, "
-            "a better classifier or confidence score is needed"
-        )
-    # A plug-in estimate; at least one more than there are, since these did not do.
-    return f"{seen}; at this rate about {max(1, needed - n)} more labelled {units} are needed"
+class Outlook:
+    """Chances of a certificate on fresh splits from the same source, with the same model and score."""
 
+    def __init__(self, n: int, coefficients: FloatArray) -> None:
+        self.n = n
+        self.coefficients = coefficients
+        """[draws, 2]"""
 
-def labels_needed(risk: float, coverage: float, target: RiskTarget) -> int | None:
-    """Calibration units with which a risk and coverage observed at one threshold would be certified.
+    @classmethod
+    def of(cls, confidence: FloatArray, wrong: BoolArray) -> Outlook:
+        """From the confidence and errors [n >= 1] of the units that were tested."""
+        return cls(len(confidence), ErrorCurve.fit(confidence, wrong).draw(_DRAWS, seed=0))
 
-    None where the risk is not below alpha, or more than ten million would be needed.
-    """
-    if risk >= target.alpha or coverage <= 0.0:
+    def chance(self, units: int, target: RiskTarget) -> float:
+        """Probability that a fresh split of so many units certifies `target`: that its first step passes."""
+        start = start_of(units, target)
+        if start > units:
+            return 0.0
+        allowed = int(start == int(fewest_answered(1, target.alpha, target.delta)))
+        points = min(start, _POINTS)
+        depth = (np.arange(points) + 0.5) / points * start / units
+        scale = special.ndtri(1.0 - depth)
+        logits = self.coefficients[:, :1] + self.coefficients[:, 1:] * scale
+        # A rate of exactly 1 has no odds.
+        rates = np.minimum(special.expit(logits), 1.0 - 1e-9)
+        none = np.exp(np.log1p(-rates).mean(axis=1) * start)
+        one = none * (rates / (1.0 - rates)).mean(axis=1) * start
+        return float((none + allowed * one).mean())
+
+    def labels(self, target: RiskTarget) -> int | None:
+        """Size, to two digits, of the smallest fresh split with a likely certificate; None without one."""
+        size = max(self.n, int(fewest_answered(0, target.alpha, target.delta)))
+        while size <= MOST_LABELS * max(self.n, 1):
+            size = _two_digits(size)
+            if self.chance(size, target) >= LIKELY:
+                return size
+            size = math.ceil(1.1 * size)
         return None
-    low, high = 0, 64
-    while not _would_pass(high, risk, target):
-        low, high = high, 2 * high
-        if high > _MOST_LABELS:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _would_pass(middle, risk, target) else (middle, high)
-    return math.ceil(high / coverage)
+
+    def risk(self, target: RiskTarget) -> float | None:
+        """Smallest round risk above the target that is likely on a fresh split of the present size."""
+        for alpha in ROUND_RISKS:
+            at = RiskTarget(alpha, target.delta, target.min_coverage)
+            if alpha > target.alpha and self.chance(self.n, at) >= LIKELY:
+                return alpha
+        return None
+
+    def sentence(self, target: RiskTarget, units: str) -> str:
+        """Ways out with their chances: more labels, or a larger risk."""
+        labels, alpha = self.labels(target), self.risk(target)
+        if labels is None:
+            at_most = _percent(self.chance(MOST_LABELS * self.n, target))
+            first = (
+                f"more labels will hardly help (a fresh split of {MOST_LABELS} times as many {units} would "
+                f"be certified in about {at_most}): a better classifier or confidence score is needed"
+            )
+        else:
+            more = max(labels - self.n, 0)
+            beside = f", {more} more labelled {units} than here," if more else ""
+            first = (
+                f"a fresh split of {labels} {units}{beside} would be certified in about "
+                f"{_percent(self.chance(labels, target))}"
+            )
+        if alpha is None:
+            return f"{first}; no larger risk is likely to be certified on a fresh split of {self.n}"
+        at = RiskTarget(alpha, target.delta, target.min_coverage)
+        return (
+            f"{first}; on a fresh split of {self.n} alpha = {alpha:g} would be certified in about "
+            f"{_percent(self.chance(self.n, at))}"
+        )
 
 
-def _would_pass(answered: int, risk: float, target: RiskTarget) -> bool:
-    errors = math.ceil(risk * answered)
-    return errors < answered and float(binomial_p_value(errors, answered, target.alpha)) <= target.delta
+def _two_digits(value: int) -> int:
+    """The value rounded up to two significant digits."""
+    step = 10 ** max(len(str(value)) - 2, 0)
+    return int(-(-value // step) * step)
 
 
-def smallest_alpha(confidence: FloatArray, wrong: BoolArray, above: float, delta: float) -> float | None:
-    """The smallest risk of a short list, larger than `above`, that a start of a walk proves on units [n].
-
-    Found by looking at the labels, so it is a hint for the next target, not a promise.
-    """
-    n = len(confidence)
-    mistakes = np.cumsum(wrong[np.argsort(-confidence, kind="stable")])
-    allowed = np.arange(_STARTS)
-    for alpha in (risk for risk in _LADDER if risk > above):
-        starts = fewest_answered(allowed, alpha, delta)
-        possible = starts <= n
-        if (mistakes[starts[possible] - 1] <= allowed[possible]).any():
-            return alpha
-    return None
-
-
-def _instead(confidence: FloatArray, wrong: BoolArray, target: RiskTarget) -> str:
-    alpha = smallest_alpha(confidence, wrong, target.alpha, target.delta)
-    if alpha is None:
-        return "no other risk up to 0.5 could be certified on these labels"
-    return f"the smallest risk that could be certified on these labels now is alpha = {alpha:g}"
+def _percent(chance: float) -> str:
+    return f"{100 * chance:.0f} %"

@@ -12,10 +12,11 @@ import numpy as np
 
 from calibration.certificate import RiskTarget
 from calibration.decision import answers
+from calibration.error_curve import fit_error_curve
 from calibration.exact.cascade import CascadePath, CascadeScores
 from calibration.exact.steps import start_of
 from calibration.exact.strata import Parts
-from calibration.planning.thresholds import fit_error_curve, planned_coverage
+from calibration.planning.thresholds import planned_coverage
 from calibration.scores import BoolArray, FloatArray, IntArray
 
 PATH_POINTS = 400

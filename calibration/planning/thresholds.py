@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from calibration.bounds import most_errors
 from calibration.certificate import RiskTarget
+from calibration.error_curve import fit_error_curve
 from calibration.inputs import read_scores
-from calibration.scores import BoolArray, FloatArray, IntArray
+from calibration.scores import FloatArray, IntArray
 
 GRID_POINTS = 1000
 """Largest number of thresholds; a coarse grid costs power (40 points: .01 of coverage), a fine one nothing"""
@@ -61,36 +61,3 @@ def planned_coverage(
     scale = n_calibration / n
     allowed = most_errors(np.rint(answered * scale), target.alpha, target.delta)
     return float((answered[errors * scale <= allowed] / n).max(initial=0.0))
-
-
-def rank_scale(confidence: FloatArray) -> FloatArray:
-    """Normal scores of the ranks of confidence [n], ties at their mid-rank; a fit on this scale does not
-    depend on the unit of the score."""
-    ascending = np.sort(confidence)
-    low = np.searchsorted(ascending, confidence, side="left")
-    high = np.searchsorted(ascending, confidence, side="right")
-    return np.asarray(special.ndtri(0.5 * (low + high) / len(confidence)), dtype=np.float64)
-
-
-def fit_error_curve(confidence: FloatArray, wrong: BoolArray) -> FloatArray:
-    """P(error | confidence) at each point, [n], by Platt's (1999) smoothed logistic fit on ranks.
-
-    Newton's method on two parameters; the targets are smoothed as in Platt's paper, so that data
-    without errors need no special case. The curve never rises with the confidence.
-    """
-    z = rank_scale(confidence)
-    positives = float(wrong.sum())
-    y = np.where(wrong, (positives + 1.0) / (positives + 2.0), 1.0 / (len(wrong) - positives + 2.0))
-    design = np.stack([np.ones(len(z)), z], axis=1)
-    beta = np.array([special.logit(float(y.mean())), 0.0])
-    for _ in range(50):
-        p = special.expit(design @ beta)
-        weight = p * (1.0 - p)
-        hessian = design.T @ (weight[:, None] * design) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(hessian, design.T @ (y - p))
-        beta = beta + np.clip(step, -2.0, 2.0)
-        if float(np.abs(step).max()) < 1e-9:
-            break
-    if beta[1] > 0.0:
-        return np.full(len(z), float(y.mean()))
-    return np.asarray(special.expit(design @ beta), dtype=np.float64)

@@ -19,7 +19,7 @@ from calibration import (
     clopper_pearson_upper,
     plan_thresholds,
 )
-from calibration.exact.shortfall import labels_needed
+from calibration.exact.shortfall import Outlook
 from calibration.exact.steps import count, steps_to_test
 
 TARGET = RiskTarget()
@@ -205,33 +205,46 @@ def test_all_wrong_and_all_right() -> None:
     wrong = certify(confidence, np.ones(1000), None, TARGET)
     assert not wrong.feasible
     assert "better classifier" in wrong.needed
-    assert "no other risk up to 0.5" in wrong.needed
+    assert "no larger risk is likely" in wrong.needed
     right = certify(confidence, np.zeros(1000), None, TARGET)
     assert right.coverage == 1.0
     assert right.meets_coverage
 
 
-def test_what_is_missing_is_said_in_labels_and_in_alpha() -> None:
+def test_what_is_missing_is_said_in_labels_and_in_alpha_with_their_chances() -> None:
     confidence, wrong = perfect(600)
-    wrong[[3, 9]] = True
+    wrong[[400, 460, 480, 520, 550, 560, 570, 590]] = True
     certificate = certify(confidence, wrong, None, TARGET)
     assert "2 of the 473 calibration images answered first are wrong" in certificate.needed
-    assert "alpha = 0.015" in certificate.needed
-    missing = int(certificate.needed.split("about ")[1].split(" more")[0])
-    needed = labels_needed(2 / 473, 473 / 600, TARGET)
-    assert missing == needed - 600
-    # With so many images of the same kind it is certified.
-    answered = round(needed * 473 / 600)
-    assert clopper_pearson_upper(int(np.ceil(answered * 2 / 473)), answered, 0.05) <= 0.01001
-    assert labels_needed(0.01, 0.8, TARGET) is None
+    assert "a fresh split of" in certificate.needed
+    assert certificate.needed.count("would be certified in about") == 2
+    outlook = Outlook.of(confidence, wrong)
+    labels, alpha = outlook.labels(TARGET), outlook.risk(TARGET)
+    assert f"a fresh split of {labels} images, {labels - 600} more labelled images" in certificate.needed
+    assert f"alpha = {alpha:g}" in certificate.needed
+    assert outlook.chance(labels, TARGET) >= 0.8
+    assert outlook.chance(298, TARGET) == 0.0
 
 
-def test_the_hint_is_never_the_risk_that_just_failed() -> None:
-    confidence, wrong = perfect(2000)
-    wrong[[3, 9]] = True  # too many for rank 473, fine from 628 on
-    certificate = certify(confidence, wrong, None, TARGET)
-    assert not certificate.feasible
-    assert certificate.needed.endswith("alpha = 0.015")
+@pytest.mark.parametrize(("n", "accuracy_gap"), [(400, 1.5), (700, 1.4)])
+def test_hints_come_true_as_often_as_they_say(n: int, accuracy_gap: float) -> None:
+    """The named number of labels and the named risk are certified on fresh splits by the same test."""
+    held, expected = [], []
+    for seed in range(60):
+        calibration = draw(n, seed, accuracy_gap)
+        if certify(*calibration, None, TARGET).feasible:
+            continue
+        outlook = Outlook.of(*calibration)
+        labels, alpha = outlook.labels(TARGET), outlook.risk(TARGET)
+        if labels is not None and labels < 20_000:
+            expected.append(outlook.chance(labels, TARGET))
+            held.append(certify(*draw(labels, seed + 1000, accuracy_gap), None, TARGET).feasible)
+        if alpha is not None:
+            at = replace(TARGET, alpha=alpha)
+            expected.append(outlook.chance(n, at))
+            held.append(certify(*draw(n, seed + 1000, accuracy_gap), None, at).feasible)
+    assert len(held) > 30
+    assert np.mean(held) > np.mean(expected) - 0.12
 
 
 def test_coverage_short_of_the_target_does_not_empty_the_policy() -> None:

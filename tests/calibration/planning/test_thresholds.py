@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import special
 
 from calibration import RiskTarget, plan_thresholds
-from calibration.planning.thresholds import GRID_POINTS, fit_error_curve, rank_scale
+from calibration.error_curve import fit_error_curve, rank_scale
+from calibration.planning.thresholds import GRID_POINTS
 
 TARGET = RiskTarget()
 
