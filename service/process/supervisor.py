@@ -189,7 +189,7 @@ class _Supervisor:
                     worker.process.terminate()
 
     def _wake_up(self) -> None:
-        with suppress(BlockingIOError):  # Enough wake-ups are waiting.
+        with suppress(OSError):  # Enough wake-ups are waiting, or the service has stopped.
             self._wake.send(b"x")
 
     def _longest_stop(self) -> float:
