@@ -91,7 +91,7 @@ def service(bundles: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
         redis_url="off",
         admin_port=0,
         admin_token=TOKEN,
-        prepare_timeout=20,
+        prepare_timeout=60,
     ) as running:
         yield running
 
@@ -134,11 +134,11 @@ def test_a_change_whose_client_leaves_is_dropped(service: ServiceProcess, admin:
         admin.post("/bundles/endless/activate", timeout=2)
     began = time.monotonic()
     assert admin.post("/bundles/two/activate").status_code == 200
-    # It did not wait for the end of the abandoned change, which has 20 seconds.
+    # It did not wait for the end of the abandoned change, which has a minute.
     refused = [line for line in service.logs() if line["event"] == "change_refused"]
     assert [line["name"] for line in refused] == ["endless"]
     assert "the client has gone" in refused[0]["why"] or "cancelled" in refused[0]["why"]
-    assert time.monotonic() - began < 18
+    assert time.monotonic() - began < 55
 
 
 def test_workers_killed_while_they_start_leave_the_others_at_work(
