@@ -4,8 +4,8 @@ Both are computed on one engine at one precision and hold only there, so a bundl
 engine and precision that it was certified on.
 
 An entry is accepted only if its parts fit each other: the thresholds of certificate and operating point
-are equal, and the counts of the certificate can prove its promise. Digests show damage, but anybody can
-compute them again; these checks find a promise that was edited together with its digests.
+are equal, and the counts of the certificate can prove its promise. Digests show damage, but they
+can be computed again; these checks find a promise that was edited together with its digests.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class BundleUnexpected(BundleError):
 def verify_bundle(folder: Path, *, expected: str | None = None) -> BundleManifest:
     """Compare every file of `folder` with the manifest, and its parts with each other.
 
-    No model is opened. `expected`: the version that the bundle must have, from a source that whoever could
-    change the bundle could not change. Raises BundleMissing, BundleTooNew, BundleUnexpected or
+    No model is opened. `expected`: the version that the bundle must have, from a source that is independent
+    of the bundle's folder. Raises BundleMissing, BundleTooNew, BundleUnexpected or
     BundleTampered (a changed, missing, added or linked file, an edited manifest, parts that contradict each
     other), naming the file.
     """

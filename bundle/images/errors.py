@@ -5,9 +5,9 @@ ImageError (ValueError)
 ├── NotAnImage            no known image format
 ├── UnsupportedFormat     a format or variant that is not decoded
 ├── TruncatedImage        ends early, or is damaged
-├── TooManyBytes
-├── TooManyPixels
-└── TooFewPixels         smaller than the smallest side that is decoded
+├── TooManyBytes          more bytes than the limit
+├── TooManyPixels         more pixels than the limit
+└── TooFewPixels          a side shorter than the limit
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class TestWriting:
             write_bundle(replace(tiny_draft(), evaluation={"mcc": float("nan")}), tmp_path / "bundle")
 
     def test_a_certificate_that_json_cannot_hold(self, tmp_path: Path) -> None:
-        draft = tiny_draft()
+        draft = tiny_draft(feasible=False)
         broken = replace(draft.certificates[0].certificate, coverage=float("nan"))
         entry = draft.certificates[0].model_copy(update={"certificate": broken})
         with pytest.raises(ValueError, match="JSON"):
