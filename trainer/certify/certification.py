@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -33,12 +33,28 @@ def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
 
     Raises `DeltaExhausted` if the calibration split has too little delta left; nothing is changed then.
     """
-    ledger = charge(evidence, read_ledger(run, evidence.promise.delta))
+    ledger = read_ledger(run, evidence.promise.delta)
+    evidence = with_charged_path(evidence, run, ledger)
+    ledger = charge(evidence, ledger)
     # On disk before a label is read: an interrupted proof has been charged too.
     write_json(run.ledger, ledger.to_dict())
     policy = prove(evidence)
     write_policy(policy, run)
     return policy
+
+
+def with_charged_path(evidence: Evidence, run: RunFolder, ledger: Ledger) -> Evidence:
+    """The evidence with the path of the run's certificate, if the ledger holds the charge for exactly that.
+
+    So the same promise on the same scores gives the same certificate at no cost, also if an older version
+    has planned its path.
+    """
+    path = read_json(run.thresholds).get("path") if run.thresholds.is_file() else None
+    if path is None or len(path[0]) != len(evidence.rules):
+        return evidence
+    charged = replace(evidence, charged_path=decode_path(path))
+    known = {entry.fingerprint for entry in ledger.entries(evidence.calib.digest)}
+    return charged if fingerprint(charged) in known else evidence
 
 
 def charge(evidence: Evidence, ledger: Ledger) -> Ledger:

@@ -54,6 +54,8 @@ class Evidence:
     promise: PromiseConfig
     classes: tuple[str, ...] = ()
     """Names of the classes, for a promise about each answer; empty: their numbers"""
+    charged_path: FloatArray | None = None
+    """The path that this promise was charged for before, [T, stages]; None: it is planned now"""
 
     @property
     def target(self) -> RiskTarget:
@@ -63,8 +65,11 @@ class Evidence:
 def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArray:
     """The thresholds in the order of their tests, [T, stages], from labels of val_select alone.
 
-    `target`: replaces that of the promise.
+    `target`: replaces that of the promise. A path that was charged before is taken as it is: a newer planner
+    may plan another one, which would be another certificate.
     """
+    if target is None and evidence.charged_path is not None:
+        return evidence.charged_path
     target = target or evidence.target
     scores = stage_scores(evidence.select.stages, evidence.select.labels, evidence.rules)
     n_calibration = evidence.calib.n_groups
