@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bundle.images.preprocess import PreprocessSpec
+from calibration.decision import StageName
 from calibration.scores import IntArray
 from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint import save_checkpoint
@@ -26,8 +26,6 @@ from trainer.run.folder import RunFolder, write_csv, write_json
 from trainer.run.record import StageRecord, file_digest
 from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_logits
 from trainer.transfer.merging import merge_for_export
-
-StageName = Literal["A", "B"]
 
 
 @dataclass(frozen=True, slots=True)
