@@ -78,7 +78,9 @@ def render_bundle(manifest: BundleManifest, console: Console) -> None:
 
 
 def _stage_table(manifest: BundleManifest) -> Table:
-    table = Table("stage", "input", "parameters", "million MACs", "answers where", title="Stages")
+    table = Table(title="Stages")
+    for column in ("stage", "input", "parameters", "million MACs", "answers where"):
+        table.add_column(column, overflow="fold")
     rules = manifest.certificates[0].operating_point.stages if manifest.certificates else ()
     for index, stage in enumerate(manifest.stages):
         table.add_row(
@@ -101,7 +103,9 @@ def _answers_where(rule: StageRule) -> str:
 
 
 def _evaluation_table(manifest: BundleManifest) -> Table:
-    table = Table("figure", "value", title="Measured on held-out images")
+    table = Table(title="Measured on held-out images")
+    for column in ("figure", "value"):
+        table.add_column(column, overflow="fold")
     for name, value in sorted(manifest.evaluation.items()):
         table.add_row(escape(name), f"{value:.4g}")
     return table

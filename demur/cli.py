@@ -69,9 +69,11 @@ def main() -> None:
         finally:
             # Here, because an error while the interpreter exits would have no message.
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        # Typer turns Ctrl-C into this exit code, without a word.
+        if stop.code == INTERRUPTED:
+            print("interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:
         _discard_output()
         sys.exit(1)

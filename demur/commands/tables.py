@@ -27,7 +27,7 @@ def sweep_table(rows: Sequence[SweepRow]) -> Table:
         "stage A",
         "compute",
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for index in np.unique(np.linspace(0, len(rows) - 1, SHOWN).round().astype(np.int64)).tolist():
         row = rows[index]
         table.add_row(
@@ -45,9 +45,9 @@ def sweep_table(rows: Sequence[SweepRow]) -> Table:
 def report_table(report: Report) -> Table:
     """Every metric with its 95 % interval."""
     table = Table(title=f"{report.split}: {report.n:,} images, {report.units:,} independent units")
-    table.add_column("figure")
+    table.add_column("figure", overflow="fold")
     for column in ("value", "95 % interval", "images"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for measured in report.measurements:
         table.add_row(measured.metric, _figure(measured.value), _interval(measured), f"{measured.n:,}")
     return table

@@ -71,9 +71,9 @@ def _latency_table(profile: Profile) -> Table:
         title=f"Milliseconds by step: {profile.bundle} on {profile.engine}",
         caption=profile.images,
     )
-    table.add_column("step")
+    table.add_column("step", overflow="fold")
     for column in ("p50", "p95", "p99", "samples"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for latency in profile.latencies:
         tail = (_short(latency.p95.median), _short(latency.p99.median))
         table.add_row(latency.step, _with_range(latency.p50), *tail, f"{latency.samples:,}")
@@ -86,9 +86,9 @@ def _throughput_table(profile: Profile) -> Table:
         title=f"At full load: {through.processes} processes, {through.clients} clients",
         caption="median (smallest to largest of the runs)",
     )
-    table.add_column("figure")
-    table.add_column("plain loops", justify="right")
-    table.add_column("service", justify="right")
+    table.add_column("figure", overflow="fold")
+    table.add_column("plain loops", justify="right", overflow="fold")
+    table.add_column("service", justify="right", overflow="fold")
     table.add_row(
         "images per second",
         _with_range(through.raw_images_per_second),

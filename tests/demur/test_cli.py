@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,17 @@ class TestErrors:
         with pytest.raises(type(error)):
             self.run(error, monkeypatch)
 
-    def test_an_interrupt(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert self.run(KeyboardInterrupt(), monkeypatch) == cli.INTERRUPTED
+    def test_an_interrupt(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        def interrupted(run: Path) -> None:
+            raise KeyboardInterrupt
+
+        app = typer.Typer()
+        app.command()(interrupted)
+        monkeypatch.setattr(cli, "app", partial(app, ["somewhere"]))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == cli.INTERRUPTED
+        assert capsys.readouterr().err == "interrupted\n"
 
     def test_a_reader_that_has_gone_ends_the_output_in_silence(self, tmp_path: Path) -> None:
         demur = Path(sys.executable).with_name("demur")

@@ -121,5 +121,5 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
     for index, column in enumerate(columns):
         numeric = index > 0 and column not in ("value", "examples")
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     return table

@@ -105,8 +105,8 @@ def scripted(*script: tuple[int, dict[str, str], bytes] | None) -> Iterator[tupl
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append(dict(self.headers))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append({**self.headers, "body": body.decode("utf-8", "replace")})
             step = script[len(seen) - 1]
             if step is None:
                 self.close_connection = True
@@ -193,3 +193,20 @@ def test_an_answer_of_another_service() -> None:
 def test_a_malformed_url(url: str) -> None:
     with pytest.raises(ValueError, match="url is"):
         Client(url)
+
+
+@pytest.mark.parametrize(
+    ("label", "sent"), [(1, 1), (1.0, 1), (np.int64(1), 1), (np.float32(0.0), 0), ("red", "red"), (0.5, 0.5)]
+)
+def test_a_label_is_sent_as_a_class_number_or_name(label: float | str, sent: float | str) -> None:
+    with scripted(OK) as (url, seen), Client(url) as client:
+        client.feedback("a", label)
+    assert json.loads(seen[0]["body"])["label"] == sent
+    assert type(json.loads(seen[0]["body"])["label"]) is type(sent)
+
+
+def test_the_service_takes_the_name_of_a_class(service: ServiceProcess) -> None:
+    with Client(service.url, api_key="names") as client:
+        client.feedback("frame-2", "red")
+        with pytest.raises(Refused, match="name of a class"):
+            client.feedback("frame-3", "rouge")
