@@ -54,7 +54,9 @@ class Trial:
         """Over the steps that ended at least `since` seconds after the first."""
         times = np.array(self.ends) - self.ends[0]
         kept = times[times >= since]
-        return float(self.batch * (len(kept) - 1) / (kept[-1] - kept[0])) if len(kept) > 2 else 0.0
+        if len(kept) < 3:
+            raise SystemExit("fewer than three steps were timed; raise --seconds")
+        return float(self.batch * (len(kept) - 1) / (kept[-1] - kept[0]))
 
 
 def road_signs(images: int) -> LabelledPixels:
