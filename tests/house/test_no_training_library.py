@@ -154,6 +154,12 @@ def test_quantising_names_the_extra_that_it_needs(world: Path, wrapped: Path) ->
     assert done.stderr.strip() == "demur: int8 needs onnx; install demur with the extra [train]"
 
 
+def test_a_data_set_on_the_hub_names_the_extra_that_it_needs(world: Path) -> None:
+    done = _demur(world, "data", "hub:someone/roadwork")
+    assert done.returncode == 2
+    assert "hub:someone/roadwork needs huggingface_hub; install demur with the extra [train]" in done.stderr
+
+
 def test_the_training_libraries_are_hidden(world: Path) -> None:
     for name in ("torch", "transformers", "peft", "onnx", "onnxscript", "safetensors", "openvino"):
         found = f"u.find_spec({name!r}), u.find_spec('onnxruntime') is not None"

@@ -38,8 +38,14 @@ def shards_of_split(files: list[str], split: str) -> list[str]:
 
 
 def _fetch(repository: str, split: str) -> list[Path]:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        raise SourceNotFound(
+            f"hub:{repository} needs huggingface_hub; install demur with the extra [train], or download the "
+            "parquet files of the data set and use parquet:FOLDER"
+        ) from None
 
     hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
     try:
