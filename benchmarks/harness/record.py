@@ -83,7 +83,9 @@ class Record:
         records.mkdir(parents=True, exist_ok=True)
         fields = {**asdict(self), "about": self.about.splitlines(), "detail": self.detail.splitlines()}
         path = records / f"{self.name}.json"
-        path.write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        # Verdicts that come from NumPy's comparisons are its scalars.
+        text = json.dumps(fields, indent=1, ensure_ascii=False, default=lambda scalar: scalar.item())
+        path.write_text(text + "\n", encoding="utf-8")
         path.with_suffix(".txt").write_text(raw.strip("\n") + "\n", encoding="utf-8")
         return path
 

@@ -14,7 +14,7 @@ from harness.pages import PAGE, make_pages
 from harness.record import FOLDER, PAGES, Claim, Record, RecordError, Recording, command_line
 
 ROOT = Path(__file__).resolve().parents[2]
-BY_HAND = {"plan-on-real-scores", "serving-time", "hints"}
+BY_HAND = {"plan-on-real-scores", "serving-time"}
 """Measurements that no single command repeats"""
 RECORD = Record(
     name="decode",
