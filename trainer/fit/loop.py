@@ -155,9 +155,7 @@ def fit(
         checkpoint = None if out is None else _checkpoint(out, model, data, config, compute, teacher)
         if checkpoint is not None:
             state.resume(checkpoint)
-        tuner = ThreadTuner(_trial_of(model, teacher, batches, state, config), fixed=_fixed(compute))
-        tuner.start(state.schedule.steps - state.step, state.thread_changes)
-        state.thread_changes = tuner.changes
+        tuner = _tuner(state, _trial_of(model, teacher, batches, state, config), compute)
 
         while not state.finished:
             epoch = len(state.history) + 1
@@ -205,9 +203,16 @@ def fit(
         )
 
 
-def _fixed(compute: ComputeConfig) -> int | None:
-    """The configured number of threads; a GPU leaves the present one."""
-    return torch.get_num_threads() if compute.device != "cpu" else compute.threads
+def _tuner(state: TrainingState, trial: Callable[[], None], compute: ComputeConfig) -> ThreadTuner:
+    """Chooses the threads before the first step, or takes up those of an interrupted run.
+
+    A GPU leaves the present number.
+    """
+    fixed = torch.get_num_threads() if compute.device != "cpu" else compute.threads
+    tuner = ThreadTuner(trial, fixed=fixed)
+    tuner.start(state.schedule.steps - state.step, state.thread_changes)
+    state.thread_changes = tuner.changes
+    return tuner
 
 
 def _trial_of(
