@@ -19,7 +19,8 @@ Reason = Literal["ambiguous", "atypical", "no-promise"]
 """Why an image is not answered. no-promise: the operating point answers no image at all."""
 DecisionKind = Literal["answer", "abstain"]
 
-STAGE_NAMES: tuple[StageName, ...] = ("A", "B")
+STAGE_NAMES: tuple[StageName, StageName] = ("A", "B")
+FAST_STAGE, STRONG_STAGE = STAGE_NAMES
 STAGE_KEYS: tuple[str, ...] = tuple(name.lower() for name in STAGE_NAMES)
 """The same in names of files, columns and figures"""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
+from calibration.decision import STRONG_STAGE
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
@@ -163,7 +164,7 @@ def _recipe(
     """The configured recipe; missing stages are planned for images of `size` pixels per side."""
     mirror = config.mirror
     if mirror is None and (config.recipe.stage_a is None or config.recipe.stage_b is None):
-        train = data.rows("B", data.train)
+        train = data.rows(STRONG_STAGE, data.train)
         found = check_mirroring(train.pixels, train.labels, seed=config.seed)
         mirror = found.allowed
         console.note(f"Training {'mirrors' if mirror else 'does not mirror'} images: {found.reason}")

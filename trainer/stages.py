@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bundle.images.preprocess import PreprocessSpec
-from calibration.decision import StageName
+from calibration.decision import FAST_STAGE, STAGE_NAMES, STRONG_STAGE, StageName
 from calibration.scores import IntArray
 from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint import save_checkpoint
@@ -42,7 +42,7 @@ class TrainingData:
 
     def rows(self, stage: StageName, rows: IntArray) -> LabelledPixels:
         """Rows at the input size of one stage."""
-        chosen = np.ascontiguousarray(self.arrays["AB".index(stage)][rows])
+        chosen = np.ascontiguousarray(self.arrays[STAGE_NAMES.index(stage)][rows])
         return LabelledPixels(torch.from_numpy(chosen), torch.from_numpy(self.labels[rows]))
 
 
@@ -87,24 +87,28 @@ def train_stages(
     A pretrained B is too slow to run on every view: it runs once over the images, before A is trained.
     """
     model_a, model_b = models.completed(recipe.stage_a.model, recipe.stage_b.model)
-    train, n_classes = data.rows("B", data.train), data.n_classes
-    job_b = StageJob("B", recipe.stage_b, model_b, train, data.rows("B", data.val_select), n_classes)
+    train, n_classes = data.rows(STRONG_STAGE, data.train), data.n_classes
+    job_b = StageJob(
+        STRONG_STAGE, recipe.stage_b, model_b, train, data.rows(STRONG_STAGE, data.val_select), n_classes
+    )
     fitted_b = _fit_stage(job_b, context)
     job_a = StageJob(
-        "A",
+        FAST_STAGE,
         recipe.stage_a,
         model_a,
         train,
-        data.rows("A", data.val_select),
+        data.rows(FAST_STAGE, data.val_select),
         n_classes,
         teacher=fitted_b.model,
     )
     if fitted_b.model.backbone.is_pretrained:
         logits = _teacher_logits(fitted_b.model, job_b, context)
-        job_a = replace(job_a, train=replace(data.rows("A", data.train), teacher_logits=logits), teacher=None)
+        job_a = replace(
+            job_a, train=replace(data.rows(FAST_STAGE, data.train), teacher_logits=logits), teacher=None
+        )
     fitted_a = _fit_stage(job_a, context)
     run = context.run
-    _write_metrics({"B": fitted_b, "A": fitted_a}, run)
+    _write_metrics({STRONG_STAGE: fitted_b, FAST_STAGE: fitted_a}, run)
     _write_weights({"stage_a": fitted_a.model, "stage_b": fitted_b.model}, run)
     with context.console.bar("Exporting to ONNX", 2, "models") as bar:
         record_a = _export(job_a, fitted_a, run)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.decision import StageRule
+from calibration.decision import STAGE_NAMES, StageRule
 from calibration.metrics import augrc
 from calibration.planning.thresholds import planned_coverage
 from calibration.probability import fit_platt, fit_temperature
@@ -67,7 +67,7 @@ def fit_gate(select: SplitScores, promise: PromiseConfig, n_calibration: int) ->
     rules: list[StageRule] = []
     rows: list[ScoreRow] = []
     for index in range(len(select.stages)):
-        table, name = select.table(index), "AB"[index]
+        table, name = select.table(index), STAGE_NAMES[index]
         compared = compare_scores(table, name, promise, n_calibration)
         chosen = choose_score(compared, promise.score)
         rows.extend(replace(row, chosen=row.score == chosen) for row in compared)
@@ -217,7 +217,7 @@ def write_gate(fit: GateFit, run: RunFolder) -> None:
                     "gate_slope": rule.gate_slope,
                     "gate_intercept": rule.gate_intercept,
                 }
-                for name, rule in zip("AB", fit.rules, strict=False)
+                for name, rule in zip(STAGE_NAMES, fit.rules, strict=False)
             },
             "choice": list(fit.sentences()),
         },
@@ -241,4 +241,4 @@ def write_gate(fit: GateFit, run: RunFolder) -> None:
 def read_rules(run: RunFolder) -> tuple[StageRule, ...]:
     """The fitted rules of a finished run, without thresholds."""
     stages = read_json(run.need(run.gate, "demur gate"))["stages"]
-    return tuple(StageRule(threshold=None, **stages[name]) for name in "AB" if name in stages)
+    return tuple(StageRule(threshold=None, **stages[name]) for name in STAGE_NAMES if name in stages)
