@@ -129,7 +129,7 @@ def _overview(records: Mapping[str, Record]) -> str:
     rows = [
         [
             claim.claim,
-            claim.target or "-",
+            claim.target,
             claim.value,
             _verdict(claim),
             record.date,
@@ -138,15 +138,16 @@ def _overview(records: Mapping[str, Record]) -> str:
         ]
         for record in _in_order(records)
         for claim in record.claims
+        if claim.target
     ]
     return "\n".join(
         (
             "# Measurements",
             "",
-            "Each claim with its target, what was measured, when, and by which script, test or verb; the "
-            "pages [promise](promise.md), [training](training.md), [serving](serving.md) and "
-            "[robustness](robustness.md) hold whole commands, tables and the raw output. All of it is "
-            "made by `python benchmarks/pages.py` from `records/`, which "
+            "Each claim that has a target, with what was measured, when, and by which script, test or verb. "
+            "The pages [promise](promise.md), [training](training.md), [serving](serving.md) and "
+            "[robustness](robustness.md) hold whole commands, further figures, tables and the raw output. "
+            "All of it is made by `python benchmarks/pages.py` from `records/`, which "
             "[benchmarks](../../benchmarks/README.md) write with `--record` and slow tests with "
             "`DEMUR_RECORD=docs/measurements`, and from `remarks/`, which outlive a record. `make "
             "measurements` repeats what takes less than two minutes.",
@@ -171,9 +172,8 @@ def _section(record: Record, remark: str) -> Sequence[str]:
         record.about,
         f"{command}<br>{record.date}, {record.machine}; [raw output]({RECORDS}/{record.name}.txt).",
     ]
-    judged = [claim for claim in record.claims if claim.target]
-    if judged:
-        rows = [[claim.claim, claim.target, claim.value, _verdict(claim)] for claim in judged]
+    if record.claims:
+        rows = [[claim.claim, claim.target or "-", claim.value, _verdict(claim)] for claim in record.claims]
         parts.append(markdown(["claim", "target", "measured", ""], rows).rstrip())
     parts += [record.detail, remark]
     return [part for part in parts if part]
