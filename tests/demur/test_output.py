@@ -42,7 +42,7 @@ def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = channel_model(root / "red.onnx", RED)
     command = [
         *(str(DEMUR), "wrap", f"--model={model}", f"--data=folder:{photos}", f"--out={root / 'run'}"),
-        *("--normalisation=zero-one", f"--class-names={','.join(reversed(CLASSES))}"),
+        *("--normalisation=zero-one", f"--class-names={','.join(CLASSES)}"),
     ]
     done = subprocess.run(command, capture_output=True, check=False, env=ascii_environment())
     assert done.returncode == 0, done.stderr

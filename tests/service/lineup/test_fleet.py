@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -46,7 +47,8 @@ class Worker:
                     self.may_prepare.wait(10)
                 if self._dead.is_set():
                     return
-                orders.send(Report(order.number, True, "label"))
+                with suppress(OSError):  # the fleet may have closed the pipe meanwhile
+                    orders.send(Report(order.number, True, "label"))
 
     def die(self, fleet: Fleet, number: int) -> None:
         """Die while preparing: the pipe closes with the thread, as it would with a process."""
