@@ -49,8 +49,8 @@ from trainer.data.splits import Splits, SplitSizes, make_splits
 from trainer.fit.augment import AugmentConfig
 from trainer.fit.batches import LabelledPixels
 from trainer.fit.checkpoint_selection import CRITERIA
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import ComputeConfig
-from trainer.fit.loop import LoopConfig
 from trainer.models.backbones import TransformerConfig, build_transformer
 from trainer.models.pretrained import open_weights
 from trainer.pretrain.config import PretrainConfig, load_pretrain_config

@@ -32,8 +32,9 @@ from torch import Tensor, nn
 
 from trainer.fit.augment import level, to_unit_range
 from trainer.fit.batches import FitData, LabelledPixels, Normaliser
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import ComputeConfig, has_bf16
-from trainer.fit.loop import Callbacks, LoopConfig, StepProgress, fit
+from trainer.fit.loop import Callbacks, StepProgress, fit
 from trainer.fit.loss import LossConfig, training_loss
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 from trainer.transfer.features import FeatureConfig, embed

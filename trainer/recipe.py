@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.choices import AugmentLevel
 from trainer.fit.augment import level
-from trainer.fit.loop import LoopConfig
+from trainer.fit.config import LoopConfig
 from trainer.fit.loss import LossConfig
 from trainer.fit.schedule import mean_work
 from trainer.models import ModelConfig, ResolvedModel, build_model, macs, resolve_model

@@ -18,7 +18,7 @@ from trainer.data.faults import PreparedData, prepare
 from trainer.data.opening import open_data, split_data
 from trainer.data.splits import Splits
 from trainer.fit.augment import level
-from trainer.fit.loop import LoopConfig
+from trainer.fit.config import LoopConfig
 from trainer.models.backbones import family_of
 from trainer.models.pretrained import BackboneError, WeightFolder, open_weights
 from trainer.pretrain.weights import overlap_notices

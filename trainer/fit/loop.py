@@ -3,76 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from trainer.choices import CheckpointSelection
 from trainer.errors import TrainingError
-from trainer.fit.augment import AugmentConfig, augment
 from trainer.fit.batches import (
     FitData,
-    LabelledPixels,
-    Normaliser,
-    epoch_order,
-    shrink,
-    step_rows,
     steps_per_epoch,
-    to_size,
 )
 from trainer.fit.checkpoint import Checkpoint, weights_digest
 from trainer.fit.checkpoint_selection import EpochMetrics, StepMetrics, best_epoch, measure
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT, ComputeConfig, computing, placed
 from trainer.fit.gradient_accumulation import GradientAccumulator, explain_out_of_memory
-from trainer.fit.loss import LossConfig, class_weights, couples_images, training_loss
+from trainer.fit.loss import couples_images
 from trainer.fit.optimizer import kernel_optimizer
 from trainer.fit.schedule import Schedule
 from trainer.fit.state import TrainingState
 from trainer.fit.threads import ThreadTuner
+from trainer.fit.training_batches import TrainingBatches
 from trainer.fit.weight_average import WeightAverage
-from trainer.models import HeadOutputs, StageModel
+from trainer.models import StageModel
 
 
 class NonFiniteLoss(TrainingError):
     """The loss is NaN or infinite."""
-
-
-class LoopConfig(BaseModel):
-    """Training of one stage: length, optimiser, loss, augmentation and checkpoint selection."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=128, ge=2)
-    lr: float = Field(default=7e-3, gt=0.0)
-    """Peak learning rate, see `trainer.fit.optimizer`."""
-    weight_decay: float = Field(default=0.05, ge=0.0)
-    """Decay of matrices and kernels; biases and normalisation do not decay."""
-    warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of the steps in which the learning rate rises; a cosine then takes it to zero."""
-    gradient_clip: float = Field(default=5.0, gt=0.0)
-    """Largest norm of the gradient."""
-    ema_decay: float = Field(default=0.995, ge=0.0, lt=1.0)
-    """Decay of the weight average, which is what is measured and kept; 0 averages nothing."""
-    balance: float = Field(default=0.0, ge=0.0, le=1.0)
-    """0 shows every image once per epoch; 1 shows every class equally often."""
-    objective: LossConfig = LossConfig()
-    augment: AugmentConfig = AugmentConfig()
-    first_views: float = Field(default=1.0, ge=0.25, le=1.0)
-    """Share of the full side at which views start to grow, see `trainer.fit.schedule`; below 1 for
-    convolutional networks only."""
-    time_budget_s: float | None = Field(default=None, gt=0.0)
-    """Seconds of training; a plan that would take longer is cut to fewer steps on a shorter schedule."""
-    least_epochs: int = Field(default=1, ge=1)
-    """Epochs that the time budget never takes, so that a busy machine cannot ruin the model."""
-    checkpoint_selection: CheckpointSelection = "augrc"
-    seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +111,7 @@ def fit(
     compute = compute.resolved()
     with explain_out_of_memory("training"), computing(compute) as device, placed(device, model, teacher):
         model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        batches = _Batches(data, model.n_classes, config, compute, device)
+        batches = TrainingBatches(data, model.n_classes, config, compute, device)
         state = _new_state(model, len(data.train), config, callbacks)
         checkpoint = None if out is None else _checkpoint(out, model, data, config, compute, teacher)
         if checkpoint is not None:
@@ -218,7 +179,7 @@ def _tuner(state: TrainingState, trial: Callable[[], None], compute: ComputeConf
 def _trial_of(
     model: StageModel,
     teacher: StageModel | None,
-    batches: _Batches,
+    batches: TrainingBatches,
     state: TrainingState,
     config: LoopConfig,
 ) -> Callable[[], None]:
@@ -244,75 +205,6 @@ def _trial_of(
                 buffer.copy_(kept[name])
 
     return trial
-
-
-class _Batches:
-    """The training images of a stage, drawn step by step."""
-
-    def __init__(
-        self, data: FitData, n_classes: int, config: LoopConfig, compute: ComputeConfig, device: torch.device
-    ) -> None:
-        self.normaliser = Normaliser.from_mean_std(data.mean_std)
-        self._train = data.train
-        self._weights = _loss_weights(data.train, n_classes, config.objective.class_weight_power)
-        self._config = config
-        self._compute = compute
-        self._device = device
-
-    def epoch(self, generator: torch.Generator) -> Iterator[Tensor]:
-        """The rows of each step of one epoch."""
-        order = epoch_order(self._train.labels, self._config.balance, generator)
-        return step_rows(order, self._config.batch_size)
-
-    def first_rows(self) -> Tensor:
-        """Rows of one batch, for timing."""
-        return torch.arange(min(self._config.batch_size, len(self._train)))
-
-    def draw(self, rows: Tensor, side: Callable[[int], int], generator: torch.Generator) -> _Batch:
-        """These rows, augmented; `side`: pixels per side of a full input -> of the input in this step."""
-        train, device = self._train, self._device
-        pixels = shrink(train.pixels[rows].to(device), side(train.pixels.shape[1]))
-        return _Batch(
-            augment(pixels, self._config.augment, generator),
-            side,
-            train.labels[rows].to(device),
-            self._weights[rows].to(device),
-            None if train.teacher_logits is None else train.teacher_logits[rows].to(device),
-            self.normaliser,
-            self._compute,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """The images of one step, augmented, on the device."""
-
-    views: Tensor
-    side: Callable[[int], int]
-    """Pixels per side of a model's full input -> of its input in this step"""
-    labels: Tensor
-    weights: Tensor
-    teacher_logits: Tensor | None
-    """[B, K], a teacher's logits of the images before augmentation"""
-    normaliser: Normaliser
-    compute: ComputeConfig
-
-    def outputs(self, model: StageModel, part: slice) -> HeadOutputs:
-        """Outputs of `model` on a part of the batch, float32."""
-        with self.compute.autocast():
-            x = self.normaliser(to_size(self.views[part], self.side(model.image_size)))
-            outputs = model.single_pass(x.contiguous(memory_format=torch.channels_last))
-        return HeadOutputs(*(each.float() for each in outputs))
-
-    def loss(
-        self, teacher: StageModel | None, config: LossConfig, outputs: HeadOutputs, part: slice
-    ) -> Tensor:
-        """Mean loss of a part of the batch, a scalar."""
-        logits = None if self.teacher_logits is None else self.teacher_logits[part]
-        if teacher is not None:
-            with torch.no_grad():
-                logits = self.outputs(teacher.eval(), part).logits
-        return training_loss(outputs, self.labels[part], self.weights[part], config, logits)
 
 
 def _new_state(model: StageModel, n_train: int, config: LoopConfig, callbacks: Callbacks) -> TrainingState:
@@ -352,12 +244,6 @@ def _progress(state: TrainingState, epoch: int, loss: float, batch_size: int) ->
         images_per_second=state.step * batch_size / max(elapsed, 1e-9),
         seconds_left=state.schedule.seconds_left(state.step, elapsed),
     )
-
-
-def _loss_weights(train: LabelledPixels, n_classes: int, power: float) -> Tensor:
-    """float32 [n]: the weight of each image times the weight of its class."""
-    by_class = class_weights(train.labels, n_classes, power)[train.labels]
-    return by_class if train.weights is None else by_class * train.weights
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

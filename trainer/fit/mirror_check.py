@@ -16,8 +16,9 @@ from torch import Tensor
 
 from trainer.fit.augment import AugmentConfig, to_unit_range
 from trainer.fit.batches import FitData, LabelledPixels, to_size
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT
-from trainer.fit.loop import LoopConfig, fit
+from trainer.fit.loop import fit
 from trainer.models import ModelConfig, build_model
 
 SIZE = 32

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from trainer.fit.batches import FitData, LabelledPixels, MeanStd
 from trainer.fit.checkpoint_selection import EpochMetrics
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT, ComputeConfig, computing, placed
-from trainer.fit.loop import FitResult, LoopConfig
+from trainer.fit.loop import FitResult
 from trainer.models import StageModel
 from trainer.transfer.features import BATCH, FeatureConfig, cached_features, outputs_from
 from trainer.transfer.linear_probe import LinearProbeConfig, fit_linear_probe

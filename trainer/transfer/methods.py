@@ -15,8 +15,9 @@ from calibration.scores import StageOutputs
 from trainer.choices import Adapt, AdapterTargets
 from trainer.fit.batches import FitData, LabelledPixels, Normaliser
 from trainer.fit.checkpoint_selection import EpochMetrics, stage_outputs
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import ComputeConfig
-from trainer.fit.loop import Callbacks, LoopConfig, StepProgress, fit
+from trainer.fit.loop import Callbacks, StepProgress, fit
 from trainer.models import (
     ModelConfig,
     ResolvedModel,

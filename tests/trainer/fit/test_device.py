@@ -7,8 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from trainer.fit.batches import FitData, LabelledPixels
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT, ComputeConfig, NoSuchDevice, computing, describe, has_bf16
-from trainer.fit.loop import LoopConfig, fit
+from trainer.fit.loop import fit
 from trainer.models import ModelConfig, build_model
 
 

@@ -15,13 +15,14 @@ from torch import Tensor
 from trainer.fit.augment import level
 from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint_selection import EpochMetrics
+from trainer.fit.config import LoopConfig
 from trainer.fit.gradient_accumulation import (
     GradientAccumulator,
     OutOfMemory,
     explain_out_of_memory,
     ran_out_of_memory,
 )
-from trainer.fit.loop import Callbacks, FitResult, LoopConfig, fit
+from trainer.fit.loop import Callbacks, FitResult, fit
 from trainer.fit.loss import LossConfig
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 

@@ -16,9 +16,10 @@ from trainer.fit.augment import level
 from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint import ResumeMismatch, load_checkpoint
 from trainer.fit.checkpoint_selection import EpochMetrics, StepMetrics, best_epoch, measure_outputs
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT, ComputeConfig
 from trainer.fit.gradient_accumulation import GradientAccumulator
-from trainer.fit.loop import Callbacks, FitResult, LoopConfig, NonFiniteLoss, StepProgress, fit
+from trainer.fit.loop import Callbacks, FitResult, NonFiniteLoss, StepProgress, fit
 from trainer.fit.loss import LossConfig
 from trainer.fit.optimizer import kernel_optimizer
 from trainer.fit.schedule import Schedule

@@ -11,7 +11,8 @@ from safetensors import safe_open
 
 from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint import ResumeMismatch
-from trainer.fit.loop import LoopConfig, fit
+from trainer.fit.config import LoopConfig
+from trainer.fit.loop import fit
 from trainer.fit.state import mutable_tensors
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 

@@ -9,8 +9,9 @@ import torch
 
 from trainer.fit import threads
 from trainer.fit.batches import FitData, LabelledPixels
+from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT, ComputeConfig
-from trainer.fit.loop import FitResult, LoopConfig, fit
+from trainer.fit.loop import FitResult, fit
 from trainer.fit.threads import ThreadChange, ThreadTuner, candidates, thread_count_restored
 from trainer.models import ModelConfig, build_model
 

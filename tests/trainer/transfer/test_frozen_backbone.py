@@ -12,7 +12,8 @@ from fakes.tiny_vit import save_tiny_transformer
 from trainer.fit.augment import level
 from trainer.fit.batches import FitData, LabelledPixels, Normaliser
 from trainer.fit.checkpoint_selection import stage_outputs
-from trainer.fit.loop import FitResult, LoopConfig, fit
+from trainer.fit.config import LoopConfig
+from trainer.fit.loop import FitResult, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
 from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_logits
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from trainer.config import ConfigError, load_config
 from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint_selection import EpochMetrics
-from trainer.fit.loop import Callbacks, LoopConfig, fit
+from trainer.fit.config import LoopConfig
+from trainer.fit.loop import Callbacks, fit
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model, n_parameters
 from trainer.models.adapters import ADAPTER_FILES
 from trainer.models.pretrained import BackboneError
