@@ -63,6 +63,7 @@ def train(folder: Path, minutes: float, busy: bool) -> None:
                 folder,
             ],
             check=True,
+            env={**os.environ, "DEMUR_LEDGER": str(folder / "ledger")},
         )
     clock.write_text(f"{time.monotonic() - began:.1f}\n")
 

@@ -24,6 +24,7 @@ from demur.verbs.demo import demo
 from demur.verbs.evaluate import evaluate
 from demur.verbs.gate import gate
 from demur.verbs.inspect import inspect
+from demur.verbs.ledger import ledger
 from demur.verbs.predict import predict
 from demur.verbs.pretrain import pretrain
 from demur.verbs.profile import profile
@@ -52,9 +53,14 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "Bundles": (bundle, inspect, verify, predict),
     "Production": (serve, profile),
 }
+GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {"Certificates": (ledger,)}
+"""Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():
     for _verb in _verbs:
         app.command(rich_help_panel=_panel)(_verb)
+for _panel, _groups in GROUPS.items():
+    for _group in _groups:
+        app.add_typer(_group, rich_help_panel=_panel)
 
 EXPECTED_FAULT, INTERRUPTED = 2, 130
 

@@ -34,6 +34,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 OTHERS: Mapping[str, str] = {
     "DEMUR_DEBUG": "Any value: every verb ends with the traceback of an error instead of one line.",
+    "DEMUR_LEDGER": "Folder of the ledger of calibration splits, which may be shared; by default one in the "
+    "data folder of the user (`docs/promise.md`).",
     "DEMUR_SLOW": "`1`: the Monte Carlo and soak tests run in full (`make slow`).",
     "DEMUR_RECORD": "Folder into which the slow tests write their records (`docs/measurements`).",
 }

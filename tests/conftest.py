@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,32 @@ from fakes.tiny_bundle import colour_image, write_tiny_bundle
 # Set before any library starts its threads: with two threads each, several test processes on a few cores
 # spend most of the time waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ledger_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The ledger of the user who runs the tests is never touched, in processes that tests start either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEMUR_LEDGER", str(tmp_path_factory.mktemp("ledger")))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ledger_of_module(ledger_of_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A ledger for the fixtures of one module, which other modules know nothing of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEMUR_LEDGER", str(tmp_path_factory.mktemp("ledger")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def ledger_of_test(
+    ledger_of_module: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """An empty ledger for each test, so that tests may certify one split in several folders."""
+    folder = tmp_path_factory.mktemp("ledger")
+    monkeypatch.setenv("DEMUR_LEDGER", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@
         │   ├── FolderInUse             another process writes into the run folder
         │   ├── DamagedModel            a model file does not match its digest
         │   ├── DiskError               a file cannot be written
+        │   ├── LedgerDisagrees         ledger.json lacks what run.json or the user's ledger holds
+        │   ├── LedgerUnavailable, DamagedLedger    the user's ledger cannot be used
         │   └── ExportMismatch, NotQuantised, ScoreFileError, ScoresNotFinite,
         │       OutputUnknown, WrongClassOrder
         └── TrainingError               a training cannot go on

@@ -9,6 +9,7 @@ from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from calibration.decision import STRONG_STAGE
 from trainer.bundling.finish import RunResult, finish_run
+from trainer.certify.account import account_warning
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
@@ -58,6 +59,9 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
     notices = [*([] if alike is None else [alike]), *_pretraining_overlap(models, data, splits)]
     for notice in notices:
         (console.warn if notice.level == "warning" else console.note)(notice.message)
+    content = [data.pixels.content[row] for row in splits.val_calib.tolist()]
+    if warning := account_warning(content, config.promise):
+        console.warn(warning)
 
     console.heading("Training")
     training = TrainingData(

@@ -85,6 +85,7 @@ def _framed(
         yield f"WARNING: {warning}"
     yield from lines
     yield f"ledger: {proof.ledger}"
+    yield proof.known
 
 
 def _certificate_lines(certificate: Certificate) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bundle.verify import verify_bundle
 from trainer.bundling.finish import RunResult
+from trainer.certify.user_ledger import ledger_in
 from trainer.config import TrainConfig, load_config
 from trainer.pipeline import train
 from trainer.reports.summary import percent
@@ -49,7 +50,9 @@ def run_demo(out: Path, *, serve: bool = True, seed: int = 0, plan: DemoPlan | N
         "[bold]demur demo[/bold]: is there roadwork in this street? Trains a two-stage classifier on "
         "synthetic scenes,\nproves how often it is wrong, and serves it. A few minutes on two cores.\n"
     )
-    result = train(demo_config(plan, seed), out, console)
+    # Scenes have labels without limit, and another demo of the same seed must end in a certificate too.
+    with ledger_in(out / "ledger"):
+        result = train(demo_config(plan, seed), out, console)
     verify_bundle(result.run.bundle)
     samples = write_samples(out / "samples", plan, seed)
     print_result(result, samples, console, serve=serve)

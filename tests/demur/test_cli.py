@@ -25,7 +25,10 @@ HEAVY = ("numpy", "pydantic", "rich.progress", "torch", "onnxruntime", "fastapi"
 def test_a_verb_lives_in_the_file_of_its_name() -> None:
     folder = Path(verbs.__path__[0])
     files = {path.stem for path in folder.glob("*.py")} - {"__init__", "options"}
-    assert set(VERBS) == files
+    groups = {group.info.name: group for panel in cli.GROUPS.values() for group in panel}
+    assert set(VERBS) | set(groups) == files
+    for name, group in groups.items():
+        assert getattr(import_module(f"demur.verbs.{name}"), str(name)) is group
     for name, verb in VERBS.items():
         assert getattr(import_module(f"demur.verbs.{name}"), name) is verb
 
@@ -63,6 +66,11 @@ class TestHelp:
     def test_every_verb_shows_an_example(self, name: str) -> None:
         result = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "100"})
         assert f"demur {name} " in result.output
+
+    @pytest.mark.parametrize("name", ["show", "merge"])
+    def test_every_verb_of_a_group_shows_an_example(self, name: str) -> None:
+        result = CliRunner().invoke(cli.app, ["ledger", name, "--help"], env={"COLUMNS": "100"})
+        assert f"demur ledger {name}" in result.output
 
 
 WITHOUT_DEFAULT = {"scores", "backbone", "source"}

@@ -11,7 +11,7 @@ import numpy as np
 
 from bundle.draft import BundleDraft, FileSource, GoldenCandidate, StageDraft
 from bundle.engines.contract import DEFAULT_PRECISION, EngineKey, file_precision
-from bundle.manifest import BundleManifest
+from bundle.manifest import BundleManifest, Provenance
 from bundle.policy import CertificateEntry
 from bundle.writer import write_bundle
 from calibration.decision import STAGE_KEYS
@@ -20,7 +20,7 @@ from trainer.certify.evidence import Policy
 from trainer.data.images import ImageSource
 from trainer.reports.evaluation import Report
 from trainer.run.folder import RunFolder, write_bytes
-from trainer.run.record import RunRecord, check_models
+from trainer.run.record import RunRecord, check_models, remembered_ledger
 
 GOLDEN_CANDIDATES = 120
 
@@ -91,7 +91,7 @@ def pack_bundle(
             for one in certified
         ),
         golden_candidates=_candidates(run),
-        provenance=record.provenance,
+        provenance=_provenance(record, run),
         evaluation=({} if report is None else evaluation(report))
         | {f"{one.key} {name}": value for one in further for name, value in one.figures.items()},
         extra=_metrics(run) | _adapters(run) | dict(extra or {}),
@@ -107,6 +107,15 @@ def evaluation(report: Report) -> dict[str, float]:
             if value is not None:
                 figures[measured.metric + suffix] = value
     return figures
+
+
+def _provenance(record: RunRecord, run: RunFolder) -> Provenance:
+    """The record's, with the number of the certificate among all on its calibration split."""
+    remembered = remembered_ledger(run)
+    if remembered is None or not remembered.sentence:
+        return record.provenance
+    notices = (*record.provenance.notices, remembered.sentence)
+    return record.provenance.model_copy(update={"notices": notices})
 
 
 def _candidates(run: RunFolder) -> Sequence[GoldenCandidate]:

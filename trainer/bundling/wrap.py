@@ -16,6 +16,7 @@ from calibration.decision import STAGE_KEYS
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.bundling.normalisation import compare_normalisations
 from trainer.bundling.wrapped_model import ModelInput, stage_of
+from trainer.certify.account import account_warning
 from trainer.data.config import DataConfig
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in
@@ -99,6 +100,9 @@ def certify_models(
         if near_copies := near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0]):
             console.notice(near_copies.message, near_copies.level)
             notices = (*notices, near_copies)
+        content = [usable.pixels.content[row] for row in splits.val_calib.tolist()]
+        if warning := account_warning(content, config.promise):
+            console.warn(warning)
         record = RunRecord(
             name=config.name,
             task=f"Tells apart: {', '.join(source.class_names)}.",

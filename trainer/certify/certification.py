@@ -19,25 +19,34 @@ from calibration.encoding import decode_path, encode_path
 from calibration.exact.issuer import Issuer
 from calibration.exact.policies import with_thresholds
 from calibration.groups import all_frames, all_images
+from calibration.known_splits import KnownCertificate
 from calibration.ledger import Ledger
+from trainer.certify.account import CHARGED, keep_ledger, run_account
 from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path
 from trainer.certify.exact import exact, look_ahead
 from trainer.certify.scrc import scrc_inductive, scrc_transductive
+from trainer.certify.user_ledger import now
 from trainer.choices import CertificateName
 from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.run.promise import PromiseConfig
 
 
 def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
-    """Charge the run's ledger, prove, and write ledger.json, thresholds.json and certificate.json.
+    """Charge the ledgers of run and user, prove, and write ledger.json, thresholds.json and certificate.json.
 
     Raises `DeltaExhausted` if the calibration split has too little delta left; nothing is changed then.
     """
-    ledger = read_ledger(run, evidence.promise.delta)
-    evidence = with_charged_path(evidence, run, ledger)
-    ledger = charge(evidence, ledger)
-    # On disk before a label is read: an interrupted proof has been charged too.
-    write_json(run.ledger, ledger.to_dict())
+    if not reads_labels(evidence):
+        keep_ledger(run, evidence.promise.delta)
+        policy = prove(evidence)
+        write_policy(policy, run)
+        return policy
+    with run_account(run, evidence.calib, evidence.promise.delta) as account:
+        evidence = planned(with_charged_path(evidence, run, account.ledger))
+        after, readings = charge(evidence, account.ledger), readings_of(evidence, account.place)
+        known = account.charged(after, readings)
+        # On disk before a label is read: an interrupted proof has been charged too.
+        account.enter(after, known, key_of(evidence))
     policy = prove(evidence)
     write_policy(policy, run)
     return policy
@@ -67,6 +76,34 @@ def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
     )
 
 
+def readings_of(evidence: Evidence, place: str) -> tuple[KnownCertificate, ...]:
+    """The entry of a method that reads labels of val_calib and spends no delta; reads none itself."""
+    if spends_delta(evidence.promise) or not reads_labels(evidence):
+        return ()
+    return (KnownCertificate(_entry_text(evidence), 0.0, fingerprint(evidence), place, now()),)
+
+
+def key_of(*evidence: Evidence) -> tuple[tuple[str, float], ...]:
+    """`KnownCertificate.key` of each certificate that reads labels."""
+    return tuple(
+        (fingerprint(one), one.promise.delta if spends_delta(one.promise) else 0.0)
+        for one in evidence
+        if reads_labels(one)
+    )
+
+
+def reads_labels(evidence: Evidence) -> bool:
+    """Whether `prove` reads labels of val_calib."""
+    return evidence.promise.certificate != "none" and not _empty_split(evidence)
+
+
+def planned(evidence: Evidence) -> Evidence:
+    """The evidence with its path, which the charge and the proof then need not plan again."""
+    if not spends_delta(evidence.promise) or _empty_split(evidence):
+        return evidence
+    return replace(evidence, charged_path=plan_path(evidence))
+
+
 def prove(evidence: Evidence) -> Policy:
     """The policy certified by the promised method.
 
@@ -93,13 +130,11 @@ METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyTy
         "none": _no_certificate,
     }
 )
-_CHARGED: frozenset[CertificateName] = frozenset({"exact", "look-ahead", "scrc-i"})
-"""Methods that hold with confidence 1 - delta, and so spend delta"""
 
 
 def spends_delta(promise: PromiseConfig) -> bool:
     """Whether the promised method holds with confidence 1 - delta, not only in expectation."""
-    return promise.certificate in _CHARGED
+    return promise.certificate in CHARGED
 
 
 def _empty_split(evidence: Evidence) -> str | None:
@@ -143,7 +178,8 @@ def fingerprint(evidence: Evidence) -> str:
     """Digest of the computation, so that an exact repetition costs nothing; reads no label of val_calib."""
     whole = hashlib.sha256(evidence.promise.model_dump_json(exclude_none=True).encode())
     whole.update(evidence.calib.digest.encode())
-    whole.update(np.ascontiguousarray(plan_path(evidence)).tobytes())
+    if spends_delta(evidence.promise):
+        whole.update(np.ascontiguousarray(plan_path(evidence)).tobytes())
     for raw, rule in zip(evidence.calib.stages, evidence.rules, strict=True):
         whole.update(np.ascontiguousarray(rule.confidence(raw)).tobytes())
     return whole.hexdigest()
@@ -180,8 +216,3 @@ def read_policy(run: RunFolder) -> Policy:
         read_json(run.scrc) if run.scrc.is_file() else None,
         further=tuple(Certificate.from_dict(values) for values in thresholds.get("further", ())),
     )
-
-
-def read_ledger(run: RunFolder, budget: float) -> Ledger:
-    """The run's ledger; a new one with `budget` if nothing was certified yet."""
-    return Ledger.from_dict(read_json(run.ledger)) if run.ledger.is_file() else Ledger(budget=budget)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from calibration.errors import DeltaExhausted
 from calibration.ledger import Ledger
-from trainer.certify.certification import charge, fingerprint, read_ledger
+from trainer.certify.account import run_account
+from trainer.certify.certification import charge, fingerprint, key_of, planned, readings_of
 from trainer.certify.evidence import Evidence
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json, write_json
@@ -21,29 +22,38 @@ class NeedsReissue(RunError):
 def spend(
     run: RunFolder, evidence: Sequence[Evidence], budget: float, *, reissue: bool, reserve: bool = False
 ) -> str | None:
-    """Charge the run's ledger for every certificate, before a label of val_calib is read.
+    """Charge the ledgers of run and user for every certificate, before a label of val_calib is read.
 
     All are charged or none. `budget`: the delta of a calibration split without certificates. `reserve`: one
     more share is charged, for an engine of another machine. If too little delta is left, `NeedsReissue` is
     raised; with `reissue` the earlier certificates of the split are withdrawn instead, withdrawn.json
     records them, and the returned notice, for the bundle, says so.
     """
-    ledger = read_ledger(run, budget)
-    try:
-        write_json(run.ledger, _charged(ledger, evidence, reserve).to_dict())
-        return None
-    except DeltaExhausted as error:
-        if not reissue:
-            raise NeedsReissue(
-                f"{error}. Or withdraw the certificates of this split and certify again at a smaller delta: "
-                "--reissue. That is honest if the reason for it is not what the certificate shows; the "
-                "bundle states that it was done"
-            ) from None
-    digest = evidence[0].calib.digest
-    others = {split: entries for split, entries in ledger.accounts.items() if split != digest}
-    renewed = _charged(Ledger(ledger.budget, others), evidence, reserve)
-    _note_withdrawn(run, ledger, digest)
-    write_json(run.ledger, renewed.to_dict())
+    evidence = [planned(one) for one in evidence]
+    digest, own = evidence[0].calib.digest, key_of(*evidence)
+    with run_account(run, evidence[0].calib, budget) as account:
+        ledger = account.ledger
+        readings = [reading for one in evidence for reading in readings_of(one, account.place)]
+        try:
+            after = _charged(ledger, evidence, reserve)
+            account.enter(after, account.charged(after, readings), own)
+            return None
+        except DeltaExhausted as error:
+            if not reissue and not ledger.entries(digest):
+                raise
+            if not reissue:
+                raise NeedsReissue(
+                    f"{error}. Or withdraw the certificates of this split and certify again at a smaller "
+                    "delta: --reissue. That is honest if the reason for it is not what the certificate "
+                    "shows; the bundle states that it was done"
+                ) from None
+        others = {split: entries for split, entries in ledger.accounts.items() if split != digest}
+        renewed = _charged(Ledger(ledger.budget, others), evidence, reserve)
+        gone = [entry.fingerprint for entry in ledger.entries(digest)]
+        # Certificates of other folders on this split are not withdrawn, and may leave too little.
+        known = account.charged(renewed, readings, withdrawn=gone)
+        _note_withdrawn(run, ledger, digest)
+        account.enter(renewed, known, own)
     withdrawn = "; ".join(f"{entry.what}, delta {entry.delta:g}" for entry in ledger.entries(digest))
     return (
         f"Withdrawn and proven again, {len(evidence)} certificates at delta {evidence[0].promise.delta:g} "

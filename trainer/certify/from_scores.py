@@ -17,7 +17,10 @@ from calibration.exact.fixed_sequence import certify
 from calibration.exact.intersection_union import JointCertificate, certify_answers, certify_slices
 from calibration.exact.strata import AnswerLabels, Slices
 from calibration.groups import Sampling
+from calibration.known_splits import USUAL_BUDGET, KnownCertificate, SplitIdentity
 from calibration.ledger import Ledger
+from trainer.certify.account import sentence
+from trainer.certify.user_ledger import now, open_accounts
 from trainer.run.folder import read_json, write_json
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import (
@@ -40,6 +43,8 @@ class CertifiedScores(Generic[Result]):
     warnings: tuple[str, ...]
     ledger: Path
     """File in which the charge is entered"""
+    known: str
+    """The place of the certificate among all on these rows that the user's ledger holds"""
 
 
 def certify_scores(
@@ -50,10 +55,11 @@ def certify_scores(
     The thresholds are the confidences themselves, so all labels serve the proof; the images of the rows must
     be new to the scored model and to its selection. The charge is entered in a ledger beside the file, by
     what is read of the rows, in any order, and by the digest of the file: neither another order of the rows
-    nor another column gives new delta.
+    nor another column gives new delta. The user's ledger holds it by the rows without their labels, so that
+    neither a copy of the file nor other labels do.
     """
     scored = _scored(path, promise, columns, ("exact", "look-ahead"))
-    ledger = _charge(path, scored, promise, columns, "all answers together")
+    ledger, known = _charge(path, scored, promise, columns, "all answers together")
     certificate = certify(
         scored.confidence,
         scored.errors,
@@ -63,7 +69,7 @@ def certify_scores(
         method="look-ahead" if promise.certificate == "look-ahead" else "rank start",
         certified_on=CertifiedOn(scored.digest),
     )
-    return CertifiedScores(certificate, scored.warnings, ledger)
+    return CertifiedScores(certificate, scored.warnings, ledger, known)
 
 
 def certify_each(
@@ -73,7 +79,7 @@ def certify_each(
     what = "each answer" if slices is None else f"each value of {slices}"
     scored = _scored(path, promise, columns)
     members = None if slices is None else texts(column_of(scored.table, slices, path))
-    ledger = _charge(path, scored, promise, columns, what, members)
+    ledger, known = _charge(path, scored, promise, columns, what, members)
     ranks = np.unique(scored.confidence)[::-1]
     sampling, certified_on = _sampling(promise, scored), CertifiedOn(scored.digest)
     if slices is None or members is None:
@@ -96,7 +102,7 @@ def certify_each(
             sampling,
             certified_on,
         )
-    return CertifiedScores(joint, scored.warnings, ledger)
+    return CertifiedScores(joint, scored.warnings, ledger, known)
 
 
 def certify_risks(
@@ -104,7 +110,8 @@ def certify_risks(
 ) -> CertifiedScores[RiskLadder]:
     """`certify_scores` for several risks in this order, together at the promise's delta."""
     scored = _scored(path, promise, columns)
-    ledger = _charge(path, scored, promise, columns, f"alphas {', '.join(f'{a:g}' for a in alphas)}")
+    several = f"alphas {', '.join(f'{a:g}' for a in alphas)}"
+    ledger, known = _charge(path, scored, promise, columns, several)
     ladder = certify_several(
         scored.confidence,
         scored.errors,
@@ -114,7 +121,7 @@ def certify_risks(
         _sampling(promise, scored),
         CertifiedOn(scored.digest),
     )
-    return CertifiedScores(ladder, scored.warnings, ledger)
+    return CertifiedScores(ladder, scored.warnings, ledger, known)
 
 
 def _scored(
@@ -135,18 +142,45 @@ def _charge(
     columns: ScoreFileColumns,
     what: str,
     members: NDArray[np.str_] | None = None,
-) -> Path:
-    """Enter the charge and return the ledger; `DeltaExhausted` if too little delta is left."""
+) -> tuple[Path, str]:
+    """Enter the charge in both ledgers; `DeltaExhausted` if too little delta is left.
+
+    Returns the ledger beside the file, and the place of the certificate among all on these rows.
+    """
     ledger = path.with_name(f"{path.name}.ledger.json")
-    known = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
+    own = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
     sliced = "" if members is None else "\0".join(members)
     computation = f"{promise.model_dump_json(exclude_none=True)}{columns}{what}{sliced}"
     fingerprint = hashlib.sha256(computation.encode()).hexdigest()
     entry = f"{promise.certificate}: scores of {path.name}, {what}, alpha {promise.alpha:g}"
-    for digest in (scored.digest, scored.file_digest):
-        known = known.charge(digest, entry, promise.delta, fingerprint)
-    write_json(ledger, known.to_dict())
-    return ledger
+    split, place = SplitIdentity.of(scored.units), str(path.resolve())
+    with open_accounts() as accounts:
+        before = _known(own, scored, place)
+        known = (
+            accounts.known.record(split, before, max(USUAL_BUDGET, own.budget))
+            if before
+            else (accounts.known)
+        )
+        for digest in (scored.digest, scored.file_digest):
+            own = own.charge(digest, entry, promise.delta, fingerprint)
+        known = known.charge(split, _known(own, scored, place), promise.delta)
+        write_json(ledger, own.to_dict())
+        accounts.save(known)
+    return ledger, sentence(known, split, [(_with_rows(fingerprint, scored), promise.delta)])
+
+
+def _known(own: Ledger, scored: ScoredTable, place: str) -> tuple[KnownCertificate, ...]:
+    """The certificates on these rows and labels that the ledger beside the file holds."""
+    at = now()
+    return tuple(
+        KnownCertificate(entry.what, entry.delta, _with_rows(entry.fingerprint, scored), place, at)
+        for entry in own.entries(scored.digest)
+    )
+
+
+def _with_rows(fingerprint: str, scored: ScoredTable) -> str:
+    """Fingerprint of a computation on these rows and labels, since other labels make it another one."""
+    return hashlib.sha256(f"{fingerprint}{scored.digest}".encode()).hexdigest()
 
 
 def _sampling(promise: PromiseConfig, scored: ScoredTable) -> Sampling:

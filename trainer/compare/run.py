@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bundle.images.preprocess import PreprocessSpec
+from trainer.certify.account import enter_reading
 from trainer.compare.cells import Cells
 from trainer.compare.config import CompareConfig
 from trainer.compare.figures import REFERENCE, AnswersOnTest, MethodSummary, SeedFigures, against_full
@@ -67,6 +69,7 @@ def _compare(config: CompareConfig, out: Path, console: RunConsole) -> Compariso
     scorer = Scorer(config, data, splits, spec)
     test = scorer.split("val_test", splits.val_test)
     cells = Cells(out / "cells", _fingerprint(config, weights, splits))
+    _enter_reading(config, splits, data, out)
     ranked: dict[str, list[AnswersOnTest]] = {}
     runs: dict[str, list[SeedFigures]] = {}
     for name in config.methods:
@@ -95,6 +98,15 @@ def _compare(config: CompareConfig, out: Path, console: RunConsole) -> Compariso
     for file in files:
         console.note(str(file))
     return ComparisonResult(summaries, files)
+
+
+def _enter_reading(config: CompareConfig, splits: Splits, data: PreparedData, out: Path) -> None:
+    """Enter in the user's ledger that labels of val_calib are read; the figures promise nothing."""
+    what = f"comparison of {', '.join(config.methods)} by {config.seeds} seeds, figures only"
+    same = config.model_dump_json(exclude={"data", "backbone"})
+    computation = hashlib.sha256(f"{same}{splits.digests['val_calib']}".encode()).hexdigest()
+    content = [data.pixels.content[row] for row in splits.val_calib.tolist()]
+    enter_reading(content, what, computation, out)
 
 
 def _weights(config: CompareConfig) -> WeightFolder:

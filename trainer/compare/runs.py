@@ -106,6 +106,7 @@ class Scorer:
                 stages=outputs,
                 groups=None if source.groups is None else source.groups[rows],
                 paths=tuple(source.paths[row] for row in rows.tolist()),
+                content=tuple(self._data.pixels.content[row] for row in rows.tolist()),
             )
         )
 

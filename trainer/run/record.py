@@ -45,6 +45,18 @@ class StageRecord(BaseModel):
     """Cost of an image in a unit that the stages share: multiply-accumulates, or seconds."""
 
 
+class RememberedLedger(BaseModel):
+    """What run.json remembers of ledger.json, so that a missing or smaller one is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entries: int
+    total: float
+    """Delta of all entries together"""
+    sentence: str = ""
+    """The place of the run's certificates among all on their split, for the bundle"""
+
+
 class RunRecord(BaseModel):
     """One run; its stages in the order A, B."""
 
@@ -56,6 +68,8 @@ class RunRecord(BaseModel):
     stages: tuple[StageRecord, ...]
     promise: PromiseConfig
     provenance: Provenance
+    ledger: RememberedLedger | None = None
+    """None before the first certificate, and in records of versions that kept none"""
 
     @property
     def costs(self) -> tuple[float, ...]:
@@ -80,7 +94,31 @@ def file_digest(path: Path) -> str:
 
 
 def write_record(record: RunRecord, run: RunFolder) -> None:
-    write_json(run.record, record.model_dump(mode="json"))
+    """Write run.json. What it remembers of the ledger stays: `remember_ledger` alone changes that."""
+    _write(record.model_copy(update={"ledger": remembered_ledger(run)}), run)
+
+
+def remember_ledger(run: RunFolder, ledger: RememberedLedger) -> None:
+    """Note the state of the ledger in run.json, if the run has one."""
+    if run.record.is_file():
+        _write(read_record(run).model_copy(update={"ledger": ledger}), run)
+
+
+def remembered_ledger(run: RunFolder) -> RememberedLedger | None:
+    """What run.json remembers of the ledger; None without run.json or without a certificate."""
+    values = read_json(run.record).get("ledger") if run.record.is_file() else None
+    try:
+        return None if values is None else RememberedLedger.model_validate(values)
+    except ValidationError as error:
+        raise RunError(f"{run.record} is damaged at ledger: {error.errors()[0]['msg']}") from None
+
+
+def _write(record: RunRecord, run: RunFolder) -> None:
+    write_json(run.record, record.model_dump(mode="json", exclude=_left_out(record)))
+
+
+def _left_out(record: RunRecord) -> set[str]:
+    return {"ledger"} if record.ledger is None else set()
 
 
 def read_record(run: RunFolder) -> RunRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,9 +108,12 @@ def collect_scores(
     Raises `ImageError` for an image that cannot be decoded; such images are removed before the split.
     """
     parts: list[list[StageOutputs]] = []
+    content: list[str] = []
     for start in range(0, len(rows.indices), CHUNK):
         chunk = rows.indices[start : start + CHUNK]
-        parts.append(runner.score_all([source.read(int(row)) for row in chunk]))
+        images = [source.read(int(row)) for row in chunk]
+        content += [hashlib.sha256(image).hexdigest() for image in images]
+        parts.append(runner.score_all(images))
         advance(len(chunk))
     return SplitScores(
         split=rows.split,
@@ -120,6 +124,7 @@ def collect_scores(
         groups=None if source.groups is None else source.groups[rows.indices],
         paths=tuple(source.paths[int(row)] for row in rows.indices),
         slices={name: _texts(column, rows.indices) for name, column in rows.slices.items()},
+        content=tuple(content),
     )
 
 

@@ -20,8 +20,13 @@ from calibration.scores import BoolArray, FloatArray, IntArray
 from trainer.data.grouping import names_a_group
 from trainer.errors import RunError
 
+ROW_NAMES = ("content", "path", "image_path", "file", "filename", "file_name", "image_id", "id")
+"""Columns that identify the image of a row, the first of them that names every row differently"""
 USUAL_SCORES = ("probability", "score", "prob")
 """Names under which a single column of P(label 1) is found if none is given."""
+
+_DISTINCT, _DIGITS = 0.99, 12
+"""Share of distinct rows, and digits of the middle row, from which scores identify a row"""
 
 
 class ScoreFileError(RunError):
@@ -54,6 +59,8 @@ class ScoredTable:
     """sha256 of what is read of the rows, independent of their order and of other columns"""
     file_digest: str
     """sha256 of the file"""
+    units: tuple[str, ...]
+    """What identifies the rows without their labels"""
     table: pa.Table
     warnings: tuple[str, ...]
     """Warnings to show with the certificate"""
@@ -79,6 +86,7 @@ def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
         classes=classes,
         digest=_digest([key[order] for key in keys]),
         file_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        units=_units(table, read[:, :-1] + 0.0, groups),
         table=table.take(order),
         warnings=_warnings(table, columns),
     )
@@ -90,6 +98,36 @@ def _digest(columns: Sequence[NDArray[Any]]) -> str:
         whole.update(f"{column.dtype.kind} {column.shape} ".encode())
         whole.update("\0".join(column).encode() if column.dtype.kind == "U" else column.tobytes())
     return whole.hexdigest()
+
+
+def _units(table: pa.Table, scores: FloatArray, groups: NDArray[np.str_] | None) -> tuple[str, ...]:
+    """What identifies the rows without their labels: their names, else their scores and groups.
+
+    Numbers in sequence (0, 1, 2, ...) are no names, since every table has them. Scores of few digits, or
+    scores that repeat, occur in other tables too, so that only all of them together identify the table.
+    """
+    n = table.num_rows
+    columns = {name.lower(): name for name in table.column_names}
+    for name in (columns[name] for name in ROW_NAMES if name in columns):
+        column = table.column(name)
+        if column.null_count == 0:
+            values = texts(column)
+            if len(np.unique(values)) == n and not _in_sequence(values):
+                return tuple(values.tolist())
+    names = groups.tolist() if groups is not None else [""] * n
+    rows = ["\0".join((group, *map(repr, row))) for group, row in zip(names, scores.tolist(), strict=True)]
+    digits = [sum(map(str.isdigit, row.partition("\0")[2])) for row in rows]
+    if len(set(rows)) >= _DISTINCT * n and np.median(digits) >= _DIGITS:
+        return tuple(rows)
+    return ("\n".join(sorted(rows)),)
+
+
+def _in_sequence(values: NDArray[np.str_]) -> bool:
+    """Whether the values are whole numbers without a gap, in any order."""
+    if not all(value.isdecimal() for value in values.tolist()):
+        return False
+    numbers = sorted(int(value) for value in values.tolist())
+    return numbers[-1] - numbers[0] == len(numbers) - 1
 
 
 def _read(path: Path) -> pa.Table:

@@ -38,6 +38,8 @@ class SplitScores:
     """[n], names for reports"""
     slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """Metadata columns by which reports and promises may be cut, each [n]"""
+    content: tuple[str, ...] = ()
+    """[n], sha256 of each encoded image; empty in files of versions that kept none"""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,12 +58,22 @@ class SplitScores:
             groups=None if self.groups is None else self.groups[where],
             paths=tuple(self.paths[i] for i in where) if self.paths else (),
             slices={name: values[where] for name, values in self.slices.items()},
+            content=tuple(self.content[i] for i in where) if self.content else (),
         )
 
     @property
     def n_groups(self) -> int:
         """Number of independent units: groups, or images without groups."""
         return len(self) if self.groups is None else len(np.unique(self.groups))
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """[n], what identifies each image without its label: its content, else its name and its scores."""
+        if self.content:
+            return self.content
+        names = self.paths or ("",) * len(self)
+        outputs = np.concatenate([stage.logits for stage in self.stages], axis=1)
+        return tuple(f"{name}\0{row.tobytes().hex()}" for name, row in zip(names, outputs, strict=True))
 
 
 class ScoresNotFinite(RunError):
@@ -92,11 +104,13 @@ def require_finite(scores: SplitScores) -> SplitScores:
 def save_scores(scores: SplitScores, path: Path) -> None:
     """Write a parquet table with one row per image.
 
-    Its columns: path, label, group, `a_logits`, `a_gate`, `b_logits`, ..., slices.
+    Its columns: path, content, label, group, `a_logits`, `a_gate`, `b_logits`, ..., slices.
     """
     columns: dict[str, pa.Array] = {}
     if scores.paths:
         columns["path"] = pa.array(scores.paths, pa.string())
+    if scores.content:
+        columns["content"] = pa.array(scores.content, pa.string())
     columns["label"] = pa.array(scores.labels, pa.int64())
     if scores.groups is not None:
         columns["group"] = pa.array(scores.groups.tolist(), pa.string())
@@ -148,6 +162,7 @@ def load_scores(path: Path) -> SplitScores:
             for name in table.column_names
             if name.startswith(_SLICE)
         },
+        content=tuple(table.column("content").to_pylist()) if "content" in names else (),
     )
     return require_finite(scores)
 

@@ -30,6 +30,7 @@ from trainer.bundling.rerun import recalibrate
 from trainer.bundling.wrap import WrapConfig, certify_models
 from trainer.bundling.wrapped_model import ModelInput
 from trainer.certify.delta import NeedsReissue
+from trainer.certify.user_ledger import ledger_in
 from trainer.data import opening
 from trainer.data.config import DataConfig, DataOverrides
 from trainer.data.images import ImageSource
@@ -90,7 +91,8 @@ def made(
     unproven: RunFolder, tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole
 ) -> tuple[RunFolder, CertifiedEngines]:
     run = RunFolder(Path(shutil.copytree(unproven.root, tmp_path_factory.mktemp("made") / "run")))
-    return run, certify(run, ORT8, VINO, console=quiet)
+    with ledger_in(run.root / "known"):
+        return run, certify(run, ORT8, VINO, console=quiet)
 
 
 class TestEngines:
@@ -160,7 +162,8 @@ def carried(
     unproven: RunFolder, tmp_path_factory: pytest.TempPathFactory, quiet: RunConsole
 ) -> tuple[RunFolder, CertifiedEngines]:
     run = RunFolder(Path(shutil.copytree(unproven.root, tmp_path_factory.mktemp("carried") / "run")))
-    return run, certify(run, console=quiet, carry_calibration=True)
+    with ledger_in(run.root / "known"):
+        return run, certify(run, console=quiet, carry_calibration=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes.run_files import forget_certificates
 
 from bundle.loader import load_bundle
 from calibration.errors import DeltaExhausted
@@ -10,7 +11,7 @@ from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import evaluate_run, recalibrate, refit_gate
 from trainer.errors import RunError
 from trainer.reports.threshold_sweep import sweep
-from trainer.run.folder import MissingStep, RunFolder, read_json
+from trainer.run.folder import MissingStep, RunFolder, read_json, write_json
 
 
 def test_the_same_promise_again_costs_nothing_and_gives_the_same(run_copy: Path, wrapped: RunResult) -> None:
@@ -29,9 +30,8 @@ def test_another_promise_on_the_same_split_is_refused_and_changes_nothing(run_co
 
 
 def test_half_the_delta_leaves_half_for_another_promise(run_copy: Path) -> None:
-    (run_copy / "ledger.json").unlink()
-    ledger = {"budget": 0.05, "accounts": {}}
-    (run_copy / "ledger.json").write_text(__import__("json").dumps(ledger))
+    forget_certificates(run_copy)
+    write_json(run_copy / "ledger.json", {"budget": 0.05, "accounts": {}})
     first = recalibrate(run_copy, {"delta": 0.025})
     second = recalibrate(run_copy, {"delta": 0.025, "alpha": 0.02})
     assert first.policy.certificate.feasible
@@ -64,7 +64,7 @@ def test_scrc_t_is_in_expectation_and_serves_as_it_was_fitted(run_copy: Path) ->
 
 
 def test_scrc_i_says_how_many_labels_it_would_need(run_copy: Path) -> None:
-    (run_copy / "ledger.json").unlink()
+    forget_certificates(run_copy)
     result = recalibrate(run_copy, {"certificate": "scrc-i"})
     assert not result.policy.certificate.feasible
     assert "SCRC-I needs about" in (result.policy.certificate.needed or "")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.run_files import forget_certificates
 from fakes.worlds import CascadeWorld
 
 from bundle.loader import load_bundle
@@ -191,7 +192,7 @@ def test_what_is_asked_for_takes_the_place_of_what_was() -> None:
 
 
 def test_a_run_promises_each_answer_and_its_bundle_says_so(run_copy: Path, wrapped: RunResult) -> None:
-    (run_copy / "ledger.json").unlink()
+    forget_certificates(run_copy)
     result = recalibrate(run_copy, PromiseChoice(each_answer=True).changes())
     certificate = result.policy.certificate
     assert certificate.feasible

@@ -1,0 +1,258 @@
+"""Certificates on every calibration split that a user has read, whichever folder they are in.
+
+The ledger of a run is a file of its folder, so a second folder with the same split has a delta of its own.
+Here a split is known by the content of its units, without labels, and splits that share units share one
+account. The accounts are a value: each change returns a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Self
+
+from calibration.errors import DeltaExhausted, LedgerError
+from calibration.overlap import SplitSketch, units_digest
+
+USUAL_BUDGET = 0.05
+"""Delta of a split if its first certificate asks for no more; several smaller ones share it"""
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class SplitIdentity:
+    """A calibration split by the content of its units."""
+
+    digest: str
+    units: int
+    sketch: SplitSketch
+
+    @classmethod
+    def of(cls, units: Iterable[str]) -> Self:
+        """From the content digests of the units, without labels and in any order."""
+        distinct = set(units)
+        return cls(units_digest(distinct), len(distinct), SplitSketch.of(distinct))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCertificate:
+    """One reading of the labels of a split."""
+
+    what: str
+    """The certificate in words"""
+    delta: float
+    """0 for labels that are read without a confidence level, by SCRC-T or a comparison"""
+    fingerprint: str
+    """Identifies the exact computation; a repetition reveals nothing new"""
+    place: str
+    """Run folder, or file of scores"""
+    at: str
+    """UTC time, ISO 8601"""
+    withdrawn: str = ""
+    """Time of its withdrawal; empty while it holds"""
+
+    @property
+    def key(self) -> tuple[str, float]:
+        """Equal for the same computation, wherever it was made."""
+        return self.fingerprint, self.delta
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSplit:
+    """One split with the certificates on it, in the order of their times."""
+
+    units: int
+    sketch: SplitSketch
+    budget: float = 0.0
+    """Delta of all its certificates together; 0 until the first one spends some"""
+    certificates: tuple[KnownCertificate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSplits:
+    """Accounts by split digest."""
+
+    splits: Mapping[str, KnownSplit] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
+
+    def sharing(self, split: SplitIdentity) -> tuple[str, ...]:
+        """Digests of the split itself, if it is known, and of all that share more than 1 % of its units."""
+        others = (
+            digest
+            for digest, other in self.splits.items()
+            if digest != split.digest and split.sketch.overlaps(other.sketch)
+        )
+        return (*((split.digest,) if split.digest in self.splits else ()), *others)
+
+    def certificates(self, split: SplitIdentity) -> tuple[KnownCertificate, ...]:
+        """Every certificate on these units in the order of time, one per computation.
+
+        A computation that still holds somewhere stands for its withdrawn copies.
+        """
+        found: dict[tuple[str, float], KnownCertificate] = {}
+        entries = [one for digest in self.sharing(split) for one in self.splits[digest].certificates]
+        for one in sorted(entries, key=lambda one: one.at):
+            before = found.get(one.key)
+            if before is None:
+                found[one.key] = one
+            elif before.withdrawn and not one.withdrawn:
+                found[one.key] = replace(before, withdrawn="", place=one.place)
+        return tuple(found.values())
+
+    def spent(self, split: SplitIdentity) -> float:
+        """Delta of all certificates on these units that are not withdrawn."""
+        return sum(one.delta for one in self.certificates(split) if not one.withdrawn)
+
+    def budget(self, split: SplitIdentity, asked: float = 0.0) -> float:
+        """Delta of these units; a split without one gets `USUAL_BUDGET`, or `asked` if that is more."""
+        own = [self.splits[digest].budget for digest in self.sharing(split)]
+        known = [budget for budget in own if budget > 0]
+        return min(known) if known else max(USUAL_BUDGET, asked)
+
+    def left(self, split: SplitIdentity) -> float:
+        """Delta that is left for further certificates on these units."""
+        return max(0.0, self.budget(split) - self.spent(split))
+
+    def at_place(self, split: SplitIdentity, place: str) -> tuple[KnownCertificate, ...]:
+        """Certificates of one run folder or file on this very split that are not withdrawn."""
+        known = self.splits.get(split.digest)
+        entries = () if known is None else known.certificates
+        return tuple(one for one in entries if one.place == place and not one.withdrawn)
+
+    def charge(
+        self, split: SplitIdentity, certificates: Sequence[KnownCertificate], asked: float
+    ) -> KnownSplits:
+        """The accounts with these certificates; `DeltaExhausted` if too little delta is left for all of them.
+
+        A computation that is known costs nothing in any place. `asked`: delta that all certificates of the
+        run may spend together.
+        """
+        if not certificates:
+            return self
+        held = {one.key for one in self.certificates(split) if not one.withdrawn}
+        fresh = {one.key: one for one in certificates if one.key not in held}
+        needed = sum(one.delta for one in fresh.values())
+        budget = self.budget(split, asked)
+        if needed > 0 and self.spent(split) + needed > budget + _ROUNDING:
+            raise DeltaExhausted(self._refusal(split, tuple(fresh.values()), needed, budget))
+        return self.record(split, certificates, budget if needed > 0 else 0.0)
+
+    def record(
+        self, split: SplitIdentity, certificates: Iterable[KnownCertificate], budget: float
+    ) -> KnownSplits:
+        """The accounts with certificates that exist, without a check; those that are known stay as they are.
+
+        `budget`: that of a split without one.
+        """
+        known = self.splits.get(split.digest, KnownSplit(split.units, split.sketch))
+        there = {(one.key, one.place) for one in known.certificates if not one.withdrawn}
+        new = tuple(
+            one for one in dict.fromkeys(certificates) if one.withdrawn or (one.key, one.place) not in there
+        )
+        added = replace(
+            known, budget=known.budget or budget, certificates=_ordered((*known.certificates, *new))
+        )
+        return KnownSplits({**self.splits, split.digest: added})
+
+    def withdraw(self, split: SplitIdentity, fingerprints: Iterable[str], at: str) -> KnownSplits:
+        """The accounts with the certificates of these computations withdrawn: kept, and no longer charged."""
+        gone = set(fingerprints)
+        return self._changed(
+            split,
+            lambda one: replace(one, withdrawn=at) if one.fingerprint in gone and not one.withdrawn else one,
+        )
+
+    def moved(self, split: SplitIdentity, place: str, now: str) -> KnownSplits:
+        """The accounts with the certificates of one place under another name, for a folder that is new."""
+        return self._changed(split, lambda one: replace(one, place=now) if one.place == place else one)
+
+    def _changed(
+        self, split: SplitIdentity, change: Callable[[KnownCertificate], KnownCertificate]
+    ) -> KnownSplits:
+        known = self.splits.get(split.digest)
+        if known is None:
+            return self
+        changed = replace(known, certificates=tuple(change(one) for one in known.certificates))
+        return KnownSplits({**self.splits, split.digest: changed})
+
+    def merged(self, other: KnownSplits) -> KnownSplits:
+        """The union with another user's accounts. No entry is lost, and of two budgets the smaller holds."""
+        splits = dict(self.splits)
+        for digest, theirs in other.splits.items():
+            mine = splits.get(digest)
+            if mine is None:
+                splits[digest] = theirs
+                continue
+            budgets = [one.budget for one in (mine, theirs) if one.budget > 0]
+            both = {(one.key, one.place, one.at): one for one in theirs.certificates}
+            for one in mine.certificates:
+                copy = both.get((one.key, one.place, one.at))
+                # A withdrawal that only one side has seen is true on the other side too.
+                both[one.key, one.place, one.at] = copy if copy is not None and copy.withdrawn else one
+            splits[digest] = replace(
+                mine, budget=min(budgets, default=0.0), certificates=_ordered(both.values())
+            )
+        return KnownSplits(splits)
+
+    def _refusal(
+        self, split: SplitIdentity, asked: Sequence[KnownCertificate], needed: float, budget: float
+    ) -> str:
+        held = [one for one in self.certificates(split) if not one.withdrawn and one.delta > 0]
+        shared = "" if split.digest in self.splits else " (it shares units with splits that are known)"
+        left = max(0.0, budget - self.spent(split))
+        earlier = "; ".join(f"{one.what}, delta {one.delta:g}, in {one.place} at {one.at}" for one in held)
+        smaller = f"certify with a delta of at most {left:g}, or label" if left > _ROUNDING else "label"
+        return (
+            f"certifying {', '.join(repr(one.what) for one in asked)} asks for delta {needed:g}, but "
+            f"{left:g} of {budget:g} is left on calibration split {split.digest[:12]}{shared}, whose labels "
+            f"have proven {len(held)} certificate(s): {earlier}. Every certificate on one split shares its "
+            f"delta, in whichever folder it is: {smaller} a fresh calibration split, or give each "
+            "certificate a smaller share from the first on (--delta). `demur ledger show` lists the account"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` is the inverse."""
+        return {
+            digest: {
+                "units": known.units,
+                "budget": known.budget,
+                "certificates": [asdict(one) for one in known.certificates],
+                "sketch": known.sketch.to_dict(),
+            }
+            for digest, known in self.splits.items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; `LedgerError` for anything else."""
+        try:
+            return cls({str(digest): _known_split(split) for digest, split in values.items()})
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise LedgerError(f"no accounts of calibration splits: {error!r}") from error
+
+
+def _ordered(certificates: Iterable[KnownCertificate]) -> tuple[KnownCertificate, ...]:
+    return tuple(sorted(certificates, key=lambda one: one.at))
+
+
+def _known_split(values: Mapping[str, Any]) -> KnownSplit:
+    budget = float(values["budget"])
+    if not 0.0 <= budget < 1.0:
+        raise ValueError(f"budget is {budget!r}; it must lie between 0 and 1")
+    return KnownSplit(
+        int(values["units"]),
+        SplitSketch.from_dict(values["sketch"]),
+        budget,
+        tuple(_known_certificate(one) for one in values["certificates"]),
+    )
+
+
+def _known_certificate(values: Mapping[str, Any]) -> KnownCertificate:
+    delta = float(values["delta"])
+    if not 0.0 <= delta < 1.0:
+        raise ValueError(f"delta is {delta!r}; it must lie between 0 and 1")
+    texts = {name: str(values[name]) for name in ("what", "fingerprint", "place", "at", "withdrawn")}
+    return KnownCertificate(delta=delta, **texts)

@@ -1,0 +1,73 @@
+"""`demur ledger`: the accounts of all known calibration splits as a table or JSON, and their merger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from calibration.known_splits import KnownSplit, KnownSplits, SplitIdentity
+from demur.output import printable
+from trainer.certify.user_ledger import FILE, open_accounts, read_accounts
+from trainer.errors import RunError
+
+
+def ledger_table(known: KnownSplits) -> Table:
+    """One row per certificate, the splits in the order of their first one."""
+    table = Table(title="Certificates on known calibration splits")
+    for column in ("split", "units", "where", "when", "what", "delta", "left"):
+        table.add_column(column, overflow="fold")
+    for digest, split in known.splits.items():
+        identity = _identity(digest, split)
+        left = f"{known.left(identity):g} of {known.budget(identity):g}"
+        for place, one in enumerate(split.certificates):
+            first = (digest[:12], f"{split.units:,}") if place == 0 else ("", "")
+            delta = f"{one.delta:g}" + (" (withdrawn)" if one.withdrawn else "")
+            cells = (*first, printable(one.place), one.at, one.what, delta, left if place == 0 else "")
+            table.add_row(*map(escape, cells))
+    return table
+
+
+def ledger_values(known: KnownSplits) -> dict[str, Any]:
+    """Plain JSON values by split digest."""
+    values = {}
+    for digest, split in known.splits.items():
+        identity = _identity(digest, split)
+        values[digest] = {
+            "units": split.units,
+            "budget": known.budget(identity),
+            "left": known.left(identity),
+            "shares_units_with": [other for other in known.sharing(identity) if other != digest],
+            "certificates": [asdict(one) for one in split.certificates],
+        }
+    return values
+
+
+def merge_ledgers(files: Sequence[Path]) -> Iterator[str]:
+    """Add other ledgers to the user's; one line per file. Nothing is written if one of them is unreadable."""
+    others = [(file, _other(file)) for file in files]
+    with open_accounts() as accounts:
+        known = accounts.known
+        for _, other in others:
+            known = known.merged(other)
+        accounts.save(known)
+    for file, other in others:
+        count = sum(len(split.certificates) for split in other.splits.values())
+        yield f"{printable(str(file))}: {count} certificates on {len(other.splits)} splits"
+    total = sum(len(split.certificates) for split in known.splits.values())
+    yield f"{printable(str(accounts.path))} now holds {total} certificates on {len(known.splits)} splits"
+
+
+def _other(file: Path) -> KnownSplits:
+    path = file / FILE if file.is_dir() else file
+    if not path.is_file():
+        raise RunError(f"{path} is not there; name the file that `demur ledger show` names, or its folder")
+    return read_accounts(path)
+
+
+def _identity(digest: str, split: KnownSplit) -> SplitIdentity:
+    return SplitIdentity(digest, split.units, split.sketch)

@@ -1,0 +1,83 @@
+"""Accounts of the calibration splits that a user has read, in whichever folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from calibration.errors import DeltaExhausted, LedgerError
+from calibration.known_splits import KnownCertificate, KnownSplits, SplitIdentity
+
+UNITS = [f"image {i}" for i in range(1000)]
+SPLIT = SplitIdentity.of(UNITS)
+
+
+def certificate(
+    fingerprint: str, delta: float = 0.05, place: str = "/runs/a", at: str = "2026-01-01T00:00:00+00:00"
+) -> KnownCertificate:
+    return KnownCertificate(f"certificate {fingerprint}", delta, fingerprint, place, at)
+
+
+ONE = KnownSplits().charge(SPLIT, [certificate("f")], 0.05)
+
+
+def test_the_same_computation_is_free_in_another_place_and_another_one_is_refused() -> None:
+    both = ONE.charge(SPLIT, [certificate("f", place="/runs/b")], 0.05)
+    assert len(both.splits[SPLIT.digest].certificates) == 2
+    assert both.spent(SPLIT) == 0.05
+    with pytest.raises(DeltaExhausted, match=r"in /runs/a at 2026-01-01.*demur ledger show"):
+        both.charge(SPLIT, [certificate("g", place="/runs/b")], 0.05)
+
+
+def test_smaller_shares_fit_together_until_the_delta_is_spent() -> None:
+    known = KnownSplits()
+    for name in "abcde":
+        known = known.charge(SPLIT, [certificate(name, 0.01, f"/runs/{name}")], 0.01)
+    assert known.left(SPLIT) == pytest.approx(0.0)
+    with pytest.raises(DeltaExhausted):
+        known.charge(SPLIT, [certificate("f", 0.01)], 0.01)
+
+
+@pytest.mark.parametrize(("shared", "refused"), [(11, True), (9, False)])
+def test_splits_that_share_more_than_one_percent_share_the_account(shared: int, refused: bool) -> None:
+    other = SplitIdentity.of([*UNITS[:shared], *(f"other {i}" for i in range(1000 - shared))])
+    assert ONE.spent(other) == (0.05 if refused else 0.0)
+    if refused:
+        with pytest.raises(DeltaExhausted, match="shares units"):
+            ONE.charge(other, [certificate("g")], 0.05)
+    else:
+        assert ONE.charge(other, [certificate("g")], 0.05).spent(other) == 0.05
+
+
+def test_a_reading_without_delta_counts_as_a_certificate_and_spends_nothing() -> None:
+    known = KnownSplits().charge(SPLIT, [certificate("scrc-t", 0.0)], 0.05)
+    assert known.left(SPLIT) == 0.05
+    assert len(known.charge(SPLIT, [certificate("f")], 0.05).certificates(SPLIT)) == 2
+
+
+def test_a_withdrawn_certificate_stays_and_makes_room() -> None:
+    gone = ONE.withdraw(SPLIT, ["f"], "2026-02-01T00:00:00+00:00")
+    again = gone.charge(SPLIT, [certificate("g")], 0.05)
+    assert [bool(one.withdrawn) for one in again.certificates(SPLIT)] == [True, False]
+
+
+def test_a_merger_loses_no_entry_and_no_withdrawal() -> None:
+    other = SplitIdentity.of(["x", "y"])
+    theirs = ONE.withdraw(SPLIT, ["f"], "2026-02-01T00:00:00+00:00")
+    theirs = theirs.charge(SPLIT, [certificate("g", place="/theirs")], 0.05)
+    theirs = theirs.charge(other, [certificate("h", place="/theirs")], 0.05)
+    merged = ONE.merged(theirs)
+    assert merged == theirs
+    assert theirs.merged(ONE) == theirs
+    mine = ONE.charge(SPLIT, [certificate("m", 0.0)], 0.05)
+    assert {one.fingerprint for one in mine.merged(theirs).certificates(SPLIT)} == {"f", "g", "m"}
+
+
+def test_json_values_and_back() -> None:
+    assert KnownSplits.from_dict(ONE.to_dict()) == ONE
+    for faulty in ({"d": {}}, {"d": 3}, {SPLIT.digest: {**ONE.to_dict()[SPLIT.digest], "budget": 2.0}}):
+        with pytest.raises(LedgerError, match="no accounts"):
+            KnownSplits.from_dict(faulty)
+    values = ONE.to_dict()
+    values[SPLIT.digest]["certificates"][0]["delta"] = float("nan")
+    with pytest.raises(LedgerError, match="delta is nan"):
+        KnownSplits.from_dict(values)
