@@ -29,7 +29,7 @@ _REMEDY: Final = (
     "save the model as a single file: torch.onnx.export(..., external_data=False), or "
     "onnx.save(onnx.load(path), path)"
 )
-_Part = bytes | memoryview
+Part = bytes | memoryview
 
 
 def read_model(path: Path) -> bytes:
@@ -86,12 +86,12 @@ class _Weights:
 
 def _rewritten(
     view: memoryview, start: int, end: int, message: str, weights: _Weights, depth: int = 0
-) -> list[_Part]:
+) -> list[Part]:
     """The message between `start` and `end`, in parts, with the weights of its tensors inside."""
     if depth > MAX_DEPTH:
         raise ModelRefused(f"the model nests graphs more than {MAX_DEPTH} deep")
     children = CHILDREN[message]
-    parts: list[_Part] = []
+    parts: list[Part] = []
     entries: dict[str, str] = {}
     external = False
     field_start = start
@@ -103,12 +103,12 @@ def _rewritten(
             external = external or view[value_start] != 0
         elif wire == BYTES and number in children:
             inner = _rewritten(view, value_start, value_end, children[number], weights, depth + 1)
-            parts += _delimited(number, inner)
+            parts += delimited(number, inner)
         else:
             parts.append(view[field_start:value_end])
         field_start = value_end
     if external:
-        parts += _delimited(_RAW_DATA, [weights.read(entries)])
+        parts += delimited(_RAW_DATA, [weights.read(entries)])
     return parts
 
 
@@ -122,7 +122,7 @@ def _entry(view: memoryview, start: int, end: int) -> dict[str, str]:
     return {texts.get(_KEY, ""): texts.get(_VALUE, "")}
 
 
-def _delimited(number: int, content: Sequence[_Part]) -> list[_Part]:
+def delimited(number: int, content: Sequence[Part]) -> list[Part]:
     """A field of bytes: its key, its length, its content."""
     return [_varint(number << 3 | BYTES), _varint(sum(map(len, content))), *content]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bundle.engines.external_data import read_model
+from bundle.engines.external_data import delimited, read_model
 from bundle.engines.onnx_scan import BYTES, wire_fields
 from trainer.errors import RunError
 
@@ -66,7 +66,7 @@ def _with_one_output(content: bytes, output: str) -> bytes:
                 for inner, _, inner_key, inner_start, inner_end in _with_keys(view, start, end)
                 if inner != _GRAPH_OUTPUT or _name(view, inner_start, inner_end) == output
             ]
-            parts += [_varint(number << 3 | BYTES), _varint(sum(map(len, graph))), *graph]
+            parts += delimited(number, graph)
         else:
             parts.append(view[key:end])
     return b"".join(parts)
@@ -84,12 +84,3 @@ def _name(view: memoryview, start: int, end: int) -> str:
     """The name of a ValueInfoProto."""
     names = (bytes(view[a:b]) for number, _, a, b in wire_fields(view, start, end) if number == _VALUE_NAME)
     return next(names, b"").decode("utf-8", "replace")
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
