@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from calibration.errors import DeltaExhausted, LedgerError
+from calibration.ledger import ROUNDING
 from calibration.overlap import SplitSketch, units_digest
 
 USUAL_BUDGET = 0.05
 """Delta of a split if its first certificate asks for no more; several smaller ones share it"""
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class KnownSplits:
         fresh = {one.key: one for one in certificates if one.key not in held}
         needed = sum(one.delta for one in fresh.values())
         budget = self.budget(split, asked)
-        if needed > 0 and self.spent(split) + needed > budget + _ROUNDING:
+        if needed > 0 and self.spent(split) + needed > budget + ROUNDING:
             raise DeltaExhausted(self._refusal(split, tuple(fresh.values()), needed, budget))
         return self.record(split, certificates, budget if needed > 0 else 0.0)
 
@@ -204,7 +204,7 @@ class KnownSplits:
         shared = "" if split.digest in self.splits else " (it shares units with splits that are known)"
         left = max(0.0, budget - self.spent(split))
         earlier = "; ".join(f"{one.what}, delta {one.delta:g}, in {one.place} at {one.at}" for one in held)
-        smaller = f"certify with a delta of at most {left:g}, or label" if left > _ROUNDING else "label"
+        smaller = f"certify with a delta of at most {left:g}, or label" if left > ROUNDING else "label"
         return (
             f"certifying {', '.join(repr(one.what) for one in asked)} asks for delta {needed:g}, but "
             f"{left:g} of {budget:g} is left on calibration split {split.digest[:12]}{shared}, whose labels "

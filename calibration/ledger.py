@@ -17,7 +17,7 @@ from typing import Any, Self
 from calibration.errors import DeltaExhausted, LedgerError
 from calibration.overlap import SplitSketch
 
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 """Tolerance for shares such as .05 / 3, which must add up to .05."""
 
 
@@ -51,7 +51,7 @@ class Ledger:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         for digest in self.accounts:
             charged = sum(entry.delta for entry in self.entries(digest))
-            if charged > self.budget + _ROUNDING:
+            if charged > self.budget + ROUNDING:
                 raise LedgerError(
                     f"the ledger of split {digest} has charged {charged:g}, "
                     f"more than its budget of {self.budget:g}"
@@ -122,9 +122,9 @@ class Ledger:
             entry.fingerprint == fingerprint and entry.delta == delta for entry in entries
         ):
             return self
-        if self.spent(split_digest) + delta > self.budget + _ROUNDING:
+        if self.spent(split_digest) + delta > self.budget + ROUNDING:
             left = self.left(split_digest)
-            smaller = f"Certify with a delta of at most {left:g}, or label" if left > _ROUNDING else "Label"
+            smaller = f"Certify with a delta of at most {left:g}, or label" if left > ROUNDING else "Label"
             raise DeltaExhausted(
                 f"certifying {what!r} asks for delta {delta:g}, but {left:g} of "
                 f"{self.budget:g} is left on calibration split {split_digest} after {len(shared)} "

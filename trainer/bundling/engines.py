@@ -26,7 +26,8 @@ from trainer.bundling.engine_scores import (
 )
 from trainer.bundling.finish import report_on
 from trainer.bundling.pack import FurtherEngine, pack_bundle
-from trainer.certify.certification import prove, spends_delta, write_policy
+from trainer.certify.account import spends_delta
+from trainer.certify.certification import prove, write_policy
 from trainer.certify.delta import spend
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.policy_outcome import apply_policy

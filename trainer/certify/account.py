@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.known_splits import USUAL_BUDGET, KnownCertificate, KnownSplits, SplitIdentity
-from calibration.ledger import Ledger
+from calibration.ledger import ROUNDING, Ledger
 from trainer.certify.user_ledger import Accounts, now, open_accounts
 from trainer.choices import CertificateName
 from trainer.errors import RunError
@@ -23,7 +23,6 @@ from trainer.scoring.split_scores import SplitScores
 
 CHARGED: frozenset[CertificateName] = frozenset({"exact", "look-ahead", "scrc-i"})
 """Methods that hold with confidence 1 - delta, and so spend delta"""
-_ROUNDING = 1e-12
 
 
 class LedgerDisagrees(RunError):
@@ -97,7 +96,7 @@ def read_ledger(run: RunFolder, budget: float) -> Ledger:
     """
     ledger = Ledger.from_dict(read_json(run.ledger)) if run.ledger.is_file() else Ledger(budget=budget)
     remembered, (entries, total) = remembered_ledger(run), _size(ledger)
-    if remembered is not None and (entries < remembered.entries or total < remembered.total - _ROUNDING):
+    if remembered is not None and (entries < remembered.entries or total < remembered.total - ROUNDING):
         state = (
             f"holds {entries} certificate(s) of delta {total:g} together"
             if run.ledger.is_file()
@@ -118,19 +117,24 @@ def keep_ledger(run: RunFolder, budget: float) -> None:
     remember_ledger(run, RememberedLedger(entries=entries, total=total))
 
 
+def spends_delta(promise: PromiseConfig) -> bool:
+    """Whether the promised method holds with confidence 1 - delta, not only in expectation."""
+    return promise.certificate in CHARGED
+
+
 def account_warning(units: Iterable[str], promise: PromiseConfig) -> str | None:
     """A warning, before a model is trained, if too little delta is left for a new certificate.
 
     Only the same computation as before is free then. Raises `LedgerUnavailable` and `DamagedLedger`, so that
     neither ends a run after its training.
     """
-    if promise.certificate not in CHARGED:
+    if not spends_delta(promise):
         return None
     split = SplitIdentity.of(units)
     with open_accounts() as accounts:
         known = accounts.known
     left, held = known.left(split), known.certificates(split)
-    if not held or left >= promise.delta - _ROUNDING:
+    if not held or left >= promise.delta - ROUNDING:
         return None
     last = held[-1]
     return (

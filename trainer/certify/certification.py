@@ -21,14 +21,13 @@ from calibration.exact.policies import with_thresholds
 from calibration.groups import all_frames, all_images
 from calibration.known_splits import KnownCertificate
 from calibration.ledger import Ledger
-from trainer.certify.account import CHARGED, keep_ledger, run_account
+from trainer.certify.account import keep_ledger, run_account, spends_delta
 from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path
 from trainer.certify.exact import exact, look_ahead
 from trainer.certify.scrc import scrc_inductive, scrc_transductive
 from trainer.certify.user_ledger import now
 from trainer.choices import CertificateName
 from trainer.run.folder import RunFolder, read_json, write_json
-from trainer.run.promise import PromiseConfig
 
 
 def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
@@ -130,11 +129,6 @@ METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyTy
         "none": _no_certificate,
     }
 )
-
-
-def spends_delta(promise: PromiseConfig) -> bool:
-    """Whether the promised method holds with confidence 1 - delta, not only in expectation."""
-    return promise.certificate in CHARGED
 
 
 def _empty_split(evidence: Evidence) -> str | None:
