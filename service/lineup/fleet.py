@@ -1,8 +1,7 @@
 """Fleet: the parent changes the line-up of all workers as one. Prepare everywhere, then commit everywhere.
 
-In a worker, `follow_orders` carries out orders on a thread. In the parent, `Fleet` sends them. A bundle that
-is new to the line-up is first tried in a process of its own. A worker that does not carry out an order in
-time is replaced.
+A bundle that is new to the line-up is first tried in a process of its own. A worker that does not carry out
+an order in time is replaced.
 """
 
 from __future__ import annotations
@@ -11,22 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal
 
-import structlog
-
-from bundle.engines.contract import EngineError
-from bundle.manifest import BundleError
-from bundle.system.malloc import release_memory
 from service.errors import ChangeRefused
-from service.lineup.lineup import Deployments, LineupPlan
+from service.lineup.lineup import LineupPlan
+from service.lineup.orders import Order, Report, send
 from service.settings import MAX_CHALLENGERS, ChallengerSettings
-
-logger = structlog.get_logger("demur.fleet")
 
 COMMIT_TIMEOUT = 10.0
 _STOP_CHECK = 0.5
@@ -34,65 +25,6 @@ _STOP_CHECK = 0.5
 
 Cancelled = Callable[[], bool]
 """Whether the client that requested a change has gone."""
-
-
-Action = Literal["prepare", "commit", "abort"]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A message from the parent to a worker."""
-
-    number: int
-    action: Action
-    plan: LineupPlan | None = None
-    """For `prepare`."""
-    reopen: bool = False
-    """For `prepare`: load the champion again, even if it serves already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The reply of a worker to the order of this number."""
-
-    number: int
-    done: bool
-    label: str
-    """The champion that is prepared or serves now, `name:version`."""
-    why: str | None = None
-    """The reason, if not done."""
-
-
-def follow_orders(orders: Connection, deployments: Deployments) -> None:
-    """Carry out orders until the parent closes its end; for a thread of its own."""
-    while True:
-        try:
-            order: Order = orders.recv()
-        except (EOFError, OSError):
-            return
-        orders.send(_carry_out(order, deployments))
-        if order.action != "prepare":
-            # After the report, which must not wait for it.
-            release_memory()
-
-
-def _carry_out(order: Order, deployments: Deployments) -> Report:
-    if order.action == "prepare" and order.plan is not None:
-        try:
-            prepared = deployments.prepare(order.plan, reopen=order.reopen)
-            return Report(order.number, True, prepared.champion.label)
-        except (BundleError, EngineError, OSError) as error:
-            return Report(order.number, False, deployments.champion.label, str(error))
-        except Exception as error:
-            # The old line-up goes on, and the worker stays able to take orders.
-            logger.exception("lineup_not_prepared", plan=str(order.plan))
-            return Report(order.number, False, deployments.champion.label, f"{type(error).__name__}: {error}")
-    if order.action == "commit":
-        deployments.commit()
-        logger.info("lineup_changed", shares=deployments.shares())
-    else:
-        deployments.abort()
-    return Report(order.number, True, deployments.champion.label)
 
 
 def _never() -> bool:
@@ -278,7 +210,7 @@ class Fleet:
     def _send_all(self, workers: Sequence[Connection], order: Order, timeout: float) -> list[Report]:
         """The reports of the workers on an order; a worker that has died has none, and one that takes too
         long is replaced."""
-        sent = [worker for worker in workers if _send(worker, order)]
+        sent = [worker for worker in workers if send(worker, order)]
         due = time.monotonic() + timeout
         reports = (self._report(worker, order.number, due) for worker in sent)
         return [report for report in reports if report is not None]
@@ -302,15 +234,6 @@ class Fleet:
         self._overdue.append(worker)
         self._replace(worker)
         return Report(number, False, "", "a worker did not answer in time, and is replaced")
-
-
-def _send(worker: Connection, order: Order) -> bool:
-    try:
-        worker.send(order)
-    except OSError:
-        # It has just died; its replacement loads the line-up of that moment.
-        return False
-    return True
 
 
 def _late(order: Order) -> Report:

@@ -30,8 +30,9 @@ from monitoring.metrics.instruments import forget_worker, shared_metrics
 from service.admin.port import admin_port
 from service.errors import WorkersFailed
 from service.http.quotas import Quotas
-from service.lineup.fleet import Fleet, follow_orders
+from service.lineup.fleet import Fleet
 from service.lineup.lineup import Deployments, LineupPlan
+from service.lineup.orders import follow_orders
 from service.lineup.trial import preparation_limit, try_bundle
 from service.logs import configure_logging
 from service.process.listener import allow_new_clients

@@ -108,6 +108,6 @@ def test_an_efficientnet_is_trained_in_full_by_default() -> None:
         ("folder:/nowhere", None, r"holds no config\.json"),
     ],
 )
-def test_what_cannot_be_a_backbone_is_told_with_the_way_out(backbone: str, adapt: Any, fault: str) -> None:
+def test_what_cannot_be_a_backbone_is_refused_with_the_way_out(backbone: str, adapt: Any, fault: str) -> None:
     with pytest.raises(BackboneError, match=fault):
         resolve_backbone(backbone, adapt)

@@ -195,14 +195,14 @@ def test_forty_images_from_end_to_end(tmp_path: Path, quiet: RunConsole) -> None
     assert not load_bundle(result.run.bundle).certified
 
 
-def test_a_mistyped_slice_is_told_before_anything_is_decoded(tmp_path: Path, quiet: RunConsole) -> None:
+def test_a_mistyped_slice_is_refused_before_anything_is_decoded(tmp_path: Path, quiet: RunConsole) -> None:
     config = _config(_write(tmp_path / "images.parquet", 60), **{"promise.slices": "wether"})
     with pytest.raises(RunError, match=r"slices is 'wether'.*weather"):
         train(config, tmp_path / "run", quiet)
     assert not RunFolder(tmp_path / "run").faults.exists()
 
 
-def test_every_fault_is_told_before_training(tmp_path: Path, quiet: RunConsole) -> None:
+def test_every_fault_is_reported_before_training(tmp_path: Path, quiet: RunConsole) -> None:
     source = channel_images(60)
     images = [{"bytes": source.read(row), "path": f"{row}.png"} for row in range(60)]
     images[3]["bytes"], images[5]["bytes"] = b"", images[5]["bytes"][:40]

@@ -15,8 +15,9 @@ import pytest
 from fakes.waiting import eventually
 
 from service.errors import ChangeRefused
-from service.lineup.fleet import Fleet, Order, Report
+from service.lineup.fleet import Fleet
 from service.lineup.lineup import LineupPlan
+from service.lineup.orders import Order, Report
 
 ONE, TWO = Path("/bundles/one"), Path("/bundles/two")
 

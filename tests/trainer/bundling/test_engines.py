@@ -224,7 +224,7 @@ class TestCarried:
         assert len(said) == heard
 
     @pytest.mark.parametrize("feasible", [True, False])
-    def test_a_second_engine_is_told_why_it_gets_none(
+    def test_a_second_engine_gets_none_with_the_reason(
         self, carrying: Path, tmp_path: Path, feasible: bool
     ) -> None:
         manifest = verify_bundle(carrying)
@@ -295,7 +295,7 @@ class TestLedger:
             certify(run, VINO, console=quiet)
         assert {file: file.read_bytes() for file in before} == before
 
-    def test_what_was_withdrawn_is_recorded_and_told(self, proven: RunFolder, quiet: RunConsole) -> None:
+    def test_what_was_withdrawn_is_recorded_and_reported(self, proven: RunFolder, quiet: RunConsole) -> None:
         run = proven
         certified = certify(run, VINO, console=quiet, reissue=True)
         assert [one.policy.certificate.delta for one in certified.engines] == [0.025, 0.025]

@@ -91,7 +91,7 @@ def test_an_impossible_promise_names_the_field(run_copy: Path) -> None:
         recalibrate(run_copy, {"alpha": 1.5})
 
 
-def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingStep, match=r"run\.json is not there"):
         evaluate_run(tmp_path)
 

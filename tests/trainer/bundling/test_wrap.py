@@ -83,7 +83,7 @@ def test_the_meaning_of_the_output_is_found(tmp_path: Path, output: str) -> None
     assert find_output(model, model.content(), channel_images(100)) == output
 
 
-def test_other_classes_than_the_labels_are_told(tmp_path: Path, quiet: RunConsole) -> None:
+def test_other_classes_than_the_labels_are_refused(tmp_path: Path, quiet: RunConsole) -> None:
     from dataclasses import replace
 
     source = replace(channel_images(50), class_names=("calm", "busy", "closed"))

@@ -74,7 +74,7 @@ def test_metadata_jsonl_is_flattened(write_folder: Writer) -> None:
     np.testing.assert_array_equal(source.metadata["cam.id"], [3, np.nan])
 
 
-def test_a_listed_file_that_is_not_there_is_told_when_read(write_folder: Writer) -> None:
+def test_a_listed_file_that_is_missing_is_reported_when_read(write_folder: Writer) -> None:
     source = open_source(
         DataConfig(
             source=f"folder:{write_folder({'metadata.csv': 'file_name,label' + chr(10) + 'no.png,1'})}"
@@ -103,14 +103,14 @@ def test_a_listed_file_that_is_not_there_is_told_when_read(write_folder: Writer)
         ({"metadata.csv": "file_name\n", "metadata.jsonl": "{}"}, UnreadableSource, "keep one"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_one_sentence(
+def test_what_cannot_be_used_is_refused_in_one_sentence(
     write_folder: Writer, files: dict[str, bytes | str], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         open_source(DataConfig(source=f"folder:{write_folder(files)}"))
 
 
-def test_a_missing_folder_and_a_file_are_told(tmp_path: Path) -> None:
+def test_a_missing_folder_and_a_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"")
     with pytest.raises(SourceNotFound, match="there is no folder"):
         open_source(DataConfig(source=f"folder:{tmp_path}/none"))

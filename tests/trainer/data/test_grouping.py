@@ -62,7 +62,7 @@ def test_the_real_sets(road_signs: Path, cats_and_dogs: Path) -> None:
     assert codes(f"parquet:{cats_and_dogs}") == []
 
 
-def test_near_copies_among_the_calibration_images_are_told(
+def test_near_copies_among_the_calibration_images_are_reported(
     write_parquet: Callable[..., Path], encode: Callable[..., bytes]
 ) -> None:
     images = [encode(row) for row in range(24)]

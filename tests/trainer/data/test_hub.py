@@ -40,7 +40,7 @@ def test_the_shards_of_one_split_become_a_source(hub: list[str], tmp_path: Path)
     assert any("train-00001" in path for path in hub)
 
 
-def test_what_the_hub_does_not_have_is_told(hub: list[str]) -> None:
+def test_what_the_hub_does_not_have_is_refused(hub: list[str]) -> None:
     with pytest.raises(NoImages, match="no parquet file of the split 'dev' among its"):
         open_source(DataConfig(source="hub:someone/roadwork/dev"))
     with pytest.raises(HubUnreachable, match=r"someone/else could not be fetched .*check its name"):
@@ -49,13 +49,13 @@ def test_what_the_hub_does_not_have_is_told(hub: list[str]) -> None:
         open_source(DataConfig(source="hub:some one/road work"))
 
 
-def test_a_hub_out_of_reach_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_out_of_reach_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubUnreachable, match=r"could not be fetched .*use parquet:FOLDER$"):
         open_source(DataConfig(source="hub:natix-network-org/roadwork"))
 
 
-def test_splits_are_told_by_folder_or_by_name() -> None:
+def test_splits_are_recognised_by_folder_or_by_name() -> None:
     files = ["README.md", "data/train-0.parquet", "data/test-0.parquet", "train/a.parquet", "x.parquet"]
     assert shards_of_split(files, "train") == ["data/train-0.parquet", "train/a.parquet"]
     assert shards_of_split(files, "test") == ["data/test-0.parquet"]

@@ -42,7 +42,7 @@ def test_chance_and_the_names_of_groups_earn_nothing() -> None:
     assert abs(informedness(values, labels, np.arange(300), 2)) < 0.3
 
 
-def test_leaks_by_value_and_by_missing_are_told_and_honest_columns_are_not(write_parquet: Writer) -> None:
+def test_leaks_by_value_and_by_missing_are_reported_and_honest_columns_are_not(write_parquet: Writer) -> None:
     rng = np.random.default_rng(0)
     n = 400
     labels = rng.integers(0, 2, n)

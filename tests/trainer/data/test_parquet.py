@@ -117,7 +117,7 @@ def test_the_roadwork_columns_flatten_and_group_by_video(write_parquet: Writer) 
         open_source(DataConfig(source=f"parquet:{path}", group="scene_description"))
 
 
-def test_named_columns_that_do_not_exist_are_told_with_those_that_do(write_parquet: Writer) -> None:
+def test_missing_columns_are_refused_with_those_that_exist(write_parquet: Writer) -> None:
     path = write_parquet(n=2, label=[0, 1], hour=[7, 8])
     with pytest.raises(UnknownColumn, match=r"no group column 'trak'; the columns are hour$"):
         open_source(DataConfig(source=f"parquet:{path}", group="trak"))
@@ -149,7 +149,7 @@ def test_images_without_a_group_stand_alone_and_are_counted(write_parquet: Write
     assert "images without 'track', each a group of its own: 2 of 3" in source.notices[0].message
 
 
-def test_what_is_no_parquet_file_is_told_in_one_sentence(tmp_path: Path, write_parquet: Writer) -> None:
+def test_what_is_no_parquet_file_is_refused_in_one_sentence(tmp_path: Path, write_parquet: Writer) -> None:
     with pytest.raises(SourceNotFound, match="no parquet file, folder or glob match at"):
         open_source(DataConfig(source=f"parquet:{tmp_path}/nothing.parquet"))
     with pytest.raises(NoImages, match=r"holds no \.parquet file"):
@@ -163,7 +163,7 @@ def test_what_is_no_parquet_file_is_told_in_one_sentence(tmp_path: Path, write_p
         )
 
 
-def test_a_cut_file_and_a_damaged_row_group_are_told(write_parquet: Writer) -> None:
+def test_a_cut_file_and_a_damaged_row_group_are_refused(write_parquet: Writer) -> None:
     path = write_parquet(label=[0, 1] * 12)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])

@@ -41,7 +41,7 @@ def test_single_frames_stand_alone_and_the_seed_decides() -> None:
     )
 
 
-def test_unknown_options_are_told_with_the_known_ones() -> None:
+def test_unknown_options_are_refused_with_the_known_ones() -> None:
     with pytest.raises(
         SourceNotFound, match=r"scenes:frame=2 cannot .*frame: .*the options are sequences, frames"
     ):

@@ -52,7 +52,7 @@ def test_damaged_and_unlabelled_images_have_their_place(
         assert page.height < 600, "two rows suffice for three images"
 
 
-def test_impossible_sheets_are_told(write_parquet: Writer, tmp_path: Path) -> None:
+def test_impossible_sheets_are_refused(write_parquet: Writer, tmp_path: Path) -> None:
     source = open_source(DataConfig(source=f"parquet:{write_parquet(hour=list(range(24)))}"))
     with pytest.raises(DataError, match="0 x 8 images is empty"):
         contact_sheet(source, tmp_path / "x.png", rows=0)

@@ -136,7 +136,7 @@ def test_sizes_may_be_given_as_counts_or_shares() -> None:
         SplitSizes(1, -1, 1)
 
 
-def test_what_cannot_be_split_is_told() -> None:
+def test_what_cannot_be_split_is_refused() -> None:
     three = np.array([0, 1, 1, 0], dtype=np.int64)
     with pytest.raises(TooFewUnits, match="there are 3 groups for 4 splits"):
         make_splits(three, np.array(["a", "a", "b", "c"]), NEED, seed=0)

@@ -265,7 +265,7 @@ def test_a_loss_that_is_not_finite_stops_naming_the_step(
         pretrain(config, tmp_path / "out", console)
 
 
-def test_unreadable_images_are_told_or_skipped(console: RunConsole, tmp_path: Path) -> None:
+def test_unreadable_images_are_reported_or_skipped(console: RunConsole, tmp_path: Path) -> None:
     photos = write_stripes(tmp_path / "photos", 96, seed=0)
     (photos / "007.png").write_bytes(b"no image")
     config = config_of(photos, **{**SHALLOW, "epochs": 1})
@@ -310,9 +310,7 @@ def test_impossible_configs_are_refused(values: dict[str, Any], fault: str) -> N
     assert fault in str(caught.value)
 
 
-def test_weights_that_are_not_there_are_told_before_any_image_is_read(
-    console: RunConsole, tmp_path: Path
-) -> None:
+def test_missing_weights_are_reported_before_any_image_is_read(console: RunConsole, tmp_path: Path) -> None:
     config = load_pretrain_config(
         None, {"data.source": "folder:nowhere", "backbone": f"folder:{tmp_path}", "compute.device": "cpu"}
     )

@@ -38,7 +38,7 @@ def test_another_seed_gives_other_images() -> None:
     assert np.abs(_pixels(first) - _pixels(second)).mean() > 5.0
 
 
-def test_frames_come_in_order_and_progress_is_told() -> None:
+def test_frames_come_in_order_and_progress_is_reported() -> None:
     told: list[tuple[int, int]] = []
     options = SceneOptions(sequences=40, frames=2, seed=4, size=64)
     frames = render(options, processes=1, on_progress=lambda done, total: told.append((done, total)))

@@ -18,7 +18,7 @@ def _item(u: float, z: float, width: float, height: float = 2.0) -> Item:
     return Item("thing", u, z, width, 0.5, height, _paint)
 
 
-def test_whoever_hides_the_site_is_refused_unless_low_or_behind() -> None:
+def test_an_object_that_hides_the_site_is_refused_unless_low_or_behind() -> None:
     site = [_item(0.0, 20.0, 4.0)]
     assert not Sightline(site, VIEW).admits(_item(0.0, 10.0, 2.0))
     assert Sightline(site, VIEW).admits(_item(0.0, 10.0, 2.0, height=1.0))

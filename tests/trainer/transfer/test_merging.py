@@ -71,7 +71,7 @@ def test_a_killed_adapter_run_resumes_to_the_same_weights(weights: Path, tmp_pat
     assert all(torch.equal(a, b) for (_, a), b in pairs)
 
 
-def test_a_trained_adapter_is_told_kept_and_merged(weights: Path, tmp_path: Path) -> None:
+def test_a_trained_adapter_is_reported_kept_and_merged(weights: Path, tmp_path: Path) -> None:
     model = fit(stage(weights, "dora"), DATA, LOOP).model
     free, every = n_parameters(model, trainable_only=True), n_parameters(model)
     x = torch.randn(4, 3, 32, 32)
@@ -122,7 +122,7 @@ recipe:
         load_config(file, {})
 
 
-def test_missing_weights_are_told_before_any_image_is_read(weights: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_reported_before_any_image_is_read(weights: Path, tmp_path: Path) -> None:
     for where, name, fault in (
         (tmp_path, "dinov3", r"holds no config\.json"),
         (weights, "vit", "not a vit; use name: dinov3"),
