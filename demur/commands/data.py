@@ -1,4 +1,4 @@
-"""`demur data`: a source opened, its contact sheet drawn and its report printed."""
+"""`demur data`: a source opened, its contact sheet drawn and its report printed, or its images written."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from rich.console import Console
 
 from demur.output import write_json
 from trainer.data.config import DataConfig
+from trainer.data.export import write_folder
+from trainer.data.opening import open_with_progress
 from trainer.data.report import describe
 from trainer.data.sheet import contact_sheet
-from trainer.data.source import open_source
 from trainer.data.tables import print_report
 from trainer.run.console import RunConsole
 from trainer.run.disk import explain_disk_errors
@@ -25,11 +26,7 @@ def report_data(
     DataError.
     """
     console = RunConsole(Console(stderr=as_json))
-    with console.bar("Opening", 1, unit="sources") as bar:
-        source = open_source(
-            data, on_progress=lambda done, total: bar.at(done, total, "Rendering street scenes")
-        )
-        bar.finish()
+    source = open_with_progress(data, console)
     if sheet is not None:
         with explain_disk_errors(sheet):
             contact_sheet(source, sheet, rows=shape[0], columns=shape[1], seed=seed)
@@ -40,3 +37,19 @@ def report_data(
         write_json(report.to_dict())
     else:
         print_report(report, console.console)
+
+
+def write_images(data: DataConfig, folder: Path) -> None:
+    """Write the images of `data` below the new `folder`, as `folder:PATH` reads them. Raises DataError."""
+    console = RunConsole()
+    source = open_with_progress(data, console)
+    with console.bar("Writing", len(source)) as bar:
+        written = write_folder(source, folder, bar.advance)
+    console.note(f"images: {written.images:,} in {folder} (folder:{folder})")
+    if written.left_out:
+        console.warn(f"left out, unreadable: {len(written.left_out)}, the first: {written.left_out[0]}")
+    if not written.order_kept:
+        console.warn(
+            f"the classes were {', '.join(source.class_names)}, in this order; a folder's classes come in "
+            "alphabetical order unless data.class_names in a configuration names them"
+        )

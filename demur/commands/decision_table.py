@@ -40,6 +40,8 @@ class DecisionRow:
     stage: StageName | None
     reason: Reason | Literal["unreadable"] | None
     error: str | None
+    truth: int | None
+    """The label that the data gives, as a class of the bundle; None if it gives none"""
     probabilities: tuple[float | None, ...] | None
     """p of every class; a column only for more than two classes"""
 
@@ -99,6 +101,7 @@ _COLUMN_TYPES = {
     "stage": pa.string(),
     "reason": pa.string(),
     "error": pa.string(),
+    "truth": pa.int64(),
     "probabilities": pa.list_(pa.float64()),
 }
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits
@@ -87,7 +87,7 @@ def predict_source(
         open_table(out, len(loaded.manifest.classes)) as table,
         console.bar("Deciding", len(source)) as bar,
     ):
-        for rows in _decided(loaded.runner, source, threads):
+        for rows in _decided(loaded.runner, source, _truths(source, loaded.manifest.classes), threads):
             table.write(rows)
             counts.update(row.stage for row in rows if row.decision == "answer" and row.stage is not None)
             unreadable += sum(row.reason == "unreadable" for row in rows)
@@ -115,14 +115,26 @@ def _print_notices(loaded: LoadedBundle, source: ImageSource, console: RunConsol
         )
 
 
-def _decided(runner: CascadeRunner, source: ImageSource, threads: int) -> Iterator[list[DecisionRow]]:
+def _truths(source: ImageSource, classes: Sequence[str]) -> list[int | None]:
+    """Row -> its label in the data as a class of the bundle: by name if the data names all of the classes."""
+    names = source.class_names
+    by_name = set(names) == set(classes)
+    places = [classes.index(name) if by_name else index for index, name in enumerate(names)]
+    return [places[label] if label >= 0 and places[label] < len(classes) else None for label in source.labels]
+
+
+def _decided(
+    runner: CascadeRunner, source: ImageSource, truths: Sequence[int | None], threads: int
+) -> Iterator[list[DecisionRow]]:
     """Rows in the source's order. This thread reads the bytes, one image after another; the pool decides."""
     running: deque[Future[list[DecisionRow]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="predict") as pool:
         for start in range(0, len(source), CHUNK):
             images = [_read(source, row) for row in range(start, min(start + CHUNK, len(source)))]
-            paths = source.paths[start : start + CHUNK]
-            running.append(pool.submit(_decide_chunk, runner, paths, images))
+            of_images = slice(start, start + len(images))
+            running.append(
+                pool.submit(_decide_chunk, runner, source.paths[of_images], truths[of_images], images)
+            )
             if len(running) > 2 * threads:
                 yield running.popleft().result()
         while running:
@@ -137,9 +149,13 @@ def _read(source: ImageSource, row: int) -> bytes | DataError:
 
 
 def _decide_chunk(
-    runner: CascadeRunner, paths: Sequence[str], images: Sequence[bytes | DataError]
+    runner: CascadeRunner,
+    paths: Sequence[str],
+    truths: Sequence[int | None],
+    images: Sequence[bytes | DataError],
 ) -> list[DecisionRow]:
-    return [_decide(runner, path, image) for path, image in zip(paths, images, strict=True)]
+    rows = (_decide(runner, path, image) for path, image in zip(paths, images, strict=True))
+    return [replace(row, truth=truth) for row, truth in zip(rows, truths, strict=True)]
 
 
 def _decide(runner: CascadeRunner, path: str, image: bytes | DataError) -> DecisionRow:
@@ -163,6 +179,7 @@ def _row(path: str, decision: Decision) -> DecisionRow:
         stage=decision.stage,
         reason=decision.reason,
         error=None if all(map(math.isfinite, decision.probabilities)) else NO_NUMBERS,
+        truth=None,
         probabilities=tuple(map(_finite, decision.probabilities)),
     )
 
@@ -182,5 +199,6 @@ def _unreadable(path: str, error: Exception) -> DecisionRow:
         stage=None,
         reason="unreadable",
         error=printable(str(error)),
+        truth=None,
         probabilities=None,
     )

@@ -18,6 +18,14 @@ def data(
             metavar="FILE.png", help="Write a contact sheet: one picture of many images. [default: none]"
         ),
     ] = None,
+    write_folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the images to a new folder, one sub-folder per class and a `metadata.csv`, and stop "
+            "there. [default: none]",
+        ),
+    ] = None,
     rows: Annotated[int, typer.Option(min=1, max=40, help="Rows of the contact sheet.")] = 5,
     columns: Annotated[int, typer.Option(min=1, max=20, help="Columns of the contact sheet.")] = 8,
     group: Group = None,
@@ -31,22 +39,21 @@ def data(
     Example: `demur data folder:photos --group drive --sheet sheet.png`
 
     `demur data scenes --sheet scenes.png` shows the synthetic scenes; options of their generator are part
-    of SOURCE: `scenes:sequences=200,difficulty=0.8`.
+    of SOURCE: `scenes:sequences=200,difficulty=0.8`. `--write-folder` makes files of them, for a first try
+    without photographs of one's own.
     """
-    from demur.commands.data import report_data
+    from demur.commands.data import report_data, write_images
     from trainer.data.config import DataConfig
     from trainer.scenes import SceneOptions
 
-    report_data(
-        DataConfig(
-            source=source,
-            group=group,
-            label_column=label_column,
-            image_column=image_column,
-            scenes=SceneOptions(),
-        ),
-        sheet=sheet,
-        shape=(rows, columns),
-        seed=seed,
-        as_json=as_json,
+    config = DataConfig(
+        source=source,
+        group=group,
+        label_column=label_column,
+        image_column=image_column,
+        scenes=SceneOptions(),
     )
+    if write_folder is not None:
+        write_images(config, write_folder)
+        return
+    report_data(config, sheet=sheet, shape=(rows, columns), seed=seed, as_json=as_json)

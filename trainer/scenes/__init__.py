@@ -3,7 +3,6 @@
 Every sequence comes from its own seed, so the images do not depend on how many processes draw them.
 """
 
-from trainer.scenes.folder import write_folder
 from trainer.scenes.generate import iter_frames, render
 from trainer.scenes.options import CLASS_NAMES, Frame, SceneOptions
 from trainer.scenes.sequence import render_sequence
@@ -17,5 +16,4 @@ __all__ = [
     "iter_frames",
     "render",
     "render_sequence",
-    "write_folder",
 ]

@@ -90,9 +90,35 @@ def test_the_columns(tiny_bundle: Path, source: ImageSource, tmp_path: Path, con
     out = tmp_path / "decisions.parquet"
     predict_source(tiny_bundle, source, out, console=console)
     schema = pq.read_schema(out)
-    assert schema.names == [*COLUMNS, "reason", "error"]
+    assert schema.names == [*COLUMNS, "reason", "error", "truth"]
     assert schema.field("label").type == pa.int64()
     assert schema.field("prediction_set").type == pa.list_(pa.int64())
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (("blue", "red"), [0, 1]),  # the bundle's own names
+        (("cold", "warm"), [0, 1]),  # other names: by their place
+        ((), [None, None]),
+    ],
+)
+def test_the_truth_is_the_label_of_the_data(
+    tiny_bundle: Path, tmp_path: Path, console: RunConsole, folders: tuple[str, ...], expected: list[int]
+) -> None:
+    places = [f"{name}/" for name in folders] or ["", ""]
+    images = {f"{place}{n}.jpg": colour_image(1 - n, 0.9) for n, place in enumerate(places)}
+    out = tmp_path / "decisions.parquet"
+    predict_source(tiny_bundle, folder_of(tmp_path, images), out, console=console)
+    assert [row["truth"] for row in read_rows(out)] == expected
+    assert [row["label"] for row in read_rows(out)] == [1, 0]
+
+
+def test_the_truth_goes_by_the_names_of_the_classes(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder_of(tmp_path, {"blue/1.jpg": colour_image(0, 0.9), "red/2.jpg": colour_image(1, 0.9)})
+    turned = DataConfig(source=f"folder:{tmp_path / 'images'}", class_names=("red", "blue"))
+    predict_source(tiny_bundle, open_source(turned), tmp_path / "out.parquet", console=RunConsole())
+    assert [row["truth"] for row in read_rows(tmp_path / "out.parquet")] == [0, 1]
 
 
 def test_more_than_two_classes_have_a_list_of_probabilities(
