@@ -1,11 +1,12 @@
 # The two commands of a new user are `make demo` and `make test`; every target sets itself up.
 .DELETE_ON_ERROR:
-.PHONY: help venv demo check test slow measurements clean
+.PHONY: help venv demo check test slow measurements docs clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+MKDOCS := $(VENV)/.mkdocs
 EXTRAS := cpu,serve,train,imagenet,dev
 
 help:  ## list the targets
@@ -27,7 +28,7 @@ check: venv  ## format, lint, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check + the whole test suite (Monte Carlo and soak parts with fewer draws)
+test: check docs  ## check + docs + the whole test suite (Monte Carlo and soak parts with fewer draws)
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 slow: venv  ## Monte Carlo and soak parts in full, recorded in docs/measurements
@@ -45,5 +46,15 @@ measurements: venv  ## the cheap benchmarks again, and the pages of docs/measure
 	$(BIN)/python benchmarks/footprint.py --record
 	$(BIN)/python benchmarks/pages.py
 
-clean:  ## remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+docs: $(MKDOCS)  ## the documentation as a site, in site/
+	$(BIN)/python docs/assemble.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html; with its search: $(BIN)/python -m http.server --directory site 8080"
+
+# Apart from `make venv`, which a first run of demur waits for.
+$(MKDOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+clean:  ## remove .venv, the site and caches
+	rm -rf $(VENV) site build .mypy_cache .ruff_cache .pytest_cache .hypothesis

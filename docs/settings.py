@@ -5,13 +5,10 @@ Names, defaults, limits and meanings come from `service/settings.py`; a test com
 
 from __future__ import annotations
 
-import ast
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic.fields import FieldInfo
+from pages.fields import default, limits, meanings, row
 
 from service.environment import OTHER_VARIABLES, variable_of
 from service.settings import Settings
@@ -40,12 +37,11 @@ OTHERS: Mapping[str, str] = {
     "DEMUR_RECORD": "Folder into which the slow tests write their records (`docs/measurements`).",
 }
 """Variables outside of the service's settings."""
-_BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
 
 
 def page() -> str:
     """Text of docs/settings.md."""
-    meanings = _meanings()
+    said = meanings(Settings)
     parts = [
         "# Settings and environment variables",
         "",
@@ -58,61 +54,11 @@ def page() -> str:
     for title, names in SECTIONS.items():
         parts += ["", f"## {title}", "", "| variable | default | meaning | range |", "|---|---|---|---|"]
         for name in names:
-            field = Settings.model_fields[name]
-            limits = _limits(field)
-            cells = (f"`{variable_of(name)}`", _default(field), _escaped(meanings[name]), _escaped(limits))
-            parts.append(f"| {' | '.join(cells)} |")
+            shown = default(Settings.model_fields[name])
+            parts.append(row(f"`{variable_of(name)}`", shown, said[name], limits(Settings, name)))
     parts += ["", "## Other variables", "", "| variable | meaning |", "|---|---|"]
-    parts += [f"| `{name}` | {_escaped(meaning)} |" for name, meaning in OTHERS.items()]
+    parts += [row(f"`{name}`", meaning) for name, meaning in OTHERS.items()]
     return "\n".join(parts) + "\n"
-
-
-def _meanings() -> dict[str, str]:
-    """Setting -> the docstring below its field."""
-    body = ast.parse(inspect.getsource(Settings)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            said = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-            found[field.target.id] = " ".join(str(text.value.value).split()) if said else ""
-    return {name: meaning.replace("None:", "not set:") for name, meaning in found.items()}
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "none; required"
-    value: Any = field.default
-    if value is None:
-        return "not set"
-    if value in ("", ()):
-        return "empty"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, int) and value >= 2**12 and value % 2**10 == 0:
-        return (
-            f"`{value}` ({value // 2**20} MiB)" if value % 2**20 == 0 else f"`{value}` ({value // 2**10} KiB)"
-        )
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
-
-
-def _limits(field: FieldInfo) -> str:
-    """Bounds and lengths of a setting, in words."""
-    found = []
-    schema = Settings.model_json_schema()["properties"]
-    own = next((schema[name] for name, other in Settings.model_fields.items() if other is field), {})
-    for option in (own, *own.get("anyOf", ())):
-        names = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
-        found += [_BOUNDS[short].format(f"{option[key]:,}") for key, short in names.items() if key in option]
-        if "minLength" in option:
-            found.append(f"{option['minLength']} characters or more")
-        if "enum" in option:
-            found.append("one of " + ", ".join(f"`{value}`" for value in option["enum"]))
-    return ", ".join(dict.fromkeys(found))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 assert set(OTHERS) <= OTHER_VARIABLES, "a variable that the service would call misspelt"

@@ -281,7 +281,8 @@ def test_every_variable_exists() -> None:
     assert {(document, variable) for document, variable in named if variable not in known} == set()
 
 
-def test_the_page_of_settings_is_what_the_settings_say() -> None:
+def test_the_page_of_settings_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
     spec = importlib.util.spec_from_file_location("settings_page", ROOT / "docs" / "settings.py")
     assert spec is not None
     assert spec.loader is not None
