@@ -179,9 +179,10 @@ def _population(draft: BundleDraft) -> str:
     grouped = certificate is not None and certificate.population != "image"
     drawn = "random frames of random groups" if grouped else "images"
     source = f" ({draft.provenance.source})" if draft.provenance.source else ""
+    doubt = "" if certificate is None or certificate.doubt is None else f" {certificate.doubt}"
     return (
         f"The promise is about {drawn} drawn like those of the calibration split{source}. It does "
-        "not carry over to other cameras, places, seasons or selections of images."
+        f"not carry over to other cameras, places, seasons or selections of images.{doubt}"
     )
 
 

@@ -123,6 +123,8 @@ class Certificate:
     None: the promise holds over all answers together, and may be broken in a part of them."""
     parts: tuple[PromisedPart, ...] = ()
     """The parts of a promise in each part; for an answer, `n` counts the images that would get it."""
+    doubt: str | None = None
+    """Why the units may not be independent, in one sentence, as long as nobody has said that they are"""
 
     def __post_init__(self) -> None:
         if self.kind == "expectation" and (self.delta is not None or self.risk_upper_bound is not None):
@@ -141,17 +143,19 @@ class Certificate:
             return (
                 f"No promise of at most {alpha} wrong answers{each} can be made: {self.needed or 'unknown'}."
             )
+        doubt = "" if self.doubt is None else f" {self.doubt}"
         if self.kind == "expectation" or self.delta is None:
             return (
                 f"On average over calibration draws, at most {alpha} of the answered {what} are answered "
                 f"wrongly{each} (in expectation only, no confidence level); "
-                f"{100 * self.coverage:.1f} % of {self.n} calibration units are answered."
+                f"{100 * self.coverage:.1f} % of {self.n} calibration units are answered.{doubt}"
             )
         return (
             f"With {100 * (1 - self.delta):g} % confidence, at most {alpha} of the answered {what} are "
             f"answered wrongly{each}: {self.errors} wrong among {self.answered} answered of {self.n} "
             f"independent calibration units, coverage {100 * self.coverage:.1f} %."
             + (f" {ASSUMPTIONS[self.method]}" if self.method in ASSUMPTIONS else "")
+            + doubt
         )
 
     def _answered_units(self) -> str:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
-from calibration.decision import STRONG_STAGE
+from calibration.decision import STAGE_NAMES, STRONG_STAGE
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.certify.account import account_warning
+from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.config import TrainConfig, resolved
 from trainer.data.faults import PreparedData, prepare
-from trainer.data.grouping import near_copies_in
+from trainer.data.grouping import near_copies_in, question_of
 from trainer.data.images import ImageSource, Notice
-from trainer.data.opening import open_data, split_data
+from trainer.data.opening import calibration_need, open_data, split_data
 from trainer.data.pixels import typical_size
-from trainer.data.splits import Splits
+from trainer.data.splits import Splits, SplitSizes
 from trainer.fit.context import RunContext
 from trainer.fit.device import describe
 from trainer.fit.mirror_check import check_mirroring
 from trainer.models.registry import SMALLEST_IMAGE
+from trainer.plan import PlannedData, PlannedStage, TrainingPlan
 from trainer.pretrain.weights import overlap_notices
 from trainer.pretrained_recipe import StageModels, pretrained_size, resolve_models
 from trainer.recipe import PartialRecipe, PlanInputs, Recipe, complete_recipe, input_size
@@ -35,6 +39,22 @@ MAX_PIXEL_BYTES = 2 * 2**30
 """Decoded images above this size are kept in memory-mapped files of the run folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """Everything that a run decides before it trains."""
+
+    config: TrainConfig
+    """With the resolved device, and the resolved recipe in place of `backbone` and `adapt`"""
+    models: StageModels
+    data: PreparedData
+    splits: Splits
+    reach: SplitReach
+    notices: tuple[Notice, ...]
+    """Beside those of the source"""
+    training: TrainingData
+    recipe: Recipe
+
+
 def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
     """The whole run. A second call in the same folder resumes an interrupted run.
 
@@ -44,7 +64,43 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
         return _train(config, RunFolder(out), console)
 
 
+def plan(config: TrainConfig, console: RunConsole) -> TrainingPlan:
+    """What `train` would do up to its first step: data, splits, what they can prove, and the recipe.
+
+    Trains nothing, charges no delta, and leaves no file.
+    """
+    with TemporaryDirectory(prefix="demur-plan-") as folder:
+        prepared = _prepare(config, RunFolder(Path(folder)), console)
+        source, recipe = prepared.data.source, prepared.recipe
+        stages = zip(STAGE_NAMES, (recipe.stage_a, recipe.stage_b), strict=True)
+        found = TrainingPlan(
+            data=PlannedData.of(source, prepared.splits, prepared.data.dropped, prepared.notices),
+            reach=prepared.reach,
+            minutes=config.minutes,
+            stages=tuple(
+                PlannedStage(name, stage.model.name, stage.image_size, stage.loop.epochs)
+                for name, stage in stages
+            ),
+        )
+    console.heading("Plan")
+    for line in found.lines():
+        console.note(line)
+    return found
+
+
 def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResult:
+    prepared = _prepare(config, run, console)
+    config, splits = prepared.config, prepared.splits
+    write_yaml(run.config, resolved(config))
+    context = RunContext(run, console, config.compute, config.seed)
+    stages = train_stages(prepared.training, prepared.recipe, context, prepared.models)
+    config = _with_threads(config, stages)
+    write_yaml(run.config, resolved(config))
+    record = _record(config, prepared.data, splits, stages, prepared.notices)
+    return finish_run(record, prepared.data.source, splits, run, console)
+
+
+def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> PreparedRun:
     config = config.model_copy(update={"compute": config.compute.resolved()})
     models = _models(config)
 
@@ -59,6 +115,8 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
     notices = [*([] if alike is None else [alike]), *_pretraining_overlap(models, data, splits)]
     for notice in notices:
         (console.warn if notice.level == "warning" else console.note)(notice.message)
+    reach = _reach(config, models, data.source, splits)
+    reach.print(console)
     content = [data.pixels.content[row] for row in splits.val_calib.tolist()]
     if warning := account_warning(content, config.promise):
         console.warn(warning)
@@ -74,13 +132,19 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
     recipe = _recipe(config, models, training, size, console)
     # The resolved recipe replaces `backbone` and `adapt`.
     config = config.model_copy(update={"recipe": recipe, "backbone": None, "adapt": None})
-    write_yaml(run.config, resolved(config))
-    context = RunContext(run, console, config.compute, config.seed)
-    stages = train_stages(training, recipe, context, models)
-    config = _with_threads(config, stages)
-    write_yaml(run.config, resolved(config))
-    record = _record(config, data, splits, stages, notices)
-    return finish_run(record, data.source, splits, run, console)
+    return PreparedRun(config, models, data, splits, reach, tuple(notices), training, recipe)
+
+
+def _reach(config: TrainConfig, models: StageModels, source: ImageSource, splits: Splits) -> SplitReach:
+    """What the calibration split can prove; sizes of the splits that are given are not planned anew."""
+    need = calibration_need(source.labels, config.promise, pretrained=models.b_is_pretrained)
+
+    def calibration_of(units: int) -> int:
+        return SplitSizes.planned(units, need).val_calib
+
+    return split_reach(
+        source, splits, config.promise, calibration_of if config.splits.sizes() is None else None
+    )
 
 
 def _with_threads(config: TrainConfig, stages: Sequence[StageRecord]) -> TrainConfig:
@@ -202,6 +266,7 @@ def _record(
         classes=source.class_names,
         stages=stages,
         promise=config.promise,
+        question=question_of(source.notices),
         provenance=Provenance(
             source=source.name,
             config=resolved(config),
@@ -209,7 +274,7 @@ def _record(
             split_digests=dict(splits.digests),
             versions=library_versions() | describe(config.compute),
             seed=config.seed,
-            notices=tuple(notice.message for notice in source.notices)
+            notices=tuple(notice.message for notice in source.notices if not notice.doubt)
             + ((f"{len(data.dropped)} images were left out, see faults.json",) if data.dropped else ())
             + tuple(notice.message for notice in notices),
         ),

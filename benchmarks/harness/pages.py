@@ -48,6 +48,7 @@ PAGE: Mapping[str, Page] = {
         "Whole runs on real photographs, what pretrained weights and pretraining bring, and speed. Data sets "
         "are named by file; none is part of the repository.",
         (
+            "first-steps",
             "demo",
             "cats-dogs",
             "road-signs",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -162,6 +163,7 @@ def certify_locally(
         "betting" if cases.all_frames else "exact",
         certified_on=CertifiedOn(cases.split_digest, str(key)),
     )
+    certificate = replace(certificate, doubt=_doubt_of(manifest))
     say(f"{key}: {certificate.sentence()}")
     return CertificateEntry(
         engine=key.engine,
@@ -169,6 +171,11 @@ def certify_locally(
         certificate=certificate,
         operating_point=with_thresholds(plan.rules.stages, certificate),
     )
+
+
+def _doubt_of(manifest: BundleManifest) -> str | None:
+    """The doubt about these calibration images that the certificates of the bundle state."""
+    return next((entry.certificate.doubt for entry in manifest.certificates if entry.certificate.doubt), None)
 
 
 def _require_finite(scores: Sequence[StageOutputs], cases: Sequence[CalibrationCase], key: EngineKey) -> None:

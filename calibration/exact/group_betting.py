@@ -180,6 +180,11 @@ class _Groups:
         return np.array([fewest[1] if start == fewest[0] else start for start in starts])
 
 
+def groups_without_error(target: RiskTarget, bet: float = DEFAULT_BET) -> int:
+    """Fewest groups, all frames of which are answered without an error, that certify `target`."""
+    return _least_groups(target, bet / (1.0 - target.alpha))
+
+
 def _least_groups(target: RiskTarget, stake: float) -> int:
     """Number of fully answered groups without an error that reaches 1 / delta."""
     return math.ceil(-math.log(target.delta) / math.log1p(stake * target.alpha))

@@ -140,6 +140,18 @@ def images_needed(
     return math.ceil(((numerator + acceptance_margin) * classes / (target.alpha * acceptance)) ** 2 / 2)
 
 
+def answers_margin(units: int, delta: float, confidence_grid: int, set_grid: int) -> float:
+    """eps of SCRC-I ("answers"): by so much the share answered wrongly may exceed the one observed."""
+    return math.sqrt(math.log(2 * confidence_grid * set_grid / delta) / (2 * max(units, 1)))
+
+
+def units_for_answers(target: RiskTarget, confidence_grid: int, set_grid: int) -> int:
+    """Fewest calibration units with which SCRC-I ("answers") is feasible if all are answered without an
+    error: eps <= alpha (1 - eps)."""
+    largest = target.alpha / (1.0 + target.alpha)
+    return math.ceil(math.log(2 * confidence_grid * set_grid / target.delta) / (2 * largest**2))
+
+
 Choice = tuple[float, float, float, float]
 """Confidence threshold, set threshold, risk upper bound, coverage lower bound"""
 

@@ -15,6 +15,8 @@ from calibration.scrc.transductive import acceptance_threshold
 
 _ACCEPTANCES = tuple(percent / 100 for percent in range(100, 0, -5))
 _SHARES = tuple(percent / 100 for percent in range(99, 4, -1))
+LARGEST_SHARE = _SHARES[0]
+"""Largest share of the accepted images that a plan answers"""
 
 
 @dataclass(frozen=True, slots=True)

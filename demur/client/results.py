@@ -72,6 +72,8 @@ class Guarantee:
     alpha: float
     delta: float | None
     population: str
+    doubt: str | None = None
+    """Why the calibration images may not be independent; None if nothing is in doubt"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,9 @@ class Rolling:
 
 
 def _guarantee(body: Mapping[str, Any]) -> Guarantee:
-    return Guarantee(body["kind"], body["method"], body["alpha"], body["delta"], body["population"])
+    return Guarantee(
+        body["kind"], body["method"], body["alpha"], body["delta"], body["population"], body.get("doubt")
+    )
 
 
 def _series(body: Mapping[str, Any]) -> Series:

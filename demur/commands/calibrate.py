@@ -13,6 +13,7 @@ from calibration.exact.intersection_union import JointCertificate
 from trainer.bundling.rerun import recalibrate
 from trainer.certify.from_scores import CertifiedScores, certify_each, certify_risks, certify_scores
 from trainer.certify.wording import part_lines, risk_lines, thresholds_in_words
+from trainer.data.annotate import NO_GROUPS
 from trainer.errors import RunError
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoreFileColumns
@@ -48,13 +49,22 @@ class PromiseChoice:
         return chosen | ({"alpha": alphas[0]} if alphas else {})
 
 
-def certify_run(run: Path, changes: Mapping[str, Any], choice: PromiseChoice) -> Iterable[str]:
+def certify_run(
+    run: Path, changes: Mapping[str, Any], choice: PromiseChoice, group: str | None = None
+) -> Iterable[str]:
     """Certify a finished run with `changes` of its promise; the result, one line each.
 
-    A new alpha ends a ladder of several risks, unless one is chosen. Raises as `recalibrate` does.
+    A new alpha ends a ladder of several risks, unless one is chosen. `group`: `none` says that no images of
+    the run belong together. Raises as `recalibrate` does, and RunError for another group.
     """
+    if group not in (None, NO_GROUPS):
+        raise RunError(
+            f"--group is {group!r}; the splits of a finished run stay as they are: train or wrap again with "
+            f"--group {group}, or say that every image stands alone with --group {NO_GROUPS}"
+        )
     single = {} if changes.get("alpha") is None else {"alphas": ()}
-    return recalibrate(run, {**changes, **single, **choice.changes()}).summary
+    changed = {**changes, **single, **choice.changes()}
+    return recalibrate(run, changed, no_groups=group == NO_GROUPS).summary
 
 
 def certify_table(

@@ -83,7 +83,8 @@ def calibrate(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Column of the groups. [default: every row on its own]",
+            help="Column of the groups of a table; `none` says that every row, or every image of a run, "
+            "stands alone. [default: every row on its own, and a question if a column looks like groups]",
             rich_help_panel=TABLE,
         ),
     ] = None,
@@ -124,7 +125,7 @@ def calibrate(
     changes = {"certificate": certificate, "alpha": alpha, "delta": delta, "min_coverage": min_coverage}
     choice = PromiseChoice(each_answer, slices, alphas)
     if run is not None:
-        lines = certify_run(run, changes, choice)
+        lines = certify_run(run, changes, choice, group)
     elif scores is not None:
         from trainer.scoring.score_file import ScoreFileColumns
 

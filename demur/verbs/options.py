@@ -15,7 +15,9 @@ PROMISE: Final = "Promise"
 TRAINING: Final = "Training"
 """Panels of a verb's own help"""
 
-SOURCES: Final = "`scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`"
+SOURCES: Final = (
+    "`scenes`, `folder:PATH`, `parquet:PATH`, `hub:OWNER/NAME`, or the path of a folder or of parquet files"
+)
 """Forms of SOURCE"""
 
 Source = Annotated[
@@ -26,7 +28,9 @@ Group = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="Column that names the group of an image (drive, track, burst). Images of one group are not "
-        "independent: splits and certificates are made by group. [default: every image on its own]",
+        "independent: splits and certificates are made by group. `folder` and `file_prefix` group by names "
+        "of files; `none` says that every image stands alone. [default: every image on its own, and a "
+        "question if a column or the names look like groups]",
         rich_help_panel=IMAGES,
     ),
 ]
@@ -163,3 +167,29 @@ EnginePrecision = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Stop before anything is computed: open and check the images, split them, and say what the "
+        "splits can prove. Writes nothing and charges no delta.",
+    ),
+]
+DryRunJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print the plan as JSON.")]
+RunOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Folder of the run, with the bundle in DIR/bundle; the same folder resumes the run. "
+        "[required, unless --dry-run]",
+    ),
+]
+
+
+def require_out(out: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Refuse a run without a folder, and JSON of a run that is no dry one."""
+    if out is None and not dry_run:
+        raise typer.BadParameter("give the folder of the run, or --dry-run", param_hint="--out")
+    if as_json and not dry_run:
+        raise typer.BadParameter("--json prints the plan of --dry-run", param_hint="--json")

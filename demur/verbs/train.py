@@ -18,13 +18,17 @@ from demur.verbs.options import (
     ConfiguredSkipBad,
     Delta,
     Device,
+    DryRun,
+    DryRunJson,
     EachAnswer,
     Group,
     LabelColumn,
     MinCoverage,
     Precision,
+    RunOut,
     Score,
     Slices,
+    require_out,
 )
 from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, names
 
@@ -32,9 +36,7 @@ from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, names
 
 
 def train(
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the run; the same folder resumes the run.")
-    ],
+    out: RunOut = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +106,8 @@ def train(
     ] = None,
     device: Device = None,
     precision: Precision = None,
+    dry_run: DryRun = False,
+    as_json: DryRunJson = False,
 ) -> None:
     """Train and certify a classifier on labelled images, and write its bundle.
 
@@ -114,9 +118,12 @@ def train(
 
     The run splits the images by group into train, val_select (chooses epochs and scores), val_calib
     (certifies) and val_test (reports). It trains a fast stage A and a strong stage B, certifies the cascade
-    of both and packs the bundle.
+    of both and packs the bundle. Before it trains it says what the split can prove; `--dry-run` stops there.
     """
+    require_out(out, dry_run, as_json)
+    from demur.commands.dry_run import report_plan
     from trainer.config import load_config
+    from trainer.pipeline import plan
     from trainer.pipeline import train as run_training
     from trainer.run.console import RunConsole
 
@@ -143,4 +150,8 @@ def train(
         "compute.precision": precision,
         "seed": seed,
     }
-    run_training(load_config(config, overrides), out, RunConsole())
+    configured = load_config(config, overrides)
+    if out is None or dry_run:
+        report_plan(lambda console: plan(configured, console), as_json=as_json)
+    else:
+        run_training(configured, out, RunConsole())

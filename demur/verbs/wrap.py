@@ -12,15 +12,19 @@ from bundle.choices import OutputKind, ResizeMode
 from demur.verbs.options import (
     Alpha,
     Delta,
+    DryRun,
+    DryRunJson,
     EachAnswer,
     Group,
     ImageColumn,
     LabelColumn,
     MinCoverage,
+    RunOut,
     Seed,
     SkipBad,
     Slices,
     Source,
+    require_out,
 )
 from trainer.choices import Normalisation, names
 
@@ -36,9 +40,7 @@ def wrap(
         ),
     ],
     source: Source,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the run; the bundle is written to DIR/bundle.")
-    ],
+    out: RunOut = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "wrapped",
     seed: Seed = 0,
     fast: Annotated[
@@ -108,6 +110,8 @@ def wrap(
     min_coverage: MinCoverage = None,
     each_answer: EachAnswer = None,
     slices: Slices = None,
+    dry_run: DryRun = False,
+    as_json: DryRunJson = False,
 ) -> None:
     """Certify an existing ONNX classifier on labelled images, and write its bundle; no training.
 
@@ -115,9 +119,11 @@ def wrap(
 
     The model must never have seen these images in its training. torch is not needed.
     """
+    require_out(out, dry_run, as_json)
     from bundle.engines.external_data import read_model
+    from demur.commands.dry_run import report_plan
     from trainer.bundling.model_outputs import output_names
-    from trainer.bundling.wrap import WrapConfig
+    from trainer.bundling.wrap import WrapConfig, plan_wrap
     from trainer.bundling.wrap import wrap as wrap_models
     from trainer.bundling.wrapped_model import ModelInput
     from trainer.data.config import DataConfig
@@ -147,4 +153,7 @@ def wrap(
     named_too = fast is not None and output_name in output_names(read_model(fast))
     first = replace(strong, model=fast, output_name=output_name if named_too else None) if fast else None
     config = WrapConfig(strong, first, PromiseConfig().changed(promise), name, seed)
-    wrap_models(config, data, out, RunConsole())
+    if out is None or dry_run:
+        report_plan(lambda console: plan_wrap(config, data, console), as_json=as_json)
+    else:
+        wrap_models(config, data, out, RunConsole())

@@ -159,5 +159,6 @@ def _guarantee(loaded: LoadedBundle, choice: EngineChoice) -> tuple[dict[str, An
         "alpha": certificate.alpha,
         "delta": certificate.delta,
         "population": certificate.population,
+        **({} if certificate.doubt is None else {"doubt": certificate.doubt}),
         **({"issued": "here, not by the bundle"} if loaded.issued_here else {}),
     }, None

@@ -32,6 +32,11 @@ _GUARANTEE: dict[str, Any] = {
         "alpha": {"type": "number"},
         "delta": NUMBER_OR_NULL,
         "population": {"type": "string"},
+        "doubt": {
+            "type": "string",
+            "description": "Present if nobody has said whether the calibration images are independent: the "
+            "reason to doubt it, in one sentence.",
+        },
         "issued": {
             "type": "string",
             "description": "Present if this machine issued the certificate itself, from the calibration "

@@ -79,7 +79,8 @@ def score_engines(
     """(the run's own engine and those of `keys` that agree with it, the agreement of those left out)."""
     record, promise, own = prepared.record, prepared.promise, prepared.scores
     rules = read_rules(prepared.run)
-    evidence = Evidence(own["val_select"], own["val_calib"], rules, record.costs, promise, record.classes)
+    select, calib = own["val_select"], own["val_calib"]
+    evidence = Evidence(select, calib, rules, record.costs, promise, record.classes, record.doubt)
     scored = [EngineScores(DEFAULT_KEY, evidence, own["val_test"])]
     left_out: list[Agreement] = []
     if keys and prepared.images is not None:
@@ -115,7 +116,8 @@ def _score_engine(
         return found
     gate = fit_gate(select, promise, images.splits.units["val_calib"])
     write_gate(gate, folder)
-    evidence = Evidence(select, scores_of("val_calib"), gate.rules, record.costs, promise, record.classes)
+    calib = scores_of("val_calib")
+    evidence = Evidence(select, calib, gate.rules, record.costs, promise, record.classes, record.doubt)
     return EngineScores(key, evidence, scores_of("val_test"))
 
 

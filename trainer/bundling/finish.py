@@ -65,7 +65,7 @@ def finish_run(
     calib = score_split(source, splits, "val_calib", runner, run, console)
     # Scored before the certificate is charged: an image without a score is noticed before it costs delta.
     test = score_split(source, splits, "val_test", runner, run, console)
-    evidence = Evidence(select, calib, gate.rules, record.costs, record.promise, record.classes)
+    evidence = Evidence(select, calib, gate.rules, record.costs, record.promise, record.classes, record.doubt)
     for sentence in _group_sentences(evidence):
         console.note(sentence)
     with console.bar("Certifying", 1, "certificates") as bar:

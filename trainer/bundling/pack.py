@@ -110,11 +110,12 @@ def evaluation(report: Report) -> dict[str, float]:
 
 
 def _provenance(record: RunRecord, run: RunFolder) -> Provenance:
-    """The record's, with the number of the certificate among all on its calibration split."""
+    """The record's, with the open question about groups, and the number of the certificate among all on its
+    calibration split."""
     remembered = remembered_ledger(run)
-    if remembered is None or not remembered.sentence:
-        return record.provenance
-    notices = (*record.provenance.notices, remembered.sentence)
+    asked = () if record.question is None else (record.question.notice,)
+    entered = (remembered.sentence,) if remembered is not None and remembered.sentence else ()
+    notices = (*asked, *record.provenance.notices, *entered)
     return record.provenance.model_copy(update={"notices": notices})
 
 

@@ -15,6 +15,8 @@ from trainer.certify.certification import certify_run, read_policy
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.gate import GateFit, fit_gate, read_rules, write_gate
 from trainer.choices import ScoreChoice
+from trainer.data.annotate import NO_GROUPS
+from trainer.data.grouping import GROUPS_DENIED
 from trainer.errors import RunError
 from trainer.reports.evaluation import Report
 from trainer.reports.summary import closing_lines
@@ -35,14 +37,16 @@ class Recalibration:
 
 
 @locks_run
-def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recalibration:
+def recalibrate(folder: Path, changes: Mapping[str, Any], *, no_groups: bool = False) -> Recalibration:
     """`demur calibrate RUN`: certify, report and write the bundle again.
 
-    `changes`: field of `PromiseConfig` -> value; None replaces nothing. The same promise costs no delta;
-    another one needs enough delta in the ledger of the calibration split, or `DeltaExhausted` lists the
-    charges.
+    `changes`: field of `PromiseConfig` -> value; None replaces nothing. `no_groups` answers the question
+    which images belong together: none do; certificates then no longer state it. The same promise costs no
+    delta; another one needs enough delta in the ledger of the calibration split, or `DeltaExhausted` lists
+    the charges.
     """
     run, record = _open(folder)
+    record = _answered(record) if no_groups else record
     promise = record.promise.changed(changes)
     if promise.score not in ("best", record.promise.score):
         raise RunError(
@@ -55,6 +59,7 @@ def recalibrate(folder: Path, changes: Mapping[str, Any]) -> Recalibration:
         record.costs,
         promise,
         record.classes,
+        record.doubt,
     )
     policy = certify_run(evidence, run)
     record = record.model_copy(update={"promise": promise})
@@ -92,6 +97,19 @@ def refit_gate(folder: Path, score: ScoreChoice | None = None) -> GateFit:
     write_gate(fit, run)
     write_record(record.model_copy(update={"promise": promise}), run)
     return fit
+
+
+def _answered(record: RunRecord) -> RunRecord:
+    """The record of a run whose images all stand alone, as its user says now."""
+    if record.question is None:
+        return record
+    provenance = record.provenance
+    notices = (*provenance.notices, GROUPS_DENIED)
+    config = dict(provenance.config)
+    if isinstance(data := config.get("data"), dict):
+        config["data"] = {**data, "group": NO_GROUPS}
+    provenance = provenance.model_copy(update={"notices": notices, "config": config})
+    return record.model_copy(update={"question": None, "provenance": provenance})
 
 
 def _engines_of(run: RunFolder) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from pydantic import JsonValue
@@ -17,14 +18,16 @@ from trainer.bundling.finish import RunResult, finish_run
 from trainer.bundling.normalisation import compare_normalisations
 from trainer.bundling.wrapped_model import ModelInput, stage_of
 from trainer.certify.account import account_warning
+from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.data.config import DataConfig
 from trainer.data.faults import PreparedData, prepare
-from trainer.data.grouping import near_copies_in
-from trainer.data.images import ImageSource
+from trainer.data.grouping import near_copies_in, question_of
+from trainer.data.images import ImageSource, Notice
 from trainer.data.opening import open_data
 from trainer.data.perceptual import THUMB
 from trainer.data.splits import Splits, SplitSizes, make_splits
 from trainer.errors import RunError
+from trainer.plan import PlannedData, TrainingPlan
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_bytes, write_json
 from trainer.run.lock import locked
@@ -67,6 +70,25 @@ def wrap(config: WrapConfig, data: DataConfig, out: Path, console: RunConsole) -
     return certify_models(config, open_data(data, console), out, console, data=data)
 
 
+def plan_wrap(config: WrapConfig, data: DataConfig, console: RunConsole) -> TrainingPlan:
+    """What `wrap` would do up to its first score: models, images, splits, and what they can prove.
+
+    Scores nothing, charges no delta, and leaves no file.
+    """
+    console.heading("Models and images")
+    source = open_data(data, console)
+    with TemporaryDirectory(prefix="demur-plan-") as folder:
+        prepared = _prepare(config, source, RunFolder(Path(folder)), console, skip_bad=data.skip_bad)
+    usable, splits = prepared.usable, prepared.splits
+    found = TrainingPlan(
+        PlannedData.of(usable.source, splits, usable.dropped, prepared.notices), prepared.reach
+    )
+    console.heading("Plan")
+    for line in found.lines():
+        console.note(line)
+    return found
+
+
 def certify_models(
     config: WrapConfig,
     source: ImageSource,
@@ -84,31 +106,21 @@ def certify_models(
     """
     with locked(out):
         run = RunFolder(out)
-        require_slices(source, config.promise.slices)
-        stages = tuple(
-            _install(letter, model, source, run, console)
-            for letter, model in zip(STAGE_KEYS, config.models, strict=False)
-        )
-        usable = _usable(source, skip_bad or (data is not None and data.skip_bad), run, console)
-        splits = _split(usable, config.seed)
-        write_json(run.splits, splits.to_dict())
+        skip_bad = skip_bad or (data is not None and data.skip_bad)
+        prepared = _prepare(config, source, run, console, skip_bad=skip_bad)
+        usable, splits = prepared.usable, prepared.splits
         stages = tuple(
             _normalised(letter, model, stage, usable.source, splits, run, console)
-            for letter, model, stage in zip(STAGE_KEYS, config.models, stages, strict=False)
+            for letter, model, stage in zip(STAGE_KEYS, config.models, prepared.stages, strict=False)
         )
-        notices = source.notices
-        if near_copies := near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0]):
-            console.notice(near_copies.message, near_copies.level)
-            notices = (*notices, near_copies)
-        content = [usable.pixels.content[row] for row in splits.val_calib.tolist()]
-        if warning := account_warning(content, config.promise):
-            console.warn(warning)
+        notices = (*source.notices, *prepared.notices)
         record = RunRecord(
             name=config.name,
             task=f"Tells apart: {', '.join(source.class_names)}.",
             classes=source.class_names,
             stages=stages,
             promise=config.promise,
+            question=question_of(notices),
             provenance=Provenance(
                 source=source.name,
                 config=_provenance(config, data),
@@ -116,10 +128,44 @@ def certify_models(
                 split_digests=dict(splits.digests),
                 versions=library_versions(),
                 seed=config.seed,
-                notices=tuple(notice.message for notice in notices),
+                notices=tuple(notice.message for notice in notices if not notice.doubt),
             ),
         )
         return finish_run(record, usable.source, splits, run, console)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Everything that is decided before an image is scored."""
+
+    stages: tuple[StageRecord, ...]
+    usable: PreparedData
+    splits: Splits
+    reach: SplitReach
+    notices: tuple[Notice, ...]
+    """Beside those of the source"""
+
+
+def _prepare(
+    config: WrapConfig, source: ImageSource, run: RunFolder, console: RunConsole, *, skip_bad: bool
+) -> _Prepared:
+    require_slices(source, config.promise.slices)
+    stages = tuple(
+        _install(letter, model, source, run, console)
+        for letter, model in zip(STAGE_KEYS, config.models, strict=False)
+    )
+    usable = _usable(source, skip_bad, run, console)
+    splits = _split(usable, config.seed)
+    write_json(run.splits, splits.to_dict())
+    near_copies = near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0])
+    if near_copies is not None:
+        console.notice(near_copies.message, near_copies.level)
+    reach = split_reach(usable.source, splits, config.promise, lambda units: _sizes(units).val_calib)
+    reach.print(console)
+    content = [usable.pixels.content[row] for row in splits.val_calib.tolist()]
+    if warning := account_warning(content, config.promise):
+        console.warn(warning)
+    return _Prepared(stages, usable, splits, reach, () if near_copies is None else (near_copies,))
 
 
 def _provenance(config: WrapConfig, data: DataConfig | None) -> dict[str, JsonValue]:
@@ -174,14 +220,18 @@ def _usable(source: ImageSource, skip_bad: bool, run: RunFolder, console: RunCon
     return data
 
 
-def _split(data: PreparedData, seed: int) -> Splits:
+def _sizes(units: int) -> SplitSizes:
     """Selection, calibration and test; `train` gets one unit, since nothing is trained."""
-    units = len(np.unique(data.pixels.content if data.source.groups is None else data.source.groups))
     select, test = max(1, round(SELECT_SHARE * units)), max(1, round(TEST_SHARE * units))
+    return SplitSizes(select, max(1, units - select - test - 1), test)
+
+
+def _split(data: PreparedData, seed: int) -> Splits:
+    units = len(np.unique(data.pixels.content if data.source.groups is None else data.source.groups))
     return make_splits(
         data.source.labels,
         data.source.groups,
-        SplitSizes(select, max(1, units - select - test - 1), test),
+        _sizes(units),
         seed=seed,
         ids=data.pixels.content,
     )

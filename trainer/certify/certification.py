@@ -111,7 +111,7 @@ def prove(evidence: Evidence) -> Policy:
     """
     if missing := _empty_split(evidence):
         return _abstaining(evidence, evidence.promise.certificate, missing)
-    return METHODS[evidence.promise.certificate](evidence)
+    return METHODS[evidence.promise.certificate](evidence).doubted(evidence.doubt)
 
 
 def _no_certificate(evidence: Evidence) -> Policy:

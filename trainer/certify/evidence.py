@@ -38,6 +38,11 @@ class Policy:
     further: tuple[Certificate, ...] = ()
     """Certificates of the other risks, which hold together with the first on the same images"""
 
+    def doubted(self, doubt: str | None) -> Policy:
+        """The policy whose certificates state `doubt`."""
+        further = tuple(replace(certificate, doubt=doubt) for certificate in self.further)
+        return replace(self, certificate=replace(self.certificate, doubt=doubt), further=further)
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -54,6 +59,8 @@ class Evidence:
     promise: PromiseConfig
     classes: tuple[str, ...] = ()
     """Names of the classes, for a promise about each answer; empty: their numbers"""
+    doubt: str | None = None
+    """Why the images may not be independent (`Certificate.doubt`); no part of the computation"""
     charged_path: FloatArray | None = None
     """The path that this promise was charged for before, [T, stages]; None: it is planned now"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -69,7 +69,7 @@ def certify_scores(
         method="look-ahead" if promise.certificate == "look-ahead" else "rank start",
         certified_on=CertifiedOn(scored.digest),
     )
-    return CertifiedScores(certificate, scored.warnings, ledger, known)
+    return CertifiedScores(replace(certificate, doubt=scored.doubt), scored.warnings, ledger, known)
 
 
 def certify_each(
@@ -102,6 +102,7 @@ def certify_each(
             sampling,
             certified_on,
         )
+    joint = replace(joint, certificate=replace(joint.certificate, doubt=scored.doubt))
     return CertifiedScores(joint, scored.warnings, ledger, known)
 
 
@@ -121,7 +122,8 @@ def certify_risks(
         _sampling(promise, scored),
         CertifiedOn(scored.digest),
     )
-    return CertifiedScores(ladder, scored.warnings, ledger, known)
+    doubted = tuple(replace(certificate, doubt=scored.doubt) for certificate in ladder.certificates)
+    return CertifiedScores(replace(ladder, certificates=doubted), scored.warnings, ledger, known)
 
 
 def _scored(
@@ -150,6 +152,8 @@ def _charge(
     ledger = path.with_name(f"{path.name}.ledger.json")
     own = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
     sliced = "" if members is None else "\0".join(members)
+    # Saying that no row belongs to a group is the same computation as saying nothing.
+    columns = replace(columns, group=columns.group_column)
     computation = f"{promise.model_dump_json(exclude_none=True)}{columns}{what}{sliced}"
     fingerprint = hashlib.sha256(computation.encode()).hexdigest()
     entry = f"{promise.certificate}: scores of {path.name}, {what}, alpha {promise.alpha:g}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from calibration.scores import BoolArray
+from trainer.data.file_names import name_columns
 from trainer.data.images import (
     UNLABELLED,
     Column,
@@ -33,12 +34,16 @@ REFUSED = {
 ROADWORK_GROUPS = ("video_info.vid_id", "video_info.seq_id")
 """Group columns of the roadwork data set: the video, else the sequence, whose frames are near-copies."""
 
+NO_GROUPS = "none"
+"""The group that says that every image stands alone"""
+
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """How to read the columns beside the images."""
 
     group: str | None = None
+    """A column, or one that the file names give (`name_columns`), or `NO_GROUPS`; None: not said"""
     label_column: str | None = None
     """None: `label` if there is such a column, otherwise the source has no labels."""
     class_names: tuple[str, ...] = ()
@@ -64,6 +69,7 @@ def annotate(
     }
     others = {key: column for key, column in columns.items() if key not in refused and key != label_column}
     metadata = {key: column for key, column in others.items() if not _is_prose(column)}
+    metadata = _with_name_column(metadata, annotation.group, paths)
     group_column = _group_column(metadata, refused, annotation.group)
     groups, group_notices = _groups(metadata, group_column, by_default=annotation.group is None)
     labels = _labels(columns, label_column, annotation)
@@ -116,9 +122,20 @@ def _label_column(columns: Mapping[str, Column], annotation: Annotation) -> str 
     return annotation.label_column
 
 
+def _with_name_column(
+    metadata: dict[str, Column], asked: str | None, paths: Sequence[str]
+) -> dict[str, Column]:
+    """The metadata, with the column that file names give if it is asked for and there is none of its name."""
+    if asked is None or asked in metadata or asked not in (found := name_columns(paths)):
+        return metadata
+    return {**metadata, asked: found[asked]}
+
+
 def _group_column(
     metadata: Mapping[str, Column], refused: Mapping[str, RefusedColumn], asked: str | None
 ) -> str | None:
+    if asked == NO_GROUPS:
+        return None
     if asked is None:
         return next((name for name in ROADWORK_GROUPS if name in metadata), None)
     if asked in refused:

@@ -17,9 +17,10 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = "scenes"
-    """`scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`"""
+    """`scenes`, `folder:PATH`, `parquet:PATH`, `hub:OWNER/NAME`, or a path without a scheme"""
     group: str | None = None
-    """Metadata column whose images are not independent of each other (drive, track, burst)."""
+    """Metadata column whose images are not independent of each other (drive, track, burst); `none`: every
+    image stands alone."""
     image_column: str = "image"
     label_column: str | None = None
     """None: `label` if the source has such a column, otherwise the source is unlabelled."""

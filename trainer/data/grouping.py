@@ -1,8 +1,8 @@
-"""Detection of near-identical series of images for which no group column is given."""
+"""Detection of groups that nobody named: columns and names that repeat, and neighbours that look alike."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,14 @@ from numpy.typing import NDArray
 from bundle.images.decode import decode
 from bundle.images.errors import ImageError
 from calibration.scores import IntArray
-from trainer.data.annotate import is_present
+from trainer.data.annotate import NO_GROUPS
 from trainer.data.duplicates import fingerprints_of, near_copies
-from trainer.data.images import Column, ImageSource, Notice
-from trainer.data.labels import as_text
+from trainer.data.file_names import in_name_order, name_columns, numbers_frames
+from trainer.data.group_questions import GroupQuestion, group_questions
+from trainer.data.images import ImageSource, Notice
 from trainer.data.perceptual import THUMB, fingerprint
 from trainer.errors import DataError
-
-GROUP_WORDS = (
-    *("track", "seq", "sequence", "vid", "video", "clip", "burst", "group", "scene", "session"),
-    *("patient", "subject", "drive", "trip", "route", "folder"),
-)
-"""Last parts of column names that usually name a series, with or without "id" behind them; compared without
-case and separators."""
+from trainer.run.record import GroupsInDoubt
 
 SERIES = 8
 """Number of places in the source, and of consecutive images at each."""
@@ -32,34 +27,78 @@ NEAR_SHARE = 0.01
 """Share of near-copies among the calibration images from which the notice is a warning."""
 ALIKE_SHARE = 0.3
 """Share of alike neighbours from which a source counts as a set of series."""
+UNUSED = "group-unused"
+"""Code of the notice that puts questions about columns"""
+GROUPS_DENIED = "every image counts as independent, as --group none says"
+"""Notice of a source, or of a run, whose user says that no images belong together"""
+SHOWN = 3
+"""Questions that a notice puts in full; the rest is named."""
 
 
-def unused_group(source: ImageSource) -> Notice | None:
-    """A warning if a column looks like a group and is not used, or if neighbours are near-copies without such
-    a column. Decodes at most SERIES * SERIES images."""
+def unnamed_groups(source: ImageSource, answer: str | None) -> Notice | None:
+    """The question which images belong together, if no group is named and columns, names or pictures ask it.
+
+    `answer`: what `--group` says; `none` answers the question, which the notice then records. Decodes at most
+    2 * SERIES * SERIES images.
+    """
+    if answer == NO_GROUPS:
+        return Notice("group-none", GROUPS_DENIED, "info")
     if source.groups is not None or len(source) < 2 * SERIES:
         return None
-    named = [name for name, column in source.metadata.items() if names_a_group(name) and _repeats(column)]
-    if named:
-        return Notice(
-            "group-unused",
-            f"the column {named[0]!r} looks like a group ({_distinct(source.metadata[named[0]])} values for "
-            f"{len(source)} images) and is not used: images of one group are no independent evidence, so "
-            f"every figure and certificate will be too good. Use --group {named[0]}",
-        )
+    questions = questions_of(source)
+    signs = list(_signs(source))
+    if questions:
+        return _named(questions, signs)
+    return _without_column(signs) if signs else None
+
+
+def questions_of(source: ImageSource) -> tuple[GroupQuestion, ...]:
+    """The questions that the columns and the file names of a source put; none if its groups are named."""
+    if source.groups is not None:
+        return ()
+    by_name = {
+        name: column for name, column in name_columns(source.paths).items() if name not in source.metadata
+    }
+    return group_questions({**source.metadata, **by_name}, source.labels)
+
+
+def question_of(notices: Sequence[Notice]) -> GroupsInDoubt | None:
+    """The question without an answer among the notices of a source; None if there is none."""
+    asked = next((notice for notice in notices if notice.doubt), None)
+    return None if asked is None else GroupsInDoubt(notice=asked.message, doubt=asked.doubt)
+
+
+def _signs(source: ImageSource) -> Iterator[str]:
+    """What pictures and names show of series, beside columns."""
     share = _alike_share(source)
-    if share < ALIKE_SHARE:
-        return None
-    fitting = [name for name, column in source.metadata.items() if _fits_neighbours(column)]
-    advice = (
-        f"Use --group {fitting[0]} if that column names the series"
-        if fitting
-        else "Add a column that names the series and use --group"
+    if share >= ALIKE_SHARE:
+        yield f"{100 * share:.0f} % of neighbouring images look alike, as frames of one series do"
+    if numbers_frames(source.paths):
+        yield f"the names number the frames of a recording ({source.paths[0]})"
+
+
+def _named(questions: Sequence[GroupQuestion], signs: Sequence[str]) -> Notice:
+    shown = ". ".join(question.sentence() for question in questions[:SHOWN])
+    others = ", ".join(question.shown for question in questions[SHOWN:])
+    rest = f". Further columns whose values repeat: {others}" if others else ""
+    seen = f". Beside that, {' and '.join(signs)}" if signs else ""
+    return Notice(
+        UNUSED,
+        f"nobody has said which images belong together. {shown}{rest}{seen}. If every image stands alone, "
+        "use --group none. Until then each image counts as independent evidence; if it is not, every figure "
+        "and certificate is too good",
+        doubt=questions[0].doubt(),
     )
+
+
+def _without_column(signs: Sequence[str]) -> Notice:
     return Notice(
         "group-unknown",
-        f"{100 * share:.0f} % of neighbouring images look alike, as frames of one series do, and no group is "
-        f"used: they are no independent evidence, so every figure and certificate will be too good. {advice}",
+        f"{' and '.join(signs)}, and no group is used: such images are no independent evidence, so every "
+        "figure and certificate will be too good. Add a column that names the series and use --group, or say "
+        "that every image stands alone with --group none",
+        doubt=f"It counts every image as independent; but {' and '.join(signs)}, and nobody has said which "
+        "belong together.",
     )
 
 
@@ -84,39 +123,24 @@ def near_copies_in(source: ImageSource, rows: IntArray, pixels: NDArray[np.uint8
     )
 
 
-def names_a_group(name: str) -> bool:
-    """Whether a column of this name usually holds a group."""
-    word = re.sub(r"[^a-z]", "", name.rsplit(".", 1)[-1].lower())
-    return word in GROUP_WORDS or word.removesuffix("id") in GROUP_WORDS
-
-
-def _distinct(column: Column) -> int:
-    return len(np.unique(column[is_present(column)]))
-
-
-def _repeats(column: Column) -> bool:
-    """Whether there are several values, on several rows each on average."""
-    return 2 <= _distinct(column) <= int(is_present(column).sum()) // 2
-
-
-def _fits_neighbours(column: Column) -> bool:
-    """Whether there are many values, each on consecutive rows, as with series in a file written in order."""
-    texts = as_text(column)
-    changes = int((texts[1:] != texts[:-1]).sum())
-    distinct = _distinct(column)
-    return 2 * SERIES <= distinct <= len(texts) // 2 and changes <= 2 * distinct
-
-
 def _alike_share(source: ImageSource) -> float:
-    """Share of neighbours at a few places that look alike, minus that of images from different places."""
+    """The larger `_alike_in` of the source's own order and of that of the file names."""
+    own, by_name = np.arange(len(source), dtype=np.int64), in_name_order(source.paths)
+    orders = (own,) if np.array_equal(own, by_name) else (own, by_name)
+    return max(_alike_in(source, order) for order in orders)
+
+
+def _alike_in(source: ImageSource, order: IntArray) -> float:
+    """Share of neighbours at a few places of an order that look alike, minus that of images from different
+    places."""
     starts = np.linspace(0, len(source) - SERIES, SERIES).astype(int)
+    rows = order[starts[:, None] + np.arange(SERIES)]
     thumbs = np.zeros((SERIES, SERIES, THUMB * THUMB), dtype=np.float32)
-    for place, start in enumerate(starts.tolist()):
-        for step in range(SERIES):
-            try:
-                thumbs[place, step] = fingerprint(decode(source.read(start + step), target=(64, 64))).thumb
-            except (ImageError, DataError):  # reported as a fault by the pass that reads every image
-                continue
+    for place in np.ndindex(rows.shape):
+        try:
+            thumbs[place] = fingerprint(decode(source.read(int(rows[place])), target=(64, 64))).thumb
+        except (ImageError, DataError):  # reported as a fault by the pass that reads every image
+            continue
     neighbours = (thumbs[:, 1:] * thumbs[:, :-1]).sum(axis=-1) >= ALIKE
     strangers = (thumbs[1:] * thumbs[:-1]).sum(axis=-1) >= ALIKE
     return float(neighbours.mean() - strangers.mean())

@@ -26,6 +26,10 @@ class SourceNotFound(DataError):
     """The name of the source is unknown, or its path does not exist."""
 
 
+class AmbiguousSource(DataError):
+    """The name of the source means two things here; the message spells both."""
+
+
 class UnreadableSource(DataError):
     """The source exists, and its content cannot be read."""
 
@@ -58,6 +62,8 @@ class Notice:
     """Stable and short, for example `group-unused`."""
     message: str
     level: NoticeLevel = "warning"
+    doubt: str = ""
+    """What a certificate says as long as this question has no answer"""
 
 
 @dataclass(frozen=True, slots=True)

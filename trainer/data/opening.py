@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calibration.scores import IntArray
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.data.faults import PreparedData
 from trainer.data.images import ImageSource
@@ -48,9 +49,14 @@ def split_data(
     used for a test or a certificate later.
     """
     labels = data.source.labels
-    need = CalibrationNeed(
+    need = calibration_need(labels, promise, pretrained=pretrained)
+    return make_splits(labels, data.source.groups, sizes.sizes() or need, seed=seed, ids=data.pixels.content)
+
+
+def calibration_need(labels: IntArray, promise: PromiseConfig, *, pretrained: bool) -> CalibrationNeed:
+    """What the promise needs of its calibration split; `labels`: [n], of all images."""
+    return CalibrationNeed(
         promise.target,
         errors=ERRORS_WHEN_PRETRAINED if pretrained else ERRORS_AT_START,
         smallest_part=rarest_share(labels) if promise.each_answer else 1.0,
     )
-    return make_splits(labels, data.source.groups, sizes.sizes() or need, seed=seed, ids=data.pixels.content)

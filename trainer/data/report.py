@@ -13,6 +13,9 @@ from calibration.scores import IntArray
 from trainer.data.annotate import is_present
 from trainer.data.duplicates import Fingerprints, exact_copies, fingerprints, near_copies
 from trainer.data.faults import Fault, find_faults
+from trainer.data.file_names import in_name_order
+from trainer.data.group_questions import GroupQuestion
+from trainer.data.grouping import questions_of
 from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
 from trainer.data.labels import numbers_or_texts
 from trainer.data.leaks import Leak, find_leaks
@@ -62,6 +65,9 @@ class Copies:
     near_examples: tuple[str, ...]
     near_across_splits: int
     """Images with a near-copy in another split of the default splits"""
+    near_neighbours: int
+    """Images with a near-copy whose file name is the next or the one before, as in a burst"""
+    neighbour_example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class DataReport:
     class_names: tuple[str, ...]
     per_class: tuple[int, ...]
     groups: GroupSizes | None
+    questions: tuple[GroupQuestion, ...]
+    """Columns that may be groups, if none is named"""
     slices: tuple[Slice, ...]
     splits: tuple[SplitPlan, ...]
     copies: Copies
@@ -94,6 +102,7 @@ class DataReport:
         """Plain JSON values."""
         values = asdict(self)
         values["faults"] = [fault.to_dict() for fault in self.faults]
+        values["questions"] = [question.to_dict() for question in self.questions]
         return values
 
 
@@ -118,6 +127,7 @@ def describe(
         class_names=source.class_names,
         per_class=_per_class(source, source.labels),
         groups=_groups(source),
+        questions=questions_of(source),
         slices=tuple(_slices(source)),
         splits=() if names is None else tuple(_plan(source, names)),
         copies=_copies(source, prints, names),
@@ -215,6 +225,7 @@ def _plan(source: ImageSource, names: StrArray) -> list[SplitPlan]:
 def _copies(source: ImageSource, prints: Fingerprints, names: StrArray | None) -> Copies:
     exact = exact_copies(prints.content)
     near = near_copies(prints, row_units(source))
+    beside = _beside(source, near)
     crossing = 0
     if names is not None and len(near):
         one, two = names[near[:, 0]], names[near[:, 1]]
@@ -229,7 +240,17 @@ def _copies(source: ImageSource, prints: Fingerprints, names: StrArray | None) -
         near_images=len(np.unique(near)),
         near_examples=tuple(_near_examples(source, near)),
         near_across_splits=crossing,
+        near_neighbours=len(np.unique(beside)),
+        neighbour_example=" ~ ".join(source.paths[row] for row in beside[:1].ravel().tolist()),
     )
+
+
+def _beside(source: ImageSource, pairs: IntArray) -> IntArray:
+    """The pairs [pairs, 2] whose file names are neighbours."""
+    order = in_name_order(source.paths)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return np.asarray(pairs[np.abs(place[pairs[:, 0]] - place[pairs[:, 1]]) == 1])
 
 
 def _near_examples(source: ImageSource, near: IntArray) -> list[str]:

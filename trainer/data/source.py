@@ -1,16 +1,17 @@
-"""Any source of images, opened by its name: `scenes`, `parquet:PATH`, `folder:PATH` or `hub:OWNER/NAME`."""
+"""Any source of images, opened by its name: `scenes`, `folder:PATH`, `hub:OWNER/NAME`, a plain path, ..."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from trainer.data.annotate import Annotation
 from trainer.data.config import DataConfig
 from trainer.data.folder import open_folder
-from trainer.data.grouping import unused_group
+from trainer.data.grouping import unnamed_groups
 from trainer.data.hub import open_hub
 from trainer.data.images import (
     UNLABELLED,
+    AmbiguousSource,
     BadLabels,
     HubUnreachable,
     ImageSet,
@@ -22,11 +23,13 @@ from trainer.data.images import (
     UnknownColumn,
     UnreadableSource,
 )
+from trainer.data.location import Location, locate
 from trainer.data.parquet import open_parquet
 from trainer.errors import DataError
 
 __all__ = [
     "UNLABELLED",
+    "AmbiguousSource",
     "BadLabels",
     "DataError",
     "HubUnreachable",
@@ -39,8 +42,6 @@ __all__ = [
     "UnreadableSource",
     "open_source",
 ]
-
-SPECS = "scenes, parquet:PATH, folder:PATH or hub:OWNER/NAME"
 
 
 def open_source(
@@ -55,7 +56,7 @@ def open_source(
     The source's `notices` hold what a user must see. Labels that fit no class are faults of their rows,
     which `trainer.data.faults` reports. Raises `DataError`.
     """
-    kind, _, place = data.source.partition(":")
+    location = locate(data.source)
     annotation = Annotation(
         group=data.group,
         label_column=data.label_column,
@@ -63,23 +64,23 @@ def open_source(
         label_map=data.label_map,
         classes=data.classes,
     )
-    if kind == "scenes":
+    if location.scheme == "scenes":
         from trainer.data.rendered import open_scenes, scene_options
 
-        options = scene_options(place, data.scenes)
-        return open_scenes(options, annotation, processes=processes, on_progress=on_progress)
-    if not place:
-        raise SourceNotFound(f"the data source is {data.source!r}; it must be {SPECS}")
-    source = _open_stored(kind, place, annotation, data.image_column)
-    notice = unused_group(source)
-    return source if notice is None else source.with_notices(notice)
+        options = scene_options(location.place, data.scenes)
+        source = open_scenes(options, annotation, processes=processes, on_progress=on_progress)
+        return source.with_notices(*_found(location.notice))
+    source = _open_stored(location, annotation, data.image_column)
+    return source.with_notices(*_found(location.notice, unnamed_groups(source, data.group)))
 
 
-def _open_stored(kind: str, place: str, annotation: Annotation, image_column: str) -> ImageSet:
-    if kind == "parquet":
-        return open_parquet(place, annotation, image_column=image_column)
-    if kind == "folder":
-        return open_folder(place, annotation)
-    if kind == "hub":
-        return open_hub(place, annotation, image_column=image_column)
-    raise SourceNotFound(f"the data source is '{kind}:{place}'; it must be {SPECS}")
+def _open_stored(location: Location, annotation: Annotation, image_column: str) -> ImageSet:
+    if location.scheme == "parquet":
+        return open_parquet(location.place, annotation, image_column=image_column)
+    if location.scheme == "folder":
+        return open_folder(location.place, annotation)
+    return open_hub(location.place, annotation, image_column=image_column)
+
+
+def _found(*notices: Notice | None) -> Iterator[Notice]:
+    return (notice for notice in notices if notice is not None)

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from trainer.data.grouping import UNUSED
 from trainer.data.report import DataReport
 
 
@@ -96,7 +97,13 @@ def _copies(report: DataReport) -> Table:
 
 
 def _findings(report: DataReport) -> Iterator[RenderableType]:
+    for question in report.questions:
+        yield Text(question.sentence(), style="yellow")
+    if report.questions:
+        yield Text("if every image stands alone, answer with --group none", style="yellow")
     for notice in report.notices:
+        if notice.code == UNUSED and report.questions:
+            continue
         yield Text(notice.message, style="yellow" if notice.level == "warning" else "dim")
     for fault in report.faults:
         style = {"blocks": "bold red", "drops": "red", "omits": "yellow", "warns": "yellow"}[fault.severity]
@@ -109,9 +116,16 @@ def _findings(report: DataReport) -> Iterator[RenderableType]:
             f"{leak.detail}{refused}",
             style="yellow",
         )
-    if report.copies.near_across_splits:
+    copies = report.copies
+    if copies.near_neighbours:
         yield Text(
-            f"images with a near-copy in another split: {report.copies.near_across_splits}; there a model is "
+            f"near-copies with neighbouring names, as in a burst: {copies.near_neighbours} (for example "
+            f"{copies.neighbour_example}); name their series with --group",
+            style="yellow",
+        )
+    if copies.near_across_splits:
+        yield Text(
+            f"images with a near-copy in another split: {copies.near_across_splits}; there a model is "
             "judged on what is not new to it",
             style="yellow",
         )

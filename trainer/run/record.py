@@ -57,6 +57,17 @@ class RememberedLedger(BaseModel):
     """The place of the run's certificates among all on their split, for the bundle"""
 
 
+class GroupsInDoubt(BaseModel):
+    """The question which images belong together, as long as nobody has answered it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    notice: str
+    """The question with its figures, for the bundle"""
+    doubt: str
+    """`Certificate.doubt` of every certificate of the run"""
+
+
 class RunRecord(BaseModel):
     """One run; its stages in the order A, B."""
 
@@ -68,8 +79,15 @@ class RunRecord(BaseModel):
     stages: tuple[StageRecord, ...]
     promise: PromiseConfig
     provenance: Provenance
+    question: GroupsInDoubt | None = None
+    """None if groups are named, or if it is said that there are none"""
     ledger: RememberedLedger | None = None
     """None before the first certificate, and in records of versions that kept none"""
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the images may not be independent, which every certificate states."""
+        return None if self.question is None else self.question.doubt
 
     @property
     def costs(self) -> tuple[float, ...]:
@@ -118,7 +136,7 @@ def _write(record: RunRecord, run: RunFolder) -> None:
 
 
 def _left_out(record: RunRecord) -> set[str]:
-    return {"ledger"} if record.ledger is None else set()
+    return {name for name in ("question", "ledger") if getattr(record, name) is None}
 
 
 def read_record(run: RunFolder) -> RunRecord:

@@ -17,11 +17,18 @@ from numpy.typing import NDArray
 
 from bundle.engines.outputs import ROUNDING
 from calibration.scores import BoolArray, FloatArray, IntArray
-from trainer.data.grouping import names_a_group
+from trainer.data.annotate import NO_GROUPS
+from trainer.data.arrow import to_columns
+from trainer.data.file_names import name_columns
+from trainer.data.group_questions import GroupQuestion, group_questions
+from trainer.data.images import Column
+from trainer.data.metadata_file import typed
 from trainer.errors import RunError
 
 ROW_NAMES = ("content", "path", "image_path", "file", "filename", "file_name", "image_id", "id")
 """Columns that identify the image of a row, the first of them that names every row differently"""
+FILE_NAMES = ROW_NAMES[1:6]
+"""Those that hold the name of a file"""
 USUAL_SCORES = ("probability", "score", "prob")
 """Names under which a single column of P(label 1) is found if none is given."""
 
@@ -43,6 +50,12 @@ class ScoreFileColumns:
     confidence: str | None = None
     """Column that ranks the images; None: the lead of the best class over the second"""
     group: str | None = None
+    """A column, or one that the file names give (`name_columns`), or `NO_GROUPS`; None: not said"""
+
+    @property
+    def group_column(self) -> str | None:
+        """None if every row stands alone, or if nothing is said."""
+        return None if self.group == NO_GROUPS else self.group
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,8 @@ class ScoredTable:
     table: pa.Table
     warnings: tuple[str, ...]
     """Warnings to show with the certificate"""
+    doubt: str | None
+    """Why the rows may not be independent (`Certificate.doubt`)"""
 
 
 def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
@@ -74,7 +89,8 @@ def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
     """
     table = _read(path)
     confidence, errors, answer, classes, read = _read_scores(table, columns, path)
-    groups = None if columns.group is None else texts(column_of(table, columns.group, path))
+    groups = None if columns.group_column is None else _groups(table, columns.group_column, path)
+    questions = _questions(table, columns, path)
     # Adding 0 turns -0.0 into 0.0.
     keys = [*(read + 0.0).T, *(() if groups is None else (groups,))]
     order = np.lexsort(keys)
@@ -88,7 +104,8 @@ def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
         file_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         units=_units(table, read[:, :-1] + 0.0, groups),
         table=table.take(order),
-        warnings=_warnings(table, columns),
+        warnings=_warnings(questions),
+        doubt=questions[0].doubt() if questions else None,
     )
 
 
@@ -248,13 +265,37 @@ def texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
     return np.asarray([str(value) for value in column.to_pylist()], dtype=np.str_)
 
 
-def _warnings(table: pa.Table, columns: ScoreFileColumns) -> tuple[str, ...]:
-    """A warning per column that looks like a group and is unused: the certificate is then too optimistic."""
+def _groups(table: pa.Table, column: str, path: Path) -> NDArray[np.str_]:
+    """The groups [n] in a column of the table, or by the names of its images."""
+    if column not in table.column_names and column in (by_name := _name_columns(table)):
+        return np.asarray(by_name[column], dtype=np.str_)
+    return texts(column_of(table, column, path))
+
+
+def _name_columns(table: pa.Table) -> dict[str, Column]:
+    """Columns that the names of the images give, if the table has such names."""
+    names = [name for name in table.column_names if name.lower() in FILE_NAMES]
+    return name_columns(texts(table.column(names[0])).tolist()) if names else {}
+
+
+def _questions(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[GroupQuestion, ...]:
+    """Columns beside those that are read which may be groups, if nothing is said about groups."""
     if columns.group is not None:
         return ()
+    read = {columns.label, columns.confidence, *(columns.scores or _usual_scores(table, columns, path))}
+    others, _ = to_columns(table.select([name for name in table.column_names if name not in read]))
+    plain = {
+        name: typed(column.tolist()) if column.dtype.kind == "U" else column
+        for name, column in others.items()
+    }
+    labels = _numbers(column_of(table, columns.label, path), columns.label).astype(np.int64)
+    return group_questions({**_name_columns(table), **plain}, labels)
+
+
+def _warnings(questions: Sequence[GroupQuestion]) -> tuple[str, ...]:
+    """A warning per column that may be a group: the certificate is then too optimistic."""
     return tuple(
-        f"the column {name!r} looks like a group and is not used: images of one group are no independent "
-        f"evidence, so this certificate promises too much. Use --group {name}"
-        for name in table.column_names
-        if names_a_group(name) and 1 < len(table.column(name).unique()) < table.num_rows
+        f"{question.sentence()}. If every row stands alone, use --group none. Until then this certificate "
+        "counts each row as independent evidence, and promises too much if it is not"
+        for question in questions
     )

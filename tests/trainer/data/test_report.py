@@ -83,7 +83,8 @@ def test_the_tables_say_what_needs_attention(messy: Path) -> None:
     text = as_text(describe(open_source(DataConfig(source=f"parquet:{messy}"))))
     for part in (
         "120 images: 0 60 (50.0 %), 1 60 (50.0 %)",
-        "the column 'track' looks like a group",
+        "if images of one track belong together, use --group track",
+        "answer with --group none",
         "images that cannot be read: 1 of 120",
         "img/007.png: the image has 0 bytes",
         "equal files with different labels: 2 of 120",
@@ -92,7 +93,7 @@ def test_the_tables_say_what_needs_attention(messy: Path) -> None:
     ):
         assert part in text
     clean = as_text(describe(open_source(DataConfig(source=f"parquet:{messy}", group="track"))))
-    assert "looks like a group" not in clean
+    assert "belong together" not in clean
     assert "40 groups by track" in clean
 
 

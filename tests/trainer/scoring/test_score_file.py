@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,13 +105,29 @@ def test_a_column_that_looks_like_a_group_cannot_be_overlooked(tmp_path: Path) -
     columns["track"] = np.repeat(np.arange(500), 4)
     path = _write(tmp_path / "s.parquet", columns)
     warned = certify_scores(path, PromiseConfig(), COLUMNS)
-    assert "'track' looks like a group" in warned.warnings[0]
+    assert "track: 500 values, 4 images each" in warned.warnings[0]
+    assert "one track (500 values, 4 images each)" in warned.result.sentence()
     used = certify_scores(
         _write(tmp_path / "g.parquet", columns), PromiseConfig(), ScoreFileColumns(group="track")
     )
     assert used.warnings == ()
     assert used.result.n == 500
     assert used.result.population == "random group, random frame"
+
+
+def test_any_column_of_a_table_that_repeats_is_a_question_and_none_answers_it(tmp_path: Path) -> None:
+    columns = _table() | {"owner": [f"o{row // 5}" for row in range(2000)], "light": ["day", "night"] * 1000}
+    columns["path"] = [f"drive{row // 10}/{row}.jpg" for row in range(2000)]
+    path = _write(tmp_path / "s.parquet", columns)
+    asked = certify_scores(path, PromiseConfig(), COLUMNS)
+    assert [warning.partition(":")[0] for warning in asked.warnings] == ["folder", "owner"]
+    assert asked.result.doubt is not None
+    answered = certify_scores(path, PromiseConfig(), ScoreFileColumns(group="none"))
+    assert answered.warnings == ()
+    assert answered.result == replace(asked.result, doubt=None), "the same computation, so no second charge"
+    groups = read_scored(path, ScoreFileColumns(group="folder")).groups
+    assert groups is not None
+    assert len(set(groups.tolist())) == 200, "by the names of the images"
 
 
 def test_own_confidence_ranks(tmp_path: Path) -> None:
