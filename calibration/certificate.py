@@ -173,9 +173,11 @@ class Certificate:
         return f" for each {part_kind}" + (f" ({', '.join(seen)})" if self.feasible else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` is the inverse."""
+        """Plain JSON values; `from_dict` is the inverse. Without a doubt there is no entry of it."""
         values = asdict(self)
         values["parts"] = list(values["parts"])
+        if self.doubt is None:
+            del values["doubt"]
         if isinstance(self.threshold, tuple):
             values["threshold"] = [encode_threshold(t) for t in self.threshold]
         return values

@@ -192,7 +192,7 @@ def _determines(counts: IntArray) -> bool:
     classes = counts.shape[1]
     if classes < 2 or len(counts) > max(LEVELS, 2 * classes):
         return False
-    return float(counts.max(axis=1).sum()) >= PURE * counts.sum()
+    return bool(counts.max(axis=1).sum() >= PURE * counts.sum())
 
 
 def _is_matched(codes: IntArray, labels: IntArray) -> bool:
