@@ -3,7 +3,7 @@
     DemurError
     └── TrainerError                    root of the trainer's errors; the message says the way out
         ├── DataError                   the data cannot be used as configured
-        │   ├── SourceNotFound, UnreadableSource, NoImages, HubUnreachable
+        │   ├── SourceNotFound, AmbiguousSource, UnreadableSource, NoImages, HubUnreachable
         │   ├── UnknownColumn, LeakyColumn, BadLabels
         │   ├── FaultyData              all faults of a data set at once
         │   └── UnusableImages          a pretraining has too few images that decode
