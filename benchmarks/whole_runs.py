@@ -12,12 +12,10 @@ command can be stopped and started again; their time is then the first one's.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +24,7 @@ from pathlib import Path
 from harness.figures import markdown
 from harness.record import Claim, Recording, add_record_option
 from harness.venvs import CACHE
-
-from calibration import Certificate
-
-DEMUR = Path(sys.executable).with_name("demur")
+from harness.whole_run import DEMUR, Outcome
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ RUNS: Mapping[str, Run] = {
     "cats-dogs": Run(
         "Cats and dogs from scratch",
         "15,000 photographs of 96 px, both stages from random weights, in 20 minutes.",
-        "train --data parquet:DATA/catsdogs_train.parquet --minutes 19",
+        "train --data parquet:DATA/catsdogs_train.parquet --backbone none --minutes 19",
         (Goal("cats and dogs from scratch: coverage certified at 1 %", "certified", 0.6),),
     ),
     "road-signs": Run(
@@ -87,47 +82,6 @@ RUNS: Mapping[str, Run] = {
         ),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Figures of one finished run."""
-
-    seed: int
-    seconds: float
-    certificate: Certificate
-    report: Mapping[str, Mapping[str, float | None]]
-    """Metric -> value, low, high."""
-
-    @classmethod
-    def read(cls, folder: Path, seed: int) -> Outcome:
-        certificate = Certificate.from_dict(json.loads((folder / "certificate.json").read_text()))
-        report = json.loads((folder / "metrics" / "report.json").read_text())
-        seconds = float((folder / "seconds.txt").read_text())
-        return cls(seed, seconds, certificate, {one["metric"]: one for one in report["measurements"]})
-
-    def figure(self, name: str) -> float:
-        """A metric of the report, or the certified coverage; 0 if it is undefined or nothing is certified."""
-        if name == "certified":
-            return self.certificate.coverage if self.certificate.feasible else 0.0
-        return self.report[name]["value"] or 0.0
-
-    def row(self) -> list[str]:
-        minutes, seconds = divmod(round(self.seconds), 60)
-        percents = [
-            self._shown(name, 100.0, 1, " %") for name in ("coverage", "selective_error", "stage_a_share")
-        ]
-        exact = [self._shown(name, 1.0, 3) for name in ("forced_accuracy", "forced_mcc")]
-        return [str(self.seed), f"{minutes} min {seconds} s", self.certificate.sentence(), *percents, *exact]
-
-    def _shown(self, name: str, factor: float, digits: int, unit: str = "") -> str:
-        value, low, high = (self.report[name][key] for key in ("value", "low", "high"))
-        if value is None:
-            return "-"
-        text = f"{factor * value:.{digits}f}{unit}"
-        if low is None or high is None:
-            return text
-        return f"{text} ({factor * low:.{digits}f} to {factor * high:.{digits}f})"
 
 
 HEADER = (

@@ -182,6 +182,12 @@ class BundleManifest(_Record):
         return decode_target(stage.preprocess for stage in self.stages)
 
     @property
+    def named_task(self) -> str | None:
+        """The reference task that the training's configuration names; None for any other."""
+        task = self.provenance.config.get("task")
+        return task if isinstance(task, str) else None
+
+    @property
     def stage_a_share(self) -> float | None:
         """Share of the answers on val_test that stage A gave; None if it was not measured."""
         return self.evaluation.get("stage_a_share")

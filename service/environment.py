@@ -14,7 +14,9 @@ from typing import Final
 
 PREFIX: Final = "DEMUR_"
 SECRET: Final = "admin_token"  # noqa: S105 - the name of the setting, not its value
-OTHER_VARIABLES: Final = frozenset({"DEMUR_DEBUG", "DEMUR_LEDGER", "DEMUR_RECORD", "DEMUR_SLOW"})
+OTHER_VARIABLES: Final = frozenset(
+    {"DEMUR_DEBUG", "DEMUR_LEDGER", "DEMUR_RECORD", "DEMUR_SLOW", "DEMUR_WEIGHTS"}
+)
 """Variables of demur outside of these settings."""
 
 _LINK_NAME: Final = re.compile(

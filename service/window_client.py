@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -71,9 +71,10 @@ class WindowClient(Protocol):
     def rolling(self, bundle: str) -> RollingSnapshot:
         """All windows of a bundle; waits for the store. Raises StoreUnavailable."""
 
-    def scrape(self, bundles: Sequence[str]) -> None:
+    def scrape(self, bundles: Mapping[str, bool]) -> None:
         """Update the gauges of the windows of these bundles and of earlier ones, whose labels may still
-        come. Waits for the store for `SCRAPE_WAIT` seconds at most; the next scrape shows a later reply."""
+        come; `bundles` says which of them earn the reward of their task. Waits for the store for
+        `SCRAPE_WAIT` seconds at most; the next scrape shows a later reply."""
 
 
 class StoreClient:
@@ -82,7 +83,7 @@ class StoreClient:
     def __init__(self, settings: Settings, redis_url: str, model: str, instruments: Instruments) -> None:
         self._instruments = instruments
         self._stop_timeout = settings.stop_timeout
-        self._shown: deque[str] = deque(maxlen=_BUNDLES_SHOWN)
+        self._shown: deque[tuple[str, bool]] = deque(maxlen=_BUNDLES_SHOWN)
         self._reader = ThreadPoolExecutor(1, "windows")
         self._refresh: Future[None] | None = None
         self._windows = RollingWindows.at(
@@ -147,21 +148,21 @@ class StoreClient:
         except contract.StoreUnavailable as error:
             raise StoreUnavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
-    def scrape(self, bundles: Sequence[str]) -> None:
+    def scrape(self, bundles: Mapping[str, bool]) -> None:
         # The same source as /health: reads may succeed while the store refuses writes.
         self._instruments.redis_up.set(self.state != "down")
-        for bundle in bundles:
+        for bundle in bundles.items():
             if bundle not in self._shown:
                 self._shown.append(bundle)
         if self._refresh is None or self._refresh.done():
             self._refresh = self._reader.submit(self._show_windows, tuple(self._shown))
         wait([self._refresh], SCRAPE_WAIT)
 
-    def _show_windows(self, bundles: Sequence[str]) -> None:
+    def _show_windows(self, bundles: Sequence[tuple[str, bool]]) -> None:
         # A store that does not answer leaves the gauges as they are; the recorder notices it.
         with suppress(contract.StoreUnavailable):
-            for bundle in bundles:
-                self._instruments.show_rolling(self._windows.snapshot(bundle))
+            for bundle, with_reward in bundles:
+                self._instruments.show_rolling(self._windows.snapshot(bundle), with_reward=with_reward)
 
 
 class NoStore:
@@ -193,7 +194,7 @@ class NoStore:
     def rolling(self, bundle: str) -> RollingSnapshot:
         raise StoreUnavailable("this service runs without a store, so there are no rolling metrics")
 
-    def scrape(self, bundles: Sequence[str]) -> None:
+    def scrape(self, bundles: Mapping[str, bool]) -> None:
         self._instruments.redis_up.set(0)
 
 

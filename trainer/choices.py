@@ -26,6 +26,9 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 """Precision of the activations in training"""
 
+NamedTask = Literal["roadwork"]
+"""Reference tasks with figures of their own"""
+
 AdapterMethod = Literal["lora", "dora"]
 """Low-rank adapters"""
 AdapterTargets = Literal["qv", "all-linear"]

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bundle.policy import NAME_PATTERN
-from trainer.choices import Adapt, AugmentLevel, CheckpointSelection
+from trainer.backbone_choice import AUTO, SCRATCH, BackboneChoice
+from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, NamedTask
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.errors import RunError
 from trainer.fit.device import ComputeConfig
 from trainer.recipe import PartialRecipe
 from trainer.run.promise import PromiseConfig
 
-PLANNING = ("minutes", "mirror", "augment")
+PLANNING = ("minutes", "mirror", "augment", "backbone", "adapt")
 """Fields that plan the stages missing from `recipe`."""
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -33,6 +34,9 @@ class TrainConfig(BaseModel):
 
     name: str = Field(default="demur", pattern=NAME_PATTERN)
     """Name of the bundle."""
+    task: NamedTask | None = None
+    """A reference task, whose own figures the reports then hold: `roadwork` has a reward. None: no such
+    task, unless the data are its."""
     seed: int = Field(default=0, ge=0)
     data: DataConfig = DataConfig()
     splits: SplitConfig = SplitConfig()
@@ -46,20 +50,41 @@ class TrainConfig(BaseModel):
     checkpoint_selection: CheckpointSelection = "augrc"
     compute: ComputeConfig = ComputeConfig()
     """Device, precision and determinism of training."""
-    backbone: str | None = None
-    """Pretrained stage B: efficientnet-lite0 (extra `imagenet`), `folder:PATH` or `hub:OWNER/NAME`."""
+    backbone: str = AUTO
+    """Start of stage B: `auto` chooses, see `trainer.backbone_choice`; `none` is a network from random
+    weights; or pretrained: efficientnet-lite0 (extra `imagenet`), `folder:PATH` or `hub:OWNER/NAME`."""
     adapt: Adapt | None = None
     """Trained weights of `backbone`: `lora`, `dora`, `head` or `full`; the default suits its kind."""
+    chosen: BackboneChoice | None = None
+    """What `auto` chose; a run writes it here, and keeps it when it is resumed."""
     recipe: PartialRecipe = PartialRecipe()
     """The stages in full; a missing stage is planned from the data and `minutes`."""
 
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _scratch_has_two_names(cls, backbone: Any) -> Any:
+        return SCRATCH if backbone in (None, "scratch") else backbone
+
     @model_validator(mode="after")
     def _names_stage_b_once(self) -> Self:
-        if self.backbone is not None and self.recipe.stage_b is not None:
+        if self.names_backbone and self.recipe.stage_b is not None:
             raise ValueError("backbone and recipe.stage_b both say what stage B is; name one of them")
-        if self.adapt is not None and self.backbone is None:
-            raise ValueError(f"adapt is {self.adapt!r} without a backbone; name the pretrained one")
+        if self.adapt is not None and not self.names_backbone:
+            raise ValueError(
+                f"adapt is {self.adapt!r} with backbone {self.backbone!r}; name the pretrained backbone "
+                "whose weights it is about"
+            )
         return self
+
+    @property
+    def named_task(self) -> NamedTask | None:
+        """The reference task: `task`, or that of the data."""
+        return self.task or self.data.named_task
+
+    @property
+    def names_backbone(self) -> bool:
+        """Whether `backbone` names pretrained weights."""
+        return self.backbone not in (AUTO, SCRATCH)
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -98,6 +123,11 @@ def read_as(kind: type[Config], path: Path | None, overrides: Mapping[str, Any])
 def resolved(config: TrainConfig) -> dict[str, Any]:
     """Plain values of every field, defaults included."""
     return config.model_dump(mode="json")
+
+
+def given(config: TrainConfig) -> dict[str, Any]:
+    """Plain values of the fields that differ from their defaults."""
+    return config.model_dump(mode="json", exclude_defaults=True)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

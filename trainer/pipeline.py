@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from calibration.decision import STAGE_NAMES, STRONG_STAGE
+from trainer.backbone_choice import AUTO
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.certify.account import account_warning
 from trainer.certify.split_reach import SplitReach, split_reach
-from trainer.config import TrainConfig, resolved
+from trainer.config import TrainConfig, given, resolved
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in, question_of
 from trainer.data.images import ImageSource, Notice
@@ -26,13 +27,14 @@ from trainer.fit.mirror_check import check_mirroring
 from trainer.models.registry import SMALLEST_IMAGE
 from trainer.plan import PlannedData, PlannedStage, TrainingPlan
 from trainer.pretrain.weights import overlap_notices
-from trainer.pretrained_recipe import StageModels, pretrained_size, resolve_models
+from trainer.pretrained_recipe import StageModels
 from trainer.recipe import PartialRecipe, PlanInputs, Recipe, complete_recipe, input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_json, write_yaml
 from trainer.run.lock import locked
 from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.scoring.collect import require_slices
+from trainer.stage_models import named_models, with_backbone
 from trainer.stages import TrainingData, train_stages
 
 MAX_PIXEL_BYTES = 2 * 2**30
@@ -90,6 +92,7 @@ def plan(config: TrainConfig, console: RunConsole) -> TrainingPlan:
 
 def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResult:
     prepared = _prepare(config, run, console)
+    write_yaml(run.given, given(config))
     config, splits = prepared.config, prepared.splits
     write_yaml(run.config, resolved(config))
     context = RunContext(run, console, config.compute, config.seed)
@@ -101,12 +104,13 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
 
 
 def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> PreparedRun:
-    config = config.model_copy(update={"compute": config.compute.resolved()})
-    models = _models(config)
+    config = config.model_copy(update={"compute": config.compute.resolved(), "task": config.named_task})
+    models = named_models(config)
 
     console.heading("Data")
     source = open_data(config.data, console)
     size = max(min(typical_size(source)), SMALLEST_IMAGE)
+    config, models = with_backbone(config, models, (len(source), size), run, console)
     specs = _preprocessing(config.recipe, models, size)
     require_slices(source, config.promise.slices)
     data = _decode(config, source, specs, run, console)
@@ -131,7 +135,7 @@ def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> Prepar
     )
     recipe = _recipe(config, models, training, size, console)
     # The resolved recipe replaces `backbone` and `adapt`.
-    config = config.model_copy(update={"recipe": recipe, "backbone": None, "adapt": None})
+    config = config.model_copy(update={"recipe": recipe, "backbone": AUTO, "adapt": None})
     return PreparedRun(config, models, data, splits, reach, tuple(notices), training, recipe)
 
 
@@ -156,23 +160,13 @@ def _with_threads(config: TrainConfig, stages: Sequence[StageRecord]) -> TrainCo
     return config.model_copy(update={"compute": compute})
 
 
-def _models(config: TrainConfig) -> StageModels:
-    """The models that the configuration names; missing weights are refused before any image is read."""
-    stages = (config.recipe.stage_a, config.recipe.stage_b)
-    model_a, model_b = (None if stage is None else stage.model for stage in stages)
-    return resolve_models(model_a, model_b, config.backbone, config.adapt)
-
-
 def _preprocessing(
     given: PartialRecipe, models: StageModels, size: int
 ) -> tuple[PreprocessSpec, PreprocessSpec]:
     """Preprocessing of stages A and B for images of `size` pixels per side, known before decoding."""
     planned = input_size(size)
     side_a = planned if given.stage_a is None else given.stage_a.image_size
-    if given.stage_b is not None:
-        side_b = given.stage_b.image_size
-    else:
-        side_b = planned if models.stage_b is None else pretrained_size(models.stage_b, size)
+    side_b = models.size_b or planned if given.stage_b is None else given.stage_b.image_size
     return PreprocessSpec(height=side_a, width=side_a), PreprocessSpec(height=side_b, width=side_b)
 
 
@@ -240,6 +234,8 @@ def _recipe(
         len(data.train),
         size,
         config.minutes,
+        n_select=len(data.val_select),
+        size_b=models.size_b,
         seed=config.seed,
         mirror=bool(mirror),
         augment=config.augment,
@@ -263,6 +259,7 @@ def _record(
     return RunRecord(
         name=config.name,
         task=f"Tells apart: {', '.join(source.class_names)}.",
+        named_task=config.task,
         classes=source.class_names,
         stages=stages,
         promise=config.promise,

@@ -16,10 +16,13 @@ from trainer.models import (
     ModelConfig,
     ResolvedModel,
     TransformerConfig,
+    build_model,
+    macs,
     resolve_model,
 )
 from trainer.models.backbones import family_of
-from trainer.models.efficientnet import working_size
+from trainer.models.cost import MACS_PER_SECOND
+from trainer.models.efficientnet import STRIDE, working_size
 from trainer.models.pretrained import BackboneError, WeightFolder, open_weights
 from trainer.transfer.methods import METHODS
 
@@ -35,6 +38,15 @@ them, not arithmetic."""
 DEFAULT_SIZE, DEFAULT_PATCH = 224, 16
 """Pixels per side of a transformer whose weights do not say theirs"""
 
+FEWEST_EPOCHS = 2
+"""Passes of every weight below which a frozen backbone with trained heads does better"""
+ENOUGH_EPOCHS = 4
+"""Passes that a larger input must leave time for: more pixels at fewer passes gain nothing"""
+MOST_EPOCHS = 16
+"""More passes from pretrained weights gain nothing"""
+LEAST_SIZE, LEAST_SIZE_OF_LARGE = 64, 128
+"""Smallest input of an EfficientNet: of small images, and of images that are larger than it"""
+
 
 @dataclass(frozen=True, slots=True)
 class StageModels:
@@ -42,6 +54,8 @@ class StageModels:
 
     stage_a: ResolvedModel | None = None
     stage_b: ResolvedModel | None = None
+    size_b: int | None = None
+    """Pixels per side of the input of a pretrained stage B that is planned"""
 
     @property
     def weight_folders(self) -> tuple[WeightFolder, ...]:
@@ -93,7 +107,8 @@ def resolve_backbone(backbone: str, adapt: Adapt | None) -> ResolvedModel:
         return resolve_model(ModelConfig(name=backbone, efficientnet=options))
     if not backbone.startswith(("folder:", "hub:")):
         raise BackboneError(
-            f"backbone is {backbone!r}; it must be {', '.join(VARIANTS)}, folder:PATH or hub:OWNER/NAME"
+            f"backbone is {backbone!r}; it must be auto, none, {', '.join(VARIANTS)}, folder:PATH or "
+            "hub:OWNER/NAME"
         )
     try:
         transformer = TransformerConfig(weights=backbone, adapt=adapt or "lora")
@@ -117,6 +132,40 @@ def pretrained_size(model: ResolvedModel, image_size: int) -> int:
         return working_size(model.config.name, image_size)
     native, patch = folder.side("image_size", DEFAULT_SIZE), folder.side("patch_size", DEFAULT_PATCH)
     return max(4 * patch, min(native // patch * patch, round(4 * image_size / 3 / patch) * patch))
+
+
+def sizes(model: ResolvedModel, image_size: int) -> tuple[int, ...]:
+    """Input sizes that suit images of `image_size` pixels per side, rising; a transformer has one."""
+    largest = pretrained_size(model, image_size)
+    if model.folder is not None:
+        return (largest,)
+    own = round(image_size / STRIDE) * STRIDE
+    smallest = max(LEAST_SIZE, min(own, LEAST_SIZE_OF_LARGE))
+    return tuple(range(min(smallest, largest), largest + 1, STRIDE))
+
+
+def planned_size(model: ResolvedModel, image_size: int, n_train: int, seconds: float) -> int:
+    """The largest of `sizes` at which `ENOUGH_EPOCHS` passes fit in `seconds`, or the smallest of them."""
+    fitting = [
+        size
+        for size in sizes(model, image_size)
+        if epochs_within(model, size, n_train, seconds) >= ENOUGH_EPOCHS
+    ]
+    return max(fitting, default=sizes(model, image_size)[0])
+
+
+def epochs_within(model: ResolvedModel, size: int, n_train: int, seconds: float, n_select: int = 0) -> int:
+    """Passes of training over `n_train` images that fit in `seconds`, each measured on `n_select` images."""
+    forward = forward_seconds(model, size)
+    measuring = n_select * forward * (2 if model.config.mirror_average else 1)
+    return int(seconds / (3 * n_train * forward + measuring))
+
+
+def forward_seconds(model: ResolvedModel, size: int) -> float:
+    """Seconds of one forward pass on an image, at the pace that plans assume; training takes three."""
+    upright = model.configured(model.config.model_copy(update={"mirror_average": False}))
+    work = macs(build_model(upright, size, 2), size)
+    return work / (3 * MACS_PER_SECOND * relative_speed(model.config))
 
 
 def learning_rate(model: ModelConfig) -> float:

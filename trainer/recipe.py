@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,12 +18,20 @@ from trainer.fit.augment import level
 from trainer.fit.config import LoopConfig
 from trainer.fit.loss import LossConfig
 from trainer.fit.schedule import mean_work
-from trainer.models import ModelConfig, ResolvedModel, build_model, macs, resolve_model
-from trainer.pretrained_recipe import EMA_DECAY, adapt_of, learning_rate, pretrained_size, relative_speed
-from trainer.transfer.frozen_backbone import FEWEST_EPOCHS
+from trainer.models import VARIANTS, ModelConfig, ResolvedModel, build_model, macs, resolve_model
+from trainer.models.cost import MACS_PER_SECOND
+from trainer.models.efficientnet import STRIDE
+from trainer.pretrained_recipe import (
+    EMA_DECAY,
+    MOST_EPOCHS,
+    adapt_of,
+    epochs_within,
+    forward_seconds,
+    learning_rate,
+    planned_size,
+)
+from trainer.transfer.frozen_backbone import FEWEST_EPOCHS as FEWEST_EPOCHS_OF_HEADS
 
-MACS_PER_SECOND = 5.5e10
-"""Forward multiply-accumulates per second of training that the plan assumes: two cores, bfloat16."""
 SECONDS_PER_PIXEL = 8.5e-8
 """Seconds of augmentation per pixel of an image."""
 
@@ -47,8 +55,13 @@ too little answers nothing"""
 STUDENT_WIDTHS = tuple(range(4, 50, 2))
 """Widths of a stage A beside a given or a pretrained stage B"""
 SHARE_OF_TEACHER, SHARE_OF_PRETRAINED = 0.2, 0.1
-"""Largest multiply-accumulates of stage A relative to stage B"""
+"""Largest multiply-accumulates of stage A relative to stage B: of a network like B, and of one from random
+weights beside a pretrained B"""
 MOST_VIEWS = 4
+PATIENCE = 3
+"""Epochs without a gain after which the training of a pretrained stage ends"""
+LEAST_SECONDS = 1.0
+"""Smallest time budget of a stage"""
 
 
 class StageRecipe(BaseModel):
@@ -101,6 +114,10 @@ class PlanInputs:
     """Pixels per side of the images"""
     minutes: float
     """Planned minutes of training for both stages together"""
+    n_select: int = 0
+    """Images of val_select, on which every epoch is measured"""
+    size_b: int | None = None
+    """Pixels per side of a pretrained stage B, if it is known already; images are decoded before the split"""
     seed: int = 0
     mirror: bool = False
     """Allows mirrored training images, see `trainer.fit.mirror_check`"""
@@ -186,27 +203,61 @@ def complete_recipe(given: PartialRecipe, stage_b: ResolvedModel | None, inputs:
 def _pretrained_stage(model: ResolvedModel, inputs: PlanInputs) -> StageRecipe:
     """As many views per image as the time allows if the backbone is frozen, else as many epochs."""
     config, loop = model.config, inputs.loop()
-    size = pretrained_size(model, inputs.image_size)
-    forward = _macs(model, size) / (3 * MACS_PER_SECOND * relative_speed(config))
+    size = inputs.size_b or planned_size(model, inputs.image_size, inputs.n_train, inputs.seconds_b)
     rate = {"lr": learning_rate(config), "ema_decay": EMA_DECAY}
     if adapt_of(config) == "head":
-        views = max(0, min(MOST_VIEWS, int(inputs.seconds_b / (inputs.n_train * forward)) - 1))
-        heads = loop.model_copy(update=rate | {"epochs": FEWEST_EPOCHS})
+        passes = int(inputs.seconds_b / (inputs.n_train * forward_seconds(model, size)))
+        heads = loop.model_copy(update=rate | {"epochs": FEWEST_EPOCHS_OF_HEADS})
+        views = max(0, min(MOST_VIEWS, passes - 1))
         return StageRecipe(image_size=size, model=config, loop=heads, views=views)
-    epochs = min(inputs.most_epochs, inputs.epochs(3 * forward, inputs.seconds_b))
-    trained = loop.model_copy(update=rate | _length(epochs, inputs.seconds_b, LEAST_SHARE_B))
     averaged = config.model_copy(update={"mirror_average": inputs.mirror})
-    return StageRecipe(image_size=size, model=averaged, loop=trained, views=0)
+    loop = loop.model_copy(update=rate | _pretrained_length(model.configured(averaged), size, inputs, "b"))
+    return StageRecipe(image_size=size, model=averaged, loop=loop, views=0)
+
+
+def _pretrained_length(
+    model: ResolvedModel, size: int, inputs: PlanInputs, stage: Literal["a", "b"], spent: float = 0.0
+) -> dict[str, float]:
+    """Length of the training of a pretrained stage; `spent`: seconds of its share that are used already."""
+    seconds, least = (inputs.seconds_b, LEAST_SHARE_B) if stage == "b" else (inputs.seconds_a, LEAST_SHARE_A)
+    fitting = epochs_within(model, size, inputs.n_train, max(seconds - spent, 0.0), inputs.n_select)
+    epochs = max(1, min(inputs.most_epochs, MOST_EPOCHS, fitting))
+    return _length(epochs, max(seconds - spent, LEAST_SECONDS), least) | {"patience": PATIENCE}
 
 
 def _student(teacher: StageRecipe, model: ResolvedModel, inputs: PlanInputs) -> StageRecipe:
-    """The widest network from random weights that is cheap beside its teacher and learns enough in the time.
+    """Stage A beside a given or pretrained teacher: the teacher's own network on a smaller input if that is
+    cheap enough, else a network from random weights.
 
     model: that of the teacher.
     """
+    configured = model.configured(teacher.model)
+    work = _macs(configured, teacher.image_size)
     size = input_size(inputs.image_size)
-    work = _macs(model.configured(teacher.model), teacher.image_size)
-    pretrained = model.is_pretrained
+    if model.config.name in VARIANTS and size % STRIDE == 0:
+        small = model.configured(ModelConfig(name=model.config.name))
+        if _macs(small, size) <= SHARE_OF_TEACHER * work:
+            return _pretrained_student(small, size, configured, teacher, inputs)
+    return _student_from_scratch(work, size, inputs, pretrained=model.is_pretrained)
+
+
+def _pretrained_student(
+    small: ResolvedModel, size: int, model: ResolvedModel, teacher: StageRecipe, inputs: PlanInputs
+) -> StageRecipe:
+    """`small`, trained in full; the teacher `model` looks at every image once before it starts."""
+    spent = inputs.n_train * forward_seconds(model, teacher.image_size)
+    rate = {"lr": learning_rate(small.config), "ema_decay": EMA_DECAY}
+    length = _pretrained_length(small, size, inputs, "a", spent)
+    return StageRecipe(
+        image_size=size, model=small.config, loop=inputs.loop().model_copy(update=rate | length), views=0
+    )
+
+
+def _student_from_scratch(work: int, size: int, inputs: PlanInputs, *, pretrained: bool) -> StageRecipe:
+    """The widest network from random weights that is cheap beside its teacher and learns enough in the time.
+
+    work: multiply-accumulates of the teacher.
+    """
     # A pretrained teacher runs once per image, before the student starts; another one runs at every step.
     seconds_of_teacher = 0.0 if pretrained else work / 3 / MACS_PER_SECOND
     largest = work * (SHARE_OF_PRETRAINED if pretrained else SHARE_OF_TEACHER)

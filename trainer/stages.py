@@ -127,7 +127,9 @@ def _export(job: StageJob, fitted: FitResult, run: RunFolder) -> StageRecord:
         macs=work,
         parameters=n_parameters(model),
         epochs=len(fitted.history),
-        planned_epochs=max(job.recipe.loop.epochs, len(fitted.history)),
+        planned_epochs=len(fitted.history)
+        if fitted.ended_early
+        else max(job.recipe.loop.epochs, len(fitted.history)),
         threads=fitted.threads,
         digest=file_digest(run.onnx(job.folder)),
         cost=work,
@@ -204,7 +206,12 @@ def _report(job: StageJob, result: FitResult, console: RunConsole) -> None:
             f"Stage {job.name} trained on {counts} threads, since other processes took cores; another run "
             "may differ in the last digits"
         )
-    if result.shortened:
+    if result.ended_early:
+        console.note(
+            f"Stage {job.name} ended after {len(result.history)} of {job.recipe.loop.epochs} planned epochs: "
+            "the last ones gained nothing on val_select"
+        )
+    elif result.shortened:
         console.note(
             f"Stage {job.name} trained on a shortened plan to keep to its "
             f"{job.recipe.loop.time_budget_s:.0f} s; another run may differ in the last digits"

@@ -49,6 +49,7 @@ PAGE: Mapping[str, Page] = {
         "are named by file; none is part of the repository.",
         (
             "first-steps",
+            "first-hour",
             "demo",
             "cats-dogs",
             "road-signs",

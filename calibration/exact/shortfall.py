@@ -9,6 +9,9 @@ their posterior, and the chance that the test passes its first step on a fresh s
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy import special
@@ -133,6 +136,32 @@ class Outlook:
             f"{first}; on a fresh split of {self.n} alpha = {alpha:g} would be certified in about "
             f"{_percent(self.chance(self.n, at))}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The ways out that a sentence of `Outlook` names, for whoever makes commands of them."""
+
+    labels: int | None = None
+    """Units of a fresh split"""
+    labels_chance: float = 0.0
+    alpha: float | None = None
+    alpha_chance: float = 0.0
+
+    @classmethod
+    def read(cls, sentence: str) -> Self:
+        """The hint in the `needed` of a certificate; empty if it names none."""
+        labels = re.search(rf"a fresh split of (\d+) {_HINTED}", sentence)
+        alpha = re.search(rf"alpha = (\S+) {_HINTED}", sentence)
+        return cls(
+            labels=None if labels is None else int(labels[1]),
+            labels_chance=0.0 if labels is None else float(labels[2]) / 100,
+            alpha=None if alpha is None else float(alpha[1]),
+            alpha_chance=0.0 if alpha is None else float(alpha[2]) / 100,
+        )
+
+
+_HINTED = r"[^;]*?would be certified in about (\d+) %"
 
 
 def _two_digits(value: int) -> int:

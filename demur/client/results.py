@@ -149,11 +149,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """ACC over the last 10 predictions, MCC over the last 100, and the NATIX reward of both."""
+    """ACC over the last 10 predictions and MCC over the last 100."""
 
     acc: Window
     mcc: Window
-    reward: float
+    reward: float | None = None
+    """Of the roadwork task, from both; None for bundles of other tasks"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ def _guarantee(body: Mapping[str, Any]) -> Guarantee:
 
 
 def _series(body: Mapping[str, Any]) -> Series:
-    return Series(_window(body["acc"]), _window(body["mcc"]), body["reward"])
+    return Series(_window(body["acc"]), _window(body["mcc"]), body.get("reward"))
 
 
 def _window(body: Mapping[str, Any]) -> Window:

@@ -70,6 +70,9 @@ def demo_config(plan: DemoPlan, seed: int) -> TrainConfig:
             "seed": seed,
             "minutes": plan.minutes,
             "mirror": False,
+            "task": "roadwork",
+            # Random weights reach the demo's promise in its minutes, and its bundle serves fast.
+            "backbone": "none",
             "data.source": "scenes",
             "data.scenes.sequences": plan.scenes,
             "data.scenes.seed": seed,

@@ -67,8 +67,9 @@ def train(
         str | None,
         typer.Option(
             metavar="WEIGHTS",
-            help="Pretrained backbone of stage B: `efficientnet-lite0` (extra `imagenet`), `folder:PATH` or "
-            "`hub:OWNER/NAME`. [default: none, a network trained from scratch]",
+            help="Start of stage B: `auto` chooses by images, minutes and weights at hand; `none` is a "
+            "network from random weights; or pretrained: `efficientnet-lite0` (extra `imagenet`), "
+            "`folder:PATH` or `hub:OWNER/NAME`. [default: auto]",
             rich_help_panel=TRAINING,
         ),
     ] = None,

@@ -118,14 +118,16 @@ class Instruments:
             self._engine_info.labels(*here).set(1)
         self._engines = engines
 
-    def show_rolling(self, snapshot: RollingSnapshot) -> None:
-        """Set the gauges of the rolling windows; figures that an empty window does not have stay unset."""
+    def show_rolling(self, snapshot: RollingSnapshot, *, with_reward: bool = False) -> None:
+        """Set the gauges of the rolling windows; figures that an empty window does not have stay unset.
+        `with_reward`: the bundle is of the task that has a reward."""
         bundle = snapshot.bundle
         for name, series in (("all", snapshot.all), ("answered", snapshot.answered)):
             self._rolling_mcc.labels(bundle, name).set(series.mcc.mcc)
             self._rolling_mcc_undefined.labels(bundle, name).set(series.mcc.mcc_reason is not None)
             self._rolling_n.labels(bundle, name).set(series.mcc.n)
-            self._rolling_reward.labels(bundle, name).set(series.reward)
+            if with_reward:
+                self._rolling_reward.labels(bundle, name).set(series.reward)
             if series.acc.accuracy is not None:
                 self._rolling_acc.labels(bundle, name).set(series.acc.accuracy)
                 self._rolling_acc_low.labels(bundle, name).set(series.acc.accuracy_low)

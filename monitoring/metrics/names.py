@@ -148,7 +148,9 @@ ROLLING_ACC_HIGH = Gauge(
     ("bundle", "series"),
 )
 ROLLING_REWARD = Gauge(
-    "demur_rolling_reward", "NATIX reward (0.5 MCC@100 + 0.5 ACC@10)^3.", ("bundle", "series")
+    "demur_rolling_reward",
+    "Reward of the roadwork task, (0.5 MCC@100 + 0.5 ACC@10)^3, of its bundles.",
+    ("bundle", "series"),
 )
 ROLLING_N = Gauge("demur_rolling_n", "Labelled predictions in the window of 100.", ("bundle", "series"))
 LABEL_COVERAGE = Gauge(

@@ -57,7 +57,8 @@ class SeriesSnapshot:
     acc: WindowSnapshot
     mcc: WindowSnapshot
     reward: float
-    """(0.5 MCC + 0.5 ACC)^3 of the NATIX task, MCC clipped at 0; 0 without a label."""
+    """(0.5 MCC + 0.5 ACC)^3 of the roadwork task, MCC clipped at 0; 0 without a label. It means something for
+    bundles of that task alone."""
 
     @classmethod
     def of(cls, acc: WindowSnapshot, mcc: WindowSnapshot) -> SeriesSnapshot:
@@ -65,9 +66,10 @@ class SeriesSnapshot:
             return cls(acc, mcc, 0.0)
         return cls(acc, mcc, natix_reward(mcc.mcc, acc.accuracy))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, with_reward: bool = False) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"acc": _window_dict(self.acc), "mcc": _window_dict(self.mcc), "reward": self.reward}
+        windows = {"acc": _window_dict(self.acc), "mcc": _window_dict(self.mcc)}
+        return windows | ({"reward": self.reward} if with_reward else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,12 @@ class RollingSnapshot:
         ranked = sorted(self.lags)
         return ranked[min(len(ranked) - 1, max(0, math.ceil(quantile * len(ranked)) - 1))]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, the body of `GET /rolling`."""
+    def to_dict(self, *, with_reward: bool = False) -> dict[str, Any]:
+        """Plain JSON values, the body of `GET /rolling`. `with_reward`: for bundles of the roadwork task."""
         return {
             "bundle": self.bundle,
-            "all": self.all.to_dict(),
-            "answered": self.answered.to_dict(),
+            "all": self.all.to_dict(with_reward=with_reward),
+            "answered": self.answered.to_dict(with_reward=with_reward),
             "predictions": self.predictions,
             "labelled": self.labelled,
             "label_coverage": self.label_coverage,

@@ -50,6 +50,8 @@ class Deployment:
     name: str
     version: str
     classes: tuple[str, ...]
+    earns_reward: bool
+    """Whether it was trained for the roadwork task, whose reward the windows then show"""
     engine: str
     """Engine and precision on this machine: `onnxruntime-cpu/fp32`."""
     facts: EngineFacts
@@ -82,6 +84,7 @@ class Deployment:
             name=loaded.manifest.name,
             version=loaded.manifest.version,
             classes=loaded.manifest.classes,
+            earns_reward=loaded.manifest.named_task == "roadwork",
             engine=loaded.key,
             facts=_facts(loaded, choice),
             runner=loaded.runner,

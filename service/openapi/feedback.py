@@ -86,8 +86,12 @@ _WINDOW: dict[str, Any] = {
 }
 _SERIES: dict[str, Any] = {
     "type": "object",
-    "required": ["acc", "mcc", "reward"],
-    "properties": {"acc": _WINDOW, "mcc": _WINDOW, "reward": {"type": "number"}},
+    "required": ["acc", "mcc"],
+    "properties": {
+        "acc": _WINDOW,
+        "mcc": _WINDOW,
+        "reward": {"type": "number", "description": "For bundles of the roadwork task alone."},
+    },
 }
 
 ROLLING: Final[dict[str, Any]] = {

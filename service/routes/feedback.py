@@ -61,9 +61,13 @@ def _label(value: Any, classes: Sequence[str]) -> int:
 async def rolling(request: Request) -> Response:
     service = service_of(request)
     deployments = service.deployments
-    serving = [deployments.champion.label, *(one.deployment.label for one in deployments.challengers)]
-    label = request.query_params.get("bundle", serving[0])
+    champion = deployments.champion
+    serving = {one.label: one for one in (champion, *(each.deployment for each in deployments.challengers))}
+    label = request.query_params.get("bundle", champion.label)
     if label not in serving:
-        raise NoSuchBundle("this bundle does not serve", field="bundle", value=label[:200], limit=serving)
+        raise NoSuchBundle(
+            "this bundle does not serve", field="bundle", value=label[:200], limit=list(serving)
+        )
     snapshot = await asyncio.to_thread(service.windows.rolling, label)
-    return json_response({**snapshot.to_dict(), "events_waiting": service.windows.waiting})
+    figures = snapshot.to_dict(with_reward=serving[label].earns_reward)
+    return json_response({**figures, "events_waiting": service.windows.waiting})

@@ -77,10 +77,11 @@ async def metrics(request: Request) -> Response:
     service = service_of(request)
     service.show_load()
     deployments = service.deployments
-    labels = [deployments.champion.label, *(one.deployment.label for one in deployments.challengers)]
+    serving = (deployments.champion, *(one.deployment for one in deployments.challengers))
+    rewards = {deployment.label: deployment.earns_reward for deployment in serving}
 
     def scrape() -> bytes:
-        service.windows.scrape(labels)
+        service.windows.scrape(rewards)
         return service.instruments.render()
 
     return Response(await asyncio.to_thread(scrape), media_type=CONTENT_TYPE)

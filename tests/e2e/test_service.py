@@ -47,17 +47,18 @@ def recount(pairs: list[tuple[int, int]]) -> tuple[float, float, float]:
 
 
 def test_rolling_metrics_under_every_kind_of_label(
-    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+    make_tiny_bundle: Callable[..., Path], tmp_path: Path, make_colour_image: Images
 ) -> None:
     """Late, early, repeated, corrected and unordered labels against an independent recount; and a restart."""
     rng = np.random.default_rng(5)
     count = 130
+    roadwork = make_tiny_bundle(named_task="roadwork")
     ids = [f"img-{number}" for number in range(count)]
     true = {own: int(rng.random() < 0.5) for own in ids}
     early = set(rng.choice(ids, 20, replace=False))
     unlabelled = set(rng.choice(sorted(set(ids) - early), 15, replace=False))
     corrected = set(rng.choice(sorted(set(ids) - early - unlabelled), 15, replace=False))
-    with ServiceProcess(tiny_bundle, tmp_path / "service") as service, service.client() as client:
+    with ServiceProcess(roadwork, tmp_path / "service") as service, service.client() as client:
 
         def label(own: str, value: int) -> None:
             answer = client.post("/feedback", json={"request_id": own, "label": value})
@@ -98,7 +99,7 @@ def test_rolling_metrics_under_every_kind_of_label(
         scrape = client.get("/metrics").text
         assert 'demur_events_delivered_total{kind="feedback",outcome="corrected"} 15.0' in scrape
         assert service.stop() == 0
-    with ServiceProcess(tiny_bundle, tmp_path / "service") as service, service.client() as client:
+    with ServiceProcess(roadwork, tmp_path / "service") as service, service.client() as client:
         eventually(lambda: client.get("/health").json()["status"] == "ok")
         after = client.get("/rolling").json()
         assert after["all"] == rolling["all"]

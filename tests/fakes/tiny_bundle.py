@@ -128,8 +128,11 @@ def tiny_draft(
     engine: str = ENGINE,
     precisions: tuple[str, ...] = ("fp32",),
     certified: tuple[str, ...] = (),
+    named_task: str | None = None,
 ) -> BundleDraft:
     """A bundle draft; `rule="scrc"` makes prediction sets and a guarantee in expectation.
+
+    `named_task`: the reference task that its configuration names.
 
     `certified`: engines and precisions with a certificate, `engine/fp32` alone where empty.
     """
@@ -165,7 +168,12 @@ def tiny_draft(
             for key in certified or (f"{engine}/fp32",)
         ),
         golden_candidates=colour_images(classes=classes),
-        provenance=Provenance(source="coloured noise", seed=0, split_digests={"val_calib": "ab" * 32}),
+        provenance=Provenance(
+            source="coloured noise",
+            config={} if named_task is None else {"task": named_task},
+            seed=0,
+            split_digests={"val_calib": "ab" * 32},
+        ),
         evaluation={"coverage": 0.75, "error_among_answered": 0.002, "stage_a_share": 0.6},
     )
 

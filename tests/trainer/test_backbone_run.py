@@ -14,6 +14,8 @@ from fakes.channel_models import channel_images
 from fakes.tiny_vit import save_tiny_transformer
 
 from bundle.loader import load_bundle
+from trainer import backbone_choice
+from trainer.backbone_choice import SCRATCH, AtHand
 from trainer.bundling.finish import RunResult
 from trainer.config import ConfigError, load_config
 from trainer.models.pretrained import BackboneError
@@ -65,6 +67,39 @@ def test_imagenet_weights_become_stage_b_and_a_small_net_stage_a(
     assert adaptation["trained_share"] < 0.25
 
 
+@with_imagenet
+def test_a_run_without_a_backbone_takes_the_weights_at_hand_and_records_why(
+    images: str, tmp_path: Path, quiet: RunConsole
+) -> None:
+    result = run(images, tmp_path / "run", quiet, minutes=0.2)
+    written = yaml.safe_load(result.run.config.read_text())
+    assert written["chosen"]["backbone"] == "efficientnet-lite0"
+    assert "installed" in written["chosen"]["reason"]
+    assert written["recipe"]["stage_b"]["model"]["name"] == "efficientnet-lite0"
+    recorded = read_json(result.run.record)["provenance"]["config"]["chosen"]
+    assert recorded == written["chosen"]
+    assert yaml.safe_load(result.run.given.read_text()) == {
+        "data": {"source": images},
+        "minutes": 0.2,
+        "mirror": False,
+    }
+
+
+@with_imagenet
+def test_a_resumed_run_keeps_its_choice(
+    images: str, tmp_path: Path, quiet: RunConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone_choice, "weights_at_hand", lambda: AtHand(None, "nothing was there"))
+    first = run(images, tmp_path / "run", quiet)
+    monkeypatch.undo()
+    again = run(images, tmp_path / "run", quiet)
+    names = [
+        read_json(each.run.record)["provenance"]["config"]["chosen"]["backbone"] for each in (first, again)
+    ]
+    assert names == [SCRATCH, SCRATCH]
+    assert again.run.model_weights.read_bytes() == first.run.model_weights.read_bytes()
+
+
 def test_a_folder_of_transformer_weights_is_adapted(images: str, tmp_path: Path, quiet: RunConsole) -> None:
     weights = save_tiny_transformer("vit", tmp_path / "vit")
     result = run(images, tmp_path / "run", quiet, backbone=f"folder:{weights}")
@@ -85,7 +120,7 @@ def test_stage_b_is_named_once() -> None:
     stage_b = {"image_size": 24, "model": {"name": "cnn-tiny"}, "loop": {}}
     with pytest.raises(ConfigError, match=r"backbone and recipe\.stage_b both say what stage B is"):
         load_config(None, {"backbone": "efficientnet-lite0", "recipe": {"stage_b": stage_b}})
-    with pytest.raises(ConfigError, match="adapt is 'lora' without a backbone"):
+    with pytest.raises(ConfigError, match="adapt is 'lora' with backbone 'auto'"):
         load_config(None, {"adapt": "lora"})
 
 
@@ -103,7 +138,7 @@ def test_an_efficientnet_is_trained_in_full_by_default() -> None:
 @pytest.mark.parametrize(
     ("backbone", "adapt", "fault"),
     [
-        ("resnet-50", None, r"it must be efficientnet-lite0, .* folder:PATH or hub:OWNER/NAME"),
+        ("resnet-50", None, r"it must be auto, none, efficientnet-lite0, .* folder:PATH or hub:OWNER/NAME"),
         ("efficientnet-lite0", "lora", "has no attention to adapt; use head"),
         ("folder:/nowhere", None, r"holds no config\.json"),
     ],

@@ -200,7 +200,7 @@ def _pack(
 ) -> BundleManifest:
     own, *others = zip(engines, scored, strict=True)
     policy = own[0].policy
-    report = report_on(own[1].test, policy, charged.record.promise.seed, run)
+    report = report_on(own[1].test, policy, charged.record, run)
     further = [FurtherEngine(one.key, one.policy, _figures(one, of.test)) for one, of in others]
     return pack_bundle(charged.record, policy, report, run, further, charged.carried)
 

@@ -73,7 +73,7 @@ def finish_run(
         bar.advance(1)
 
     console.heading("Report, on val_test")
-    report = report_on(test, policy, record.promise.seed, run)
+    report = report_on(test, policy, record, run)
 
     manifest = pack_bundle(record, policy, report, run)
     summary = closing_lines(record, policy, report, run)
@@ -83,11 +83,11 @@ def finish_run(
     return RunResult(run, policy, gate, report, manifest, summary)
 
 
-def report_on(test: SplitScores, policy: Policy, seed: int, run: RunFolder) -> Report | None:
+def report_on(test: SplitScores, policy: Policy, record: RunRecord, run: RunFolder) -> Report | None:
     """Write metrics_selective.csv, report.json and the pictures; None for an empty split."""
     if len(test) == 0:
         return None
-    report = evaluate(test, policy.point, seed=seed)
+    report = evaluate(test, policy.point, seed=record.promise.seed, named_task=record.named_task)
     write_report(report, run)
     draw_run(test, policy, report, run)
     return report

@@ -64,7 +64,7 @@ def recalibrate(folder: Path, changes: Mapping[str, Any], *, no_groups: bool = F
     policy = certify_run(evidence, run)
     record = record.model_copy(update={"promise": promise})
     write_record(record, run)
-    report = report_on(_scores(run, "val_test"), policy, promise.seed, run)
+    report = report_on(_scores(run, "val_test"), policy, record, run)
     before = _engines_of(run)
     manifest = pack_bundle(record, policy, report, run)
     summary = closing_lines(record, policy, report, run)
@@ -78,7 +78,7 @@ def evaluate_run(folder: Path) -> tuple[Report, Policy]:
     """`demur evaluate RUN`: report, metrics_selective.csv and pictures, from the scores of val_test."""
     run, record = _open(folder)
     policy = read_policy(run)
-    report = report_on(_scores(run, "val_test"), policy, record.promise.seed, run)
+    report = report_on(_scores(run, "val_test"), policy, record, run)
     if report is None:
         raise RunError(f"val_test of {folder} is empty; there is nothing to report on")
     return report, policy

@@ -117,6 +117,7 @@ def certify_models(
         record = RunRecord(
             name=config.name,
             task=f"Tells apart: {', '.join(source.class_names)}.",
+            named_task=None if data is None else data.named_task,
             classes=source.class_names,
             stages=stages,
             promise=config.promise,
@@ -172,7 +173,10 @@ def _provenance(config: WrapConfig, data: DataConfig | None) -> dict[str, JsonVa
     models: dict[str, JsonValue] = {
         letter: model.model.name for letter, model in zip(STAGE_KEYS, config.models, strict=False)
     }
-    return models if data is None else {**models, "data": data.model_dump(mode="json")}
+    if data is None:
+        return models
+    task: dict[str, JsonValue] = {} if data.named_task is None else {"task": data.named_task}
+    return {**models, **task, "data": data.model_dump(mode="json")}
 
 
 def _install(

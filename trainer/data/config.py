@@ -7,8 +7,12 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trainer.choices import NamedTask
 from trainer.data.splits import SplitSizes
 from trainer.scenes import SceneOptions
+
+ROADWORK_DATA = "natix-network-org/roadwork"
+"""Data set of the reference task on the hub"""
 
 
 class DataConfig(BaseModel):
@@ -33,6 +37,13 @@ class DataConfig(BaseModel):
     """Continue without unusable images, and record which were left out."""
     scenes: SceneOptions = SceneOptions(sequences=6_000)
     """Options of the built-in generator, for `scenes` only."""
+
+    @property
+    def named_task(self) -> NamedTask | None:
+        """The reference task that the source is of: the scenes, and the roadwork data set of the hub."""
+        scheme, _, place = self.source.partition(":")
+        is_roadwork = scheme == "hub" and place.split("@")[0].split("/")[:2] == ROADWORK_DATA.split("/")
+        return "roadwork" if is_roadwork or self.source == "scenes" else None
 
 
 @dataclass(frozen=True, slots=True)

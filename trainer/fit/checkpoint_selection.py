@@ -22,6 +22,7 @@ from calibration.metrics import augrc, balanced_mcc, confusion_matrix, confusion
 from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, logit_margin
 from trainer.fit.augment import to_unit_range
 from trainer.fit.batches import LabelledPixels, Normaliser, to_size
+from trainer.fit.config import LoopConfig
 from trainer.models import StageModel
 
 ALPHA, DELTA = 0.01, 0.05
@@ -161,6 +162,14 @@ def best_epoch(history: list[EpochMetrics], checkpoint_selection: str) -> EpochM
     least = min(criterion.cost(m) for m in history)
     as_good = [m for m in history if criterion.cost(m) - STANDARD_ERRORS * criterion.error(m) <= least]
     return as_good[-1]
+
+
+def has_stalled(history: list[EpochMetrics], config: LoopConfig) -> bool:
+    """Whether none of the last `config.patience` epochs is better than the best one before them."""
+    if config.patience is None or len(history) <= config.patience:
+        return False
+    costs = [CRITERIA[config.checkpoint_selection].cost(metrics) for metrics in history]
+    return min(costs[-config.patience :]) >= min(costs[: -config.patience])
 
 
 def _standard_error(terms: FloatArray) -> float:

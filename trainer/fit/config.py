@@ -37,5 +37,8 @@ class LoopConfig(BaseModel):
     """Seconds of training; a plan that would take longer is cut to fewer steps on a shorter schedule."""
     least_epochs: int = Field(default=1, ge=1)
     """Epochs that the time budget never takes, so that a busy machine cannot ruin the model."""
+    patience: int | None = Field(default=None, ge=1)
+    """Epochs without a gain on val_select after which training ends, with one more epoch in which the rate
+    falls to zero; None: the plan is trained in full."""
     checkpoint_selection: CheckpointSelection = "augrc"
     seed: int = Field(default=0, ge=0)

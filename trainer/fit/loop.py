@@ -77,6 +77,8 @@ class FitResult:
     seconds: float
     shortened: bool
     """The time budget cut the schedule short, so another run may differ."""
+    ended_early: bool
+    """Nothing was gained any more, so the plan was cut"""
     micro_batch: int
     """Images per forward pass: fewer than the batch size if memory ran out"""
     threads: tuple[int, ...] = ()
@@ -147,7 +149,7 @@ def fit(
             metrics = state.accumulator.evaluate(
                 partial(measure, state.average.model, data.select, batches.normaliser, step_metrics)
             )
-            state.close_epoch(metrics, config.checkpoint_selection)
+            state.close_epoch(metrics, config)
             if checkpoint is not None:
                 state.save(checkpoint)
             callbacks.on_epoch(metrics)
@@ -159,6 +161,7 @@ def fit(
             history=tuple(state.history),
             seconds=state.elapsed,
             shortened=state.schedule.was_shortened,
+            ended_early=state.schedule.ends_early,
             micro_batch=state.accumulator.micro_batch,
             threads=tuple(change.threads for change in tuner.changes),
         )
@@ -265,10 +268,9 @@ def finite(loss: Tensor, step: int, epoch: int, rows: Tensor) -> float:
 
 def _without_defaults_of_later_versions(config: LoopConfig) -> dict[str, Any]:
     """Plain values, without fields that checkpoints of earlier versions lack and that change nothing."""
-    values = config.model_dump(mode="json")
-    if config.least_epochs == LoopConfig().least_epochs:
-        del values["least_epochs"]
-    return values
+    usual = LoopConfig()
+    idle = {name for name in ("least_epochs", "patience") if getattr(config, name) == getattr(usual, name)}
+    return config.model_dump(mode="json", exclude=idle)
 
 
 def _checkpoint(

@@ -45,7 +45,9 @@ class Schedule:
         self._least = min(least_steps, steps)
         self._last_update = (0, 0.0)
         self.was_shortened = False
-        """Whether the plan was ever shortened, so that another run may differ"""
+        """Whether the clock ever shortened the plan, so that another run may differ"""
+        self.ends_early = False
+        """Whether the plan was cut because nothing was gained any more; another run is cut alike"""
 
     def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ..."""
@@ -76,6 +78,12 @@ class Schedule:
         self.steps = max(self.steps, self._least)
         self.was_shortened |= self.steps < self.planned
 
+    def end_within(self, steps_done: int, steps: int) -> None:
+        """Cut the plan to `steps` more than `steps_done`, for good; the rate falls to zero in them."""
+        self.planned = self.steps = min(self.steps, steps_done + steps)
+        self._least = min(self._least, self.steps)
+        self.ends_early = True
+
     def work_of(self, step: int) -> float:
         """Work of step 0, 1, ... relative to one with views of full size."""
         return view_share(self._first_views, step / self.steps) ** 2
@@ -86,9 +94,13 @@ class Schedule:
         rise = (1.0 - self._first_views) / (FULL_SIZE_AT * steps)
         return last - growing + _sum_of_squares(self._first_views, rise, first, growing)
 
-    def resume(self, steps: int, shortened: bool, steps_done: int, elapsed_s: float) -> None:
+    def resume(
+        self, steps: int, shortened: bool, steps_done: int, elapsed_s: float, *, ends_early: bool = False
+    ) -> None:
         """Restore the plan of an interrupted run."""
         self.steps = steps
+        if ends_early:
+            self.end_within(steps, 0)
         self.was_shortened = shortened
         self._last_update = (steps_done, elapsed_s)
 

@@ -15,7 +15,8 @@ from trainer.fit.checkpoint import (
     unprefixed,
     weights_digest,
 )
-from trainer.fit.checkpoint_selection import EpochMetrics, best_epoch
+from trainer.fit.checkpoint_selection import EpochMetrics, best_epoch, has_stalled
+from trainer.fit.config import LoopConfig
 from trainer.fit.gradient_accumulation import GradientAccumulator
 from trainer.fit.schedule import Schedule
 from trainer.fit.threads import ThreadChange
@@ -57,12 +58,14 @@ class TrainingState:
     def finished(self) -> bool:
         return self.step >= self.schedule.steps
 
-    def close_epoch(self, metrics: EpochMetrics, checkpoint_selection: str) -> None:
+    def close_epoch(self, metrics: EpochMetrics, config: LoopConfig) -> None:
         """Append the metrics of an epoch, keep its weights if it is the best, and plan the rest."""
         self.history.append(metrics)
-        if best_epoch(self.history, checkpoint_selection) is metrics:
+        if best_epoch(self.history, config.checkpoint_selection) is metrics:
             self.best = self._copy_of_average()
         self.schedule.keep_to_budget(self.step, self.elapsed)
+        if not self.schedule.ends_early and has_stalled(self.history, config):
+            self.schedule.end_within(self.step, self.step // len(self.history))
 
     def apply_learning_rate(self) -> float:
         """Set the optimiser to the learning rate of the current step; returns it."""
@@ -84,6 +87,7 @@ class TrainingState:
             "steps": self.schedule.steps,
             "micro_batch": self.accumulator.micro_batch,
             "shortened": self.schedule.was_shortened,
+            "ends_early": self.schedule.ends_early,
             "elapsed_s": self.elapsed,
             "history": [metrics.row() for metrics in self.history],
             "threads": [[change.step, change.threads] for change in self.thread_changes],
@@ -105,7 +109,13 @@ class TrainingState:
         self.step = self.average.updates = state["step"]
         self.accumulator.micro_batch = state["micro_batch"]
         self._elapsed_before = state["elapsed_s"]
-        self.schedule.resume(state["steps"], state["shortened"], self.step, self._elapsed_before)
+        self.schedule.resume(
+            state["steps"],
+            state["shortened"],
+            self.step,
+            self._elapsed_before,
+            ends_early=state.get("ends_early", False),
+        )
 
     def load_best(self) -> None:
         """Load the weights of the best epoch into the model."""

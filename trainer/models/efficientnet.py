@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainer.models.normalisation import MeanStd, normalised_as
 from trainer.models.pretrained import BackboneError, WeightsNotFound
@@ -40,8 +41,10 @@ class EfficientNetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     adapt: Literal["head", "full"] = "full"
-    """`full` trains every weight except batch normalisation, which keeps its ImageNet statistics; `head`
+    """`full` trains the weights, except batch normalisation, which keeps its ImageNet statistics; `head`
     trains only the heads, on features that are computed once."""
+    frozen_blocks: int = Field(default=0, ge=0, le=12)
+    """Blocks after the input that `full` leaves as they are; the first five are half of the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,36 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
 )
 
 
+class NormalisedConv(nn.Module):
+    """A convolution and the batch normalisation behind it, which keeps its statistics, in one pass.
+
+    The scale multiplies the kernel instead of the outputs, which are far larger: training and embedding take
+    a third less time, and the same kernel is trained. Padding that is alike on all sides is left to the
+    convolution for the same reason.
+    """
+
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, conv: Any, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv = conv
+        with torch.no_grad():
+            scale = norm.weight / (norm.get_buffer("running_var") + norm.eps).sqrt()
+            self.register_buffer("scale", scale[:, None, None, None].clone())
+            self.register_buffer("bias", norm.bias - norm.get_buffer("running_mean") * scale)
+        padding = getattr(conv.static_padding, "padding", (0, 0, 0, 0))
+        self.padding = padding[0] if len(set(padding)) == 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        if self.padding is None:
+            x = conv.static_padding(x)
+        return functional.conv2d(
+            x, conv.weight * self.scale, self.bias, conv.stride, self.padding or 0, conv.dilation, conv.groups
+        )
+
+
 class EfficientNetBackbone(Backbone):
     """A network with ImageNet weights whose features are its average-pooled last feature map.
 
@@ -73,22 +106,40 @@ class EfficientNetBackbone(Backbone):
     do not depend on the rest of the batch.
     """
 
-    def __init__(self, net: Any, *, n_features: int, weights: str) -> None:
+    def __init__(self, net: Any, *, n_features: int, weights: str, frozen_blocks: int = 0) -> None:
         super().__init__()
         self.normalisation = normalised_as(LITE)
         self.net = net
         self.n_features = n_features
         self.weights = weights
+        self.frozen_blocks = frozen_blocks
 
     def forward(self, pixels: Tensor) -> Tensor:
-        cells: Tensor = self.net.extract_features(self.normalisation(pixels))
-        return cells.mean(dim=(2, 3))
+        net = self.net
+        cells: Tensor = net._swish(net._conv_stem(self.normalisation(pixels)))
+        for block in net._blocks[: self.frozen_blocks]:
+            cells = block(cells)
+        if not self._trains_on(cells.device.type):
+            return self._rest(cells)
+        # The gradients of depthwise kernels are slow in bfloat16 on a CPU.
+        with torch.autocast("cpu", enabled=False):
+            return self._rest(cells.float())
+
+    def _rest(self, cells: Tensor) -> Tensor:
+        """What follows the frozen blocks."""
+        net = self.net
+        dropped = net._global_params.drop_connect_rate or 0.0
+        for number, block in enumerate(net._blocks[self.frozen_blocks :], self.frozen_blocks):
+            cells = block(cells, drop_connect_rate=dropped * number / len(net._blocks))
+        return cast(Tensor, net._swish(net._conv_head(cells))).mean(dim=(2, 3))
+
+    def _trains_on(self, device: str) -> bool:
+        return self.training and device == "cpu" and not self.is_frozen
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        for block in self.net._blocks[: self.frozen_blocks]:
+            block.eval()
         return self
 
 
@@ -104,11 +155,26 @@ def build_efficientnet(
     net.load_state_dict(torch.load(weights, weights_only=True))
     n_features = int(net._fc.in_features)
     net._fc = nn.Identity()  # ImageNet's thousand classes
+    _normalise_in_kernels(net)
     net.requires_grad_(config.adapt == "full")
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.requires_grad_(False)
-    return EfficientNetBackbone(net, n_features=n_features, weights=f"{name} (ImageNet)")
+    frozen_blocks = config.frozen_blocks if config.adapt == "full" else 0
+    if frozen_blocks:
+        net._conv_stem.requires_grad_(False)
+        net._blocks[:frozen_blocks].requires_grad_(False)
+    return EfficientNetBackbone(
+        net, n_features=n_features, weights=f"{name} (ImageNet)", frozen_blocks=frozen_blocks
+    )
+
+
+def _normalise_in_kernels(net: Any) -> None:
+    """Replace every convolution of the network and the normalisation behind it by one module."""
+    pairs = [(net, "_conv_stem", "_bn0"), (net, "_conv_head", "_bn1")]
+    for block in net._blocks:
+        expands = [(block, "_expand_conv", "_bn0")] if hasattr(block, "_expand_conv") else []
+        pairs += [*expands, (block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+    for owner, conv, norm in pairs:
+        setattr(owner, conv, NormalisedConv(getattr(owner, conv), getattr(owner, norm)))
+        setattr(owner, norm, nn.Identity())
 
 
 def weight_file(name: str) -> Path:

@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,10 @@ from trainer.models.normalisation import MeanStd
 
 FETCHED = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
 """Files fetched from the hub; never a pickle"""
+HUB_BACKBONE = "facebook/dinov2-small"
+"""Weights that `backbone: auto` takes from the hub: small, free to use, and good without training"""
+HUB_PATIENCE_S = 5.0
+"""Seconds that the hub has for its first answer"""
 
 
 class BackboneError(RunError):
@@ -145,6 +150,42 @@ def _fetch(name: str, revision: str | None) -> Path:
             "the network, for gated weights HF_TOKEN, and that the folder HF_HOME is writable; or download "
             "them and use folder:PATH"
         ) from error
+
+
+def at_hub(name: str, patience_s: float = HUB_PATIENCE_S) -> bool:
+    """Whether the weights `name` are in the hub's cache, or the hub answers for them within `patience_s`.
+
+    The answer is waited for on a thread of its own: a name server that is away takes longer than any timeout
+    of the client.
+    """
+    try:
+        from huggingface_hub import HfApi, snapshot_download
+    except ImportError:
+        return False
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+
+    def in_cache() -> None:
+        snapshot_download(name, allow_patterns=list(FETCHED), local_files_only=True)
+
+    def answered() -> None:
+        HfApi(endpoint=endpoint).model_info(name, timeout=patience_s)
+
+    return _succeeds(in_cache) or _succeeds(answered, patience_s)
+
+
+def _succeeds(call: Callable[[], None], patience_s: float = HUB_PATIENCE_S) -> bool:
+    """Whether `call` returns without an error within `patience_s`."""
+    done: list[bool] = []
+
+    def attempt() -> None:
+        with contextlib.suppress(Exception):  # the client's errors differ between versions
+            call()
+            done.append(True)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return bool(done)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from trainer.reports.pictures import (
     Curve,
     OperatingMark,
     ReliabilityLine,
+    RiskLine,
     draw_augrc_distribution,
     draw_calibration_curve,
     draw_risk_coverage,
@@ -45,7 +46,7 @@ def draw_run(scores: SplitScores, policy: Policy, report: Report, run: RunFolder
     draw_risk_coverage(
         run.metrics / "risk_coverage_curve.png",
         [curve for curve in curves if len(curve.coverage)],
-        certificate.alpha,
+        RiskLine(certificate.alpha, certificate.feasible),
         _mark(report, certificate.risk_upper_bound),
         f"{where}; bands and bar: 95 % intervals",
     )

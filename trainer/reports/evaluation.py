@@ -25,6 +25,7 @@ from calibration.metrics import (
 from calibration.resampling import Interval, bootstrap
 from calibration.scores import IntArray, softmax
 from trainer.certify.policy_outcome import PolicyOutcome, apply_policy
+from trainer.choices import NamedTask
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, write_csv, write_json
 from trainer.scoring.split_scores import SplitScores
@@ -32,6 +33,8 @@ from trainer.scoring.split_scores import SplitScores
 RESAMPLES = 1000
 REWARD_RESAMPLES, REWARD_WINDOWS = 200, 1_000
 """Bootstrap draws for the interval of the reward, and simulated windows per draw."""
+REWARD = "forced_simulated_reward"
+"""Metric of the roadwork task alone"""
 TAIL = 0.025
 """Probability on each side of a 95 % interval."""
 
@@ -68,6 +71,9 @@ class Report:
                 return measurement
         raise KeyError(metric)
 
+    def __contains__(self, metric: str) -> bool:
+        return any(measurement.metric == metric for measurement in self.measurements)
+
     def value(self, metric: str) -> float | None:
         return self[metric].value
 
@@ -81,8 +87,13 @@ class Report:
         }
 
 
-def evaluate(scores: SplitScores, point: OperatingPoint, *, seed: int = 0) -> Report:
-    """Coverage, error among the answered, selective and forced metrics of a policy on one split."""
+def evaluate(
+    scores: SplitScores, point: OperatingPoint, *, seed: int = 0, named_task: NamedTask | None = None
+) -> Report:
+    """Coverage, error among the answered, selective and forced metrics of a policy on one split.
+
+    named_task: the reference task that the images belong to; its own figures are added.
+    """
     if len(scores) == 0:
         raise RunError(f"{scores.split} is empty; there is nothing to report on")
     outcome = apply_policy(scores, point)
@@ -93,6 +104,8 @@ def evaluate(scores: SplitScores, point: OperatingPoint, *, seed: int = 0) -> Re
         *_per_class(outcome, seed),
         *_forced(outcome, seed),
     ]
+    if named_task == "roadwork" and outcome.probabilities.shape[1] == 2:
+        measurements.append(_reward(outcome, seed))
     for index, (raw, rule) in enumerate(zip(scores.stages, point.stages, strict=True)):
         measurements.extend(_stage(STAGE_KEYS[index], scores, raw.logits, rule, seed, index))
     return Report(scores.split, scores.digest, len(scores), scores.n_groups, tuple(measurements))
@@ -140,20 +153,18 @@ def _forced(outcome: PolicyOutcome, seed: int) -> list[Measurement]:
     for name, statistic in statistics.items():
         interval = _bootstrap(statistic, outcome.labels, outcome.forced, groups=outcome.groups, seed=seed)
         measurements.append(_from_interval(name, interval, len(outcome), outcome.groups))
-    if outcome.probabilities.shape[1] == 2:
-        measurements.append(_reward(outcome, seed))
     return measurements
 
 
 def _reward(outcome: PolicyOutcome, seed: int) -> Measurement:
-    """Reward of the reference task for a stream of forced answers (see `simulated_reward`)."""
+    """Reward of the roadwork task for a stream of forced answers (see `simulated_reward`)."""
 
     def earned(labels: IntArray, forced: IntArray, windows: int = REWARD_WINDOWS) -> float:
         return simulated_reward(recall(labels, forced), specificity(labels, forced), windows=windows)
 
     arrays = (outcome.labels, outcome.forced)
     interval = bootstrap(earned, *arrays, groups=outcome.groups, resamples=REWARD_RESAMPLES, seed=seed)
-    measured = _from_interval("forced_simulated_reward", interval, len(outcome), outcome.groups)
+    measured = _from_interval(REWARD, interval, len(outcome), outcome.groups)
     return replace(measured, value=_defined(earned(*arrays, windows=20_000)))
 
 

@@ -73,10 +73,26 @@ def figure_on(path: Path, size: tuple[float, float] = (7.2, 4.6)) -> Iterator[Fi
         figure.savefig(path, metadata={"Software": None})
 
 
+@dataclass(frozen=True, slots=True)
+class RiskLine:
+    """The risk that was asked for."""
+
+    alpha: float
+    promised: bool | None
+    """Whether a certificate proves it; None: none was tried yet"""
+
+    @property
+    def text(self) -> str:
+        asked = f"at most {100 * self.alpha:g} %"
+        if self.promised is None:
+            return f"asked for: {asked}"
+        return f"promise: {asked}" if self.promised else f"asked for: {asked}; no promise could be made"
+
+
 def draw_risk_coverage(
-    path: Path, curves: Sequence[Curve], alpha: float, mark: OperatingMark | None, subtitle: str
+    path: Path, curves: Sequence[Curve], line: RiskLine, mark: OperatingMark | None, subtitle: str
 ) -> None:
-    """Risk-coverage curves with the line at `alpha` and the shipped operating point."""
+    """Risk-coverage curves with the line at the risk asked for and the shipped operating point."""
     with figure_on(path) as figure:
         axes = figure.subplots()
         for curve, colour in zip(curves, _LINE_COLOURS, strict=False):
@@ -84,19 +100,20 @@ def draw_risk_coverage(
             if curve.band is not None:
                 low, high = curve.band
                 axes.fill_between(100 * curve.coverage, 100 * low, 100 * high, color=colour, alpha=0.15, lw=0)
-        axes.axhline(100 * alpha, color=RED, lw=1.4, ls="--")
+        colour = RED if line.promised else GREY
+        axes.axhline(100 * line.alpha, color=colour, lw=1.4, ls="--")
         axes.annotate(
-            f"promise: at most {100 * alpha:g} %",
-            (0.0, 100 * alpha),
+            line.text,
+            (0.0, 100 * line.alpha),
             xytext=(6, 4),
             textcoords="offset points",
-            color=RED,
+            color=colour,
             fontsize=9.5,
         )
         if mark is not None:
             _draw_mark(axes, mark)
         axes.set_xlim(0, 100.5)
-        axes.set_ylim(0, _risk_ceiling(curves, alpha, mark))
+        axes.set_ylim(0, risk_ceiling(curves, line, mark))
         axes.set_xlabel("coverage: share of images answered (%)")
         axes.set_ylabel("error among the answered (%)")
         figure.suptitle("Risk against coverage", x=0.01, ha="left", fontweight="bold", fontsize=13)
@@ -132,11 +149,14 @@ def _draw_mark(axes: Axes, mark: OperatingMark) -> None:
         )
 
 
-def _risk_ceiling(curves: Sequence[Curve], alpha: float, mark: OperatingMark | None) -> float:
-    """Top of the risk axis in percent, which shows the region near alpha and cuts the far tail."""
-    full = max((float(curve.risk[-1]) for curve in curves if len(curve.risk)), default=alpha)
+def risk_ceiling(curves: Sequence[Curve], line: RiskLine, mark: OperatingMark | None) -> float:
+    """Top of the risk axis in percent: with a promise the region near alpha, without the far tail; without a
+    promise all of the curves."""
+    alpha = line.alpha
+    full = max((float(curve.risk.max()) for curve in curves if len(curve.risk)), default=alpha)
     marked = 0.0 if mark is None else 1.3 * mark.risk_interval[1]
-    return 100 * max(2.5 * alpha, min(1.15 * full, 12 * alpha), marked)
+    shown = 1.15 * full
+    return 100 * max(2.5 * alpha, min(shown, 12 * alpha) if line.promised else shown, marked)
 
 
 def draw_augrc_distribution(

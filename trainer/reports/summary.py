@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trainer.certify.evidence import Policy
-from trainer.reports.evaluation import Measurement, Report
+from trainer.reports.evaluation import REWARD, Measurement, Report
+from trainer.reports.way_out import way_out
 from trainer.run.folder import RunFolder
 from trainer.run.record import RunRecord
 
@@ -19,6 +20,7 @@ def closing_lines(
         *_idle_stage_note(record, policy),
         *(("val_test is empty: nothing was measured on images never seen.",) if report is None else ()),
         *(_figures(record, report) if report is not None else ()),
+        *way_out(record, policy, report, run),
         f"Picture: {run.metrics / 'risk_coverage_curve.png'}",
         f"Bundle: {run.bundle}",
     )
@@ -73,8 +75,11 @@ def _figures(record: RunRecord, report: Report) -> tuple[str, ...]:
     if len(record.classes) == 2:
         lines.append(
             f"  forced: recall {percent(report['forced_recall'])}, specificity "
-            f"{percent(report['forced_specificity'])}; such a stream would earn a mean reward of "
-            f"{number(report['forced_simulated_reward'])} in the roadwork task"
+            f"{percent(report['forced_specificity'])}"
+        )
+    if REWARD in report:
+        lines.append(
+            f"  such a stream would earn a mean reward of {number(report[REWARD])} in the roadwork task"
         )
     return tuple(lines)
 

@@ -13,7 +13,7 @@ from trainer.certify.evidence import Evidence, plan_path
 from trainer.certify.gate import read_rules
 from trainer.certify.policy_outcome import PolicyOutcome, apply_policy
 from trainer.errors import RunError
-from trainer.reports.pictures import Curve, draw_risk_coverage
+from trainer.reports.pictures import Curve, RiskLine, draw_risk_coverage
 from trainer.run.folder import RunFolder, write_csv
 from trainer.run.record import read_record
 from trainer.scoring.split_scores import load_scores
@@ -70,7 +70,7 @@ def sweep(folder: Path) -> tuple[SweepRow, ...]:
     draw_risk_coverage(
         run.metrics / "threshold_sweep.png",
         [Curve("policy along its planned path", coverage, np.array([row.error for row in answering]))],
-        record.promise.alpha,
+        RiskLine(record.promise.alpha, promised=None),
         None,
         f"val_select: {len(select):,} images; for choosing, not for promising",
     )

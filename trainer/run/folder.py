@@ -34,6 +34,12 @@ class RunFolder:
         return self.root / "config.yaml"
 
     @property
+    def given(self) -> Path:
+        """The configuration as it was given, before anything was chosen or planned: to train again with a
+        change."""
+        return self.root / "given.yaml"
+
+    @property
     def faults(self) -> Path:
         return self.root / "faults.json"
 

@@ -12,6 +12,7 @@ from bundle.choices import OutputKind
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from calibration.decision import STAGE_KEYS
+from trainer.choices import NamedTask
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.run.promise import PromiseConfig
@@ -75,6 +76,8 @@ class RunRecord(BaseModel):
 
     name: str
     task: str
+    named_task: NamedTask | None = None
+    """The reference task, whose reward the report holds; None for any other"""
     classes: tuple[str, ...]
     stages: tuple[StageRecord, ...]
     promise: PromiseConfig
@@ -136,7 +139,8 @@ def _write(record: RunRecord, run: RunFolder) -> None:
 
 
 def _left_out(record: RunRecord) -> set[str]:
-    return {name for name in ("question", "ledger") if getattr(record, name) is None}
+    """Fields that a record without them does not spell, as in earlier versions."""
+    return {name for name in ("question", "ledger", "named_task") if getattr(record, name) is None}
 
 
 def read_record(run: RunFolder) -> RunRecord:

@@ -78,6 +78,7 @@ def fit_frozen_backbone(
         history=result.history,
         seconds=result.seconds,
         shortened=False,
+        ended_early=False,
         micro_batch=BATCH,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def test_labels_reach_the_rolling_metrics(monitored: TestClient, make_colour_ima
     assert body["answered"]["mcc"]["n"] == 3
     assert body["label_coverage"] == 1.0
     assert body["events_waiting"] == 0
+
+
+@pytest.mark.parametrize("named_task", ["roadwork", None])
+def test_the_reward_is_shown_for_bundles_of_its_task_alone(
+    named_task: str | None,
+    make_client: Callable[..., TestClient],
+    make_tiny_bundle: Callable[..., Path],
+    make_colour_image: Images,
+    valkey_url: str,
+) -> None:
+    bundle = make_tiny_bundle(named_task=named_task)
+    client = make_client(bundle=bundle, redis_url=valkey_url, model=f"m-{uuid.uuid4().hex}")
+    image = make_colour_image(1, ANSWERED_BY_A)
+    client.post("/predict", content=image, headers={**JPEG, "X-Request-Id": "a"})
+    client.post("/feedback", json={"request_id": "a", "label": 1})
+    eventually(lambda: client.get("/rolling").json()["labelled"] == 1)
+    rolling = client.get("/rolling").json()
+    assert [("reward" in rolling[series]) for series in ("all", "answered")] == 2 * [named_task == "roadwork"]
+    eventually(lambda: "demur_rolling_acc{" in client.get("/metrics").text)
+    assert ("demur_rolling_reward{" in client.get("/metrics").text) == (named_task == "roadwork")
 
 
 def test_answered_predictions_are_a_separate_series(monitored: TestClient, make_colour_image: Images) -> None:

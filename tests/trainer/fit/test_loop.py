@@ -15,7 +15,13 @@ from trainer.errors import TrainingError
 from trainer.fit.augment import level
 from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.checkpoint import ResumeMismatch, load_checkpoint
-from trainer.fit.checkpoint_selection import EpochMetrics, StepMetrics, best_epoch, measure_outputs
+from trainer.fit.checkpoint_selection import (
+    EpochMetrics,
+    StepMetrics,
+    best_epoch,
+    has_stalled,
+    measure_outputs,
+)
 from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT, ComputeConfig
 from trainer.fit.gradient_accumulation import GradientAccumulator
@@ -160,7 +166,7 @@ def test_the_best_epoch_s_weights_are_kept_when_later_ones_are_worse() -> None:
     state = TrainingState(model, average, optimizer, schedule, GradientAccumulator(32))
     for epoch, augrc in ((1, 0.02), (2, 0.01), (3, 0.03)):
         torch.nn.init.constant_(average.model.classifier.bias, epoch)
-        state.close_epoch(metrics(epoch, augrc=augrc), "augrc")
+        state.close_epoch(metrics(epoch, augrc=augrc), CONFIG)
     assert state.best["classifier.bias"].tolist() == [2.0, 2.0]
 
 
@@ -246,6 +252,37 @@ def test_the_clock_never_takes_the_least_epochs() -> None:
     result = fit(build_model(TINY, 16, 2), DATA, config)
     assert [m.epoch for m in result.history] == [1, 2, 3]
     assert result.history[-1].learning_rate == 0.0
+
+
+def test_epochs_without_a_gain_end_the_training_over_one_that_cools_down(tmp_path: Path) -> None:
+    """Images that show nothing of their class: no epoch gains; interrupted or not, the end is the same."""
+    blank = LabelledPixels(torch.zeros_like(SELECT.pixels), SELECT.labels)
+    data = FitData(LabelledPixels(torch.zeros_like(TRAIN.pixels), TRAIN.labels), blank, MEAN_STD)
+    config = CONFIG.model_copy(update={"epochs": 40, "patience": 2, "augment": level("none")})
+
+    def kill(metrics: EpochMetrics) -> None:
+        if metrics.epoch == 3:
+            raise KeyboardInterrupt
+
+    whole = fit(build_model(TINY, 16, 2), data, config)
+    assert whole.ended_early
+    assert not whole.shortened
+    assert len(whole.history) < 10
+    assert whole.history[-1].learning_rate == 0.0
+    with pytest.raises(KeyboardInterrupt):
+        fit(build_model(TINY, 16, 2), data, config, callbacks=Callbacks(on_epoch=kill), out=tmp_path)
+    resumed = fit(build_model(TINY, 16, 2), data, config, out=tmp_path)
+    assert resumed.history == whole.history
+
+
+def test_without_patience_the_plan_is_trained_in_full() -> None:
+    history = [metrics(epoch, augrc=0.01) for epoch in range(1, 9)]
+    assert not has_stalled(history, CONFIG)
+    patient = CONFIG.model_copy(update={"patience": 3})
+    assert has_stalled(history[:4], patient)
+    assert not has_stalled(history[:3], patient)
+    gained = [*history[:3], metrics(4, augrc=0.009)]
+    assert not has_stalled(gained, patient)
 
 
 def test_a_loose_budget_changes_no_bit(reference: FitResult) -> None:

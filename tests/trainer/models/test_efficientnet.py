@@ -75,16 +75,14 @@ def test_heads_alone_leave_the_backbone_as_it_is() -> None:
 
 def test_batch_normalisation_keeps_its_statistics_when_everything_else_is_trained() -> None:
     model = stage("full").train()
-    norms = [m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     model(torch.randn(4, 3, SIZE, SIZE)).logits.square().sum().backward()
     optimizer.step()
     after = model.state_dict()
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
-    assert len(norms) > 40
-    assert not any(norm.training for norm in norms)
-    assert not any("_bn" in name for name in changed)
+    assert not any(name.endswith(("scale", "conv.bias")) for name in changed)
     assert any("_depthwise_conv" in name for name in changed)
     assert not model.backbone.is_frozen
 

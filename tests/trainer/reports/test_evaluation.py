@@ -12,7 +12,7 @@ from calibration.metrics import simulated_reward
 from calibration.scores import StageOutputs
 from trainer.certify.policy_outcome import apply_policy
 from trainer.errors import RunError
-from trainer.reports.evaluation import evaluate, write_report
+from trainer.reports.evaluation import REWARD, evaluate, write_report
 from trainer.run.folder import RunFolder, read_json
 from trainer.scoring.split_scores import SplitScores
 
@@ -71,7 +71,8 @@ def test_figures_by_hand() -> None:
     assert report.value("forced_recall") == 0.8
     assert report.value("forced_specificity") == 0.8
     assert report.value("forced_mcc") == pytest.approx(0.6)
-    reward = report["forced_simulated_reward"]
+    assert REWARD not in report
+    reward = evaluate(scores, OperatingPoint((StageRule(threshold=1.0),)), named_task="roadwork")[REWARD]
     assert reward.value == pytest.approx(simulated_reward(0.8, 0.8), abs=0.01)
     assert (reward.low or 0.0) < (reward.value or 0.0) < (reward.high or 0.0)
     assert report.value("stage_a_share") == 1.0

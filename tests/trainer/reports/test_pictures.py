@@ -10,10 +10,14 @@ from trainer.reports.pictures import (
     Curve,
     OperatingMark,
     ReliabilityLine,
+    RiskLine,
     draw_augrc_distribution,
     draw_calibration_curve,
     draw_risk_coverage,
+    risk_ceiling,
 )
+
+PROMISED = RiskLine(0.01, promised=True)
 
 
 def _ink(path: Path) -> int:
@@ -27,15 +31,29 @@ def test_risk_coverage_is_drawn_with_and_without_an_operating_point(
 ) -> None:
     coverage = np.linspace(0.01, 1, 50)
     curve = Curve("cascade", coverage, 0.05 * coverage**3, (0.04 * coverage**3, 0.06 * coverage**3))
-    draw_risk_coverage(tmp_path / "rc.png", [curve], 0.01, mark, "a subtitle")
-    draw_risk_coverage(tmp_path / "none.png", [], 0.01, mark, "a subtitle")
+    draw_risk_coverage(tmp_path / "rc.png", [curve], PROMISED, mark, "a subtitle")
+    draw_risk_coverage(tmp_path / "none.png", [], PROMISED, mark, "a subtitle")
     assert _ink(tmp_path / "rc.png") > _ink(tmp_path / "none.png")
+
+
+def test_a_risk_that_was_not_proven_is_no_promise() -> None:
+    assert PROMISED.text == "promise: at most 1 %"
+    for promised in (False, None):
+        assert RiskLine(0.01, promised).text.startswith("asked for: at most 1 %")
+    assert "no promise" in RiskLine(0.01, promised=False).text
+
+
+@pytest.mark.parametrize(("promised", "top"), [(True, 12.0), (False, 57.5)])
+def test_the_axis_shows_the_model_that_there_is(promised: bool, top: float) -> None:
+    coverage = np.linspace(0.01, 1, 50)
+    curve = Curve("b", coverage, np.linspace(0.5, 0.4, 50))
+    assert risk_ceiling([curve], RiskLine(0.01, promised), None) == pytest.approx(top)
 
 
 def test_the_same_picture_has_the_same_bytes(tmp_path: Path) -> None:
     coverage = np.linspace(0.01, 1, 50)
     for name in ("one.png", "two.png"):
-        draw_risk_coverage(tmp_path / name, [Curve("b", coverage, coverage / 20)], 0.01, None, "s")
+        draw_risk_coverage(tmp_path / name, [Curve("b", coverage, coverage / 20)], PROMISED, None, "s")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
