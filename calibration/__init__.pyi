@@ -75,3 +75,8 @@ from .scrc import ScrcI as ScrcI
 from .scrc import ScrcScores as ScrcScores
 from .scrc import ScrcT as ScrcT
 from .scrc import ScrcTerms as ScrcTerms
+from .sequential.audits import audit_weights as audit_weights
+from .sequential.e_detector import EDetector as EDetector
+from .sequential.e_detector import e_detector as e_detector
+from .sequential.risk_interval import RiskInterval as RiskInterval
+from .sequential.risk_interval import risk_interval as risk_interval

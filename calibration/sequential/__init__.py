@@ -1,0 +1,1 @@
+"""Sequential tests and intervals that are valid at every look; NumPy alone."""

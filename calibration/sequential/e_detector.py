@@ -1,0 +1,138 @@
+"""E-detector: has the risk of the answers risen above alpha? A test that may be looked at after every label.
+
+A head-start Shiryaev-Roberts detector on audits (Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric
+framework for sequential change detection", 2023). Per answered image, with A = 1 if it was audited, L = 1 if
+the answer was wrong, pi the probability of its audit and rho the share of audits:
+
+    f = 1 + lambda rho (A L / pi - alpha)        E[f | past] <= 1 while the risk is at most alpha
+    P <- P f,   R <- (rho + R) f                 from P = 1, R = 0
+    E = mean over lambda of  w P + (1 - w) R / H
+
+By Ville's inequality, E reaches 1 / delta with probability at most delta over H audits' worth of images,
+under any drift while the risk stays at most alpha. P alone is quickest on a new bundle but remembers all of a
+good past; R forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from calibration.scores import BoolArray, FloatArray
+from calibration.sequential.audits import found_errors
+
+HORIZON: Final = 20_000
+"""H: audits over which the false alarm rate is held"""
+HEAD_START: Final = 0.6
+"""w: weight of the test that begins with the bundle"""
+LAMBDAS: Final = (1.5, 3.0, 6.0)
+"""Bets; lambda = r - 1 is the best one against a risk of r alpha"""
+_RUIN: Final = 0.999
+"""Share of its value that a bet may lose on one right answer; larger ones, at a large alpha, are replaced"""
+_LARGEST_LOSS: Final = 0.5
+"""Share that replaces it"""
+_BLOCK: Final = 32
+"""Images per block; products within a block stay inside of float64"""
+
+
+class EDetector:
+    """State of the detector after any number of answered images."""
+
+    def __init__(
+        self,
+        alpha: float,
+        *,
+        share: float = 1.0,
+        horizon: int = HORIZON,
+        weight: float = HEAD_START,
+        lambdas: Sequence[float] = LAMBDAS,
+    ) -> None:
+        """`alpha`: the promised risk. `share`: rho in (0, 1], the audits per answered image on average.
+        Raises ValueError."""
+        self._rates = _Rates(alpha, share, horizon, weight, lambdas)
+        self._product = [1.0] * len(self._rates.lambdas)
+        self._restarts = [0.0] * len(self._rates.lambdas)
+
+    @property
+    def value(self) -> float:
+        """E; an alarm at 1 / delta."""
+        rates = self._rates
+        pairs = zip(self._product, self._restarts, strict=True)
+        return sum(rates.head * product + rates.tail * restarts for product, restarts in pairs)
+
+    def update(self, wrong: bool, audited: bool = True, probability: float = 1.0) -> float:
+        """E after one more answered image. `wrong` is not read unless `audited`.
+
+        `probability`: pi in (0, 1] with which this image was to be audited. Raises ValueError.
+        """
+        if not 0.0 < probability <= 1.0:
+            raise ValueError(f"probability is {probability!r}; it must lie in (0, 1]")
+        found = 1.0 / probability if audited and wrong else 0.0
+        rates = self._rates
+        for k, stake in enumerate(rates.stakes):
+            factor = 1.0 + stake * (found - rates.alpha)
+            self._product[k] *= factor
+            self._restarts[k] = (rates.share + self._restarts[k]) * factor
+        return self.value
+
+
+def e_detector(
+    wrong: BoolArray,
+    alpha: float,
+    *,
+    audited: BoolArray | None = None,
+    probability: FloatArray | None = None,
+    share: float = 1.0,
+    horizon: int = HORIZON,
+    weight: float = HEAD_START,
+    lambdas: Sequence[float] = LAMBDAS,
+) -> FloatArray:
+    """E after each answered image, of the shape of `wrong` [n] (or [..., n], streams of their own).
+
+    `audited` [n]: None if all images were; `wrong` is read only where it is true. `probability` [n]: pi with
+    which each image was to be audited; None if `share` for all of them. `share`: rho. The values equal
+    those of `EDetector`. Raises ValueError.
+    """
+    rates = _Rates(alpha, share, horizon, weight, lambdas)
+    found, chance = found_errors(wrong, audited, probability, share)
+    inverse = np.where(found, 1.0 / chance, 0.0)
+    value = np.zeros(inverse.shape)
+    for stake in rates.stakes:
+        product = np.ones((*inverse.shape[:-1], 1))
+        restarts = np.zeros_like(product)
+        for begin in range(0, inverse.shape[-1], _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            # Within a block R = p (R_0 + rho sum 1 / p_before): the recursion without a loop.
+            within = np.cumprod(1.0 + stake * (inverse[..., block] - rates.alpha), axis=-1)
+            before = np.concatenate([np.ones_like(product), within[..., :-1]], axis=-1)
+            new = rates.share * np.cumsum(1.0 / before, axis=-1)
+            products, sums = within * product, within * (restarts + new)
+            value[..., block] += rates.head * products + rates.tail * sums
+            product, restarts = products[..., -1:], sums[..., -1:]
+    return value
+
+
+class _Rates:
+    """Checked parameters."""
+
+    def __init__(
+        self, alpha: float, share: float, horizon: int, weight: float, lambdas: Sequence[float]
+    ) -> None:
+        if not 0.0 < alpha < 1.0:
+            raise ValueError(f"alpha is {alpha!r}; it must lie strictly between 0 and 1")
+        if not 0.0 < share <= 1.0:
+            raise ValueError(f"share is {share!r}; it must lie in (0, 1]")
+        if not horizon >= 1:
+            raise ValueError(f"horizon is {horizon!r}; at least 1 audit is needed")
+        if not 0.0 <= weight <= 1.0:
+            raise ValueError(f"weight is {weight!r}; it must lie in [0, 1]")
+        if not len(lambdas) or not all(0.0 < one < float("inf") for one in lambdas):
+            raise ValueError(f"lambdas are {tuple(lambdas)!r}; positive numbers are needed")
+        self.alpha, self.share = alpha, share
+        loss = share * alpha
+        self.lambdas = tuple(one if one * loss < _RUIN else _LARGEST_LOSS / loss for one in lambdas)
+        self.stakes = tuple(one * share for one in self.lambdas)
+        self.head = weight / len(self.lambdas)
+        self.tail = (1.0 - weight) / (horizon * len(self.lambdas))
