@@ -4,6 +4,11 @@
     python benchmarks/serving.py [--runs 5] [--seconds 3] [--models tiny,small,two-stage]
                                  [--peers litserve,bentoml,mlserver] [--workers] [--shadow]
                                  [--record [FOLDER]] [--out DIR]
+    python benchmarks/serving.py --bundle RUN/bundle=1.4 [--bundle RUN/bundle=3] [--images 400]
+                                 [--data SOURCE] [--runs 5] [--seconds 10] [--record [FOLDER]]
+
+The second form compares the certified cascade of finished runs with the other servers, which run stage B
+alone on every image of the runs' val_test; the number behind a folder is the factor that is aimed at.
 
 Needs Linux and two cores: the server runs on the first, the load generator on the second. Raw is the
 same decode and session in a plain loop in one process, measured just before each run. demur runs with
@@ -22,7 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import all_cores, one_core
+from harness import all_cores, certified_cascade, one_core
+from harness.certified_cascade import ServedRun
 from harness.figures import Measured, Subject, Target
 from harness.models import MODELS, write_model_bundle
 from harness.options import names_among
@@ -80,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load = os.getloadavg()[0]
     if load > 0.5:
         console.warn(f"other programs keep {load:.1f} cores busy; figures count from a quiet machine")
+    if given.bundle:
+        _compare(given, recording, load, console)
+        return
     plan = Plan(given.runs, given.seconds, given.models, given.peers, given.workers, given.shadow)
     measured = _measure(plan, console)
     text = _write(plan, measured, load, given.out, console)
@@ -111,6 +120,39 @@ def _measure(plan: Plan, console: RunConsole) -> Measured:
                     all_cores.measure_shadow(trial)
             bar.finish("Measured")
     return measured
+
+
+def _compare(given: argparse.Namespace, recording: Recording, load: float, console: RunConsole) -> None:
+    """The second form: demur's certified cascades beside servers of stage B alone."""
+    measured, claims = Measured(), []
+    frameworks = [DEMUR, *(PEERS[name] for name in given.peers)]
+    served: list[ServedRun] = given.bundle
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for run in served:
+            images = run.images(given.images, given.data, console)
+            scratch = Path(folder) / run.name
+            trial = Trial(
+                run.name, run.bundle, images, measured, scratch, given.runs, given.seconds, console.note
+            )
+            certified_cascade.measure_cascade(trial, frameworks)
+            certified_cascade.compare(measured, run.name, [PEERS[name].name for name in given.peers])
+            claims += certified_cascade.claims(measured, run.name, run.least)
+    table = measured.table(certified_cascade.PART, certified_cascade.COLUMNS)
+    text = "\n".join([table, *(f"{claim.claim}: {claim.value} {claim.target}" for claim in claims)])
+    console.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    recording.save(
+        "serving-cascade",
+        "serving",
+        "The certified cascade beside servers of stage B alone",
+        about=f"{given.runs} interleaved runs of {given.seconds:g} s at {certified_cascade.CLIENTS} clients, "
+        f"on one core; up to {given.images} images of each run's val_test, in turn. demur serves the bundle "
+        "on the fastest engine and precision that it is certified on; the other servers compute stage B at "
+        "full precision on ONNX Runtime, for every image and without a threshold. The factor is that of each "
+        f"run's demur against the best other server of the same run. Load of the machine before: {load:.2f}.",
+        claims=claims,
+        detail=table,
+        raw=text,
+    )
 
 
 def _write(plan: Plan, measured: Measured, load: float, out: Path, console: RunConsole) -> str:
@@ -218,6 +260,15 @@ def _options() -> argparse.ArgumentParser:
         "--workers", action="store_true", help="also measure one worker per core against raw processes"
     )
     parser.add_argument("--shadow", action="store_true", help="also with a challenger in the shadow")
+    parser.add_argument(
+        "--bundle",
+        type=ServedRun.parse,
+        action="append",
+        metavar="DIR[=FACTOR]",
+        help="bundle in the folder of its run, and the aim; may be repeated",
+    )
+    parser.add_argument("--images", type=int, default=400, help="of val_test, with --bundle")
+    parser.add_argument("--data", help="where the images of the run are, if they have moved")
     parser.add_argument("--out", type=Path, default=CACHE / "serving")
     add_record_option(parser)
     return parser

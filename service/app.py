@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitoring.metrics.instruments import Instruments
+from service.compute.overruns import Overruns, Supervision
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
 from service.environment import environment_notes
@@ -38,7 +39,7 @@ from service.window_client import WindowClient, window_client
 
 _SMALL_BODY = 64 * 2**10
 _FORM_OVERHEAD = 64 * 2**10
-_GAUGE_INTERVAL = 1.0
+_WATCH_INTERVAL = 1.0
 
 logger = structlog.get_logger("demur.service")
 
@@ -48,12 +49,14 @@ def create_app(
     phase: Phase | None = None,
     deployments: Deployments | None = None,
     quotas: Quotas | None = None,
+    supervision: Supervision | None = None,
 ) -> FastAPI:
     """The service over one bundle; `settings` default to the environment's.
 
     `phase` is shared with the code that stops the service, `deployments` with the code that changes the
-    bundle, `quotas` with the other workers. Without deployments the application loads the settings' bundle
-    when it starts; a bundle that cannot be used ends the start with its BundleError.
+    bundle, `quotas` with the other workers; `supervision` leads to the process that replaces this one.
+    Without deployments the application loads the settings' bundle when it starts; a bundle that cannot be
+    used ends the start with its BundleError.
     """
     from_environment = settings is None
     settings = settings or Settings.read()
@@ -67,7 +70,14 @@ def create_app(
         title="demur",
         summary="An image classifier that knows when not to answer.",
         version="1",
-        lifespan=_lifespan(settings, phase, instruments, deployments, quotas or Quotas.of(settings)),
+        lifespan=_lifespan(
+            settings,
+            phase,
+            instruments,
+            deployments,
+            quotas or Quotas.of(settings),
+            supervision or Supervision(),
+        ),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -123,6 +133,7 @@ def _lifespan(
     instruments: Instruments,
     given: Deployments | None,
     quotas: Quotas | None,
+    supervision: Supervision,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
@@ -140,28 +151,32 @@ def _lifespan(
             max_images=settings.shadow_images,
             max_bytes=settings.shadow_bytes,
         )
-        service = Service(settings, deployments, predictor, shadows, windows, instruments, phase, quotas)
+        overruns = Overruns(settings.compute_timeout, instruments, supervision)
+        service = Service(
+            settings, deployments, predictor, shadows, overruns, windows, instruments, phase, quotas
+        )
         _log_start(deployments, predictor, windows)
         _warn_if_abstaining(deployments.champion)
-        gauges = asyncio.create_task(_update_gauges(service))
+        watch = asyncio.create_task(_watch(service))
         try:
             yield LifespanState(service=service)
         finally:
             phase.draining = True
-            gauges.cancel()
-            await shadows.close()
-            await asyncio.to_thread(predictor.close)
+            await shadows.close(settings.stop_timeout)
+            await asyncio.to_thread(predictor.close, settings.stop_timeout)
+            watch.cancel()
             await asyncio.to_thread(windows.close)
             logger.info("service_stopped")
 
     return lifespan
 
 
-async def _update_gauges(service: Service) -> None:
-    # A scrape may reach another worker, which sees only the values that this one has written.
+async def _watch(service: Service) -> None:
     while True:
+        service.overruns.look(service.predictor.admission, service.shadows)
+        # A scrape may reach another worker, which sees only the values that this one has written.
         service.show_load()
-        await asyncio.sleep(_GAUGE_INTERVAL)
+        await asyncio.sleep(_WATCH_INTERVAL)
 
 
 def _warn_if_abstaining(deployment: Deployment) -> None:

@@ -16,7 +16,7 @@ DemurError                              calibration.errors: the root of all erro
         ├── TooManyImages
         ├── ImageRefused                the bytes of one image; `cause` is bundle's ImageError
         ├── Unauthorized                an admin request without the token
-        ├── QuotaExceeded, QueueFull, DeadlinePassed
+        ├── QuotaExceeded, QueueFull, DeadlinePassed, ComputeTimeout
         ├── StoreUnavailable, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger
         └── NothingToRollBack, BundleRefused, BundlesUnreadable
@@ -194,6 +194,17 @@ class DeadlinePassed(RequestError):
 
     def __init__(self) -> None:
         super().__init__("the deadline passed before the image was decided", field="X-Deadline-Ms")
+
+
+class ComputeTimeout(RequestError):
+    """The model takes too long on an image, perhaps for ever."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the model had not decided this image after {seconds:.0f} s, and its computation was given up; "
+            "do not send it again",
+            field="image",
+        )
 
 
 class StoreUnavailable(RequestError):

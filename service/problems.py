@@ -76,6 +76,7 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.QuotaExceeded: ProblemKind("quota-exceeded", 429),
         errors.QueueFull: ProblemKind("queue-full", 503),
         errors.DeadlinePassed: ProblemKind("deadline-passed", 504),
+        errors.ComputeTimeout: ProblemKind("compute-timeout", 504),
         errors.StoreUnavailable: ProblemKind(
             "store-unavailable", 503, MappingProxyType({"Retry-After": "5"})
         ),

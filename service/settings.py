@@ -109,6 +109,8 @@ class Settings(BaseModel):
     """Maximum number of queued images per worker; beyond it requests are refused at once."""
     deadline: Seconds = 30.0
     """Longest time, in seconds, from a request to its answer; X-Deadline-Ms may shorten it."""
+    compute_timeout: Seconds = 10.0
+    """Seconds that a bundle may compute on one image; a worker with a longer computation is replaced."""
 
     quota_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Images and labels per second that one client may send, over all workers; None: no quota."""

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from calibration.decision import STAGE_NAMES
 from monitoring.metrics.instruments import Instruments
+from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
 from service.http.quotas import Quotas, client_of
@@ -34,6 +35,7 @@ class Service:
     deployments: Deployments
     predictor: Predictor
     shadows: Shadows
+    overruns: Overruns
     windows: WindowClient
     instruments: Instruments
     phase: Phase
@@ -49,6 +51,11 @@ class Service:
         """Count further images of a request that has been admitted."""
         if self.quotas is not None and images:
             self.quotas.charge(client_of(request), images)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether there is a fault that does not keep the service from answering."""
+        return self.windows.degraded or self.overruns.lost_threads > 0 or self.overruns.replacing > 0
 
     def show_load(self) -> None:
         """Update the gauges of this worker's load and line-up."""

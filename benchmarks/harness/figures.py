@@ -31,6 +31,10 @@ FIGURES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "share_of_raw": ("share of N raw processes", ""),
         "share_of_rest": ("the same, without the generator's CPU", ""),
         "resident_worker": ("resident memory of a worker", "MB"),
+        "left_to_b": ("images that stage B computes", ""),
+        "answered": ("images answered", ""),
+        "rate_ahead": ("requests/s against the best other server", ""),
+        "cpu_ahead": ("CPU per request of the best other server against its own", ""),
     }
 )
 """Figure -> its title and unit."""
@@ -79,6 +83,10 @@ class Measured:
     def get(self, subject: Subject, figure: str) -> Repeated | None:
         values = self._values.get((subject, figure))
         return Repeated.of(values) if values else None
+
+    def runs(self, subject: Subject, figure: str) -> list[float]:
+        """The values of every run, in their order."""
+        return list(self._values.get((subject, figure), ()))
 
     def write_csv(self, path: Path) -> None:
         """Write one line per figure: the median, the range and every run."""

@@ -74,6 +74,7 @@ PAGE: Mapping[str, Page] = {
             "serving",
             "serving-time",
             "serving-workers",
+            "serving-cascade",
             "decode",
             "footprint",
         ),

@@ -1,14 +1,16 @@
 """Plain loop: decode, preprocess, session and a comparison, nothing else. The limit of the hardware.
 
-The raw loop and every peer run this code, so that they differ only in what surrounds it.
+The raw loop and every peer run this code, so that they differ only in what surrounds it. A peer may also
+serve the last stage alone, as a server without a cascade would.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -18,6 +20,10 @@ from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, decode_target, preprocess
 from bundle.loader import load_bundle
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
+
+SERVES = "BENCH_SERVES"
+LAST_STAGE = "last stage"
+"""Environment variable of a peer, and its value for `LastStage`; without it a peer serves `PlainCascade`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +88,34 @@ class PlainCascade:
         stage, batch = self._stages[index], self._batches[index]
         preprocess(pixels, stage.spec, out=batch[0])
         return stage.model.run(batch).logits[0]
+
+
+class LastStage:
+    """The last stage of a bundle on every image, without a threshold."""
+
+    def __init__(self, stage: PlainStage) -> None:
+        self._stage = stage
+        self._batch = np.empty((1, 3, *stage.spec.size), dtype=np.float32)
+
+    @classmethod
+    def of(cls, bundle: Path) -> Self:
+        keep_freed_memory(IMAGE_BYTES)
+        loaded = load_bundle(bundle)
+        return cls(PlainStage(loaded.manifest.stages[-1].preprocess, loaded.models[-1], 0.0))
+
+    def answer(self, encoded: bytes) -> PlainAnswer:
+        """The most likely class of an encoded image."""
+        preprocess(decode(encoded, target=self._stage.spec.size), self._stage.spec, out=self._batch[0])
+        logits = self._stage.model.run(self._batch).logits[0]
+        second, first = np.sort(logits)[-2:]
+        return PlainAnswer(int(logits.argmax()), "B", float(first - second))
+
+
+class Answering(Protocol):
+    def answer(self, encoded: bytes) -> PlainAnswer: ...
+
+
+def served_by_a_peer() -> Answering:
+    """What the environment of a peer says that it serves."""
+    bundle = Path(os.environ["BENCH_BUNDLE"])
+    return LastStage.of(bundle) if os.environ.get(SERVES) == LAST_STAGE else PlainCascade.of(bundle)

@@ -33,6 +33,7 @@ from bundle.images.errors import (
     UnsupportedFormat,
 )
 from bundle.images.headers import read_header
+from bundle.images.jpeg import coded_part
 
 PixelArray = NDArray[np.uint8]
 """[H, W, 3], RGB, C-contiguous"""
@@ -49,6 +50,8 @@ _FILLINGS: Final = tuple(
     pattern * 1024 for pattern in (b"\x55", b"\xaa", b"\x00", b"\x96\x2d\xb4", b"\x3c\xe1\x0f")
 )
 _ALLOCATED: Final = re.compile(rb"\x00{4,}\Z")
+_UNFILLED: Final = ((128, 128, 128), (64, 64, 64), (63, 63, 63))
+"""Zero coefficients as colours: grey and YCbCr; CMYK"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,25 @@ def decode(
 
 
 def _decode_pixels(header: EncodedImage, target: tuple[int, int] | None) -> PixelArray:
-    if header.has_end:
-        return _decode_bytes(header, header.encoded, target)
+    if not header.has_end:
+        return _decode_if_whole(header, header.encoded, target)
+    pixels = _decode_bytes(header, header.encoded, target)
+    if header.format == "JPEG" and _may_lack_rows(pixels) and (coded := coded_part(header)) is not None:
+        return _decode_if_whole(header, coded, target)
+    return pixels
+
+
+def _may_lack_rows(pixels: PixelArray) -> bool:
+    """Whether a decoded JPEG ends as one whose data end too early: with zero coefficients."""
+    return tuple(pixels[-1, -1].tolist()) in _UNFILLED
+
+
+def _decode_if_whole(header: EncodedImage, coded: bytes, target: tuple[int, int] | None) -> PixelArray:
+    """The pixels of a JPEG; `coded`: without its end marker. Raises ValueError if some pixels are missing."""
     # The fillings are read in place of whatever is missing. Two of them differ in every bit, so the pixels
     # are all equal only if none is read; the others make it unlikely that clipping hides a difference.
     # Zeros at the end are those of a file that was allocated in full.
-    held = _ALLOCATED.sub(b"", header.encoded).removesuffix(b"\xff")
+    held = _ALLOCATED.sub(b"", coded).removesuffix(b"\xff")
     pixels = _decode_bytes(header, held + _FILLINGS[0] + _JPEG_END, target)
     for filling in _FILLINGS[1:]:
         if not np.array_equal(pixels, _decode_bytes(header, held + filling + _JPEG_END, target)):

@@ -19,6 +19,9 @@ class EncodedImage:
     orientation: int
     """EXIF orientation, 1..8; 1 if there is none or it is invalid."""
     encoded: bytes
-    """The file without metadata and without further frames."""
+    """The file without metadata and without further frames, and without what follows the last scan of a JPEG
+    that has no end marker."""
     has_end: bool = True
     """False if the end marker of a JPEG is missing, so that its last rows may be missing as well."""
+    data_start: int | None = None
+    """Position of the coded data in a JPEG of one scan"""

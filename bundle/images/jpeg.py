@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,10 +55,18 @@ def read_jpeg(data: bytes) -> EncodedImage:
         elif marker == _SOS:
             if frame is None:
                 raise TruncatedImage("the JPEG is damaged: a scan before the frame header")
-            complete = _check_scans(data, position, frame, interval)
-            rest = memoryview(data)[position - 2 :]
-            encoded = b"".join((*parts, rest))
-            return EncodedImage("JPEG", frame.width, frame.height, orientation or 1, encoded, complete)
+            scans = _check_scans(data, position, frame, interval)
+            kept = memoryview(data)[position - 2 : None if scans.has_end else scans.data_end]
+            behind = sum(map(len, parts)) + scans.data_start - (position - 2)
+            return EncodedImage(
+                "JPEG",
+                frame.width,
+                frame.height,
+                orientation or 1,
+                b"".join((*parts, kept)),
+                scans.has_end,
+                behind if scans.alone else None,
+            )
         elif (
             marker in _TABLES
             or (marker == _APP_JFIF and body.startswith(b"JFIF\0"))
@@ -89,17 +98,21 @@ class _Frame:
     height: int
     components: int
     progressive: bool
-    mcus: int
-    """Minimum coded units of an interleaved scan; restart markers are counted in these."""
+    sampling: Mapping[int, tuple[int, int]]
+    """Component -> its horizontal and vertical sampling factors"""
 
     def may_have_scans_after(self, first_scan: bytes) -> bool:
         """False if the first scan, by its header, holds everything: decoders stop after it."""
         return self.progressive or first_scan[:1] != bytes([self.components])
 
-    @property
-    def blocks(self) -> int:
-        """Blocks of 8 x 8 pixels, the smallest unit between two restart markers."""
-        return -(-self.width // 8) * -(-self.height // 8)
+    def units(self, components: Sequence[int]) -> int:
+        """Minimum coded units of a scan of these components (A.2); restart markers are counted in these."""
+        most_across = max((across for across, _ in self.sampling.values()), default=1)
+        most_down = max((down for _, down in self.sampling.values()), default=1)
+        across, down = 1, 1
+        if len(components) == 1:
+            across, down = self.sampling.get(components[0], (most_across, most_down))
+        return -(-self.width * across // (8 * most_across)) * -(-self.height * down // (8 * most_down))
 
 
 def _frame(marker: int, body: bytes) -> _Frame:
@@ -117,95 +130,117 @@ def _frame(marker: int, body: bytes) -> _Frame:
         raise UnsupportedFormat(f"the JPEG has {precision} bits a sample; 8 are accepted")
     if components not in (1, 3, 4):
         raise UnsupportedFormat(f"the JPEG has {components} components; 1, 3 or 4 are accepted")
-    return _Frame(width, height, components, process == 2, _mcus(width, height, body[6:], components))
+    fields = [body[at : at + 3] for at in range(6, len(body) - 2, 3)][:components]
+    sampling = {name: (max(1, factors >> 4), max(1, factors & 0x0F)) for name, factors, _ in fields}
+    return _Frame(width, height, components, process == 2, sampling)
 
 
-def _mcus(width: int, height: int, sampling: bytes, components: int) -> int:
-    """Units of 8 x 8 pixels times the largest sampling factors; those of one component have no factors."""
-    factors = [sampling[3 * place + 1] for place in range(components) if len(sampling) > 3 * place + 1]
-    across = max((factor >> 4 for factor in factors), default=1) if components > 1 else 1
-    down = max((factor & 0x0F for factor in factors), default=1) if components > 1 else 1
-    return -(-width // (8 * max(1, across))) * -(-height // (8 * max(1, down)))
+def _check_scans(data: bytes, first: int, frame: _Frame, interval: int) -> _Scans:
+    """The scans of a JPEG that has all of them. `first`: position of the first scan header's length;
+    `interval`: minimum coded units between two restart markers, 0 without them.
 
-
-def _check_scans(data: bytes, first: int, frame: _Frame, interval: int) -> bool:
-    """Whether the end marker is there. `first`: position of the first scan header's length; `interval`: MCUs
-    between two restart markers, 0 without them.
-
-    Raises UnsupportedFormat for too many scans, and TruncatedImage for scans without data, for more restart
+    Raises UnsupportedFormat for too many scans, and TruncatedImage for a scan without data, for more restart
     markers than the frame's size has, and for data that end before the last scan or restart interval.
     """
     header = data[first + 2 : first + int.from_bytes(data[first : first + 2], "big")]
     start = first + 2 + len(header)
-    if frame.may_have_scans_after(header):
-        scans = _Scans.walk(data, first)
-        several, end = True, scans.end
-        missing = not scans.cover(frame)
-        most = scans.count * -(-frame.blocks // interval) if interval else 0
-    else:
-        several, end = False, len(data) - 2 if data.endswith(_END) else data.find(_END, start)
-        missing = False
-        most = -(-frame.mcus // interval) - 1 if interval else 0
-    if data[start : start + 1] == b"\xff" and data[start + 1 : start + 2] not in (b"\0", b"\xff"):
+    scans = _Scans(frame, start, alone=not frame.may_have_scans_after(header))
+    empty = data[start : start + 1] == b"\xff" and data[start + 1 : start + 2] not in (b"\0", b"\xff")
+    if scans.alone and not interval and data.endswith(_END):
+        scans.has_end = True  # The usual photograph has nothing to count.
+    elif not (scans.alone and empty):
+        scans.walk(data, first, interval)
+    if empty:
         raise TruncatedImage("the JPEG is damaged: its first scan has no data")
-    if interval:
-        restarts = sum(data.count(marker, start, len(data) if end < 0 else end) for marker in _RESTARTS)
-        if restarts > most:
-            raise TruncatedImage(
-                f"the JPEG is damaged: {restarts} restart markers, at most {most} belong to "
-                f"{frame.width} x {frame.height} pixels"
-            )
-        missing = missing or several or restarts < most
-    if end < 0 and missing:
+    if not (scans.alone or scans.complete) or (scans.lacks_restarts and not scans.has_end):
         raise TruncatedImage("the JPEG ends before its last scan or its last restart marker")
-    return end >= 0
+    return scans
 
 
 @dataclass(slots=True)
 class _Scans:
     """The scans up to the end marker, found by their markers."""
 
-    count: int = 0
-    end: int = -1
-    """Position of the end marker; -1 if there is none."""
-    exact: dict[int, set[int]] = field(default_factory=dict)
+    frame: _Frame
+    data_start: int
+    """Position of the coded data of the first scan"""
+    alone: bool
+    """Whether there is but one scan."""
+    has_end: bool = False
+    """Whether the end marker is there."""
+    data_end: int = 0
+    """Position behind the coded data of the last scan"""
+    lacks_restarts: bool = False
+    """Whether a scan has fewer restart markers than its size needs."""
+    _count: int = 0
+    _exact: dict[int, set[int]] = field(default_factory=dict)
     """Component -> its coefficients that some scan completes (successive approximation down to bit 0)."""
 
-    @classmethod
-    def walk(cls, data: bytes, first: int) -> _Scans:
-        """`first`: position of the length of the first scan's header. Raises UnsupportedFormat."""
-        scans = cls()
+    @property
+    def complete(self) -> bool:
+        """Whether the scans give every coefficient of every component in full precision."""
+        return len(self._exact) >= self.frame.components and all(
+            len(done) == _COEFFICIENTS for done in self._exact.values()
+        )
+
+    def walk(self, data: bytes, first: int, interval: int) -> None:
+        """Read the scans. `first`, `interval`: as for `_check_scans`, which also names the errors."""
         marker, position = _SOS, first
         for _ in range(_MAX_SEGMENTS):
-            length = int.from_bytes(data[position : position + 2], "big")
-            if marker == _SOS:
-                scans.count += 1
-                if scans.count > _MAX_SCANS:
-                    raise UnsupportedFormat(
-                        f"the JPEG has more than {_MAX_SCANS} scans; at most {_MAX_SCANS} are decoded"
-                    )
-                scans._add(data[position + 2 : position + length])
-            found = _NEXT_MARKER.search(data, position + length)
+            behind = position + int.from_bytes(data[position : position + 2], "big")
+            found = _NEXT_MARKER.search(data, behind)
+            if marker == _DRI:
+                interval = int.from_bytes(data[position + 2 : position + 4], "big")
+            elif marker == _SOS:
+                self.data_end = len(data) if found is None else found.start()
+                components = self._add(data[position + 2 : behind])
+                if interval:
+                    self._count_restarts(data, behind, components, interval)
+                if self.alone:
+                    self.has_end = data.find(_END, self.data_end) >= 0
+                    return
             if found is None:
-                return scans
+                return
             marker, position = data[found.end() - 1], found.end()
             if marker == _EOI:
-                scans.end = found.start()
-                return scans
+                self.has_end = True
+                return
         raise UnsupportedFormat(f"the JPEG has more than {_MAX_SEGMENTS} segments between its scans")
 
-    def _add(self, header: bytes) -> None:
+    def _add(self, header: bytes) -> Sequence[int]:
+        """The components of a scan, whose coefficients are entered; empty if its header is damaged."""
+        self._count += 1
+        if self._count > _MAX_SCANS:
+            raise UnsupportedFormat(
+                f"the JPEG has more than {_MAX_SCANS} scans; at most {_MAX_SCANS} are decoded"
+            )
         count = header[0] if header else 0
         if len(header) < 4 + 2 * count:
-            return
+            return ()
+        components = header[1 : 1 + 2 * count : 2]
         first, last, approximation = header[1 + 2 * count : 4 + 2 * count]
+        if not self.frame.progressive:
+            first, last, approximation = 0, _COEFFICIENTS - 1, 0
         if approximation & 0x0F == 0:
-            for place in range(count):
-                done = self.exact.setdefault(header[1 + 2 * place], set())
+            for component in components:
+                done = self._exact.setdefault(component, set())
                 done.update(range(first, min(last, _COEFFICIENTS - 1) + 1))
+        return components
 
-    def cover(self, frame: _Frame) -> bool:
-        """Whether the scans give every coefficient of every component in full precision."""
-        return len(self.exact) >= frame.components and all(
-            len(done) == _COEFFICIENTS for done in self.exact.values()
-        )
+    def _count_restarts(self, data: bytes, start: int, components: Sequence[int], interval: int) -> None:
+        most = -(-self.frame.units(components) // interval) - 1
+        restarts = sum(data.count(marker, start, self.data_end) for marker in _RESTARTS)
+        if restarts > most:
+            raise TruncatedImage(
+                f"the JPEG is damaged: {restarts} restart markers, at most {most} belong to "
+                f"{self.frame.width} x {self.frame.height} pixels"
+            )
+        self.lacks_restarts |= restarts < most
+
+
+def coded_part(image: EncodedImage) -> bytes | None:
+    """A JPEG of one scan up to the end of its coded data; None if it has several scans."""
+    if image.data_start is None:
+        return None
+    end = _NEXT_MARKER.search(image.encoded, image.data_start)
+    return image.encoded[: None if end is None else end.start()]

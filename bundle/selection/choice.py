@@ -25,7 +25,7 @@ from bundle.engines.installed import require_engine, require_key, runtime_versio
 from bundle.manifest import BundleManifest
 from bundle.policy import CertificateEntry
 from bundle.selection.issued import IssuedCertificates, NotIssued
-from bundle.selection.local_certificate import certify_locally, reserve_of
+from bundle.selection.local_certificate import certify_in_subprocess, reserve_of
 from bundle.selection.timing import TIMING_SECONDS, StageSeconds, best_batch, time_stages
 from bundle.selection.timing_cache import TimingCache, TimingRecord
 from bundle.system.machine import this_machine
@@ -178,8 +178,8 @@ def _certified_here(
         return choice
     try:
         issued.require_free(reserve, choice.key)  # before minutes of scoring
-        entry = certify_locally(
-            folder, manifest, choice.key, say, before_labels=lambda: issued.claim(reserve, choice.key)
+        entry = certify_in_subprocess(
+            folder, manifest, choice.key, say, before_labels=partial(issued.claim, reserve, choice.key)
         )
         issued.keep(reserve, entry)
     except NotIssued as error:

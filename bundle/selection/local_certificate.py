@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bundle.engines.contract import DEFAULT_PRECISION, EngineKey
+from bundle.engines.contract import DEFAULT_PRECISION, EngineError, EngineKey
 from bundle.images.errors import ImageError
 from bundle.loader import open_stages
-from bundle.manifest import BundleManifest, BundlePath, BundleTampered, Count, Digest
+from bundle.manifest import BundleError, BundleManifest, BundlePath, BundleTampered, Count, Digest
 from bundle.policy import CertificateEntry, OperatingPointField
 from bundle.runner import CascadeRunner, CascadeStage, concatenated
 from bundle.selection.issued import NotIssued
+from bundle.system.subprocess_call import SubprocessLost, call_in_subprocess
 from bundle.verify import read_verified
 from calibration.certificate import CertifiedOn, RiskTarget
 from calibration.encoding import decode_path
@@ -32,6 +34,8 @@ from calibration.groups import Sampling, Unit
 from calibration.scores import StageOutputs
 
 CASES_FILE = "calibration/cases.json"
+CERTIFY_SECONDS = 1800.0
+"""Bound of the time for scoring all calibration images and certifying."""
 _CHUNK = 256
 """Images in memory at a time."""
 
@@ -108,6 +112,59 @@ def read_cases(folder: Path, manifest: BundleManifest) -> CalibrationCases:
     return cases
 
 
+@dataclass(frozen=True, slots=True)
+class _Uncertified:
+    """Why there is no certificate."""
+
+    why: str
+    file: str | None = None
+    """The file of the bundle that is at fault, if one is"""
+
+
+def certify_in_subprocess(
+    folder: Path,
+    manifest: BundleManifest,
+    key: EngineKey,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    before_labels: Callable[[], None] = lambda: None,
+) -> CertificateEntry:
+    """`certify_locally` in a process of its own, which ends after `CERTIFY_SECONDS` or with this one.
+
+    A model may loop on one of the images. `before_labels` is pickled. Raises BundleTampered, and NotIssued
+    for every other failure, the time included.
+    """
+    read_cases(folder, manifest)  # a fault of the file is known before the process starts
+    work = partial(_certified_or_why, folder, manifest, key, before_labels=before_labels)
+    try:
+        outcome = call_in_subprocess(work, limit=CERTIFY_SECONDS, say=say)
+    except SubprocessLost as error:
+        raise NotIssued(
+            f"its calibration images were not scored: {error}; the next start tries again"
+        ) from error
+    if isinstance(outcome, CertificateEntry):
+        return outcome
+    if outcome.file is not None:
+        raise BundleTampered(outcome.file, outcome.why)
+    raise NotIssued(outcome.why)
+
+
+def _certified_or_why(
+    folder: Path,
+    manifest: BundleManifest,
+    key: EngineKey,
+    *,
+    before_labels: Callable[[], None],
+    say: Callable[[str], None],
+) -> CertificateEntry | _Uncertified:
+    try:
+        return certify_locally(folder, manifest, key, say, before_labels=before_labels)
+    except BundleError as error:
+        return _Uncertified(error.why, error.file)
+    except (NotIssued, EngineError) as error:
+        return _Uncertified(str(error))
+
+
 def certify_locally(
     folder: Path,
     manifest: BundleManifest,
@@ -135,7 +192,10 @@ def certify_locally(
         ],
         threads=cores,
     )
-    say(f"certifying {manifest.name} {manifest.version} on {key}: scoring {len(cases.cases):,} images")
+    say(
+        f"certifying {manifest.name} {manifest.version} on {key}: scoring {len(cases.cases):,} images, for "
+        f"{CERTIFY_SECONDS / 60:.3g} minutes at most"
+    )
     parts = []
     for start in range(0, len(cases.cases), _CHUNK):
         chunk = cases.cases[start : start + _CHUNK]

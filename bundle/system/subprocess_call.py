@@ -2,7 +2,7 @@
 
 Opening a model takes hundreds of megabytes, much of which a runtime never returns, and a runtime that
 crashes takes its process along. The subprocess starts a fresh interpreter and imports the module of the
-function; the caller's main module does not run again.
+function; the caller's main module does not run again. It ends with its caller.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from bundle.errors import BundlePackageError
+from bundle.system.parent import end_with_parent
 
 Say = Callable[[str], None]
 _Result = TypeVar("_Result")
@@ -89,7 +90,8 @@ def _serve(caller: Connection) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Ends the process if the caller is gone.
+    end_with_parent(signal.SIGKILL)
+    # Where the system does not end the process with its caller.
     signal.alarm(int(sys.argv[2]) + 1)
     # Imported by its name: the classes that the caller unpickles must not be those of `__main__`.
     from bundle.system import subprocess_call as module

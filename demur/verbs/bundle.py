@@ -20,19 +20,29 @@ def _column_as_in_the_run(content: str) -> Any:
 def bundle(
     run: Run,
     engine: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="ENGINES",
-            help=f"Inference engines, separated by commas, of {', '.join(ENGINE_NAMES)}.",
+            help=f"Inference engines, separated by commas, of {', '.join(ENGINE_NAMES)}. "
+            "[default: onnxruntime-cpu]",
         ),
-    ] = "onnxruntime-cpu",
+    ] = None,
     precision: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="PRECISIONS",
-            help=f"Precisions, separated by commas, of {', '.join(PRECISION_NAMES)}; bf16 needs OpenVINO.",
+            help=f"Precisions, separated by commas, of {', '.join(PRECISION_NAMES)}; bf16 needs OpenVINO. "
+            "[default: fp32]",
         ),
-    ] = "fp32",
+    ] = None,
+    fastest: Annotated[
+        bool,
+        typer.Option(
+            "--fastest",
+            help="Instead of --engine and --precision: time all that are installed, and certify the fastest "
+            "that agrees with fp32 on val_select.",
+        ),
+    ] = False,
     certificate: Annotated[
         CertificationMethod | None,
         typer.Option(help="Method of certification. [default: as in the run]"),
@@ -75,6 +85,8 @@ def bundle(
 
     Example: `demur bundle runs/first --engine onnxruntime-cpu,openvino --precision fp32,int8 --reissue`
 
+    `demur bundle runs/first --fastest --reissue` certifies the one precision that is fastest on this machine.
+
     Every engine gets scores and a certificate of its own at every precision that it supports. All of them
     share the run's delta, so each is certified at a part of it and answers somewhat less; the result says
     how much. ONNX Runtime at fp32 is always among them. The service takes the fastest one that it has.
@@ -82,15 +94,20 @@ def bundle(
     A run with a certificate has spent its delta: train with `--certificate none` and certify here with
     `--certificate exact`, or withdraw with `--reissue`.
     """
+    from bundle.engines.contract import DEFAULT_ENGINE, DEFAULT_PRECISION
     from demur.commands.bundle import bundle_run, engine_keys
     from trainer.bundling.engines import EngineRequest
     from trainer.data.config import DataOverrides
+    from trainer.errors import RunError
 
+    if fastest and (engine or precision):
+        raise RunError("--fastest chooses engine and precision itself; leave --engine and --precision out")
     request = EngineRequest(
-        tuple(engine_keys(engine, precision)),
+        tuple(engine_keys(engine or DEFAULT_ENGINE, precision or DEFAULT_PRECISION)),
         data=DataOverrides(source, group, label_column, image_column),
         changes={"certificate": certificate},
         least_agreement=least_agreement,
+        fastest=fastest,
         reissue=reissue,
         carry_calibration=carry_calibration,
     )

@@ -83,6 +83,7 @@ class Instruments:
         self._bundle_share = self._gauge(names.BUNDLE_SHARE)
         self._sharing: set[str] = set()
         self.refusals = self._counter(names.REFUSALS)
+        self.overruns = self._counter(names.OVERRUNS)
         self.queue_depth = self._gauge(names.QUEUE_DEPTH)
         self.stage_queue_depth = self._gauge(names.STAGE_QUEUE_DEPTH)
         self.batch_size = self._histogram(names.BATCH_SIZE)

@@ -91,6 +91,11 @@ ADMIN_REFUSALS = Counter(
     "Admin requests refused because their token was missing or wrong.",
     ("token",),
 )
+OVERRUNS = Counter(
+    "demur_compute_overruns_total",
+    "Images on which a bundle's model computed for too long; each costs a thread, or a restart of a worker.",
+    ("bundle",),
+)
 QUEUE_DEPTH = Gauge("demur_queue_depth", "Images waiting for a worker thread.", across_workers="sum")
 STAGE_QUEUE_DEPTH = Gauge(
     "demur_stage_queue_depth", "Decoded images waiting for the next batch of a stage.", ("stage",), "sum"

@@ -22,8 +22,8 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
-from service.compute.threads import Done, Task, ThreadPool
-from service.errors import DeadlinePassed, QueueFull
+from service.compute.threads import GivenUp, Task, ThreadPool
+from service.errors import ComputeTimeout, DeadlinePassed, QueueFull
 
 MAX_GROUP: Final = 4
 """Images that a thread gets at once, at most."""
@@ -97,6 +97,10 @@ class _Job(Waiter[Any]):
     work: Callable[[], Any] = field(kw_only=True)
     deadline: float = field(kw_only=True)
     alone: bool = field(kw_only=True)
+    owner: str | None = field(kw_only=True)
+
+    def task(self) -> Task:
+        return Task(self.compute, self.finish, self.owner)
 
     def compute(self) -> Any:
         """Do the work, on a thread, if the result is still awaited and the deadline has not passed."""
@@ -113,8 +117,8 @@ class _Job(Waiter[Any]):
             self.set_exception(error)
 
 
-Gather = Callable[[], tuple[Callable[[], Any], Done] | None]
-"""Called when a slot is free: the work and the callback for its outcome; None without work."""
+Gather = Callable[[], Task | None]
+"""Called when a slot is free; None without work."""
 
 
 class Admission:
@@ -155,19 +159,20 @@ class Admission:
         *,
         bounded: bool = True,
         alone: bool = False,
+        owner: str | None = None,
     ) -> asyncio.Future[_Result]:
         """Future of what `work` returns or raises on a thread; DeadlinePassed if the deadline comes first.
 
         Not `bounded`: wait even in a full queue (the rest of an accepted batch). `alone`: the outcome is
-        never delayed for those of others, because it is no answer yet. Raises QueueFull at once. Work that
-        has begun is not stopped, even if its result is no longer awaited, and keeps its slot until it is
-        done.
+        never delayed for those of others, because it is no answer yet. `owner`: label of the bundle that
+        computes. Raises QueueFull at once. Work that has begun is not stopped, even if its result is no
+        longer awaited, and keeps its slot until it is done or given up.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(loop.create_future(), work=work, deadline=deadline, alone=alone)
+        job = _Job(loop.create_future(), work=work, deadline=deadline, alone=alone, owner=owner)
         if self._free:
             self._take_slot()
-            self._start([(job.compute, job.finish)])
+            self._start([job.task()])
             return job.result
         if bounded and self._waiting >= self.limit:
             raise self.full("images", self._waiting, self.limit)
@@ -193,9 +198,19 @@ class Admission:
             retry_after=max(1, math.ceil(wait)),
         )
 
-    def close(self) -> None:
-        """Wait for the work that has begun."""
-        self._threads.close()
+    @property
+    def lost(self) -> int:
+        """Number of threads that were given up and still compute"""
+        return self._threads.lost
+
+    def give_up_overdue(self, limit: float) -> list[GivenUp]:
+        """Give up the work of bundles that takes more than `limit` seconds per image: it ends with
+        ComputeTimeout, and a new thread has its slot."""
+        return self._threads.give_up_overdue(limit, ComputeTimeout)
+
+    def close(self, limit: float = 3600.0) -> None:
+        """Wait for the work that has begun, `limit` seconds at most."""
+        self._threads.close(limit)
 
     def _take_slot(self) -> None:
         self._free -= 1
@@ -218,7 +233,7 @@ class Admission:
                 self._start([gathered])
                 return
         if group := self._group():
-            self._start([(job.compute, job.finish) for job in group])
+            self._start([job.task() for job in group])
         else:
             self._free += 1
 

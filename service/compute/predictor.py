@@ -97,7 +97,7 @@ class Predictor:
         watch = Stopwatch()
         if max(deployment.batch_sizes) == 1:
             work = partial(decide_image, deployment, read, deadline, watch, field)
-            decision = await self.admission.run(lane, deadline, work, bounded=bounded)
+            decision = await self.admission.run(lane, deadline, work, bounded=bounded, owner=deployment.label)
         else:
             decision = await self._decide_in_batches(deployment, read, deadline, lane, watch, field, bounded)
         for step, spent in watch.seconds.items():
@@ -120,8 +120,9 @@ class Predictor:
                 waiting[index] += queue.waiting
         return tuple(waiting)
 
-    def close(self) -> None:
-        self.admission.close()
+    def close(self, limit: float = 3600.0) -> None:
+        """Wait for the work that has begun, `limit` seconds at most."""
+        self.admission.close(limit)
 
     async def _decide_in_batches(
         self,
@@ -137,7 +138,9 @@ class Predictor:
         self._decoding += 1
         try:
             work = partial(decode_image, deployment.runner, read, watch, field)
-            pixels = await self.admission.run(lane, deadline, work, bounded=bounded, alone=True)
+            pixels = await self.admission.run(
+                lane, deadline, work, bounded=bounded, alone=True, owner=deployment.label
+            )
         finally:
             self._decoding -= 1
         walk = run_cascade(deployment.point, 1)
@@ -161,6 +164,7 @@ class Predictor:
                     stage,
                     deployment.batch_sizes[index],
                     self.admission,
+                    owner=deployment.label,
                     limit=self._queue_limit,
                     upstream=partial(self._upstream, tuple(made)),
                     observe=self._observe_batch[index],

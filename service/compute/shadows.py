@@ -13,8 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -24,6 +24,8 @@ from monitoring.events import prediction_event
 from monitoring.metrics.instruments import Instruments
 from service.compute.admission import Admission
 from service.compute.predictor import Stopwatch, decide_image
+from service.compute.threads import GivenUp, Task, ThreadPool
+from service.errors import ComputeTimeout
 from service.http.bodies import ImageReader
 from service.lineup.deployment import Deployment
 from service.window_client import WindowClient
@@ -72,7 +74,7 @@ class Shadows:
         self._waiting: deque[tuple[Deployment, AnsweredImage]] = deque()
         self._bytes = 0
         self._filled = asyncio.Event()
-        self._pool = ThreadPoolExecutor(1, "shadow", initializer=_lower_priority)
+        self._thread = ThreadPool(1, "shadow", max_delay=0.0, initializer=_lower_priority)
         self._task = asyncio.create_task(self._run())
 
     def offer(self, deployments: Sequence[Deployment], image: AnsweredImage) -> None:
@@ -86,14 +88,23 @@ class Shadows:
             self._bytes += image.size
             self._filled.set()
 
-    async def close(self) -> None:
-        """Shed the images that wait, and let the one in progress end."""
+    @property
+    def lost(self) -> int:
+        """Number of threads that were given up and still compute"""
+        return self._thread.lost
+
+    def give_up_overdue(self, limit: float) -> list[GivenUp]:
+        """Give up an image that takes more than `limit` seconds; a new thread goes on with the others."""
+        return self._thread.give_up_overdue(limit, ComputeTimeout)
+
+    async def close(self, limit: float = 3600.0) -> None:
+        """Shed the images that wait, and let the one in progress end, within `limit` seconds."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for deployment, _ in self._waiting:
             self._counter.labels(deployment.label, "shed").inc()
         self._waiting.clear()
-        await asyncio.to_thread(self._pool.shutdown)
+        await asyncio.to_thread(self._thread.close, limit)
 
     async def _run(self) -> None:
         while True:
@@ -109,12 +120,11 @@ class Shadows:
             self._filled.clear()
 
     async def _compute(self, deployment: Deployment, image: AnsweredImage) -> None:
-        loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(
-            self._pool, decide_image, deployment, image.read, float("inf"), Stopwatch(), "image"
-        )
+        work = partial(decide_image, deployment, image.read, float("inf"), Stopwatch(), "image")
+        result: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._thread.put([Task(work, partial(_settle, result), deployment.label)], lambda seconds: None)
         try:
-            decision: Decision = await _finished(job)
+            decision = await result
         except Exception:
             # No answer depends on it: the champion's has been sent.
             logger.exception("shadow_failed", bundle=deployment.label, request_id=image.request_id)
@@ -132,14 +142,14 @@ class Shadows:
         )
 
 
-async def _finished(job: asyncio.Future[Decision]) -> Decision:
-    """The result of the job. On cancellation it waits all the same: a thread cannot be stopped, and uses its
-    core until it is done."""
-    try:
-        return await asyncio.shield(job)
-    except asyncio.CancelledError:
-        await asyncio.wait([job])
-        raise
+def _settle(result: asyncio.Future[Decision], decision: Decision, error: BaseException | None) -> None:
+    """Deliver an outcome, if it is still awaited."""
+    if result.done():
+        return
+    if error is None:
+        result.set_result(decision)
+    else:
+        result.set_exception(error)
 
 
 def _lower_priority() -> None:

@@ -21,7 +21,8 @@ from bundle.images.decode import PixelArray
 from bundle.runner import CascadeStage, compute_stage
 from calibration.scores import StageOutputs
 from service.compute.admission import Admission, Lane, Lanes, Waiter
-from service.errors import DeadlinePassed
+from service.compute.threads import Task
+from service.errors import ComputeTimeout, DeadlinePassed
 
 _ImageResult = StageOutputs | Exception
 """Result of one image; outputs of n = 1"""
@@ -57,18 +58,21 @@ class StageQueue:
         size: int,
         admission: Admission,
         *,
+        owner: str,
         limit: int,
         upstream: Callable[[], int],
         observe: Callable[[float], None],
     ) -> None:
-        """`size`: maximum number of images per batch. `limit`: images that may wait. `upstream`: number of
-        images that may still come from earlier steps. `observe`: called with the size of each batch."""
+        """`size`: maximum number of images per batch. `owner`: label of the bundle. `limit`: images that may
+        wait. `upstream`: number of images that may still come from earlier steps. `observe`: called with the
+        size of each batch."""
         if size < 1:
             raise ValueError(f"size is {size}; a batch has at least 1 image")
         self._name = name
         self._stage = stage
         self._size = size
         self._admission = admission
+        self._owner = owner
         self._limit = limit
         self._upstream = upstream
         self._observe = observe
@@ -130,7 +134,7 @@ class StageQueue:
         self._requested += 1
         self._admission.run_next(self._gather)
 
-    def _gather(self) -> tuple[Callable[[], list[_ImageResult]], Callable[..., None]] | None:
+    def _gather(self) -> Task | None:
         """The next batch, when a slot is free; None if no image is left."""
         self._requested -= 1
         entries: list[_Entry] = []
@@ -148,8 +152,11 @@ class StageQueue:
             return None
         self._computing += len(entries)
         self._observe(len(entries))
+        return self._task(entries, now)
+
+    def _task(self, entries: Sequence[_Entry], now: float) -> Task:
         work = partial(_compute_each, self._stage, [entry.pixels for entry in entries])
-        return work, partial(self._scatter, entries, now)
+        return Task(work, partial(self._scatter, entries, now), self._owner, len(entries))
 
     def _scatter(
         self,
@@ -159,6 +166,11 @@ class StageQueue:
         error: BaseException | None,
     ) -> None:
         """`outcomes` is None with an `error`, which is none of an image (a MemoryError, for example)."""
+        if isinstance(error, ComputeTimeout) and len(entries) > 1:
+            # One of them keeps the model at work; the others are decided.
+            for entry in entries:
+                self._admission.run_next(partial(self._task, [entry], began))
+            return
         self._computing -= len(entries)
         for row, entry in enumerate(entries):
             outcome = error if outcomes is None else outcomes[row]

@@ -22,6 +22,7 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.base64_text import decode_base64
+from service.http.compressed import content_encoding
 from service.http.forms import Part, form_parts
 
 _ACCEPTED: Final = ("image/*", "application/octet-stream", "multipart/form-data", "application/json")
@@ -71,15 +72,9 @@ def read_json(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     return json_object(body)
 
 
-def refuse_encoded(headers: Mapping[str, str]) -> None:
-    """Raise UnsupportedEncoding for a compressed body."""
-    encoding = headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise UnsupportedEncoding(encoding)
-
-
 def _content_type(headers: Mapping[str, str]) -> tuple[str, dict[bytes, bytes]]:
-    refuse_encoded(headers)
+    if (encoding := content_encoding(headers)) is not None:
+        raise UnsupportedEncoding(encoding)
     kind, options = parse_options_header(headers.get("content-type", ""))
     return kind.decode("latin-1").lower(), options
 

@@ -25,6 +25,7 @@ INPUT: Final = "image"
 JSON_LENGTH: Final = "Inference-Header-Content-Length"
 NO_LABEL: Final = -1
 _LENGTH: Final = struct.Struct("<I")
+_MAX_DIMENSIONS: Final = 8
 
 Column = Callable[[Mapping[str, Any]], Any]
 """From the body of an answer, as /predict gives it, to the element of a tensor."""
@@ -146,12 +147,17 @@ def _readers(tensor: Mapping[str, Any], binary: bytes, limit: int) -> list[Image
             "an image is given as it is encoded, as BYTES",
             _shown(tensor.get("datatype")),
         )
-    count = _count(tensor.get("shape"), limit)
+    shape = _shape(tensor.get("shape"), limit)
+    count = math.prod(shape)
     size = _parameters(tensor, "inputs[0]").get("binary_data_size")
     if size is None:
-        data = _flat(tensor.get("data"))
-        if data is None or len(data) != count:
-            raise _invalid("inputs[0].data", f"data must be a list of {count} base64 strings", limit=count)
+        data = _flat(tensor.get("data"), shape)
+        if data is None:
+            raise _invalid(
+                "inputs[0].data",
+                f"data must be a list of {count} base64 strings, flat or nested as the shape {shape} says",
+                limit=count,
+            )
         return [partial(decode_base64, text, f"inputs[0].data[{i}]") for i, text in enumerate(data)]
     if type(size) is not int or size != len(binary):
         raise _invalid(
@@ -163,14 +169,19 @@ def _readers(tensor: Mapping[str, Any], binary: bytes, limit: int) -> list[Image
     return [partial(_as_is, element) for element in _elements(binary, count)]
 
 
-def _count(shape: Any, limit: int) -> int:
+def _shape(shape: Any, limit: int) -> list[int]:
+    """The lengths of a tensor of at most `limit` images; all shapes hold them in row-major order."""
     if (
         not isinstance(shape, list)
-        or not 1 <= len(shape) <= 2
+        or len(shape) > _MAX_DIMENSIONS
         or any(type(length) is not int or length < 1 for length in shape)
-        or shape[1:] not in ([], [1])
     ):
-        raise _invalid("inputs[0].shape", "the shape must be [images] or [images, 1]")
+        raise _invalid(
+            "inputs[0].shape",
+            f"the shape must be [images], or at most {_MAX_DIMENSIONS} lengths of 1 or more whose product is "
+            "the number of images",
+            limit=_MAX_DIMENSIONS,
+        )
     count = math.prod(shape)
     if count > limit:
         raise TooManyImages(
@@ -179,16 +190,28 @@ def _count(shape: Any, limit: int) -> int:
             value=_shown(count),
             limit=limit,
         )
-    return count
+    return shape
 
 
-def _flat(data: Any) -> list[Any] | None:
-    """The elements of `data`, which the protocol allows flat or nested as its shape [images, 1] says."""
-    if not isinstance(data, list):
-        return None
-    if not data or not all(isinstance(row, list) for row in data):
+def _flat(data: Any, shape: Sequence[int]) -> list[Any] | None:
+    """The elements of `data`, which the protocol allows flat or nested as its shape says; None if it is
+    neither."""
+    if isinstance(data, list) and len(data) == math.prod(shape) and not any(map(_is_list, data)):
         return data
-    return [row[0] for row in data] if all(len(row) == 1 for row in data) else None
+    return _unnested(data, shape)
+
+
+def _unnested(data: Any, shape: Sequence[int]) -> list[Any] | None:
+    if not shape:
+        return None if _is_list(data) else [data]
+    if not isinstance(data, list) or len(data) != shape[0]:
+        return None
+    rows = [_unnested(row, shape[1:]) for row in data]
+    return None if None in rows else [element for row in rows if row is not None for element in row]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def _elements(binary: bytes, count: int) -> list[bytes]:

@@ -13,16 +13,13 @@ from pathlib import Path
 
 from bundle.engines.contract import EngineError
 from bundle.manifest import BundleError
-from bundle.selection.local_certificate import carries_cases
+from bundle.selection.local_certificate import CERTIFY_SECONDS, carries_cases
 from bundle.system.subprocess_call import Say, SubprocessLost, call_in_subprocess
 from bundle.verify import read_manifest
 from service.errors import ChangeRefused
 from service.lineup.deployment import deployment_for
 from service.logs import configure_logging
 from service.settings import Settings
-
-CERTIFY_TIMEOUT = 1800.0
-"""Seconds for a bundle that carries its calibration images, all of which may have to be scored first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +52,10 @@ def try_bundle(settings: Settings, folder: Path, cancelled: Callable[[], bool]) 
 
 
 def preparation_limit(settings: Settings, folders: list[Path]) -> float:
-    """Seconds that these bundles may take to be verified, loaded and tried."""
+    """Seconds that these bundles may take to be verified, loaded and tried; longer if one carries its
+    calibration images, all of which may have to be scored first."""
     if any(map(_may_be_certified_here, folders)):
-        return max(CERTIFY_TIMEOUT, settings.prepare_timeout)
+        return CERTIFY_SECONDS + settings.prepare_timeout
     return settings.prepare_timeout
 
 

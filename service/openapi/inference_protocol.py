@@ -97,16 +97,15 @@ _INFER_BODY: dict[str, Any] = {
                     "datatype": {"const": "BYTES"},
                     "shape": {
                         "type": "array",
-                        "minItems": 1,
-                        "maxItems": 2,
+                        "maxItems": 8,
                         "items": {"type": "integer", "minimum": 1},
-                        "description": "[images] or [images, 1]",
+                        "description": "[images], or lengths whose product is the number of images; the "
+                        "outputs have them in row-major order.",
                     },
                     "parameters": _PARAMETERS,
                     "data": {
                         "type": "array",
-                        "items": {"type": "string", "contentEncoding": "base64"},
-                        "description": "Flat, or nested as the shape says.",
+                        "description": "Base64 strings, in one list or nested as the shape says.",
                     },
                 },
             },

@@ -16,6 +16,7 @@ from bundle.images.errors import (
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,
+    ComputeTimeout,
     DeadlinePassed,
     InvalidBase64,
     InvalidField,
@@ -111,6 +112,7 @@ READING = problems(
     QUOTA_USED_UP,
     ("Too many images are waiting; Retry-After gives the seconds to wait.", QueueFull),
     ("The deadline passed before the image was decided.", DeadlinePassed),
+    ("The model takes too long on this image, perhaps for ever.", ComputeTimeout),
 )
 
 API_KEY: dict[str, Any] = {

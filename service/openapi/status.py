@@ -15,8 +15,9 @@ READYZ: Final[dict[str, Any]] = {"responses": {"200": answer("Ready.", _STATUS),
 HEALTH: Final[dict[str, Any]] = {
     "responses": {
         "200": answer(
-            "`ok`; `degraded` (the store is away or being rebuilt from the event log, or the event log "
-            "cannot be written; predictions go on); or `draining`; and the details.",
+            "`ok`; `degraded` (the store is away or being rebuilt from the event log, the event log cannot "
+            "be written, or a model computes an image without end; predictions go on); or `draining`; and "
+            "the details.",
             {
                 "type": "object",
                 "required": ["status", "store", "event_log"],
@@ -35,6 +36,15 @@ HEALTH: Final[dict[str, Any]] = {
                         },
                     },
                     "event_log": {"enum": ["ok", "failing", "off"]},
+                    "overruns": {
+                        "type": "object",
+                        "description": "Threads of this worker that compute without end, and workers that "
+                        "are being replaced for that reason.",
+                        "properties": {
+                            "lost_threads": {"type": "integer"},
+                            "workers_being_replaced": {"type": "integer"},
+                        },
+                    },
                 },
             },
         )

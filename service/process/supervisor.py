@@ -1,25 +1,22 @@
-"""Supervisor: starts several workers on one port, restarts one that dies, and stops them together.
+"""Supervisor: starts several workers on one port, replaces those that die or hang, and stops them together.
 
 The parent computes nothing. It owns the port, the embedded Valkey and the folder in which the workers'
 metrics add up. Workers are spawned, not forked, and cannot outlive their parent.
+
+A worker that has lost a thread to a computation without end goes on answering until its successor is ready;
+then it leaves. A worker that dies is started again after a pause.
 """
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import os
 import signal
 import socket
-import sys
-import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any, Final
 
@@ -31,21 +28,20 @@ from service.admin.port import admin_port
 from service.errors import WorkersFailed
 from service.http.quotas import Quotas
 from service.lineup.fleet import Fleet
-from service.lineup.lineup import Deployments, LineupPlan
-from service.lineup.orders import follow_orders
+from service.lineup.lineup import LineupPlan
 from service.lineup.trial import preparation_limit, try_bundle
-from service.logs import configure_logging
 from service.process.listener import allow_new_clients
-from service.process.worker import run_worker
+from service.process.worker import LEAVE
+from service.process.worker_process import Overrun, Ready, SharedState, WorkerProcess
 from service.settings import Settings
 
-_READY: Final = "ready"
 _MIN_PAUSE, _MAX_PAUSE = 0.2, 10.0
 _MAX_FAILED_STARTS: Final = 3
+_OFTEN: Final = 3
+"""Overruns of one bundle after which the log says that the bundle is at fault."""
 _GRACE = 5.0
 """Seconds beyond the workers' own limits after which they are killed."""
 
-_spawn = multiprocessing.get_context("spawn")
 logger = structlog.get_logger("demur.supervisor")
 
 
@@ -59,29 +55,19 @@ def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[]
         _Supervisor(settings, listener, on_ready).run()
 
 
-@dataclass(slots=True)
-class _Worker:
-    number: int
-    process: SpawnProcess
-    reports: Connection
-    orders: Connection
-    ready: bool = False
-    reporting: bool = True
-    """Whether `reports` is open and has said nothing yet."""
-    began: float = field(default_factory=time.monotonic)
-    kill_at: float | None = None
-    """Time after which a worker that is being replaced is killed."""
-
-
 class _Supervisor:
     def __init__(self, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         # A worker that starts later must count in the same windows, whichever bundle it loads.
         name = settings.model or read_manifest(settings.bundle).name
         self._settings = settings.model_copy(update={"model": name})
-        self._listener = listener
-        self._quotas = Quotas.of(settings)
+        self._shared = SharedState(listener, Quotas.of(settings))
         self._on_ready: Callable[[], None] | None = on_ready
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, WorkerProcess] = {}
+        """By number"""
+        self._leaving: list[WorkerProcess] = []
+        """Workers whose successors start or serve"""
+        self._overruns: Counter[str] = Counter()
+        """By label of the bundle"""
         self._restart_at: dict[int, float] = {}
         self._pauses: dict[int, float] = {}
         self._woken, self._wake = socket.socketpair()
@@ -114,33 +100,19 @@ class _Supervisor:
                 self._stop()
 
     def _start(self, number: int) -> None:
-        """Start a worker. Raises OSError if the system has no process or pipe left, or if the new process
-        is killed before it has read its arguments."""
+        """Start a worker. Raises OSError as `WorkerProcess.start` does."""
         with self._fleet.membership:
             plan = self._fleet.plan
             settings = self._settings.model_copy(
                 update={"bundle": plan.champion, "challengers": plan.challengers}
             )
-            reports, their_reports = _spawn.Pipe(duplex=False)
-            orders, their_orders = _spawn.Pipe()
-            process = _spawn.Process(
-                target=_work,
-                args=(os.getpid(), settings, self._listener, self._quotas, their_reports, their_orders),
-                name=f"worker-{number}",
-            )
-            with their_reports, their_orders:
-                try:
-                    process.start()
-                except OSError:
-                    reports.close()
-                    orders.close()
-                    raise
-            self._workers[number] = _Worker(number, process, reports, orders)
-            self._fleet.workers[number] = orders
+            worker = WorkerProcess.start(number, settings, self._shared)
+            self._workers[number] = worker
+            self._fleet.workers[worker.key] = worker.orders
 
     def _restart(self, number: int) -> None:
         """Start a worker again, now or, if the system refuses, after a pause."""
-        del self._restart_at[number]
+        self._restart_at.pop(number, None)
         try:
             self._start(number)
         except OSError as error:
@@ -152,13 +124,13 @@ class _Supervisor:
         now = time.monotonic()
         for number in [number for number, due in self._restart_at.items() if due <= now]:
             self._restart(number)
-        workers = tuple(self._workers.values())
+        workers = (*self._workers.values(), *self._leaving)
         for worker in workers:
             if worker.kill_at is not None and worker.kill_at <= now:
                 worker.process.kill()
                 worker.kill_at = None
         handles: list[Any] = [self._woken, *(worker.process.sentinel for worker in workers)]
-        handles += [worker.reports for worker in workers if worker.reporting]
+        handles += [worker.reports for worker in workers if not worker.reports.closed]
         due = [*self._restart_at.values(), *(one.kill_at for one in workers if one.kill_at is not None)]
         readable = set(wait(handles, max(0.0, min(due) - now) if due else None))
         if self._woken in readable:
@@ -166,7 +138,7 @@ class _Supervisor:
             self._begin_replacements()
         for worker in workers:
             if worker.reports in readable:
-                worker.reporting, worker.ready = False, _reads_ready(worker.reports)
+                self._on_report(worker)
             # A worker that is killed closes its reports as well: it has both handles in the same round.
             if worker.process.sentinel in readable and worker.process.exitcode is not None:
                 self._on_end(worker)
@@ -174,6 +146,39 @@ class _Supervisor:
         if self._on_ready is not None and all_started and all(one.ready for one in self._workers.values()):
             self._on_ready()
             self._on_ready = None
+
+    def _on_report(self, worker: WorkerProcess) -> None:
+        report = worker.report()
+        if isinstance(report, Ready):
+            worker.ready = True
+            for leaving in self._leaving:
+                if leaving.number == worker.number and leaving.kill_at is None:
+                    leaving.end(LEAVE, self._longest_stop())
+        elif isinstance(report, Overrun):
+            self._on_overrun(worker, report.bundle)
+
+    def _on_overrun(self, worker: WorkerProcess, bundle: str) -> None:
+        """Start a successor of a worker that has lost a thread."""
+        name, _, version = bundle.rpartition(":")
+        self._overruns[bundle] += 1
+        if self._overruns[bundle] >= _OFTEN:
+            logger.error(
+                "bundle_overruns",
+                bundle=name,
+                version=version,
+                times=self._overruns[bundle],
+                note="its model computes without end on some images again and again, and each time a worker "
+                "is replaced; roll it back, or activate another bundle",
+            )
+        if self._workers.get(worker.number) is not worker or worker.kill_at is not None:
+            return  # It is being replaced already.
+        logger.error(
+            "worker_replaced", worker=worker.number, bundle=name, version=version, why="compute_overrun"
+        )
+        del self._workers[worker.number]
+        self._leaving.append(worker)
+        self._shared.replacing.value = len(self._leaving)
+        self._restart(worker.number)
 
     def _replace(self, orders: Connection) -> None:
         """End the worker with this connection; called by any thread."""
@@ -185,9 +190,8 @@ class _Supervisor:
             orders = self._overdue.pop()
             for worker in self._workers.values():
                 if worker.orders is orders and worker.kill_at is None:
-                    logger.error("worker_replaced", worker=worker.number)
-                    worker.kill_at = time.monotonic() + self._longest_stop()
-                    worker.process.terminate()
+                    logger.error("worker_replaced", worker=worker.number, why="order_overdue")
+                    worker.end(LEAVE if worker.ready else signal.SIGTERM, self._longest_stop())
 
     def _wake_up(self) -> None:
         with suppress(OSError):  # Enough wake-ups are waiting, or the service has stopped.
@@ -204,13 +208,17 @@ class _Supervisor:
         self._restart_at[number] = time.monotonic() + pause
         return pause
 
-    def _on_end(self, worker: _Worker) -> None:
+    def _on_end(self, worker: WorkerProcess) -> None:
+        has_successor = worker in self._leaving
         self._forget(worker)
         if self._stopping:
             return
         # A worker that was stopped on its own has kept new clients from the socket that all share.
-        allow_new_clients(self._listener)
+        allow_new_clients(self._shared.listener)
         code = worker.process.exitcode
+        if has_successor:
+            logger.info("worker_left", worker=worker.number, exit_code=code)
+            return
         if self._on_ready is not None and not worker.ready:
             self._failed_starts += 1
             # A worker that a signal has killed may do better; one that exits by itself would do so again.
@@ -221,24 +229,29 @@ class _Supervisor:
         pause = self._next_pause(worker.number, time.monotonic() - worker.began)
         logger.error("worker_died", worker=worker.number, exit_code=code, restart_in=pause)
 
-    def _forget(self, worker: _Worker) -> None:
+    def _forget(self, worker: WorkerProcess) -> None:
         pid = worker.process.pid
         assert pid is not None  # noqa: S101 - it was started
         with self._fleet.membership:
-            del self._workers[worker.number]
+            if worker in self._leaving:
+                self._leaving.remove(worker)
+                self._shared.replacing.value = len(self._leaving)
+            else:
+                del self._workers[worker.number]
             # Its connection closes by itself: a change may be waiting for its report.
-            del self._fleet.workers[worker.number]
+            del self._fleet.workers[worker.key]
         worker.reports.close()
         forget_worker(pid)
 
     def _stop(self) -> None:
         # An open copy in the parent would still take connections that no worker accepts any more.
-        self._listener.close()
-        for worker in self._workers.values():
+        self._shared.listener.close()
+        workers = [*self._workers.values(), *self._leaving]
+        for worker in workers:
             worker.process.terminate()
         limit = self._longest_stop()
         due = time.monotonic() + limit
-        for worker in list(self._workers.values()):
+        for worker in workers:
             worker.process.join(max(0.0, due - time.monotonic()))
             if worker.process.exitcode is None:
                 logger.error("worker_killed", worker=worker.number, after=limit)
@@ -260,33 +273,3 @@ class _Supervisor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _work(
-    parent: int,
-    settings: Settings,
-    listener: socket.socket,
-    quotas: Quotas | None,
-    reports: Connection,
-    orders: Connection,
-) -> None:
-    """Main function of a worker."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        sys.exit(1)
-    configure_logging(settings.log_level)
-    try:
-        deployments = Deployments.open(settings)
-        threading.Thread(target=follow_orders, args=(orders, deployments), name="fleet", daemon=True).start()
-        run_worker(settings, deployments, listener, lambda: reports.send(_READY), quotas)
-    except Exception:
-        logger.exception("worker_failed")
-        sys.exit(1)
-
-
-def _reads_ready(reports: Connection) -> bool:
-    try:
-        return bool(reports.recv() == _READY)
-    except (EOFError, OSError):
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
 import socket
@@ -10,12 +11,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Final
 
 import structlog
 import uvicorn
 
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory, release_memory
 from service.app import create_app
+from service.compute.overruns import Supervision
+from service.compute.threads import any_given_up
 from service.http.connection import GuardedConnection, guarded_connection
 from service.http.quotas import Quotas
 from service.lineup.lineup import Deployments
@@ -24,6 +28,8 @@ from service.settings import Settings
 from service.state import Phase
 
 BACKLOG = 2048
+LEAVE: Final = signal.SIGUSR1
+"""Signal to a worker whose successor serves: it leaves the port to the others and finishes its requests."""
 _SWITCH_INTERVAL = 0.001
 _HANDSHAKE = 0.05
 """Seconds for handshakes in progress when the port closes."""
@@ -45,10 +51,11 @@ def run_worker(
     listener: socket.socket,
     on_ready: Callable[[], None],
     quotas: Quotas | None = None,
+    supervision: Supervision | None = None,
 ) -> None:
     """Serve on an open port until SIGTERM or SIGINT; `listener` is closed then.
 
-    `quotas`: shared with the other workers.
+    `quotas`: shared with the other workers; `supervision` leads to the process that replaces this one.
     """
     keep_freed_memory(IMAGE_BYTES)
     _use_batch_scheduling()
@@ -56,7 +63,7 @@ def run_worker(
     sys.setswitchinterval(_SWITCH_INTERVAL)
     phase = Phase()
     config = uvicorn.Config(
-        create_app(settings, phase, deployments, quotas),
+        create_app(settings, phase, deployments, quotas, supervision),
         loop="uvloop",
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",
@@ -76,6 +83,15 @@ def run_worker(
 
     server = DrainingServer(config, phase, settings.drain, ready, alone=settings.workers == 1)
     server.run(sockets=[listener])
+    if any_given_up():
+        atexit.register(_end_at_once)
+
+
+def _end_at_once() -> None:
+    """End a process in which a runtime still computes: it would crash while the interpreter shuts down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _use_batch_scheduling() -> None:
@@ -95,7 +111,7 @@ class DrainingServer(uvicorn.Server):
 
     After SIGTERM it is "not ready" and closes each connection with its next answer, but still accepts for a
     while, until load balancers have noticed; then it accepts the clients that wait at the port, closes it,
-    and finishes its requests.
+    and finishes its requests. After `LEAVE` it stays "ready" and accepts no more: other workers do.
     """
 
     def __init__(
@@ -115,6 +131,7 @@ class DrainingServer(uvicorn.Server):
         self._on_ready = on_ready
         self._attaching: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._leaving = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
@@ -124,11 +141,15 @@ class DrainingServer(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._phase.draining = True
+        self._phase.draining = not self._leaving
         logger.info("draining", seconds=self._drain)
         self.server_state.default_headers.append((b"connection", b"close"))
+        if self._leaving:
+            self._leave_ports(sockets or [])
+        # Each active connection closes with its next answer meanwhile.
         await asyncio.sleep(self._drain)
-        await self._close_ports(sockets or [])
+        if not self._leaving:
+            await self._close_ports(sockets or [])
         await self._await_first_requests()
         await super().shutdown(sockets)
 
@@ -179,6 +200,13 @@ class DrainingServer(uvicorn.Server):
             # The client has closed meanwhile.
             connection.close()
 
+    def _leave_ports(self, sockets: list[socket.socket]) -> None:
+        """Accept nothing more. The clients that wait at the port are for the workers that share it."""
+        self._closing = True
+        for listener in sockets:
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
+
     async def _close_ports(self, sockets: list[socket.socket]) -> None:
         # A client that is connected but not accepted would be reset when the port closes.
         loop = asyncio.get_running_loop()
@@ -214,7 +242,9 @@ class DrainingServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         # uvicorn's own method raises the signal again at the end, which would skip the callers' cleanup.
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT, LEAVE)
+        }
         try:
             yield
         finally:
@@ -222,6 +252,8 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            self._leaving = number == LEAVE
         if self.should_exit and number == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True

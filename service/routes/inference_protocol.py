@@ -6,7 +6,6 @@ A model is a bundle, by its name; its version is the bundle's. A request takes t
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -19,8 +18,16 @@ from service.compute.batch_request import BatchRequest
 from service.compute.predictor import Prediction
 from service.compute.shadows import AnsweredImage
 from service.errors import Draining, NoSuchModel
-from service.http.bodies import ImageReader, refuse_encoded
-from service.http.inference_tensors import INPUT, JSON_LENGTH, infer_request, infer_response, outputs_for
+from service.http.bodies import ImageReader
+from service.http.compressed import content_encoding, decompressed
+from service.http.inference_tensors import (
+    INPUT,
+    JSON_LENGTH,
+    InferRequest,
+    infer_request,
+    infer_response,
+    outputs_for,
+)
 from service.http.request_ids import image_id, replaced_id, request_id_of
 from service.lineup.deployment import Deployment
 from service.openapi import inference_protocol as openapi
@@ -111,17 +118,21 @@ def _metadata(deployment: Deployment) -> Response:
 async def _infer(request: Request, deployment: Deployment) -> Response:
     service = service_of(request)
     deadline = deadline_of(request, service)
-    refuse_encoded(request.headers)
+    encoding = content_encoding(request.headers)
     service.admit(request)
     body = await request.body()
-    parse = partial(
-        infer_request,
-        body,
-        request.headers.get(JSON_LENGTH),
-        outputs_for(len(deployment.classes)),
-        service.settings.max_batch_images,
-    )
-    parsed = parse() if len(body) <= _PARSED_ON_LOOP else await service.predictor.split(parse, deadline)
+    limits = service.settings
+
+    def parse() -> InferRequest:
+        return infer_request(
+            decompressed(body, encoding, limits.max_batch_bytes),
+            request.headers.get(JSON_LENGTH),
+            outputs_for(len(deployment.classes)),
+            limits.max_batch_images,
+        )
+
+    on_loop = encoding is None and len(body) <= _PARSED_ON_LOOP
+    parsed = parse() if on_loop else await service.predictor.split(parse, deadline)
     service.charge(request, len(parsed.readers) - 1)
     own_id = request_id(request) if parsed.id is None else request_id_of(parsed.id)
     replaced = replaced_ids(request)

@@ -37,7 +37,7 @@ async def health(request: Request) -> Response:
     deployment = service.deployments.champion
     admission = service.predictor.admission
     store = service.windows.state
-    status = "degraded" if service.windows.degraded else "ok"
+    status = "degraded" if service.degraded else "ok"
     if service.phase.draining:
         status = "draining"
     return json_response(
@@ -45,6 +45,10 @@ async def health(request: Request) -> Response:
             "status": status,
             "store": {"state": store, "events_waiting": service.windows.waiting},
             "event_log": service.windows.log_state,
+            "overruns": {
+                "lost_threads": service.overruns.lost_threads,
+                "workers_being_replaced": service.overruns.replacing,
+            },
             "bundle": {"name": deployment.name, "version": deployment.version},
             "challengers": [
                 {

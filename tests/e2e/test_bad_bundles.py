@@ -13,60 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-import onnx
 import pytest
 from fakes.forged_bundle import forge
 from fakes.service_process import ServiceProcess
-from fakes.tiny_bundle import write_tiny_bundle
+from fakes.tiny_bundle import looping_model, write_tiny_bundle
 from fakes.waiting import eventually
-from onnx import TensorProto, helper, numpy_helper
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
 TOKEN = "a-token-of-the-tests-0123456789"
 KILLS = 50 if os.environ.get("DEMUR_SLOW") else 6
-
-
-def endless(model: Path) -> None:
-    """Put a loop of 1e15 steps behind the logits of a model; inputs and outputs stay the same."""
-    import numpy as np
-
-    proto = onnx.load(model)
-    graph = proto.graph
-    logits = next(output for output in graph.output if output.name == "logits")
-    for node in graph.node:
-        for index, name in enumerate(node.output):
-            if name == "logits":
-                node.output[index] = "before"
-        for index, name in enumerate(node.input):
-            if name == "logits":
-                node.input[index] = "before"
-    shape = ["batch", logits.type.tensor_type.shape.dim[1].dim_value]
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["condition"], ["go_on"]),
-            helper.make_node("Add", ["state", "zero"], ["next"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("step", TensorProto.INT64, []),
-            helper.make_tensor_value_info("condition", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("state", TensorProto.FLOAT, shape),
-        ],
-        [
-            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, shape),
-        ],
-    )
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.array(10**15, np.int64), "steps"),
-            numpy_helper.from_array(np.array(True), "yes"),
-            numpy_helper.from_array(np.array(0.0, np.float32), "zero"),
-        ]
-    )
-    graph.node.append(helper.make_node("Loop", ["steps", "yes", "before"], ["logits"], body=body))
-    model.write_bytes(proto.SerializeToString())
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +31,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tiny_bundle(folder / "one")
     write_tiny_bundle(folder / "two", stages=1, name="other")
     write_tiny_bundle(folder / "endless", name="endless")
-    endless(folder / "endless" / "stage_a" / "model.onnx")
+    (folder / "endless" / "stage_a" / "model.onnx").write_bytes(looping_model(16))
     forge(folder / "endless")
     return folder
 

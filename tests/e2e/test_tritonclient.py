@@ -49,6 +49,33 @@ def test_the_public_client(tiny_bundle: Path, tmp_path: Path, make_colour_image:
                 assert result.as_numpy("label").tolist() == [1, -1]
                 assert result.as_numpy("prediction_set").tolist() == [[False, True], [True, True]]
                 assert result.get_response()["id"] == "frame-1"
+            for shape in ([2, 1], [1, 2], [1, 2, 1]):
+                for binary, elements in ((True, images), (False, texts)):
+                    for compression in (None, "gzip", "deflate"):
+                        tensor = triton.InferInput("image", shape, "BYTES")
+                        tensor.set_data_from_numpy(
+                            np.array(elements, dtype=np.object_).reshape(shape), binary_data=binary
+                        )
+                        wanted = [
+                            triton.InferRequestedOutput("label", binary_data=not binary),
+                            triton.InferRequestedOutput("stage", binary_data=binary),
+                        ]
+                        result = client.infer(
+                            "tiny",
+                            [tensor],
+                            outputs=wanted,
+                            request_compression_algorithm=compression,
+                            response_compression_algorithm=compression,
+                            priority=1,
+                            timeout=5_000_000,
+                            parameters={"camera": "north"},
+                        )
+                        assert result.as_numpy("label").tolist() == [1, -1]
+                        assert result.as_numpy("stage").shape == (2,)
+            tensor = triton.InferInput("image", [1], "BYTES")
+            tensor.set_data_from_numpy(np.array([images[0]], dtype=np.object_))
+            waiting = [client.async_infer("tiny", [tensor]) for _ in range(3)]
+            assert [one.get_result().as_numpy("label").tolist() for one in waiting] == [[1]] * 3
             with pytest.raises(triton.InferenceServerException, match="image"):
                 infer([b"no image"], True, None)
         finally:

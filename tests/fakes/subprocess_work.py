@@ -23,5 +23,10 @@ def hang(*args: object, **named: object) -> object:
     return None
 
 
+def say_who_and_hang(*, say: Callable[[str], None]) -> None:
+    say(str(os.getpid()))
+    time.sleep(60)
+
+
 def fail(*args: object, **named: object) -> object:
     raise ValueError("on purpose")

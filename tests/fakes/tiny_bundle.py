@@ -94,8 +94,9 @@ def colour_model(side: int, gain: float, *, classes: int = 2, gate: bool = False
     return model.SerializeToString()
 
 
-def looping_model(side: int, iterations: int = 10**15, *, classes: int = 2) -> bytes:
-    """Logits that pass a loop, so that the model ends after hours, or never."""
+def looping_model(side: int, iterations: int = 10**15, *, classes: int = 2, on_green: bool = False) -> bytes:
+    """Logits that pass a loop, so that the model ends after hours, or never; `on_green`: only on images that
+    are greener than those of classes 0 and 1, which are all that two classes have."""
     scalar = helper.make_tensor_value_info("step", TensorProto.INT64, [])
     going, still = (helper.make_tensor_value_info(n, TensorProto.BOOL, []) for n in ("going", "still"))
     kept, following = (helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("kept", "next"))
@@ -106,14 +107,26 @@ def looping_model(side: int, iterations: int = 10**15, *, classes: int = 2) -> b
     body = helper.make_graph(steps, "body", [scalar, going, kept], [still, following])
     model = onnx.load_from_string(colour_model(side, 5.0, classes=classes))
     model.graph.node[-1].output[0] = "first"
+    constants = {
+        "most" if on_green else "iterations": np.array(iterations),
+        "always": np.array(True),
+        "zero": np.zeros(1, dtype=np.float32),
+    }
+    if on_green:
+        constants |= {"green": np.array(1), "usual": np.array(0.4, dtype=np.float32)}
+        model.graph.node.extend(
+            [
+                helper.make_node("Gather", ["colour", "green"], ["greens"], axis=1),
+                helper.make_node("ReduceMax", ["greens"], ["greenest"], keepdims=0),
+                helper.make_node("Greater", ["greenest", "usual"], ["endless"]),
+                helper.make_node("Cast", ["endless"], ["times"], to=TensorProto.INT64),
+                helper.make_node("Mul", ["times", "most"], ["iterations"]),
+            ]
+        )
     model.graph.node.append(
         helper.make_node("Loop", ["iterations", "always", "first"], ["logits"], body=body)
     )
-    for name, value in (
-        ("iterations", np.array(iterations)),
-        ("always", np.array(True)),
-        ("zero", np.zeros(1, dtype=np.float32)),
-    ):
+    for name, value in constants.items():
         model.graph.initializer.append(numpy_helper.from_array(value, name))
     return bytes(model.SerializeToString())
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bundle.engines.contract import DEFAULT_KEY, DEFAULT_PRECISION, EngineKey, file_precision
-from calibration.decision import STAGE_KEYS
-from trainer.bundling.quantise import quantise
+from bundle.engines.contract import DEFAULT_KEY, EngineKey
+from trainer.bundling.quantise import write_quantised
 from trainer.certify.evidence import Evidence
 from trainer.certify.gate import fit_gate, read_rules, write_gate
 from trainer.data.images import ImageSource
@@ -74,9 +73,17 @@ def own_scores(run: RunFolder) -> dict[str, SplitScores]:
 
 
 def score_engines(
-    prepared: PreparedRun, keys: Sequence[EngineKey], least_agreement: float, console: RunConsole
+    prepared: PreparedRun,
+    keys: Sequence[EngineKey],
+    least_agreement: float,
+    console: RunConsole,
+    *,
+    first_only: bool = False,
 ) -> tuple[tuple[EngineScores, ...], tuple[Agreement, ...]]:
-    """(the run's own engine and those of `keys` that agree with it, the agreement of those left out)."""
+    """(the run's own engine and those of `keys` that agree with it, the agreement of those left out).
+
+    `first_only`: only the first of `keys` that agrees is taken, and those behind it are not scored.
+    """
     record, promise, own = prepared.record, prepared.promise, prepared.scores
     rules = read_rules(prepared.run)
     select, calib = own["val_select"], own["val_calib"]
@@ -84,11 +91,13 @@ def score_engines(
     scored = [EngineScores(DEFAULT_KEY, evidence, own["val_test"])]
     left_out: list[Agreement] = []
     if keys and prepared.images is not None:
-        _quantise(prepared.run, record, keys, console)
+        write_quantised(prepared.run, record, keys, console)
         for key in keys:
             found = _score_engine(prepared, prepared.images, key, least_agreement, console)
             if isinstance(found, EngineScores):
                 scored.append(found)
+                if first_only:
+                    break
             else:
                 left_out.append(found)
     return tuple(scored), tuple(left_out)
@@ -119,16 +128,3 @@ def _score_engine(
     calib = scores_of("val_calib")
     evidence = Evidence(select, calib, gate.rules, record.costs, promise, record.classes, record.doubt)
     return EngineScores(key, evidence, scores_of("val_test"))
-
-
-def _quantise(run: RunFolder, record: RunRecord, keys: Sequence[EngineKey], console: RunConsole) -> None:
-    """Write the model files that the precisions of `keys` need and training did not write."""
-    images = [file.read_bytes() for file in sorted(run.golden.iterdir())] if run.golden.is_dir() else []
-    for precision in sorted({file_precision(key.precision) for key in keys} - {DEFAULT_PRECISION}):
-        for name, stage in zip(STAGE_KEYS, record.stages, strict=False):
-            out = run.onnx(name, precision)
-            scales = quantise(run.onnx(name), out, images, stage.preprocess)
-            smaller = run.onnx(name).stat().st_size / out.stat().st_size
-            console.note(
-                f"Stage {name.upper()} at {precision}: {scales} scales, a file {smaller:.1f} times smaller"
-            )

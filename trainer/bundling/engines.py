@@ -24,6 +24,7 @@ from trainer.bundling.engine_scores import (
     own_scores,
     score_engines,
 )
+from trainer.bundling.fastest import faster_keys
 from trainer.bundling.finish import report_on
 from trainer.bundling.pack import FurtherEngine, pack_bundle
 from trainer.certify.account import spends_delta
@@ -55,6 +56,8 @@ class EngineRequest:
     least_agreement: float = LEAST_AGREEMENT
     reissue: bool = False
     """Withdraw the certificates that have spent the delta of this calibration split"""
+    fastest: bool = False
+    """Instead of `keys`: the fastest on this machine that agrees with full precision"""
     carry_calibration: bool = False
     """The bundle carries the images of val_calib, so that a machine with another engine can certify it"""
 
@@ -118,7 +121,10 @@ def certify_engines(run: RunFolder, request: EngineRequest, console: RunConsole)
     run.need(run.record, "demur train")
     with locked(run.root):
         prepared = _prepare(run, request, console)
-        scored, left_out = score_engines(prepared, request.further, request.least_agreement, console)
+        keys = faster_keys(run, prepared.record, console) if request.fastest else request.further
+        scored, left_out = score_engines(
+            prepared, keys, request.least_agreement, console, first_only=request.fastest
+        )
         console.heading(f"Certificates: {len(scored)}, on val_calib")
         charged = _charge(prepared, scored, request)
         policies = _prove(charged, console)
@@ -138,7 +144,7 @@ def _prepare(run: RunFolder, request: EngineRequest, console: RunConsole) -> Pre
         require_key(key)
     scores = own_scores(run)
     images = None
-    if request.further or request.carry_calibration:
+    if request.further or request.fastest or request.carry_calibration:
         console.heading("The images of the run")
         images = RunImages(*reopen(run, record, request.data, console))
     return PreparedRun(run, record, promise, scores, images)

@@ -19,10 +19,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.engines.contract import DEFAULT_PRECISION, EngineKey, file_precision
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, preprocess
+from calibration.decision import STAGE_KEYS
 from trainer.errors import RunError
-from trainer.run.folder import write_bytes
+from trainer.run.console import RunConsole
+from trainer.run.folder import RunFolder, write_bytes
+from trainer.run.record import RunRecord
 
 Scales = Literal["fixed", "dynamic"]
 
@@ -72,6 +76,22 @@ def quantise(model: Path, out: Path, images: Sequence[bytes], spec: PreprocessSp
             raise NotQuantised(f"{model} cannot be quantised: {fault}") from fault
         write_bytes(out, small.read_bytes())
     return scales
+
+
+def write_quantised(
+    run: RunFolder, record: RunRecord, keys: Sequence[EngineKey], console: RunConsole
+) -> None:
+    """Write the model files that the precisions of `keys` need and training did not write. Raises
+    `NotQuantised`."""
+    images = [file.read_bytes() for file in sorted(run.golden.iterdir())] if run.golden.is_dir() else []
+    for precision in sorted({file_precision(key.precision) for key in keys} - {DEFAULT_PRECISION}):
+        for name, stage in zip(STAGE_KEYS, record.stages, strict=False):
+            out = run.onnx(name, precision)
+            scales = quantise(run.onnx(name), out, images, stage.preprocess)
+            smaller = run.onnx(name).stat().st_size / out.stat().st_size
+            console.note(
+                f"Stage {name.upper()} at {precision}: {scales} scales, a file {smaller:.1f} times smaller"
+            )
 
 
 def scales_for(graph: object) -> Scales:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import bentoml
 from bentoml.validators import ContentType
-from harness.plain import PlainCascade
+from harness.plain import served_by_a_peer
 
 
 @bentoml.service(
@@ -17,7 +17,7 @@ from harness.plain import PlainCascade
 )
 class Classifier:
     def __init__(self) -> None:
-        self.model = PlainCascade.of(Path(os.environ["BENCH_BUNDLE"]))
+        self.model = served_by_a_peer()
 
     @bentoml.api(route="/predict")
     def predict(self, image: Annotated[Path, ContentType("image/jpeg")], /) -> dict[str, object]:

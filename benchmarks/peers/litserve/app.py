@@ -1,17 +1,16 @@
 """LitServe over the same code as the raw loop: raw JPEG bodies, one worker process."""
 
 import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import litserve
 from fastapi import Body
-from harness.plain import PlainCascade
+from harness.plain import served_by_a_peer
 
 
 class Classifier(litserve.LitAPI):
     def setup(self, device: str) -> None:
-        self.model = PlainCascade.of(Path(os.environ["BENCH_BUNDLE"]))
+        self.model = served_by_a_peer()
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="image/jpeg")]) -> bytes:
         return request

@@ -1,18 +1,16 @@
 """MLServer over the same code as the raw loop: raw JPEG bodies by a custom handler."""
 
-import os
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Body
-from harness.plain import PlainCascade
+from harness.plain import served_by_a_peer
 from mlserver import MLModel
 from mlserver.handlers import custom_handler
 
 
 class Classifier(MLModel):
     async def load(self) -> bool:
-        self.model = PlainCascade.of(Path(os.environ["BENCH_BUNDLE"]))
+        self.model = served_by_a_peer()
         return True
 
     @custom_handler(rest_path="/predict")

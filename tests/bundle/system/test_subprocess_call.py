@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from fakes.service_process import alive
 from fakes.subprocess_work import count_to, die, fail, hang
+from fakes.waiting import eventually
 
 from bundle.system.subprocess_call import SubprocessLost, call_in_subprocess
 
@@ -65,3 +67,20 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.stderr) == ("3\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems end it when its time is over")
+def test_a_process_ends_with_its_caller() -> None:
+    path = str(Path(__file__).parents[2])
+    code = (
+        f"import sys; sys.path.append({path!r})\n"
+        "from bundle.system.subprocess_call import call_in_subprocess\n"
+        "from fakes.subprocess_work import say_who_and_hang\n"
+        "call_in_subprocess(say_who_and_hang, limit=60, say=lambda text: print(text, flush=True))\n"
+    )
+    with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout is not None
+        worker = int(caller.stdout.readline())
+        assert alive(worker)
+        caller.kill()
+    eventually(lambda: not alive(worker))

@@ -70,6 +70,7 @@ class Stage:
             self.stage,
             size,
             self.admission,
+            owner="tiny:1",
             limit=limit,
             upstream=lambda: self.upstream,
             observe=lambda _: None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.compute.threads import ThreadPool
+from service.compute.threads import Task, ThreadPool
 
 
 class Callbacks:
@@ -35,9 +35,9 @@ def test_the_outcomes_of_a_group_come_together_after_its_thread_is_free() -> Non
         pool, callbacks, released = ThreadPool(1, "pool", max_delay=60.0), Callbacks(), threading.Semaphore(0)
         pool.put(
             [
-                (lambda: 1, callbacks.done),
-                (lambda: 1 // 0, callbacks.done),
-                (released.acquire, callbacks.done),
+                Task(lambda: 1, callbacks.done),
+                Task(lambda: 1 // 0, callbacks.done),
+                Task(released.acquire, callbacks.done),
             ],
             callbacks.group_done,
         )
@@ -56,9 +56,9 @@ def test_outcomes_do_not_wait_for_a_group_that_takes_longer_than_expected() -> N
         pool, callbacks, released = ThreadPool(1, "pool", max_delay=0.02), Callbacks(), threading.Semaphore(0)
         slow = threading.Event()
         tasks = [
-            (lambda: "fast", callbacks.done),
-            (lambda: slow.wait(0.05), callbacks.done),
-            (released.acquire, callbacks.done),
+            Task(lambda: "fast", callbacks.done),
+            Task(lambda: slow.wait(0.05), callbacks.done),
+            Task(released.acquire, callbacks.done),
         ]
         pool.put(tasks, callbacks.group_done)
         await callbacks.wait_for(2)
@@ -76,9 +76,67 @@ def test_outcomes_for_a_closed_loop_are_dropped() -> None:
     pool, callbacks, released = ThreadPool(1, "pool", max_delay=60.0), Callbacks(), threading.Semaphore(0)
 
     async def scenario() -> None:
-        pool.put([(released.acquire, callbacks.done)], callbacks.group_done)
+        pool.put([Task(released.acquire, callbacks.done)], callbacks.group_done)
 
     asyncio.run(scenario())
     released.release()
     pool.close()
     assert callbacks.calls == []
+
+
+def test_a_task_without_end_costs_neither_the_others_of_its_group_nor_a_thread() -> None:
+    async def scenario() -> None:
+        pool, callbacks, released = ThreadPool(1, "pool", max_delay=60.0), Callbacks(), threading.Semaphore(0)
+        pool.put(
+            [
+                Task(lambda: "before", callbacks.done, "good:1"),
+                Task(released.acquire, callbacks.done, "bad:1"),
+                Task(lambda: "behind", callbacks.done, "good:1"),
+            ],
+            callbacks.group_done,
+        )
+        pool.put([Task(lambda: "next", callbacks.done, "good:1")], callbacks.group_done)
+        await asyncio.sleep(0.05)
+        assert pool.give_up_overdue(60.0, TimeoutError) == []
+        # The first look that finds it overdue only suspects it.
+        assert pool.give_up_overdue(0.01, TimeoutError) == []
+        ((owner, seconds),) = pool.give_up_overdue(0.01, TimeoutError)
+        assert owner == "bad:1"
+        assert 0.01 < seconds < 10.0
+        await callbacks.wait_for(6)
+        assert callbacks.calls == ["before", TimeoutError, "group done", "behind", "group done", "next"]
+        assert pool.lost == 1
+        assert pool.give_up_overdue(0.0, TimeoutError) == []
+        # Its end, if it comes, is nobody's outcome.
+        released.release()
+        while pool.lost:
+            await asyncio.sleep(0.001)
+        assert len(callbacks.calls) == 6
+        pool.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_has_its_time_for_each_image_and_other_work_is_not_given_up() -> None:
+    async def scenario() -> None:
+        pool, callbacks, released = ThreadPool(2, "pool", max_delay=0.0), Callbacks(), threading.Semaphore(0)
+        pool.put([Task(released.acquire, callbacks.done, "good:1", images=1000)], callbacks.group_done)
+        pool.put([Task(released.acquire, callbacks.done)], callbacks.group_done)
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            assert pool.give_up_overdue(0.01, TimeoutError) == []
+        released.release(2)
+        pool.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_pool_closes_though_a_task_never_ends() -> None:
+    async def scenario() -> None:
+        pool, callbacks, released = ThreadPool(1, "pool", max_delay=0.0), Callbacks(), threading.Semaphore(0)
+        pool.put([Task(released.acquire, callbacks.done, "bad:1")], callbacks.group_done)
+        await asyncio.sleep(0.01)
+        pool.close(0.05)
+        released.release()
+
+    asyncio.run(scenario())

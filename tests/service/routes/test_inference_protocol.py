@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B
 from fakes.waiting import eventually
@@ -93,14 +96,67 @@ def test_an_image_is_counted_and_recorded_under_the_given_id(
     eventually(lambda: monitored.get("/rolling").json()["labelled"] == 2)
 
 
-def test_data_may_be_nested_as_its_shape_says(client: TestClient, make_colour_image: Images) -> None:
-    images = [make_colour_image(1, ANSWERED_BY_A), make_colour_image(0, ANSWERED_BY_A)]
-    request = request_of(*images)
-    request["inputs"][0]["shape"] = [2, 1]
-    flat = tensors(client.post(INFER, json=request))
-    request["inputs"][0]["data"] = [[text] for text in request["inputs"][0]["data"]]
-    nested = tensors(client.post(INFER, json=request))
-    assert nested["label"] == flat["label"] == [1, 0]
+@pytest.mark.parametrize("shape", [[4], [4, 1], [1, 4], [2, 2], [1, 2, 2], [2, 1, 2, 1]], ids=str)
+def test_data_may_be_flat_or_nested_as_any_shape_says(
+    client: TestClient, make_colour_image: Images, shape: list[int]
+) -> None:
+    labels = [1, 0, 0, 1]
+    request = request_of(*(make_colour_image(label, ANSWERED_BY_A) for label in labels))
+    (tensor,) = request["inputs"]
+    tensor["shape"] = shape
+    assert tensors(client.post(INFER, json=request))["label"] == labels
+    tensor["data"] = np.array(tensor["data"], dtype=object).reshape(shape).tolist()
+    assert tensors(client.post(INFER, json=request))["label"] == labels
+
+
+def test_a_single_image_may_have_no_dimension(client: TestClient, make_colour_image: Images) -> None:
+    request = request_of(make_colour_image(1, ANSWERED_BY_A))
+    (tensor,) = request["inputs"]
+    tensor["shape"] = []
+    assert tensors(client.post(INFER, json=request))["label"] == [1]
+    tensor["data"] = tensor["data"][0]
+    assert tensors(client.post(INFER, json=request))["label"] == [1]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "AAAA",
+        [["AAAA"] * 4],
+        [["AAAA"] * 2],
+        [["AAAA"], ["AAAA"] * 3],
+        ["AAAA", ["AAAA"] * 3],
+        ["AAAA"] * 3,
+        [[]],
+    ],
+    ids=str,
+)
+def test_data_that_are_not_nested_as_the_shape_says(client: TestClient, data: Any) -> None:
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [2, 2], "data": data}
+    refusal = client.post(INFER, json={"inputs": [tensor]})
+    assert (refusal.status_code, refusal.json()["field"]) == (422, "inputs[0].data")
+    assert "[2, 2]" in refusal.json()["detail"]
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_body(
+    make_client: Callable[..., TestClient],
+    make_colour_image: Images,
+    encoding: str,
+    compress: Callable[[bytes], bytes],
+) -> None:
+    client = make_client(max_batch_bytes=100_000)
+    headers = {"Content-Encoding": encoding}
+    body = json.dumps(request_of(make_colour_image(1, ANSWERED_BY_A))).encode()
+    assert tensors(client.post(INFER, content=compress(body), headers=headers))["label"] == [1]
+    bomb = compress(b" " * 100_000_000)
+    assert len(bomb) < 100_000 + 5_000
+    assert client.post(INFER, content=bomb[:100_000], headers=headers).status_code == 413
+    for damaged in (compress(body)[:-5], body, b""):
+        refusal = client.post(INFER, content=damaged, headers=headers)
+        assert (refusal.status_code, refusal.json()["field"]) == (422, "body")
+    refusal = client.post(INFER, content=body, headers={"Content-Encoding": "br"})
+    assert refusal.status_code == 415
 
 
 def test_an_id_that_is_replaced_is_reported(client: TestClient, make_colour_image: Images) -> None:
@@ -167,12 +223,14 @@ GOOD = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AAAA"]}
         ({"inputs": [{**GOOD, "shape": [2]}]}, 422, "inputs[0].data"),
         ({"inputs": [{**GOOD, "shape": [0]}]}, 422, "inputs[0].shape"),
         ({"inputs": [{**GOOD, "shape": [True]}]}, 422, "inputs[0].shape"),
-        ({"inputs": [{**GOOD, "shape": [1, 2]}]}, 422, "inputs[0].shape"),
+        ({"inputs": [{**GOOD, "shape": [1, 2]}]}, 422, "inputs[0].data"),
+        ({"inputs": [{**GOOD, "shape": [1] * 9}]}, 422, "inputs[0].shape"),
+        ({"inputs": [{**GOOD, "shape": "1"}]}, 422, "inputs[0].shape"),
         ({"inputs": [{**GOOD, "shape": [10**9]}]}, 413, "inputs[0].shape"),
         ({"inputs": [{**GOOD, "parameters": 7}]}, 422, "inputs[0].parameters"),
         ({"inputs": [{**GOOD, "data": [7]}]}, 422, "inputs[0].data[0]"),
         ({"inputs": [{**GOOD, "data": [["AAAA", "AAAA"]]}]}, 422, "inputs[0].data"),
-        ({"inputs": [{**GOOD, "data": [[["AAAA"]]]}]}, 422, "inputs[0].data[0]"),
+        ({"inputs": [{**GOOD, "data": [[["AAAA"]]]}]}, 422, "inputs[0].data"),
         ({"inputs": [{**GOOD, "data": ["%"]}]}, 422, "inputs[0].data[0]"),
         ({"inputs": [GOOD], "id": 7}, 422, "id"),
         ({"inputs": [GOOD], "outputs": 7}, 422, "outputs"),

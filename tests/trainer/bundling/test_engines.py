@@ -14,9 +14,11 @@ from fakes.channel_models import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
 from bundle.engines.contract import EngineKey, EngineUnavailable
+from bundle.engines.model import OnnxModel
 from bundle.inspect import inspect_bundle
 from bundle.loader import load_bundle
 from bundle.policy import CertificateEntry
+from bundle.selection import local_certificate
 from bundle.selection.choice import EnginePreference, choose_engine
 from bundle.selection.issued import IssuedCertificates
 from bundle.selection.local_certificate import certify_locally, read_cases, reserve_of
@@ -24,7 +26,7 @@ from bundle.selection.timing_cache import TimingCache
 from bundle.verify import verify_bundle
 from service.lineup.deployment import deployment_for
 from service.settings import Settings
-from trainer.bundling import engine_scores
+from trainer.bundling import engine_scores, fastest
 from trainer.bundling.engines import CertifiedEngines, EngineRequest, certify_engines
 from trainer.bundling.rerun import recalibrate
 from trainer.bundling.wrap import WrapConfig, certify_models
@@ -40,8 +42,8 @@ from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, read_json
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import read_record
-from trainer.scoring.agreement import agreement
-from trainer.scoring.split_scores import load_scores
+from trainer.scoring.agreement import Agreement, agreement
+from trainer.scoring.split_scores import SplitScores, load_scores
 
 ORT, ORT8 = EngineKey("onnxruntime-cpu", "fp32"), EngineKey("onnxruntime-cpu", "int8")
 VINO = EngineKey("openvino", "fp32")
@@ -184,6 +186,17 @@ class TestCarried:
         assert entry.certificate == own.certificate
         assert entry.operating_point == own.point
         assert "scoring" in said[0]
+
+    def test_scoring_without_end_leaves_the_bundle_uncertified_and_its_share_free(
+        self, carrying: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wish, issued = EnginePreference("openvino", "fp32"), IssuedCertificates(tmp_path)
+        monkeypatch.setattr(local_certificate, "CERTIFY_SECONDS", 0.3)
+        choice = choose_engine(carrying, wish, TimingCache(tmp_path), issued, seconds=0.1)
+        assert choice.issued_here is None
+        assert choice.not_issued is not None
+        assert "took longer than 0.3 s; the next start tries again" in choice.not_issued
+        assert issued.read(reserve_of(verify_bundle(carrying)) or "") is None
 
     def test_a_share_of_delta_is_kept_and_charged(self, carried: tuple[RunFolder, CertifiedEngines]) -> None:
         run, certified = carried
@@ -339,6 +352,57 @@ class TestInExpectation:
         assert read_json(fresh.ledger)["accounts"] == {}
         again = recalibrate(fresh.root, {"certificate": "scrc-t"})
         assert again.summary[-1].startswith("No longer certified on openvino/fp32")
+
+
+class TestFastest:
+    """One further engine is certified: the fastest on this machine that agrees with full precision."""
+
+    @pytest.fixture
+    def timed(self, monkeypatch: pytest.MonkeyPatch) -> dict[EngineKey, float]:
+        """Seconds per image of a stage, which a test sets, instead of measured ones."""
+        seconds: dict[EngineKey, float] = {}
+
+        def time_stage(model: OnnxModel, images: object, limit: float) -> dict[int, float]:
+            return {1: seconds[model.key]}
+
+        monkeypatch.setattr(fastest, "time_stage", time_stage)
+        monkeypatch.setattr(fastest, "usable_keys", lambda: tuple(seconds))
+        return seconds
+
+    def test_the_fastest_that_agrees_is_certified_and_no_other_is_scored(
+        self, fresh: RunFolder, timed: dict[EngineKey, float], quiet: RunConsole
+    ) -> None:
+        timed.update({VINO: 0.010, ORT8: 0.005, ORT: 0.020})
+        certified = certify(fresh, console=quiet, fastest=True)
+        assert [engine.key for engine in certified.engines] == [ORT, ORT8]
+        assert certified.shares == 2
+        assert not fresh.on_engine(str(VINO)).root.exists()
+        assert [entry.key for entry in certified.manifest.certificates] == [str(ORT), str(ORT8)]
+
+    def test_one_that_does_not_agree_leaves_its_place_to_the_next(
+        self,
+        fresh: RunFolder,
+        timed: dict[EngineKey, float],
+        quiet: RunConsole,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def disagree_at_int8(scores: SplitScores, full: SplitScores) -> Agreement:
+            found = agreement(scores, full)
+            return replace(found, labels=0.9) if scores.engine == str(ORT8) else found
+
+        monkeypatch.setattr(engine_scores, "agreement", disagree_at_int8)
+        timed.update({VINO: 0.010, ORT8: 0.005, ORT: 0.020})
+        certified = certify(fresh, console=quiet, fastest=True)
+        assert [engine.key for engine in certified.engines] == [ORT, VINO]
+        assert len(certified.left_out) == 1
+
+    def test_where_none_is_faster_delta_is_not_shared(
+        self, fresh: RunFolder, timed: dict[EngineKey, float], quiet: RunConsole
+    ) -> None:
+        timed.update({VINO: 0.0195, ORT: 0.020})
+        certified = certify(fresh, console=quiet, fastest=True)
+        assert [engine.key for engine in certified.engines] == [ORT]
+        assert (certified.shares, certified.price) == (1, None)
 
 
 class TestAdmission:
