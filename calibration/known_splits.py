@@ -27,12 +27,16 @@ class SplitIdentity:
     digest: str
     units: int
     sketch: SplitSketch
+    aliases: frozenset[str] = frozenset()
+    """Further digests of the same split, as of its units with their labels: splits with a common one are
+    the same, also if an older version has kept no content of the units"""
 
     @classmethod
-    def of(cls, units: Iterable[str]) -> Self:
+    def of(cls, units: Iterable[str], alias: str = "") -> Self:
         """From the content digests of the units, without labels and in any order."""
         distinct = set(units)
-        return cls(units_digest(distinct), len(distinct), SplitSketch.of(distinct))
+        aliases = frozenset([alias] if alias else [])
+        return cls(units_digest(distinct), len(distinct), SplitSketch.of(distinct), aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class KnownCertificate:
     """UTC time, ISO 8601"""
     withdrawn: str = ""
     """Time of its withdrawal; empty while it holds"""
+    made_by: str = ""
+    """Digest of the configuration or models behind the scores, by which a repetition is expected before its
+    scores exist; empty if unknown"""
 
     @property
     def key(self) -> tuple[str, float]:
@@ -67,6 +74,12 @@ class KnownSplit:
     budget: float = 0.0
     """Delta of all its certificates together; 0 until the first one spends some"""
     certificates: tuple[KnownCertificate, ...] = ()
+    aliases: frozenset[str] = frozenset()
+    """See `SplitIdentity.aliases`"""
+
+    def is_same(self, split: SplitIdentity) -> bool:
+        """Whether it is this split under another digest."""
+        return bool(split.aliases & self.aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +93,18 @@ class KnownSplits:
 
     def sharing(self, split: SplitIdentity) -> tuple[str, ...]:
         """Digests of the split itself, if it is known, and of all that share more than 1 % of its units."""
+        same = self._same(split)
         others = (
             digest
             for digest, other in self.splits.items()
-            if digest != split.digest and split.sketch.overlaps(other.sketch)
+            if digest not in same and split.sketch.overlaps(other.sketch)
+        )
+        return (*same, *others)
+
+    def _same(self, split: SplitIdentity) -> tuple[str, ...]:
+        """Digests under which this very split is known, its own first."""
+        others = (
+            digest for digest, other in self.splits.items() if digest != split.digest and other.is_same(split)
         )
         return (*((split.digest,) if split.digest in self.splits else ()), *others)
 
@@ -118,8 +139,7 @@ class KnownSplits:
 
     def at_place(self, split: SplitIdentity, place: str) -> tuple[KnownCertificate, ...]:
         """Certificates of one run folder or file on this very split that are not withdrawn."""
-        known = self.splits.get(split.digest)
-        entries = () if known is None else known.certificates
+        entries = (one for digest in self._same(split) for one in self.splits[digest].certificates)
         return tuple(one for one in entries if one.place == place and not one.withdrawn)
 
     def charge(
@@ -153,7 +173,10 @@ class KnownSplits:
             one for one in dict.fromkeys(certificates) if one.withdrawn or (one.key, one.place) not in there
         )
         added = replace(
-            known, budget=known.budget or budget, certificates=_ordered((*known.certificates, *new))
+            known,
+            budget=known.budget or budget,
+            certificates=_ordered((*known.certificates, *new)),
+            aliases=known.aliases | split.aliases,
         )
         return KnownSplits({**self.splits, split.digest: added})
 
@@ -172,11 +195,12 @@ class KnownSplits:
     def _changed(
         self, split: SplitIdentity, change: Callable[[KnownCertificate], KnownCertificate]
     ) -> KnownSplits:
-        known = self.splits.get(split.digest)
-        if known is None:
-            return self
-        changed = replace(known, certificates=tuple(change(one) for one in known.certificates))
-        return KnownSplits({**self.splits, split.digest: changed})
+        known = {digest: self.splits[digest] for digest in self._same(split)}
+        changed = {
+            digest: replace(one, certificates=tuple(map(change, one.certificates)))
+            for digest, one in known.items()
+        }
+        return KnownSplits({**self.splits, **changed})
 
     def merged(self, other: KnownSplits) -> KnownSplits:
         """The union with another user's accounts. No entry is lost, and of two budgets the smaller holds."""
@@ -193,7 +217,10 @@ class KnownSplits:
                 # A withdrawal that only one side has seen is true on the other side too.
                 both[one.key, one.place, one.at] = copy if copy is not None and copy.withdrawn else one
             splits[digest] = replace(
-                mine, budget=min(budgets, default=0.0), certificates=_ordered(both.values())
+                mine,
+                budget=min(budgets, default=0.0),
+                certificates=_ordered(both.values()),
+                aliases=mine.aliases | theirs.aliases,
             )
         return KnownSplits(splits)
 
@@ -201,7 +228,7 @@ class KnownSplits:
         self, split: SplitIdentity, asked: Sequence[KnownCertificate], needed: float, budget: float
     ) -> str:
         held = [one for one in self.certificates(split) if not one.withdrawn and one.delta > 0]
-        shared = "" if split.digest in self.splits else " (it shares units with splits that are known)"
+        shared = "" if self._same(split) else " (it shares units with splits that are known)"
         left = max(0.0, budget - self.spent(split))
         earlier = "; ".join(f"{one.what}, delta {one.delta:g}, in {one.place} at {one.at}" for one in held)
         smaller = f"certify with a delta of at most {left:g}, or label" if left > ROUNDING else "label"
@@ -221,6 +248,7 @@ class KnownSplits:
                 "budget": known.budget,
                 "certificates": [asdict(one) for one in known.certificates],
                 "sketch": known.sketch.to_dict(),
+                "aliases": sorted(known.aliases),
             }
             for digest, known in self.splits.items()
         }
@@ -247,6 +275,7 @@ def _known_split(values: Mapping[str, Any]) -> KnownSplit:
         SplitSketch.from_dict(values["sketch"]),
         budget,
         tuple(_known_certificate(one) for one in values["certificates"]),
+        frozenset(map(str, values.get("aliases", ()))),
     )
 
 
@@ -255,4 +284,4 @@ def _known_certificate(values: Mapping[str, Any]) -> KnownCertificate:
     if not 0.0 <= delta < 1.0:
         raise ValueError(f"delta is {delta!r}; it must lie between 0 and 1")
     texts = {name: str(values[name]) for name in ("what", "fingerprint", "place", "at", "withdrawn")}
-    return KnownCertificate(delta=delta, **texts)
+    return KnownCertificate(delta=delta, made_by=str(values.get("made_by", "")), **texts)

@@ -31,8 +31,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 OTHERS: Mapping[str, str] = {
     "DEMUR_DEBUG": "Any value: every verb ends with the traceback of an error instead of one line.",
-    "DEMUR_LEDGER": "Folder of the ledger of calibration splits, which may be shared; by default one in the "
-    "data folder of the user (`docs/promise.md`).",
+    "DEMUR_LEDGER": "Ledger of calibration splits: a folder or the URL of a Redis server, which may be "
+    "shared; by default a folder in the data folder of the user (`docs/promise.md`).",
     "DEMUR_WEIGHTS": "Folder of pretrained weights that `demur train` may choose for stage B "
     "(`docs/backbones.md`).",
     "DEMUR_SLOW": "`1`: the Monte Carlo and soak tests run in full (`make slow`).",

@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from calibration.decision import STAGE_NAMES, STRONG_STAGE
+from calibration.errors import DeltaExhausted
 from trainer.backbone_choice import AUTO
 from trainer.bundling.finish import RunResult, finish_run
-from trainer.certify.account import account_warning
+from trainer.certify.outlook import OTHER_SEEDS, outlook
 from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.config import TrainConfig, given, resolved
+from trainer.data.config import SplitConfig
 from trainer.data.faults import PreparedData, prepare
 from trainer.data.grouping import near_copies_in, question_of
 from trainer.data.images import ImageSource, Notice
@@ -30,8 +32,9 @@ from trainer.pretrain.weights import overlap_notices
 from trainer.pretrained_recipe import StageModels
 from trainer.recipe import PartialRecipe, PlanInputs, Recipe, complete_recipe, input_size
 from trainer.run.console import RunConsole
-from trainer.run.folder import RunFolder, write_json, write_yaml
+from trainer.run.folder import RunFolder, read_json, write_json, write_yaml
 from trainer.run.lock import locked
+from trainer.run.origin import origin
 from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.scoring.collect import require_slices
 from trainer.stage_models import named_models, with_backbone
@@ -72,7 +75,12 @@ def plan(config: TrainConfig, console: RunConsole) -> TrainingPlan:
     Trains nothing, charges no delta, and leaves no file.
     """
     with TemporaryDirectory(prefix="demur-plan-") as folder:
-        prepared = _prepare(config, RunFolder(Path(folder)), console)
+        run = RunFolder(Path(folder))
+        prepared = _prepare(config, run, console)
+        try:
+            said = _outlook(prepared, run)
+        except DeltaExhausted as error:
+            said = str(error)
         source, recipe = prepared.data.source, prepared.recipe
         stages = zip(STAGE_NAMES, (recipe.stage_a, recipe.stage_b), strict=True)
         found = TrainingPlan(
@@ -85,13 +93,15 @@ def plan(config: TrainConfig, console: RunConsole) -> TrainingPlan:
             ),
         )
     console.heading("Plan")
-    for line in found.lines():
+    for line in (*found.lines(), *([said] if said else [])):
         console.note(line)
     return found
 
 
 def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResult:
     prepared = _prepare(config, run, console)
+    if said := _outlook(prepared, run):
+        console.note(said)
     write_yaml(run.given, given(config))
     config, splits = prepared.config, prepared.splits
     write_yaml(run.config, resolved(config))
@@ -104,7 +114,12 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
 
 
 def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> PreparedRun:
-    config = config.model_copy(update={"compute": config.compute.resolved(), "task": config.named_task})
+    resolved_now = {
+        "compute": config.compute.resolved(),
+        "splits": _split_seed(config, run),
+        "task": config.named_task,
+    }
+    config = config.model_copy(update=resolved_now)
     models = named_models(config)
 
     console.heading("Data")
@@ -121,9 +136,6 @@ def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> Prepar
         (console.warn if notice.level == "warning" else console.note)(notice.message)
     reach = _reach(config, models, data.source, splits)
     reach.print(console)
-    content = [data.pixels.content[row] for row in splits.val_calib.tolist()]
-    if warning := account_warning(content, config.promise):
-        console.warn(warning)
 
     console.heading("Training")
     training = TrainingData(
@@ -149,6 +161,14 @@ def _reach(config: TrainConfig, models: StageModels, source: ImageSource, splits
     return split_reach(
         source, splits, config.promise, calibration_of if config.splits.sizes() is None else None
     )
+
+
+def _split_seed(config: TrainConfig, run: RunFolder) -> SplitConfig:
+    """The splits with their seed: as configured, or as in the folder, whose older version drew by `seed`."""
+    if config.splits.seed is not None:
+        return config.splits
+    drawn = read_json(run.splits).get("seed", 0) if run.splits.is_file() else 0
+    return config.splits.model_copy(update={"seed": drawn})
 
 
 def _with_threads(config: TrainConfig, stages: Sequence[StageRecord]) -> TrainConfig:
@@ -202,13 +222,21 @@ def _split(
     config: TrainConfig, models: StageModels, data: PreparedData, run: RunFolder, console: RunConsole
 ) -> Splits:
     splits = split_data(
-        data, config.splits, config.promise, seed=config.seed, pretrained=models.b_is_pretrained
+        data, config.splits, config.promise, seed=config.splits.seed or 0, pretrained=models.b_is_pretrained
     )
     write_json(run.splits, splits.to_dict())
     unit = "images" if data.source.groups is None else f"groups by {data.source.group_column!r}"
     counts = ", ".join(f"{name} {len(rows):,} ({splits.units[name]:,})" for name, rows in splits)
     console.note(f"Images (and {unit}): {counts}")
     return splits
+
+
+def _outlook(prepared: PreparedRun, run: RunFolder) -> str | None:
+    """What is left of the calibration split's delta; `DeltaExhausted` before training, not after."""
+    config, splits = prepared.config, prepared.splits
+    content = [prepared.data.pixels.content[row] for row in splits.val_calib.tolist()]
+    made_by, digest = origin(resolved(config)), splits.digests["val_calib"]
+    return outlook(content, digest, config.promise, run, made_by, seeds=OTHER_SEEDS)
 
 
 def _pretraining_overlap(models: StageModels, data: PreparedData, splits: Splits) -> list[Notice]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -12,8 +11,7 @@ from rich.table import Table
 
 from calibration.known_splits import KnownSplit, KnownSplits, SplitIdentity
 from demur.output import printable
-from trainer.certify.user_ledger import FILE, open_accounts, read_accounts
-from trainer.errors import RunError
+from trainer.certify.user_ledger import change_accounts, place_shown, read_other, user_ledger
 
 
 def ledger_table(known: KnownSplits) -> Table:
@@ -47,27 +45,25 @@ def ledger_values(known: KnownSplits) -> dict[str, Any]:
     return values
 
 
-def merge_ledgers(files: Sequence[Path]) -> Iterator[str]:
-    """Add other ledgers to the user's; one line per file. Nothing is written if one of them is unreadable."""
-    others = [(file, _other(file)) for file in files]
-    with open_accounts() as accounts:
-        known = accounts.known
-        for _, other in others:
+def merge_ledgers(names: Sequence[str]) -> Iterator[str]:
+    """Add other ledgers to the user's; one line each. Nothing is written if one of them is unreadable."""
+    others = {place_shown(name): read_other(name) for name in names}
+
+    def merged(known: KnownSplits) -> KnownSplits:
+        for other in others.values():
             known = known.merged(other)
-        accounts.save(known)
-    for file, other in others:
-        count = sum(len(split.certificates) for split in other.splits.values())
-        yield f"{printable(str(file))}: {count} certificates on {len(other.splits)} splits"
-    total = sum(len(split.certificates) for split in known.splits.values())
-    yield f"{printable(str(accounts.path))} now holds {total} certificates on {len(known.splits)} splits"
+        return known
+
+    known = change_accounts(merged)
+    for place, other in others.items():
+        yield f"{printable(place)}: {_size(other)}"
+    yield f"{printable(user_ledger().place)} now holds {_size(known)}"
 
 
-def _other(file: Path) -> KnownSplits:
-    path = file / FILE if file.is_dir() else file
-    if not path.is_file():
-        raise RunError(f"{path} is not there; name the file that `demur ledger show` names, or its folder")
-    return read_accounts(path)
+def _size(known: KnownSplits) -> str:
+    count = sum(len(split.certificates) for split in known.splits.values())
+    return f"{count} certificates on {len(known.splits)} splits"
 
 
 def _identity(digest: str, split: KnownSplit) -> SplitIdentity:
-    return SplitIdentity(digest, split.units, split.sketch)
+    return SplitIdentity(digest, split.units, split.sketch, split.aliases)

@@ -18,6 +18,7 @@ from demur.verbs.options import (
     Precision,
     Seed,
     Source,
+    SplitSeed,
 )
 from trainer.choices import ComparedMethod, names
 
@@ -38,6 +39,7 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Runs per method, each with a seed of its own.")] = 3,
     seed: Seed = 0,
     group: Group = None,
+    split_seed: SplitSeed = None,
     label_column: LabelColumn = None,
     image_column: ImageColumn = "image",
     alpha: Alpha = None,
@@ -102,6 +104,7 @@ def compare(
         "compute.precision": precision,
         "promise.alpha": alpha,
         "promise.delta": delta,
+        "splits.seed": split_seed,
         "seed": seed,
     }
     run_comparison(read_config(values), out, RunConsole())

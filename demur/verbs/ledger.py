@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,8 @@ ledger = typer.Typer(
     no_args_is_help=True,
     help="Show and merge the ledger of all calibration splits that this user has certified on.\n\n"
     "All certificates on one split share its delta, in whichever folder they are. The ledger is in a folder "
-    "of the user, or in the one that `DEMUR_LEDGER` names.",
+    "of the user, or where `DEMUR_LEDGER` says: in another folder or in a Redis server "
+    "(`redis://HOST:PORT/DB`), which several users may share.",
 )
 
 
@@ -31,13 +31,14 @@ def show(as_json: AsJson = False) -> None:
 
     from demur.commands.ledger import ledger_table, ledger_values
     from demur.output import write_json
-    from trainer.certify.user_ledger import FILE, location, read_accounts
+    from trainer.certify.user_ledger import user_ledger
 
-    known = read_accounts()
+    ledger = user_ledger()
+    known = ledger.read()
     if as_json:
         write_json(ledger_values(known))
         return
-    print(f"ledger: {location() / FILE}")
+    print(f"ledger: {ledger.place}")
     if known.splits:
         Console().print(ledger_table(known))
     else:
@@ -46,17 +47,20 @@ def show(as_json: AsJson = False) -> None:
 
 @ledger.command()
 def merge(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Ledgers of other users or machines.")
+    ledgers: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="LEDGER...", help="Ledgers of other users or machines: files, folders or URLs."
+        ),
     ],
 ) -> None:
     """Add the certificates of other ledgers to this one; no entry of either is lost.
 
     Example: `demur ledger merge /backup/calibration-splits.json`
 
-    FILE is the file that `demur ledger show` names, or its folder.
+    LEDGER is what `demur ledger show` names there: a file, its folder, or the URL of a Redis server.
     """
     from demur.commands.ledger import merge_ledgers
 
-    for line in merge_ledgers(files):
+    for line in merge_ledgers(ledgers):
         print(line)

@@ -71,7 +71,8 @@ Alpha = Annotated[
 Delta = Annotated[
     float | None,
     typer.Option(
-        help="Largest probability that the certificate is wrong; 0.05 gives 95 % confidence. [default: 0.05]",
+        help="Largest probability that the certificate is wrong; 0.05 gives 95 % confidence. All "
+        "certificates on one calibration split share 0.05. [default: 0.05]",
         rich_help_panel=PROMISE,
     ),
 ]
@@ -91,7 +92,7 @@ CERTIFICATE_HELP: Final = (
     "Method of certification. `exact`: holds with confidence 1 - delta; `look-ahead`: likewise, with more "
     "coverage, if errors never become rarer as the confidence falls; `scrc-i`: likewise, by conformal risk "
     "control, more conservative; `scrc-t`: holds on average over calibration sets only; `none`: no "
-    "certificate."
+    "promise, and no calibration label is read."
 )
 Certificate = Annotated[
     choices.CertificateName | None,
@@ -132,6 +133,15 @@ Precision = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
 ConfiguredSeed = Annotated[
     int | None, typer.Option(min=0, help="Random seed; the same seed gives the same result. [default: 0]")
+]
+SplitSeed = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Seed of the splits. It stays as it is for every --seed, so that all models are chosen and "
+        "certified on the same images. [default: 0]",
+        rich_help_panel=IMAGES,
+    ),
 ]
 SkipBad = Annotated[
     bool,

@@ -18,6 +18,7 @@ from demur.verbs.options import (
     Group,
     LabelColumn,
     Precision,
+    SplitSeed,
 )
 from trainer.choices import PretrainRows, TransformerFamily, names
 
@@ -60,13 +61,14 @@ def pretrain(
     rows: Annotated[
         PretrainRows | None,
         typer.Option(
-            help="`train`: the training split that `demur train` makes of the same data, group and seed, so "
-            "that no image of a certificate or test is seen; `all`: every image; `auto`: train if there are "
-            "labels, else all. [default: auto]",
+            help="`train`: the training split that `demur train` makes of the same data, group and split "
+            "seed, so that no image of a certificate or test is seen; `all`: every image; `auto`: train if "
+            "there are labels, else all. [default: auto]",
             rich_help_panel=IMAGES,
         ),
     ] = None,
     group: Group = None,
+    split_seed: SplitSeed = None,
     label_column: LabelColumn = None,
     image_column: ConfiguredImageColumn = None,
     skip_bad: ConfiguredSkipBad = None,
@@ -158,6 +160,7 @@ def pretrain(
         "lr": lr,
         "compute.device": device,
         "compute.precision": precision,
+        "splits.seed": split_seed,
         "seed": seed,
     }
     run_pretraining(load_pretrain_config(config, overrides), out, RunConsole())

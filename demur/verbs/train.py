@@ -28,6 +28,7 @@ from demur.verbs.options import (
     RunOut,
     Score,
     Slices,
+    SplitSeed,
     require_out,
 )
 from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, names
@@ -53,6 +54,7 @@ def train(
         ),
     ] = None,
     group: Group = None,
+    split_seed: SplitSeed = None,
     label_column: LabelColumn = None,
     image_column: ConfiguredImageColumn = None,
     skip_bad: ConfiguredSkipBad = None,
@@ -120,6 +122,9 @@ def train(
     The run splits the images by group into train, val_select (chooses epochs and scores), val_calib
     (certifies) and val_test (reports). It trains a fast stage A and a strong stage B, certifies the cascade
     of both and packs the bundle. Before it trains it says what the split can prove; `--dry-run` stops there.
+
+    All certificates on one calibration split share its delta. To try several settings, train each with
+    `--certificate none`, and certify the one that you choose: `demur calibrate RUN --certificate exact`.
     """
     require_out(out, dry_run, as_json)
     from demur.commands.dry_run import report_plan
@@ -149,6 +154,7 @@ def train(
         "checkpoint_selection": checkpoint_selection,
         "compute.device": device,
         "compute.precision": precision,
+        "splits.seed": split_seed,
         "seed": seed,
     }
     configured = load_config(config, overrides)

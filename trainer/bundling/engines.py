@@ -27,8 +27,8 @@ from trainer.bundling.engine_scores import (
 from trainer.bundling.fastest import faster_keys
 from trainer.bundling.finish import report_on
 from trainer.bundling.pack import FurtherEngine, pack_bundle
-from trainer.certify.account import spends_delta
-from trainer.certify.certification import prove, write_policy
+from trainer.certify.account import read_ledger, spends_delta
+from trainer.certify.certification import as_charged, prove, write_policy
 from trainer.certify.delta import spend
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.policy_outcome import apply_policy
@@ -155,7 +155,10 @@ def _charge(prepared: PreparedRun, scored: Sequence[EngineScores], request: Engi
     promise = prepared.promise
     shares = len(scored) + request.carry_calibration
     shared = spends_delta(promise) and shares > 1
-    evidence = {one.key: _at_share(one.evidence, shares) if shared else one.evidence for one in scored}
+    evidence = _as_charged(
+        prepared,
+        {one.key: _at_share(one.evidence, shares) if shared else one.evidence for one in scored},
+    )
     carried: Mapping[str, FileSource] = {}
     if request.carry_calibration and prepared.images is not None:
         # A promise that images cannot carry is refused before it costs anything.
@@ -181,6 +184,12 @@ def _charge(prepared: PreparedRun, scored: Sequence[EngineScores], request: Engi
     return _Charged(record, evidence, shares, carried, shared)
 
 
+def _as_charged(prepared: PreparedRun, evidence: Mapping[EngineKey, Evidence]) -> dict[EngineKey, Evidence]:
+    """The evidence with its paths, those of certificates that are charged already where they are the same."""
+    ledger = read_ledger(prepared.run, prepared.promise.delta)
+    return {key: as_charged(one, _folder(prepared.run, key), ledger) for key, one in evidence.items()}
+
+
 def _prove(charged: _Charged, console: RunConsole) -> dict[EngineKey, Policy]:
     policies = {}
     with console.bar("Certifying", len(charged.evidence), "certificates") as bar:
@@ -193,9 +202,14 @@ def _prove(charged: _Charged, console: RunConsole) -> dict[EngineKey, Policy]:
 def _keep(run: RunFolder, scored: EngineScores, policy: Policy, own: EngineScores) -> CertifiedEngine:
     """Write the policy of one engine to its folder."""
     is_own = scored.key == own.key
-    write_policy(policy, run if is_own else run.on_engine(str(scored.key)))
+    write_policy(policy, _folder(run, scored.key))
     compared = None if is_own or len(scored.test) == 0 else agreement(scored.test, own.test)
     return CertifiedEngine(scored.key, policy, compared)
+
+
+def _folder(run: RunFolder, key: EngineKey) -> RunFolder:
+    """Where the policy on one engine and precision is kept."""
+    return run if key == DEFAULT_KEY else run.on_engine(str(key))
 
 
 def _pack(

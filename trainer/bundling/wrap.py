@@ -17,7 +17,7 @@ from calibration.decision import STAGE_KEYS
 from trainer.bundling.finish import RunResult, finish_run
 from trainer.bundling.normalisation import compare_normalisations
 from trainer.bundling.wrapped_model import ModelInput, stage_of
-from trainer.certify.account import account_warning
+from trainer.certify.outlook import outlook
 from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.data.config import DataConfig
 from trainer.data.faults import PreparedData, prepare
@@ -31,6 +31,7 @@ from trainer.plan import PlannedData, TrainingPlan
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_bytes, write_json
 from trainer.run.lock import locked
+from trainer.run.origin import origin_of
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import RunRecord, StageRecord, file_digest, library_versions
 from trainer.scoring.collect import require_slices
@@ -132,6 +133,7 @@ def certify_models(
                 notices=tuple(notice.message for notice in notices if not notice.doubt),
             ),
         )
+        _require_delta(record, usable, splits, run, console)
         return finish_run(record, usable.source, splits, run, console)
 
 
@@ -163,10 +165,16 @@ def _prepare(
         console.notice(near_copies.message, near_copies.level)
     reach = split_reach(usable.source, splits, config.promise, lambda units: _sizes(units).val_calib)
     reach.print(console)
-    content = [usable.pixels.content[row] for row in splits.val_calib.tolist()]
-    if warning := account_warning(content, config.promise):
-        console.warn(warning)
     return _Prepared(stages, usable, splits, reach, () if near_copies is None else (near_copies,))
+
+
+def _require_delta(
+    record: RunRecord, usable: PreparedData, splits: Splits, run: RunFolder, console: RunConsole
+) -> None:
+    """Say what is left of the calibration split's delta; `DeltaExhausted` before every image is scored."""
+    content = [usable.pixels.content[row] for row in splits.val_calib.tolist()]
+    if said := outlook(content, splits.digests["val_calib"], record.promise, run, origin_of(record)):
+        console.note(said)
 
 
 def _provenance(config: WrapConfig, data: DataConfig | None) -> dict[str, JsonValue]:

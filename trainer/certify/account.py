@@ -1,22 +1,24 @@
 """The account of a run's calibration split: the run's ledger and the user's, which must agree.
 
-Both are written before labels of the split are read, the run's first: a run that ends between the two is
-entered in the user's ledger at its next certification.
+A charge is entered before labels of the split are read: as an intent in the run's folder, then in the user's
+ledger, then in the run's. A run that ends between the steps is settled by the user's ledger at its next
+certification, so that an entry is in both or in none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibration.errors import DeltaExhausted
 from calibration.known_splits import USUAL_BUDGET, KnownCertificate, KnownSplits, SplitIdentity
 from calibration.ledger import ROUNDING, Ledger
-from trainer.certify.user_ledger import Accounts, now, open_accounts
+from trainer.certify.user_ledger import change_accounts, now, read_accounts
 from trainer.choices import CertificateName
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json, write_json
+from trainer.run.origin import origin_of_run
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import RememberedLedger, remember_ledger, remembered_ledger
 from trainer.scoring.split_scores import SplitScores
@@ -29,64 +31,94 @@ class LedgerDisagrees(RunError):
     """ledger.json of a run is missing, or lacks entries that run.json or the user's ledger holds."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RunAccount:
-    """The account of one run's calibration split while the user's ledger is locked."""
+    """The account of one run's calibration split."""
 
     run: RunFolder
-    calib: SplitScores
+    digest: str
+    """Of the split, in the run's ledger"""
     ledger: Ledger
     """The run's own"""
     budget: float
-    accounts: Accounts
     split: SplitIdentity
-    place: str
     known: KnownSplits
+    """The user's accounts, with all that the run has spent"""
 
-    def charged(
-        self, after: Ledger, readings: Iterable[KnownCertificate] = (), withdrawn: Iterable[str] = ()
-    ) -> KnownSplits:
-        """The user's accounts with all charges of `after`; `DeltaExhausted` if too little delta is left.
+    @property
+    def place(self) -> str:
+        """Name of the run in the user's ledger."""
+        return _place(self.run)
 
-        `readings`: certificates that read labels and spend no delta. `withdrawn`: fingerprints of
-        certificates that are withdrawn first.
+    def require(self, after: Ledger, withdrawn: Iterable[str] = ()) -> None:
+        """Raise `DeltaExhausted` if the charges of `after` do not fit the user's accounts; write nothing.
+
+        `withdrawn`: fingerprints of certificates that would be withdrawn first.
         """
-        known = self.known.withdraw(self.split, withdrawn, now())
-        entries = (*_entries(after, self.calib.digest, self.place), *readings)
-        return known.charge(self.split, entries, self.budget)
+        self._charged(self.known, after, (), withdrawn)
 
-    def enter(self, after: Ledger, known: KnownSplits, own: Sequence[tuple[str, float]]) -> None:
-        """Write both ledgers, and what run.json remembers of them.
+    def enter(
+        self,
+        after: Ledger,
+        own: Sequence[tuple[str, float]],
+        readings: Sequence[KnownCertificate] = (),
+        withdrawn: Sequence[str] = (),
+    ) -> None:
+        """Enter all charges of `after` in both ledgers, and what run.json remembers of them.
 
-        `own`: keys of the certificates that the bundle will hold.
+        `own`: keys of the certificates that the bundle will hold. `readings`: certificates that read labels
+        and spend no delta. Raises `DeltaExhausted` if too little delta is left; nothing is entered then.
         """
-        write_json(self.run.ledger, after.to_dict())
-        self.accounts.save(known)
+        write_json(self.run.intended_ledger, after.to_dict())
+        try:
+            known = change_accounts(lambda known: self._charged(known, after, readings, withdrawn))
+        except DeltaExhausted:
+            self.run.intended_ledger.unlink()
+            raise
+        self.run.intended_ledger.replace(self.run.ledger)
         entries, total = _size(after)
         said = sentence(known, self.split, own)
         remember_ledger(self.run, RememberedLedger(entries=entries, total=total, sentence=said))
 
+    def _charged(
+        self,
+        known: KnownSplits,
+        after: Ledger,
+        readings: Iterable[KnownCertificate],
+        withdrawn: Iterable[str],
+    ) -> KnownSplits:
+        known = known.withdraw(self.split, withdrawn, now())
+        entries = (*_entries(after, self.digest, self.run), *readings)
+        return known.charge(self.split, entries, self.budget)
 
-@contextmanager
-def run_account(run: RunFolder, calib: SplitScores, budget: float) -> Iterator[RunAccount]:
-    """The account of val_calib. Raises `LedgerDisagrees`.
 
-    `budget`: delta that all certificates of the run share if it has none yet.
+def split_of(calib: SplitScores) -> SplitIdentity:
+    """The calibration split of a run in the user's ledger."""
+    return SplitIdentity.of(calib.identities, calib.digest)
+
+
+def open_account(run: RunFolder, split: SplitIdentity, digest: str, budget: float) -> RunAccount:
+    """The account of a calibration split, with all that the run has spent on it entered in the user's ledger.
+
+    So an older version's run, or a copied one, shares its account with every other run on the split from its
+    first meeting on. `digest`: of the split with its labels, as the run's ledger names it. `budget`: delta
+    that all certificates of the run share if it has none yet. Raises `LedgerDisagrees`.
     """
-    split, place = SplitIdentity.of(calib.identities), str(run.root.resolve())
-    with open_accounts() as accounts:
-        known = accounts.known
-        is_new = not run.ledger.is_file() and remembered_ledger(run) is None
-        ledger = read_ledger(run, budget)
+    place = _place(run)
+    known = read_accounts()
+    _settle(run, known.at_place(split, place))
+    is_new = not run.ledger.is_file() and remembered_ledger(run) is None
+    ledger = read_ledger(run, budget)
+    own = _entries(ledger, digest, run)
+
+    def met(known: KnownSplits) -> KnownSplits:
         if is_new:
             # A folder of this name that was removed has no ledger to agree with; its charges stay.
             known = known.moved(split, place, f"{place} (an earlier folder of this name)")
-        _require_entries(run, ledger, known.at_place(split, place))
-        # Certificates of an earlier version, of a copied folder, or of a run that ended while it charged.
-        own = _entries(ledger, calib.digest, place)
-        if own:
-            known = known.record(split, own, max(USUAL_BUDGET, ledger.budget))
-        yield RunAccount(run, calib, ledger, budget, accounts, split, place, known)
+        return known.record(split, own, max(USUAL_BUDGET, ledger.budget)) if own else known
+
+    _require_entries(run, ledger, () if is_new else known.at_place(split, place))
+    return RunAccount(run, digest, ledger, budget, split, change_accounts(met))
 
 
 def read_ledger(run: RunFolder, budget: float) -> Ledger:
@@ -109,9 +141,11 @@ def read_ledger(run: RunFolder, budget: float) -> Ledger:
     return ledger
 
 
-def keep_ledger(run: RunFolder, budget: float) -> None:
+def keep_ledger(run: RunFolder, calib: SplitScores, budget: float) -> None:
     """Write the run's ledger as it is, for a policy that reads no label of val_calib."""
     ledger = read_ledger(run, budget)
+    if ledger.entries(calib.digest) or run.intended_ledger.is_file():
+        ledger = open_account(run, split_of(calib), calib.digest, budget).ledger
     write_json(run.ledger, ledger.to_dict())
     entries, total = _size(ledger)
     remember_ledger(run, RememberedLedger(entries=entries, total=total))
@@ -122,35 +156,11 @@ def spends_delta(promise: PromiseConfig) -> bool:
     return promise.certificate in CHARGED
 
 
-def account_warning(units: Iterable[str], promise: PromiseConfig) -> str | None:
-    """A warning, before a model is trained, if too little delta is left for a new certificate.
-
-    Only the same computation as before is free then. Raises `LedgerUnavailable` and `DamagedLedger`, so that
-    neither ends a run after its training.
-    """
-    if not spends_delta(promise):
-        return None
-    split = SplitIdentity.of(units)
-    with open_accounts() as accounts:
-        known = accounts.known
-    left, held = known.left(split), known.certificates(split)
-    if not held or left >= promise.delta - ROUNDING:
-        return None
-    last = held[-1]
-    return (
-        f"Calibration split {split.digest[:12]} has {left:g} of delta {known.budget(split):g} left, because "
-        f"it is known from {last.place} ({last.what}, {last.at}): unless this run repeats that computation "
-        "exactly, its certificate will be refused. Label a fresh calibration split, or train with "
-        "--certificate none; `demur ledger show` lists the account"
-    )
-
-
 def enter_reading(units: Iterable[str], what: str, fingerprint: str, place: Path) -> None:
     """Enter labels that are read for figures and promise nothing, before they are read."""
     split = SplitIdentity.of(units)
     reading = KnownCertificate(what, 0.0, fingerprint, str(place.resolve()), now())
-    with open_accounts() as accounts:
-        accounts.save(accounts.known.charge(split, [reading], 0.0))
+    change_accounts(lambda known: known.charge(split, [reading], 0.0))
 
 
 def sentence(known: KnownSplits, split: SplitIdentity, keys: Sequence[tuple[str, float]]) -> str:
@@ -175,6 +185,26 @@ _WAY_OUT = (
 )
 
 
+def _place(run: RunFolder) -> str:
+    return str(run.root.resolve())
+
+
+def _settle(run: RunFolder, known: Sequence[KnownCertificate]) -> None:
+    """Finish a charge that was interrupted if the user's ledger has it; otherwise it was never made."""
+    intended = run.intended_ledger
+    if not intended.is_file():
+        return
+    ledger = Ledger.from_dict(read_json(intended))
+    keys = {one.key for one in known}
+    entries = [entry for account in ledger.accounts.values() for entry in account]
+    before = Ledger.from_dict(read_json(run.ledger)) if run.ledger.is_file() else Ledger()
+    there = {entry.fingerprint for account in before.accounts.values() for entry in account}
+    if all(entry.fingerprint in there or (entry.fingerprint, entry.delta) in keys for entry in entries):
+        intended.replace(run.ledger)
+    else:
+        intended.unlink()
+
+
 def _require_entries(run: RunFolder, ledger: Ledger, known: Sequence[KnownCertificate]) -> None:
     there = {(entry.fingerprint, entry.delta) for entries in ledger.accounts.values() for entry in entries}
     missing = [one for one in known if one.delta > 0 and one.key not in there]
@@ -187,10 +217,10 @@ def _require_entries(run: RunFolder, ledger: Ledger, known: Sequence[KnownCertif
         )
 
 
-def _entries(ledger: Ledger, digest: str, place: str) -> tuple[KnownCertificate, ...]:
-    at = now()
+def _entries(ledger: Ledger, digest: str, run: RunFolder) -> tuple[KnownCertificate, ...]:
+    at, place, made_by = now(), _place(run), origin_of_run(run)
     return tuple(
-        KnownCertificate(entry.what, entry.delta, entry.fingerprint, place, at)
+        KnownCertificate(entry.what, entry.delta, entry.fingerprint, place, at, made_by=made_by)
         for entry in ledger.entries(digest)
     )
 

@@ -17,11 +17,13 @@ from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
 from calibration.encoding import decode_path, encode_path
 from calibration.exact.issuer import Issuer
-from calibration.exact.policies import with_thresholds
+from calibration.exact.policies import policy_path, with_thresholds
+from calibration.exact.strata import Parts
 from calibration.groups import all_frames, all_images
 from calibration.known_splits import KnownCertificate
 from calibration.ledger import Ledger
-from trainer.certify.account import keep_ledger, run_account, spends_delta
+from calibration.planning.thresholds import planned_coverage
+from trainer.certify.account import keep_ledger, open_account, spends_delta, split_of
 from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path
 from trainer.certify.exact import exact, look_ahead
 from trainer.certify.scrc import scrc_inductive, scrc_transductive
@@ -36,33 +38,34 @@ def certify_run(evidence: Evidence, run: RunFolder) -> Policy:
     Raises `DeltaExhausted` if the calibration split has too little delta left; nothing is changed then.
     """
     if not reads_labels(evidence):
-        keep_ledger(run, evidence.promise.delta)
+        keep_ledger(run, evidence.calib, evidence.promise.delta)
         policy = prove(evidence)
         write_policy(policy, run)
         return policy
-    with run_account(run, evidence.calib, evidence.promise.delta) as account:
-        evidence = planned(with_charged_path(evidence, run, account.ledger))
-        after, readings = charge(evidence, account.ledger), readings_of(evidence, account.place)
-        known = account.charged(after, readings)
-        # On disk before a label is read: an interrupted proof has been charged too.
-        account.enter(after, known, key_of(evidence))
+    calib = evidence.calib
+    account = open_account(run, split_of(calib), calib.digest, evidence.promise.delta)
+    evidence = as_charged(evidence, run, account.ledger)
+    after, readings = charge(evidence, account.ledger), readings_of(evidence, account.place)
+    # In both ledgers before a label is read: an interrupted proof has been charged too.
+    account.enter(after, key_of(evidence), readings)
     policy = prove(evidence)
     write_policy(policy, run)
     return policy
 
 
-def with_charged_path(evidence: Evidence, run: RunFolder, ledger: Ledger) -> Evidence:
-    """The evidence with the path of the run's certificate, if the ledger holds the charge for exactly that.
+def as_charged(evidence: Evidence, run: RunFolder, ledger: Ledger) -> Evidence:
+    """The evidence with its path: that of the policy in `run`, if `ledger` holds the charge for exactly that.
 
     So the same promise on the same scores gives the same certificate at no cost, also if an older version
     has planned its path.
     """
     path = read_json(run.thresholds).get("path") if run.thresholds.is_file() else None
-    if path is None or len(path[0]) != len(evidence.rules):
-        return evidence
-    charged = replace(evidence, charged_path=decode_path(path))
-    known = {entry.fingerprint for entry in ledger.entries(evidence.calib.digest)}
-    return charged if fingerprint(charged) in known else evidence
+    if path is not None and len(path[0]) == len(evidence.rules):
+        charged = replace(evidence, charged_path=decode_path(path))
+        known = {entry.fingerprint for entry in ledger.entries(evidence.calib.digest)}
+        if fingerprint(charged) in known:
+            return charged
+    return planned(evidence)
 
 
 def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
@@ -117,7 +120,22 @@ def prove(evidence: Evidence) -> Policy:
 def _no_certificate(evidence: Evidence) -> Policy:
     """The policy without a certificate, which answers nothing. Reads no label of val_calib."""
     why = "no certificate was asked for; `demur calibrate --certificate exact` makes one from these scores"
-    return _abstaining(evidence, "none", why)
+    return replace(_abstaining(evidence, "none", why), remarks=(_plan_in_words(evidence),))
+
+
+def _plan_in_words(evidence: Evidence) -> str:
+    """The coverage that the path plans on val_select, by which runs without a certificate are compared."""
+    select = evidence.select
+    path = policy_path(select.stages, select.labels, evidence.rules, plan_path(evidence))
+    counts = path.count(Parts.whole(len(select)))
+    planned = planned_coverage(
+        counts.answered[:, 0], counts.errors[:, 0], len(select), evidence.calib.n_groups, evidence.target
+    )
+    return (
+        f"Planned on val_select: a certificate of {100 * evidence.target.alpha:g} % would answer about "
+        f"{100 * planned:.0f} % of the images. This is no promise; compare settings by it, and certify the "
+        "one that you choose"
+    )
 
 
 METHODS: Mapping[CertificateName, Callable[[Evidence], Policy]] = MappingProxyType(

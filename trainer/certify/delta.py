@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from calibration.errors import DeltaExhausted
 from calibration.ledger import Ledger
-from trainer.certify.account import run_account
-from trainer.certify.certification import charge, fingerprint, key_of, planned, readings_of
+from trainer.certify.account import open_account, split_of
+from trainer.certify.certification import charge, fingerprint, key_of, readings_of
 from trainer.certify.evidence import Evidence
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json, write_json
@@ -24,41 +24,49 @@ def spend(
 ) -> str | None:
     """Charge the ledgers of run and user for every certificate, before a label of val_calib is read.
 
-    All are charged or none. `budget`: the delta of a calibration split without certificates. `reserve`: one
-    more share is charged, for an engine of another machine. If too little delta is left, `NeedsReissue` is
-    raised; with `reissue` the earlier certificates of the split are withdrawn instead, withdrawn.json
-    records them, and the returned notice, for the bundle, says so.
+    All are charged or none. `evidence`: with its path, see `certification.as_charged`. `budget`: the delta of
+    a calibration split without certificates. `reserve`: one more share is charged, for an engine of another
+    machine. If too little delta is left, `NeedsReissue` is raised where a withdrawal of the run's earlier
+    certificates would make room, and `DeltaExhausted` elsewhere; with `reissue` they are withdrawn,
+    withdrawn.json records them, and the returned notice, for the bundle, says so.
     """
-    evidence = [planned(one) for one in evidence]
-    digest, own = evidence[0].calib.digest, key_of(*evidence)
-    with run_account(run, evidence[0].calib, budget) as account:
-        ledger = account.ledger
-        readings = [reading for one in evidence for reading in readings_of(one, account.place)]
-        try:
-            after = _charged(ledger, evidence, reserve)
-            account.enter(after, account.charged(after, readings), own)
-            return None
-        except DeltaExhausted as error:
-            if not reissue and not ledger.entries(digest):
-                raise
-            if not reissue:
-                raise NeedsReissue(
-                    f"{error}. Or withdraw the certificates of this split and certify again at a smaller "
-                    "delta: --reissue. That is honest if the reason for it is not what the certificate "
-                    "shows; the bundle states that it was done"
-                ) from None
-        others = {split: entries for split, entries in ledger.accounts.items() if split != digest}
+    calib, own = evidence[0].calib, key_of(*evidence)
+    account, digest = open_account(run, split_of(calib), calib.digest, budget), calib.digest
+    ledger = account.ledger
+    readings = [reading for one in evidence for reading in readings_of(one, account.place)]
+    try:
+        account.enter(_charged(ledger, evidence, reserve), own, readings)
+        return None
+    except DeltaExhausted as error:
+        if not ledger.entries(digest):
+            raise
+        exhausted = error
+    others = {split: entries for split, entries in ledger.accounts.items() if split != digest}
+    gone = [entry.fingerprint for entry in ledger.entries(digest)]
+    try:
         renewed = _charged(Ledger(ledger.budget, others), evidence, reserve)
-        gone = [entry.fingerprint for entry in ledger.entries(digest)]
-        # Certificates of other folders on this split are not withdrawn, and may leave too little.
-        known = account.charged(renewed, readings, withdrawn=gone)
-        _note_withdrawn(run, ledger, digest)
-        account.enter(renewed, known, own)
+        account.require(renewed, gone)
+    except DeltaExhausted as error:
+        raise DeltaExhausted(f"{error}. {_NO_HELP}") from None
+    if not reissue:
+        raise NeedsReissue(f"{exhausted}. {_HELPS}") from None
+    account.enter(renewed, own, readings, gone)
+    _note_withdrawn(run, ledger, digest)
     withdrawn = "; ".join(f"{entry.what}, delta {entry.delta:g}" for entry in ledger.entries(digest))
     return (
         f"Withdrawn and proven again, {len(evidence)} certificates at delta {evidence[0].promise.delta:g} "
         f"each: {withdrawn}"
     )
+
+
+_HELPS = (
+    "Or withdraw the certificates of this split and certify again at a smaller delta: --reissue. That is "
+    "honest if the reason for it is not what the certificate shows; the bundle states that it was done"
+)
+_NO_HELP = (
+    "To withdraw the certificates of this folder (--reissue) would not make enough room: the others stay, "
+    "wherever they are"
+)
 
 
 def _charged(ledger: Ledger, evidence: Sequence[Evidence], reserve: bool) -> Ledger:

@@ -20,17 +20,11 @@ from calibration.groups import Sampling
 from calibration.known_splits import USUAL_BUDGET, KnownCertificate, SplitIdentity
 from calibration.ledger import Ledger
 from trainer.certify.account import sentence
-from trainer.certify.user_ledger import now, open_accounts
+from trainer.certify.user_ledger import change_accounts, now
 from trainer.run.folder import read_json, write_json
 from trainer.run.promise import PromiseConfig
-from trainer.scoring.score_file import (
-    ScoredTable,
-    ScoreFileColumns,
-    ScoreFileError,
-    column_of,
-    read_scored,
-    texts,
-)
+from trainer.scoring.score_file import ScoredTable, ScoreFileColumns, read_scored
+from trainer.scoring.table_file import ScoreFileError, column_of, texts
 
 Result = TypeVar("Result")
 
@@ -145,9 +139,10 @@ def _charge(
     what: str,
     members: NDArray[np.str_] | None = None,
 ) -> tuple[Path, str]:
-    """Enter the charge in both ledgers; `DeltaExhausted` if too little delta is left.
+    """Enter the charge in both ledgers, the user's first; `DeltaExhausted` if too little delta is left.
 
-    Returns the ledger beside the file, and the place of the certificate among all on these rows.
+    Returns the ledger beside the file, and the place of the certificate among all on these rows. Nothing is
+    compared with the labels before: `scored.errors` is read afterwards.
     """
     ledger = path.with_name(f"{path.name}.ledger.json")
     own = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
@@ -158,18 +153,15 @@ def _charge(
     fingerprint = hashlib.sha256(computation.encode()).hexdigest()
     entry = f"{promise.certificate}: scores of {path.name}, {what}, alpha {promise.alpha:g}"
     split, place = SplitIdentity.of(scored.units), str(path.resolve())
-    with open_accounts() as accounts:
-        before = _known(own, scored, place)
-        known = (
-            accounts.known.record(split, before, max(USUAL_BUDGET, own.budget))
-            if before
-            else (accounts.known)
-        )
-        for digest in (scored.digest, scored.file_digest):
-            own = own.charge(digest, entry, promise.delta, fingerprint)
-        known = known.charge(split, _known(own, scored, place), promise.delta)
-        write_json(ledger, own.to_dict())
-        accounts.save(known)
+    if before := _known(own, scored, place):
+        # The ledger beside the file may be older than the user's, or a copy.
+        change_accounts(lambda known: known.record(split, before, max(USUAL_BUDGET, own.budget)))
+    charged = own
+    for digest in (scored.digest, scored.file_digest):
+        charged = charged.charge(digest, entry, promise.delta, fingerprint)
+    after = _known(charged, scored, place)
+    known = change_accounts(lambda known: known.charge(split, after, promise.delta))
+    write_json(ledger, charged.to_dict())
     return ledger, sentence(known, split, [(_with_rows(fingerprint, scored), promise.delta)])
 
 

@@ -43,7 +43,7 @@ class CompareConfig(BaseModel):
     splits: SplitConfig = SplitConfig()
     promise: PromiseConfig = PromiseConfig()
     seed: int = Field(default=0, ge=0)
-    """Seed of the splits; the runs take this seed and the following ones."""
+    """The runs take this seed and the following ones."""
 
     @field_validator("methods")
     @classmethod

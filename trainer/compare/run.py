@@ -58,7 +58,7 @@ def _compare(config: CompareConfig, out: Path, console: RunConsole) -> Compariso
     console.heading("Data")
     spec = PreprocessSpec(height=size, width=size)
     data = _decode(config, spec, out, console)
-    splits = split_data(data, config.splits, config.promise, seed=config.seed, pretrained=True)
+    splits = split_data(data, config.splits, config.promise, seed=config.splits.seed or 0, pretrained=True)
     task = _task(config, weights, spec, data, splits, out)
     console.note(
         f"{len(task.train):,} training images of {size} px, {len(splits.val_select):,} to select, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,6 +74,10 @@ def annotate(
     groups, group_notices = _groups(metadata, group_column, by_default=annotation.group is None)
     labels = _labels(columns, label_column, annotation)
     notices = [*annotation.notices, *group_notices]
+    if groups is not None and group_column is not None:
+        notices += alike_but_for_blanks(group_column, groups.tolist())
+    if labels is not None and label_column is not None:
+        notices += alike_but_for_blanks(label_column, labels.class_names)
     if len(metadata) < len(others):
         prose = ", ".join(sorted(set(others) - set(metadata)))
         notices.append(Notice("prose-left-out", f"left out as free text: {prose}", "info"))
@@ -92,6 +96,24 @@ def annotate(
         notices=tuple(notices),
         refused=refused,
         label_faults={} if labels is None else labels.faults,
+    )
+
+
+def alike_but_for_blanks(column: str, names: Iterable[str]) -> tuple[Notice, ...]:
+    """A notice on names that differ only in blanks at their ends; they stay different names."""
+    spellings: dict[str, set[str]] = {}
+    for name in set(names):
+        spellings.setdefault(name.strip(), set()).add(name)
+    several = sorted(sorted(found) for found in spellings.values() if len(found) > 1)
+    if not several:
+        return ()
+    first = " and ".join(map(repr, several[0]))
+    return (
+        Notice(
+            "names-alike",
+            f"{len(several)} name(s) of {column!r} are written with and without blanks at their ends, for "
+            f"example {first}: they count as different names. Mend the data if they are meant to be one",
+        ),
     )
 
 

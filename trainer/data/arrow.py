@@ -64,7 +64,9 @@ def _to_numpy(array: pa.Array) -> Column:
 
 def _texts(array: pa.Array) -> Column:
     texts = pc.fill_null(pc.cast(array, pa.large_string()), "")
-    return np.asarray(texts.to_numpy(zero_copy_only=False), dtype=np.str_)
+    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    named = pc.if_else(blank, pa.scalar("", pa.large_string()), texts)
+    return np.asarray(named.to_numpy(zero_copy_only=False), dtype=np.str_)
 
 
 def _stays_distinct(array: pa.Array, kind: pa.DataType) -> bool:

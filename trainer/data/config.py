@@ -71,6 +71,9 @@ class SplitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    seed: int | None = Field(default=None, ge=0)
+    """Seed of the draw, apart from the seed of training, so that models of several seeds are judged on the
+    same images; None: 0."""
     val_select: int | None = Field(default=None, ge=0)
     val_calib: int | None = Field(default=None, ge=0)
     val_test: int | None = Field(default=None, ge=0)

@@ -121,8 +121,8 @@ def _by_text(texts: np.ndarray, name: str, class_names: Sequence[str]) -> Labels
 
 
 def _whole_numbers(texts: np.ndarray) -> np.ndarray | None:
-    """Texts such as "0" and "1" as numbers, others as NaN; None if few are whole numbers."""
-    is_number = {text: _is_plain_number(text) for text in set(texts.tolist())}
+    """Texts such as "0" and " 1" as numbers, others as NaN; None if few are whole numbers."""
+    is_number = {text: _is_plain_number(text.strip()) for text in set(texts.tolist())}
     count = sum(is_number[text] for text in texts.tolist())
     if count < MOSTLY * np.count_nonzero(texts != "") or count == 0:
         return None
@@ -150,7 +150,7 @@ def numbers_or_texts(column: Column) -> Column:
     As names, such texts stay as they are: `1.10` and `1.1` are two groups, and one number.
     """
     texts = column.tolist()
-    if column.dtype.kind != "U" or not all(_DECIMAL.fullmatch(text) for text in texts if text):
+    if column.dtype.kind != "U" or not all(_DECIMAL.fullmatch(text.strip()) for text in texts if text):
         return column
     if not any(texts):
         return column

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.data.blanks import ColumnLayout, name_or_missing
 from trainer.data.images import Column, NoImages, UnknownColumn, UnreadableSource
 from trainer.data.labels import as_text
 
@@ -63,12 +64,14 @@ def _read_text(path: Path) -> str:
 
 def _csv_records(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
     reader = csv.DictReader(StringIO(text, newline=""))
-    # Names of columns stand without the spaces that follow a comma.
-    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    columns = {header: ColumnLayout.of(header) for header in reader.fieldnames or ()}
     for record in reader:
         if None in record:
             raise UnreadableSource(f"{path} has a row with more cells than columns: {list(record.values())}")
-        yield record
+        yield {
+            column.name: None if record[header] is None else column.cell(record[header])
+            for header, column in columns.items()
+        }
 
 
 def _json_records(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
@@ -98,7 +101,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    return str(value).strip() if isinstance(value, str | int | float) else json.dumps(value)
+    return name_or_missing(str(value)) if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def typed(cells: Sequence[str]) -> Column:

@@ -42,7 +42,7 @@ class PretrainConfig(BaseModel):
     data: DataConfig
     rows: PretrainRows = "auto"
     """`train`: the training split that `demur train` and `demur compare` draw from the same data, group,
-    seed, sizes and promise, so that no image of their certificate or test is used. `all`: every image.
+    split seed, sizes and promise, so that no image of their certificate or test is used. `all`: every image.
     `auto`: `train` if there are labels, else `all`."""
     backbone: str
     """`folder:PATH` or `hub:OWNER/NAME[@REVISION]` for ExPLoRA; a family, as `vit`, with `from_scratch`"""

@@ -71,7 +71,9 @@ def unlabelled_images(
         else:
             pixels = load_pixels(source, [spec], cache=kept, advance=bar.advance)
     if rows == "train":
-        splits = split_data(data, config.splits, config.promise, seed=config.seed, pretrained=True)
+        splits = split_data(
+            data, config.splits, config.promise, seed=config.splits.seed or 0, pretrained=True
+        )
         train, held_out = splits.train, splits.val_select
     else:
         train, held_out = _hold_out(

@@ -110,6 +110,11 @@ class RunFolder:
         return self.root / "ledger.json"
 
     @property
+    def intended_ledger(self) -> Path:
+        """ledger.json with a charge that is being entered in the user's ledger."""
+        return self.root / "ledger.intended.json"
+
+    @property
     def withdrawn(self) -> Path:
         """Ledger entries whose certificates were withdrawn, with the time."""
         return self.root / "withdrawn.json"

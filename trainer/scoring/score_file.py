@@ -10,20 +10,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bundle.engines.outputs import ROUNDING
 from calibration.scores import BoolArray, FloatArray, IntArray
-from trainer.data.annotate import NO_GROUPS
+from trainer.data.annotate import NO_GROUPS, alike_but_for_blanks
 from trainer.data.arrow import to_columns
 from trainer.data.file_names import name_columns
 from trainer.data.group_questions import GroupQuestion, group_questions
 from trainer.data.images import Column
 from trainer.data.metadata_file import typed
-from trainer.errors import RunError
+from trainer.scoring.table_file import ScoreFileError, column_of, numbers, read_table, texts
 
 ROW_NAMES = ("content", "path", "image_path", "file", "filename", "file_name", "image_id", "id")
 """Columns that identify the image of a row, the first of them that names every row differently"""
@@ -34,10 +31,6 @@ USUAL_SCORES = ("probability", "score", "prob")
 
 _DISTINCT, _DIGITS = 0.99, 12
 """Share of distinct rows, and digits of the middle row, from which scores identify a row"""
-
-
-class ScoreFileError(RunError):
-    """The table cannot be read as labelled scores; the message names the column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +53,15 @@ class ScoreFileColumns:
 
 @dataclass(frozen=True, slots=True)
 class ScoredTable:
-    """A table of scores as certificates read it; every array is [n]."""
+    """A table of scores as certificates read it; every array is [n].
+
+    The labels identify the rows (`digest`) and have been checked for their form, so that a table with a
+    faulty label costs no delta: that tells nothing of the scores. Only `errors` compares the two, and is to
+    be read after the charge.
+    """
 
     confidence: FloatArray
-    errors: BoolArray
+    labels: IntArray
     answer: IntArray
     """The predicted label"""
     groups: NDArray[np.str_] | None
@@ -80,6 +78,11 @@ class ScoredTable:
     doubt: str | None
     """Why the rows may not be independent (`Certificate.doubt`)"""
 
+    @property
+    def errors(self) -> BoolArray:
+        """Whether the answer is wrong: what a certificate proves by, and a charge is paid for."""
+        return np.asarray(self.answer != self.labels, dtype=np.bool_)
+
 
 def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
     """Read and check a .parquet or .csv file; `ScoreFileError` names the column at fault.
@@ -87,8 +90,8 @@ def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
     Rows are sorted by their content, so that the frame that is drawn per group does not depend on the order
     of the file.
     """
-    table = _read(path)
-    confidence, errors, answer, classes, read = _read_scores(table, columns, path)
+    table = read_table(path)
+    confidence, labels, answer, classes, read = _read_scores(table, columns, path)
     groups = None if columns.group_column is None else _groups(table, columns.group_column, path)
     questions = _questions(table, columns, path)
     # Adding 0 turns -0.0 into 0.0.
@@ -96,7 +99,7 @@ def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
     order = np.lexsort(keys)
     return ScoredTable(
         confidence=confidence[order],
-        errors=errors[order],
+        labels=labels[order],
         answer=answer[order],
         groups=None if groups is None else groups[order],
         classes=classes,
@@ -104,7 +107,7 @@ def read_scored(path: Path, columns: ScoreFileColumns) -> ScoredTable:
         file_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         units=_units(table, read[:, :-1] + 0.0, groups),
         table=table.take(order),
-        warnings=_warnings(questions),
+        warnings=(*_spellings(columns.group_column, groups), *_warnings(questions)),
         doubt=questions[0].doubt() if questions else None,
     )
 
@@ -147,40 +150,13 @@ def _in_sequence(values: NDArray[np.str_]) -> bool:
     return numbers[-1] - numbers[0] == len(numbers) - 1
 
 
-def _read(path: Path) -> pa.Table:
-    readers = {".parquet": pq.read_table, ".csv": _read_csv}
-    if path.suffix.lower() not in readers:
-        raise ScoreFileError(f"{path} is {path.suffix or 'without a suffix'}; it must be .parquet or .csv")
-    try:
-        table = readers[path.suffix.lower()](path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ScoreFileError(f"{path} cannot be read: {error}") from None
-    if table.num_rows == 0:
-        raise ScoreFileError(f"{path} has no rows")
-    return table
-
-
-def _read_csv(path: Path) -> pa.Table:
-    """Every column as text, since a name may look like a number: `007`, `1e3`, an id of 20 digits."""
-    with path.open("rb") as stream:
-        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise ScoreFileError(f"{path} is UTF-16 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8)")
-    with pa_csv.open_csv(path) as reader:
-        names = reader.schema.names
-    options = pa_csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-    )
-    table = pa_csv.read_csv(path, convert_options=options)
-    return table.rename_columns([name.strip() for name in names])
-
-
 def _read_scores(
     table: pa.Table, columns: ScoreFileColumns, path: Path
-) -> tuple[FloatArray, BoolArray, IntArray, int, FloatArray]:
-    """(confidence [n], errors [n], answer [n], number of classes, all numbers that were read [n, C])."""
-    labels = _numbers(column_of(table, columns.label, path), columns.label)
+) -> tuple[FloatArray, IntArray, IntArray, int, FloatArray]:
+    """(confidence [n], labels [n], answer [n], number of classes, all numbers that were read [n, C])."""
+    labels = numbers(column_of(table, columns.label, path), columns.label)
     names = columns.scores or _usual_scores(table, columns, path)
-    scores = np.stack([_numbers(column_of(table, name, path), name) for name in names], axis=1)
+    scores = np.stack([numbers(column_of(table, name, path), name) for name in names], axis=1)
     if len(names) == 1:
         scores = within_rounding(scores)
         if scores.min() < 0.0 or scores.max() > 1.0:
@@ -200,9 +176,9 @@ def _read_scores(
     if len(odd):
         raise ScoreFileError(f"column {columns.label!r} holds {odd[0]:g}; labels must be 0..{k - 1}")
     if columns.confidence is not None:
-        own = _numbers(column_of(table, columns.confidence, path), columns.confidence)
-    errors = np.asarray(predicted != labels, dtype=np.bool_)
-    return own, errors, predicted.astype(np.int64), k, np.column_stack([own, scores, labels])
+        own = numbers(column_of(table, columns.confidence, path), columns.confidence)
+    read = np.column_stack([own, scores, labels])
+    return own, labels.astype(np.int64), predicted.astype(np.int64), k, read
 
 
 def within_rounding(probabilities: FloatArray) -> FloatArray:
@@ -225,44 +201,6 @@ def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tup
         f"{path} has no column {', '.join(USUAL_SCORES)} or score_0, score_1, ...; its columns are "
         f"{', '.join(table.column_names)}: name them with --score-column"
     )
-
-
-def column_of(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise ScoreFileError(
-            f"{path} has no column {name!r}; its columns are {', '.join(table.column_names)}"
-        )
-    column = table.column(name)
-    if column.null_count:
-        raise ScoreFileError(f"column {name!r} has {column.null_count} empty cells; every row needs a value")
-    return column
-
-
-def _numbers(column: pa.ChunkedArray, name: str) -> FloatArray:
-    try:
-        if pa.types.is_string(column.type):
-            column = _from_texts(pc.utf8_trim_whitespace(column))
-        values: FloatArray = column.to_numpy().astype(np.float64)
-    except (ValueError, TypeError):
-        raise ScoreFileError(f"column {name!r} holds {column.type}; it must hold numbers") from None
-    rows = np.flatnonzero(~np.isfinite(values))
-    if len(rows):
-        raise ScoreFileError(
-            f"column {name!r} has {len(rows)} values that are not finite, the first in row {rows[0] + 1}"
-        )
-    return values
-
-
-def _from_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers, or true and false as 1 and 0."""
-    try:
-        return pc.cast(column, pa.float64())
-    except pa.ArrowInvalid:
-        return pc.cast(pc.cast(column, pa.bool_()), pa.float64())
-
-
-def texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
-    return np.asarray([str(value) for value in column.to_pylist()], dtype=np.str_)
 
 
 def _groups(table: pa.Table, column: str, path: Path) -> NDArray[np.str_]:
@@ -288,8 +226,15 @@ def _questions(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[
         name: typed(column.tolist()) if column.dtype.kind == "U" else column
         for name, column in others.items()
     }
-    labels = _numbers(column_of(table, columns.label, path), columns.label).astype(np.int64)
+    labels = numbers(column_of(table, columns.label, path), columns.label).astype(np.int64)
     return group_questions({**_name_columns(table), **plain}, labels)
+
+
+def _spellings(column: str | None, groups: NDArray[np.str_] | None) -> tuple[str, ...]:
+    """A warning if names of groups differ only in blanks at their ends."""
+    if column is None or groups is None:
+        return ()
+    return tuple(notice.message for notice in alike_but_for_blanks(column, groups.tolist()))
 
 
 def _warnings(questions: Sequence[GroupQuestion]) -> tuple[str, ...]:

@@ -16,16 +16,18 @@ from typer.testing import CliRunner
 from bundle.inspect import inspect_bundle
 from calibration.decision import StageRule
 from calibration.errors import DeltaExhausted
-from calibration.known_splits import SplitIdentity
+from calibration.known_splits import KnownSplits, SplitIdentity
 from calibration.scores import StageOutputs
 from demur.cli import app
 from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import recalibrate
-from trainer.certify.account import LedgerDisagrees, account_warning
+from trainer.certify.account import LedgerDisagrees
 from trainer.certify.certification import certify_run
 from trainer.certify.evidence import Evidence
 from trainer.certify.from_scores import certify_scores
-from trainer.certify.user_ledger import FILE, DamagedLedger, LedgerUnavailable, read_accounts
+from trainer.certify.ledger_document import Change, DamagedLedger, LedgerUnavailable
+from trainer.certify.ledger_folder import FILE
+from trainer.certify.user_ledger import change_accounts, read_accounts
 from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoreFileColumns
@@ -183,13 +185,97 @@ def test_the_bundle_says_which_certificate_of_its_split_it_is(run_copy: Path, wr
     assert not any("known here" in text for text in none.manifest.provenance.notices)
 
 
-def test_a_split_without_delta_is_noticed_before_a_model_is_trained(tmp_path: Path) -> None:
-    assert account_warning(CALIB.content, PromiseConfig()) is None
-    certify_run(evidence(), RunFolder(tmp_path / "run"))
-    warning = account_warning(CALIB.content, PromiseConfig())
-    assert warning is not None
-    assert str(tmp_path / "run") in warning
-    assert account_warning(CALIB.content, PromiseConfig(certificate="none")) is None
+class TestAChargeThatIsInterrupted:
+    """The run is killed between the user's ledger and its own."""
+
+    def killed(self, run: RunFolder, patch: pytest.MonkeyPatch, *, entered: bool) -> None:
+        calls = 0
+
+        def change(change: Change) -> KnownSplits:
+            nonlocal calls
+            calls += 1
+            charging = calls == 2
+            if charging and not entered:
+                raise KeyboardInterrupt
+            known = change_accounts(change)
+            if charging:
+                raise KeyboardInterrupt
+            return known
+
+        with patch.context() as inner:
+            inner.setattr("trainer.certify.account.change_accounts", change)
+            with pytest.raises(KeyboardInterrupt):
+                certify_run(evidence(), run)
+        assert run.intended_ledger.is_file()
+        assert not run.ledger.exists()
+
+    def test_before_the_users_ledger_has_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = RunFolder(tmp_path / "run")
+        self.killed(run, monkeypatch, entered=False)
+        # Nothing was charged, so another folder may spend the delta, and this run may not.
+        certify_run(evidence(alpha=0.02), RunFolder(tmp_path / "other"))
+        with pytest.raises(DeltaExhausted, match=r"other at 20"):
+            certify_run(evidence(), run)
+        assert not run.intended_ledger.exists()
+        assert not run.certificate.exists()
+
+    def test_after_the_users_ledger_has_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = RunFolder(tmp_path / "run")
+        self.killed(run, monkeypatch, entered=True)
+        with pytest.raises(DeltaExhausted):
+            certify_run(evidence(alpha=0.02), RunFolder(tmp_path / "other"))
+        with pytest.raises(DeltaExhausted):
+            certify_run(evidence(alpha=0.02), run)
+        assert certify_run(evidence(), run).certificate.feasible
+        assert read_accounts().spent(SplitIdentity.of(CALIB.content)) == 0.05
+
+    def test_a_refusal_leaves_no_intent(self, tmp_path: Path) -> None:
+        certify_run(evidence(), RunFolder(tmp_path / "a"))
+        run = RunFolder(tmp_path / "b")
+        with pytest.raises(DeltaExhausted):
+            certify_run(evidence(alpha=0.02), run)
+        assert not run.intended_ledger.exists()
+        assert not run.ledger.exists()
+
+
+class TestARunOfAnOlderVersion:
+    """Its ledger.json holds what it has spent; no user's ledger knows it, and its scores name no content."""
+
+    def old(self, folder: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+        run = RunFolder(folder)
+        monkeypatch.setenv("DEMUR_LEDGER", str(folder / "its own"))
+        certify_run(evidence(replace(CALIB, content=())), run)
+        monkeypatch.setenv("DEMUR_LEDGER", str(ledger))
+        return run
+
+    def test_meeting_it_enters_what_it_has_spent(
+        self, tmp_path: Path, ledger_of_test: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = self.old(tmp_path / "old", ledger_of_test, monkeypatch)
+        with pytest.raises(DeltaExhausted):
+            certify_run(evidence(replace(CALIB, content=()), alpha=0.02), old)
+        # A new run on the same split knows its images, and shares the account all the same.
+        with pytest.raises(DeltaExhausted, match="old at 20"):
+            certify_run(evidence(alpha=0.02), RunFolder(tmp_path / "new"))
+
+    @pytest.mark.parametrize("certificate", ["none", "scrc-t"])
+    def test_also_if_the_meeting_spends_nothing(
+        self, tmp_path: Path, ledger_of_test: Path, monkeypatch: pytest.MonkeyPatch, certificate: str
+    ) -> None:
+        old = self.old(tmp_path / "old", ledger_of_test, monkeypatch)
+        certify_run(evidence(replace(CALIB, content=()), certificate=certificate), old)
+        with pytest.raises(DeltaExhausted, match="old at 20"):
+            certify_run(evidence(alpha=0.02), RunFolder(tmp_path / "new"))
+
+    def test_a_copy_of_its_folder_cannot_spend_it_again(
+        self, tmp_path: Path, ledger_of_test: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = self.old(tmp_path / "old", ledger_of_test, monkeypatch)
+        copy = RunFolder(Path(shutil.copytree(old.root, tmp_path / "copy")))
+        certify_run(evidence(replace(CALIB, content=())), old)
+        copy.ledger.unlink()
+        with pytest.raises(DeltaExhausted, match="old at 20"):
+            certify_run(evidence(replace(CALIB, content=()), alpha=0.02), copy)
 
 
 class TestTables:
@@ -232,17 +318,16 @@ class TestTheUsersLedger:
             "import sys\n"
             "from calibration.errors import DeltaExhausted\n"
             "from calibration.known_splits import KnownCertificate, SplitIdentity\n"
-            "from trainer.certify.user_ledger import now, open_accounts\n"
+            "from trainer.certify.user_ledger import change_accounts, now\n"
             "split = SplitIdentity.of([f'image {i}' for i in range(3000)])\n"
             "done = 0\n"
             "for turn in range(5):\n"
             "    one = KnownCertificate('w', .01, f'{sys.argv[1]} {turn}', sys.argv[1], now())\n"
-            "    with open_accounts() as accounts:\n"
-            "        try:\n"
-            "            accounts.save(accounts.known.charge(split, [one], .01))\n"
-            "            done += 1\n"
-            "        except DeltaExhausted:\n"
-            "            pass\n"
+            "    try:\n"
+            "        change_accounts(lambda known: known.charge(split, [one], .01))\n"
+            "        done += 1\n"
+            "    except DeltaExhausted:\n"
+            "        pass\n"
             "print(done)\n"
         )
         started = [
@@ -277,12 +362,6 @@ class TestTheUsersLedger:
             certify_run(evidence(), RunFolder(tmp_path / "run"))
         assert not RunFolder(tmp_path / "run").ledger.exists()
         certify_run(evidence(certificate="none"), RunFolder(tmp_path / "none"))
-
-    def test_a_redis_url_is_refused_without_its_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DEMUR_LEDGER", "redis://:secret@host:6379")
-        with pytest.raises(LedgerUnavailable, match="must be a folder") as refused:
-            read_accounts()
-        assert "secret" not in str(refused.value)
 
     def test_it_is_shown_and_merged(
         self, ledger_of_test: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

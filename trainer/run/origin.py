@@ -1,0 +1,44 @@
+"""What made the scores of a run, as a digest that is known before there are any scores.
+
+It tells that a run repeats another one, whose certificate then costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from trainer.run.folder import RunFolder
+from trainer.run.record import RunRecord, StageRecord, read_record
+
+
+def origin(config: Mapping[str, Any], stages: Sequence[StageRecord] = ()) -> str:
+    """Digest of a resolved configuration and of the models that were not trained by it.
+
+    The name of the bundle, the place of the images and the number of threads are left out: the first two
+    change no score, and threads may be measured anew. `stages`: of a run; trained ones follow from the
+    configuration.
+    """
+    values = {name: value for name, value in config.items() if name != "name"}
+    for section, field in (("data", "source"), ("compute", "threads")):
+        if isinstance(values.get(section), Mapping):
+            values[section] = {name: value for name, value in values[section].items() if name != field}
+    models = [
+        (stage.digest, stage.preprocess.model_dump(mode="json"), stage.output)
+        for stage in stages
+        if stage.epochs == 0
+    ]
+    return hashlib.sha256(orjson.dumps([values, models], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def origin_of(record: RunRecord) -> str:
+    """`origin` of a run."""
+    return origin(record.provenance.config, record.stages)
+
+
+def origin_of_run(run: RunFolder) -> str:
+    """`origin` of the run in a folder; empty if it has no record."""
+    return origin_of(read_record(run)) if run.record.is_file() else ""
