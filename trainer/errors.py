@@ -17,7 +17,7 @@
         │   │   └── WeightsNotFound (└── MissingExtra), HubUnavailable
         │   ├── AdapterError, ShareOutOfRange
         │   ├── FolderInUse             another process writes into the run folder
-        │   ├── DamagedModel            a model file does not match its digest
+        │   ├── DamagedFile             a checkpoint, model or table of scores does not match its digest
         │   ├── DiskError               a file cannot be written
         │   ├── LedgerDisagrees         ledger.json lacks what run.json or the user's ledger holds
         │   ├── LedgerUnavailable, DamagedLedger    the user's ledger cannot be used
@@ -26,7 +26,6 @@
         └── TrainingError               a training cannot go on
             ├── NonFiniteLoss           the loss is NaN or infinite
             ├── OutOfMemory             not even one image at a time fits memory
-            ├── DamagedCheckpoint       the checkpoint does not match its digest
             └── ResumeMismatch          the checkpoint belongs to another run
 
 Malformed arguments of a function (a wrong shape, a value out of range) stay plain `ValueError`.

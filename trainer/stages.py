@@ -17,14 +17,21 @@ from trainer.fit.checkpoint import save_checkpoint
 from trainer.fit.checkpoint_selection import EpochMetrics
 from trainer.fit.context import RunContext
 from trainer.fit.loop import Callbacks, FitResult, StepProgress, fit
+from trainer.fit.threads import numbers_of, several_numbers
 from trainer.models import ResolvedModel, StageModel, build_model, macs, n_parameters
 from trainer.models.onnx_export import export_onnx
 from trainer.pretrained_recipe import PLANNED, StageModels
 from trainer.recipe import Recipe, StageRecipe
 from trainer.run.console import Bar, RunConsole
+from trainer.run.digests import file_digest
 from trainer.run.folder import RunFolder, write_csv, write_json
-from trainer.run.record import StageRecord, file_digest
-from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_logits
+from trainer.run.record import StageRecord
+from trainer.transfer.frozen_backbone import (
+    CachedViews,
+    TeacherOutputs,
+    fit_frozen_backbone,
+    teacher_outputs,
+)
 from trainer.transfer.merging import merge_for_export
 
 
@@ -102,10 +109,10 @@ def train_stages(
         teacher=fitted_b.model,
     )
     if fitted_b.model.backbone.is_pretrained:
-        logits = _teacher_logits(fitted_b.model, job_b, context)
-        job_a = replace(
-            job_a, train=replace(data.rows(FAST_STAGE, data.train), teacher_logits=logits), teacher=None
-        )
+        taught = _teacher_outputs(fitted_b, job_b, context)
+        fitted_b = replace(fitted_b, threads=(*fitted_b.threads, *taught.threads))
+        images = replace(data.rows(FAST_STAGE, data.train), teacher_logits=taught.logits)
+        job_a = replace(job_a, train=images, teacher=None)
     fitted_a = _fit_stage(job_a, context)
     run = context.run
     _write_metrics({STRONG_STAGE: fitted_b, FAST_STAGE: fitted_a}, run)
@@ -130,7 +137,7 @@ def _export(job: StageJob, fitted: FitResult, run: RunFolder) -> StageRecord:
         planned_epochs=len(fitted.history)
         if fitted.ended_early
         else max(job.recipe.loop.epochs, len(fitted.history)),
-        threads=fitted.threads,
+        threads=numbers_of(fitted.threads),
         digest=file_digest(run.onnx(job.folder)),
         cost=work,
     )
@@ -200,12 +207,8 @@ def _report(job: StageJob, result: FitResult, console: RunConsole) -> None:
         f"{1000 * best.augrc:.2f}; {n_parameters(result.model):,} weights, "
         f"{macs(result.model, job.spec.height) / 1e6:,.0f} million multiply-accumulates per image"
     )
-    if len(result.threads) > 1:
-        counts = ", then ".join(str(count) for count in result.threads)
-        console.note(
-            f"Stage {job.name} trained on {counts} threads, since other processes took cores; another run "
-            "may differ in the last digits"
-        )
+    if note := several_numbers(f"Stage {job.name}", numbers_of(result.threads)):
+        console.note(note)
     if result.ended_early:
         console.note(
             f"Stage {job.name} ended after {len(result.history)} of {job.recipe.loop.epochs} planned epochs: "
@@ -218,17 +221,18 @@ def _report(job: StageJob, result: FitResult, console: RunConsole) -> None:
         )
 
 
-def _teacher_logits(model: StageModel, job: StageJob, context: RunContext) -> Tensor:
-    """Logits of a pretrained B on the training images, float32 [n, K]."""
-    views = job.recipe.views if model.backbone.is_frozen else 0
+def _teacher_outputs(fitted: FitResult, job: StageJob, context: RunContext) -> TeacherOutputs:
+    """Outputs of a pretrained B on the training images."""
+    views = job.recipe.views if fitted.model.backbone.is_frozen else 0
     with context.console.bar("Computing the outputs of stage B", len(job.train) * (1 + views)) as bar:
-        return teacher_logits(
-            model,
+        return teacher_outputs(
+            fitted.model,
             job.train,
             job.data.mean_std,
             job.recipe.loop,
             CachedViews(views, context.run.features(job.folder)),
             compute=context.compute,
+            before=fitted.threads,
             advance=bar.at,
         )
 

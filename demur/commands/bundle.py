@@ -50,6 +50,8 @@ def result_lines(certified: CertifiedEngines, folder: Path) -> Iterator[str]:
     """The certificates, their cost in coverage and the bundle's folder, one line each."""
     for engine in certified.engines:
         yield f"{engine.key}: {engine.policy.certificate.sentence()}"
+        for remark in engine.remarks:
+            yield f"  {remark}"
         if engine.on_test is not None:
             yield f"  on val_test, {engine.on_test.sentence().partition(': ')[2]}"
     for left_out in certified.left_out:

@@ -21,11 +21,12 @@ from trainer.data.faults import FaultyData
 from trainer.errors import RunError
 from trainer.fit.checkpoint import ResumeMismatch
 from trainer.pipeline import train
-from trainer.reports.summary import closing_lines
+from trainer.reports.summary import closing_lines, idle_stage_note
 from trainer.run.console import RunConsole
+from trainer.run.digests import DamagedFile
 from trainer.run.folder import RunFolder, read_json
 from trainer.run.lock import FolderInUse, locked
-from trainer.run.record import DamagedModel, read_record
+from trainer.run.record import read_record
 
 STAGE: dict[str, Any] = {
     "image_size": 16,
@@ -117,7 +118,7 @@ def test_a_damaged_model_of_the_run_is_refused_by_name(
     content = bytearray(run.onnx("a").read_bytes())
     content[len(content) // 2] ^= 1
     run.onnx("a").write_bytes(content)
-    with pytest.raises(DamagedModel, match=r"stage_a/model\.onnx is damaged: .*run\.json; restore it"):
+    with pytest.raises(DamagedFile, match=r"stage_a/model\.onnx is damaged .*run\.json\); restore it"):
         recalibrate(run.root, {})
 
 
@@ -141,6 +142,10 @@ def test_a_cascade_whose_fast_stage_answers_nothing_is_called_one_stage(
     )
     assert "one stage" not in "\n".join(closing_lines(record, busy, None, result.run))
     (line,) = [text for text in closing_lines(record, idle, None, result.run) if "one stage" in text]
+    wrapped = record.model_copy(
+        update={"stages": tuple(stage.model_copy(update={"macs": 0.0}) for stage in record.stages)}
+    )
+    assert "a stronger model for stage A (`demur wrap --fast`)" in idle_stage_note(wrapped, idle)[0]
     assert "stage A answers nothing, because on val_select" in line
     assert "What helps: a wider stage A" in line
     cut = record.stages[0].model_copy(update={"epochs": 1, "planned_epochs": 24})

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundle.engines.contract import DEFAULT_KEY, EngineKey
-from trainer.bundling.quantise import write_quantised
 from trainer.certify.evidence import Evidence
 from trainer.certify.gate import fit_gate, read_rules, write_gate
 from trainer.data.images import ImageSource
@@ -91,7 +90,6 @@ def score_engines(
     scored = [EngineScores(DEFAULT_KEY, evidence, own["val_test"])]
     left_out: list[Agreement] = []
     if keys and prepared.images is not None:
-        write_quantised(prepared.run, record, keys, console)
         for key in keys:
             found = _score_engine(prepared, prepared.images, key, least_agreement, console)
             if isinstance(found, EngineScores):

@@ -27,6 +27,7 @@ from trainer.bundling.engine_scores import (
 from trainer.bundling.fastest import faster_keys
 from trainer.bundling.finish import report_on
 from trainer.bundling.pack import FurtherEngine, pack_bundle
+from trainer.bundling.quantise import write_quantised
 from trainer.certify.account import read_ledger, spends_delta
 from trainer.certify.certification import as_charged, prove, write_policy
 from trainer.certify.delta import spend
@@ -35,6 +36,7 @@ from trainer.certify.policy_outcome import apply_policy
 from trainer.data.config import DataOverrides
 from trainer.data.reopening import reopen
 from trainer.errors import RunError
+from trainer.reports.summary import idle_stage_note
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 from trainer.run.lock import locked
@@ -75,6 +77,8 @@ class CertifiedEngine:
     policy: Policy
     on_test: Agreement | None
     """Agreement with full precision on val_test; None for the run's own, and if val_test is empty"""
+    remarks: tuple[str, ...] = ()
+    """What a user must know beside the certificate, in plain words"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def certify_engines(run: RunFolder, request: EngineRequest, console: RunConsole)
     with locked(run.root):
         prepared = _prepare(run, request, console)
         keys = faster_keys(run, prepared.record, console) if request.fastest else request.further
+        prepared = replace(prepared, record=write_quantised(run, prepared.record, keys, console))
         scored, left_out = score_engines(
             prepared, keys, request.least_agreement, console, first_only=request.fastest
         )
@@ -129,7 +134,7 @@ def certify_engines(run: RunFolder, request: EngineRequest, console: RunConsole)
         charged = _charge(prepared, scored, request)
         policies = _prove(charged, console)
         alone = prove(scored[0].evidence).certificate.coverage if charged.shared else None
-        engines = tuple(_keep(run, one, policies[one.key], scored[0]) for one in scored)
+        engines = tuple(_keep(prepared, one, policies[one.key], scored[0]) for one in scored)
         manifest = _pack(run, charged, scored, engines)
         return CertifiedEngines(engines, left_out, alone, manifest, charged.shares)
 
@@ -199,12 +204,12 @@ def _prove(charged: _Charged, console: RunConsole) -> dict[EngineKey, Policy]:
     return policies
 
 
-def _keep(run: RunFolder, scored: EngineScores, policy: Policy, own: EngineScores) -> CertifiedEngine:
+def _keep(prepared: PreparedRun, scored: EngineScores, policy: Policy, own: EngineScores) -> CertifiedEngine:
     """Write the policy of one engine to its folder."""
     is_own = scored.key == own.key
-    write_policy(policy, _folder(run, scored.key))
+    write_policy(policy, _folder(prepared.run, scored.key))
     compared = None if is_own or len(scored.test) == 0 else agreement(scored.test, own.test)
-    return CertifiedEngine(scored.key, policy, compared)
+    return CertifiedEngine(scored.key, policy, compared, idle_stage_note(prepared.record, policy))
 
 
 def _folder(run: RunFolder, key: EngineKey) -> RunFolder:

@@ -19,6 +19,7 @@ from calibration.scores import IntArray
 from trainer.certify.evidence import Policy
 from trainer.data.images import ImageSource
 from trainer.reports.evaluation import Report
+from trainer.reports.summary import idle_stage_note
 from trainer.run.folder import RunFolder, write_bytes
 from trainer.run.record import RunRecord, check_models, remembered_ledger
 
@@ -62,10 +63,11 @@ def pack_bundle(
     `policy`: that of the run's own engine and precision. `report`: None if val_test is empty; the bundle
     then states no figures. `extra`: further files by their path in the bundle.
     """
-    check_models(record, run)
     own = EngineKey.parse(policy.certificate.engine or "")
     certified = [FurtherEngine(own, policy), *further]
     precisions = {DEFAULT_PRECISION, *(file_precision(one.key.precision) for one in certified)}
+    for precision in sorted(precisions):
+        check_models(record, run, precision)
     draft = BundleDraft(
         name=record.name,
         created_at=datetime.now(UTC).replace(microsecond=0),
@@ -91,7 +93,7 @@ def pack_bundle(
             for one in certified
         ),
         golden_candidates=_candidates(run),
-        provenance=_provenance(record, run),
+        provenance=_provenance(record, certified, run),
         evaluation=({} if report is None else evaluation(report))
         | {f"{one.key} {name}": value for one in further for name, value in one.figures.items()},
         extra=_metrics(run) | _adapters(run) | dict(extra or {}),
@@ -109,13 +111,14 @@ def evaluation(report: Report) -> dict[str, float]:
     return figures
 
 
-def _provenance(record: RunRecord, run: RunFolder) -> Provenance:
-    """The record's, with the open question about groups, and the number of the certificate among all on its
-    calibration split."""
+def _provenance(record: RunRecord, certified: Sequence[FurtherEngine], run: RunFolder) -> Provenance:
+    """The record's, with the open question about groups, the number of the certificate among all on its
+    calibration split, and whether a cascade works as one stage."""
     remembered = remembered_ledger(run)
     asked = () if record.question is None else (record.question.notice,)
     entered = (remembered.sentence,) if remembered is not None and remembered.sentence else ()
-    notices = (*asked, *record.provenance.notices, *entered)
+    idle = [f"{one.key}: {note}" for one in certified for note in idle_stage_note(record, one.policy)]
+    notices = (*asked, *record.provenance.notices, *entered, *idle)
     return record.provenance.model_copy(update={"notices": notices})
 
 

@@ -25,8 +25,9 @@ from bundle.images.preprocess import PreprocessSpec, preprocess
 from calibration.decision import STAGE_KEYS
 from trainer.errors import RunError
 from trainer.run.console import RunConsole
+from trainer.run.digests import file_digest
 from trainer.run.folder import RunFolder, write_bytes
-from trainer.run.record import RunRecord
+from trainer.run.record import RunRecord, write_record
 
 Scales = Literal["fixed", "dynamic"]
 
@@ -80,18 +81,26 @@ def quantise(model: Path, out: Path, images: Sequence[bytes], spec: PreprocessSp
 
 def write_quantised(
     run: RunFolder, record: RunRecord, keys: Sequence[EngineKey], console: RunConsole
-) -> None:
-    """Write the model files that the precisions of `keys` need and training did not write. Raises
-    `NotQuantised`."""
+) -> RunRecord:
+    """Write the model files that the precisions of `keys` need and training did not write.
+
+    Returns the record with their digests, which run.json keeps too. Raises `NotQuantised`.
+    """
     images = [file.read_bytes() for file in sorted(run.golden.iterdir())] if run.golden.is_dir() else []
     for precision in sorted({file_precision(key.precision) for key in keys} - {DEFAULT_PRECISION}):
+        stages = []
         for name, stage in zip(STAGE_KEYS, record.stages, strict=False):
             out = run.onnx(name, precision)
             scales = quantise(run.onnx(name), out, images, stage.preprocess)
+            digests = {**stage.further_digests, precision: file_digest(out)}
+            stages.append(stage.model_copy(update={"further_digests": digests}))
             smaller = run.onnx(name).stat().st_size / out.stat().st_size
             console.note(
                 f"Stage {name.upper()} at {precision}: {scales} scales, a file {smaller:.1f} times smaller"
             )
+        record = record.model_copy(update={"stages": tuple(stages)})
+        write_record(record, run)
+    return record
 
 
 def scales_for(graph: object) -> Scales:

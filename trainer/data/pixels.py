@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +16,7 @@ from bundle.images.preprocess import PreprocessSpec, decode_target, resize
 from trainer.data.images import ImageSource
 from trainer.data.passes import each_row
 from trainer.errors import DataError
+from trainer.run.cache import Facts, cached, new_array
 
 CACHE_FORMAT = 1
 
@@ -56,20 +54,33 @@ def load_pixels(
     """Decode each image once and resize it for every spec, as the service does for its stages.
 
     Images that cannot be read or decoded are collected in `faults`, not raised. With a `cache` folder the
-    arrays are memory-mapped files in it, keyed by the digest of the source and the specs. `advance` gets the
-    number of images just done.
+    arrays are memory-mapped files in it, keyed by the digest of the source and the specs; damaged ones are
+    made again. `advance` gets the number of images just done. Raises `DiskError`.
     """
     limits = limits or DecodeLimits()
     if cache is None:
         arrays = tuple(np.zeros((len(source), *spec.size, 3), dtype=np.uint8) for spec in specs)
         content, faults = _fill(source, specs, limits, arrays, workers, advance)
         return Pixels(arrays, content, faults)
-    folder = cache / _key(source, specs, limits)
-    if not folder.is_dir():
-        _fill_cache(folder, source, specs, limits, workers, advance)
-    elif advance is not None:
+
+    def make(unfinished: Path) -> Facts:
+        arrays = [
+            new_array(_file(unfinished, index), (len(source), *spec.size, 3), np.uint8)
+            for index, spec in enumerate(specs)
+        ]
+        content, faults = _fill(source, specs, limits, arrays, workers, advance)
+        for array in arrays:
+            array.flush()
+        return {"content": content, "faults": {str(row): why for row, why in faults.items()}}
+
+    entry = cached(cache / _key(source, specs, limits), make)
+    if entry.found and advance is not None:
         advance(len(source))
-    return _open_cache(folder, len(specs))
+    return Pixels(
+        arrays=tuple(np.load(_file(entry.folder, index), mmap_mode="r") for index in range(len(specs))),
+        content=tuple(entry.facts["content"]),
+        faults={int(row): why for row, why in entry.facts["faults"].items()},
+    )
 
 
 def typical_size(source: ImageSource, sample: int = 32) -> tuple[int, int]:
@@ -118,42 +129,6 @@ def _key(source: ImageSource, specs: Sequence[PreprocessSpec], limits: DecodeLim
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _fill_cache(
-    folder: Path,
-    source: ImageSource,
-    specs: Sequence[PreprocessSpec],
-    limits: DecodeLimits,
-    workers: int | None,
-    advance: Callable[[int], None] | None,
-) -> None:
-    """Write beside the final folder and rename, so that an interrupted pass leaves nothing behind."""
-    unfinished = folder.with_name(f"{folder.name}.{uuid4().hex[:8]}")
-    unfinished.mkdir(parents=True)
-    try:
-        arrays = [
-            np.lib.format.open_memmap(
-                unfinished / f"pixels_{index}.npy",
-                mode="w+",
-                dtype=np.uint8,
-                shape=(len(source), *spec.size, 3),
-            )
-            for index, spec in enumerate(specs)
-        ]
-        content, faults = _fill(source, specs, limits, arrays, workers, advance)
-        for array in arrays:
-            array.flush()
-        record = {"content": content, "faults": {str(row): why for row, why in faults.items()}}
-        (unfinished / "images.json").write_text(json.dumps(record))
-        if not folder.is_dir():
-            unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _open_cache(folder: Path, specs: int) -> Pixels:
-    record = json.loads((folder / "images.json").read_text())
-    return Pixels(
-        arrays=tuple(np.load(folder / f"pixels_{index}.npy", mmap_mode="r") for index in range(specs)),
-        content=tuple(record["content"]),
-        faults={int(row): why for row, why in record["faults"].items()},
-    )
+def _file(folder: Path, index: int) -> Path:
+    """File of the array of one spec."""
+    return folder / f"pixels_{index}.npy"

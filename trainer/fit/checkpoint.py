@@ -16,16 +16,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer.errors import TrainingError
+from trainer.run.digests import MISMATCH, DamagedFile, damage
 from trainer.run.disk import explain_disk_errors
-
-
-class DamagedCheckpoint(TrainingError):
-    """A checkpoint is cut short, or its content does not match its digest."""
 
 
 class ResumeMismatch(TrainingError):
     """A checkpoint was written by a run with another configuration, model or data."""
 
+
+_WAY_OUT = "remove the file to train from the start, or restore it from a backup"
 
 STATE, DIGEST = "state", "sha256"
 """Keys of the metadata; a single entry of the file, since safetensors writes several in random order"""
@@ -50,7 +49,7 @@ class Checkpoint:
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What `save` wrote, None if there is no file.
 
-        Raises `DamagedCheckpoint`, or `ResumeMismatch` if another run wrote it.
+        Raises `DamagedFile`, or `ResumeMismatch` if another run wrote it.
         """
         if not self.path.exists():
             return None
@@ -74,7 +73,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state as `save_checkpoint` wrote them; raises `DamagedCheckpoint` if they have changed.
+    """Tensors and state as `save_checkpoint` wrote them; raises `DamagedFile` if they have changed.
 
     Files without any digest, which earlier versions wrote, are read as they are.
     """
@@ -85,16 +84,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if "fingerprint" in found and STATE not in found:
             return tensors, found
         if found[DIGEST] != content_digest(tensors, found[STATE]):
-            raise DamagedCheckpoint(_damage(path, "its content does not match its digest"))
+            raise DamagedFile(damage(path, MISMATCH, _WAY_OUT))
         return tensors, found[STATE]
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DamagedCheckpoint(_damage(path, str(error).strip().split("\n", 1)[0])) from error
-
-
-def _damage(path: Path, reason: str) -> str:
-    return (
-        f"{path} is damaged ({reason}); remove the file to train from the start, or restore it from a backup"
-    )
+        raise DamagedFile(damage(path, str(error).strip().split("\n", 1)[0], _WAY_OUT)) from error
 
 
 def content_digest(tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> str:

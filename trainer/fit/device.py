@@ -7,7 +7,7 @@ convolutions round to TF32 and its matrix products do not.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Self, cast
 
@@ -56,6 +56,13 @@ class ComputeConfig(BaseModel):
         if precision == "auto":
             precision = "bf16" if has_bf16(device) else "fp32"
         return self.model_copy(update={"device": device, "precision": precision})
+
+    def with_threads(self, counts: Iterable[int]) -> Self:
+        """The same with the number of threads that computed, if it was one number throughout, on the CPU."""
+        distinct = set(counts)
+        if self.device != "cpu" or len(distinct) != 1:
+            return self
+        return self.model_copy(update={"threads": distinct.pop()})
 
     def autocast(self) -> torch.autocast:
         """Context of the forward passes of training; needs a resolved config."""
@@ -113,6 +120,11 @@ def computing(config: ComputeConfig) -> Iterator[torch.device]:
         torch.set_float32_matmul_precision(matmul)
         torch.use_deterministic_algorithms(deterministic, warn_only=warns)
         debugging.fill_uninitialized_memory = fills
+
+
+def fixed_threads(config: ComputeConfig) -> int | None:
+    """The number of threads that measuring must not change; None: measured. A GPU keeps the present one."""
+    return config.threads if config.device == "cpu" else torch.get_num_threads()
 
 
 @contextmanager

@@ -13,20 +13,17 @@ import torch
 from torch import Tensor
 
 from trainer.errors import TrainingError
-from trainer.fit.batches import (
-    FitData,
-    steps_per_epoch,
-)
+from trainer.fit.batches import FitData, steps_per_epoch
 from trainer.fit.checkpoint import Checkpoint, weights_digest
 from trainer.fit.checkpoint_selection import EpochMetrics, StepMetrics, best_epoch, measure
 from trainer.fit.config import LoopConfig
-from trainer.fit.device import EXACT, ComputeConfig, computing, placed
+from trainer.fit.device import EXACT, ComputeConfig, computing, fixed_threads, placed
 from trainer.fit.gradient_accumulation import GradientAccumulator, explain_out_of_memory
 from trainer.fit.loss import couples_images
 from trainer.fit.optimizer import kernel_optimizer
 from trainer.fit.schedule import Schedule
 from trainer.fit.state import TrainingState
-from trainer.fit.threads import ThreadTuner
+from trainer.fit.threads import ThreadChange, ThreadTuner, without_trace
 from trainer.fit.training_batches import TrainingBatches
 from trainer.fit.weight_average import WeightAverage
 from trainer.models import StageModel
@@ -81,8 +78,8 @@ class FitResult:
     """Nothing was gained any more, so the plan was cut"""
     micro_batch: int
     """Images per forward pass: fewer than the batch size if memory ran out"""
-    threads: tuple[int, ...] = ()
-    """Numbers of threads in their order; one, unless another became faster on the way"""
+    threads: tuple[ThreadChange, ...] = ()
+    """Every number of threads; one, unless another became faster on the way"""
 
 
 def fit(
@@ -118,7 +115,9 @@ def fit(
         checkpoint = None if out is None else _checkpoint(out, model, data, config, compute, teacher)
         if checkpoint is not None:
             state.resume(checkpoint)
-        tuner = _tuner(state, _trial_of(model, teacher, batches, state, config), compute)
+        tuner = ThreadTuner(_trial_of(model, teacher, batches, state, config), fixed=fixed_threads(compute))
+        tuner.start(state.schedule.steps - state.step, state.thread_changes)
+        state.thread_changes = tuner.changes
 
         while not state.finished:
             epoch = len(state.history) + 1
@@ -146,13 +145,14 @@ def fit(
                     break
 
             step_metrics = StepMetrics(epoch, rate, sum(losses) / len(losses))
-            metrics = state.accumulator.evaluate(
-                partial(measure, state.average.model, data.select, batches.normaliser, step_metrics)
-            )
-            state.close_epoch(metrics, config)
-            if checkpoint is not None:
-                state.save(checkpoint)
-            callbacks.on_epoch(metrics)
+            with tuner.not_counted():
+                metrics = state.accumulator.evaluate(
+                    partial(measure, state.average.model, data.select, batches.normaliser, step_metrics)
+                )
+                state.close_epoch(metrics, config)
+                if checkpoint is not None:
+                    state.save(checkpoint)
+                callbacks.on_epoch(metrics)
 
         state.load_best()
         return FitResult(
@@ -163,20 +163,8 @@ def fit(
             shortened=state.schedule.was_shortened,
             ended_early=state.schedule.ends_early,
             micro_batch=state.accumulator.micro_batch,
-            threads=tuple(change.threads for change in tuner.changes),
+            threads=tuple(tuner.changes),
         )
-
-
-def _tuner(state: TrainingState, trial: Callable[[], None], compute: ComputeConfig) -> ThreadTuner:
-    """Chooses the threads before the first step, or takes up those of an interrupted run.
-
-    A GPU leaves the present number.
-    """
-    fixed = torch.get_num_threads() if compute.device != "cpu" else compute.threads
-    tuner = ThreadTuner(trial, fixed=fixed)
-    tuner.start(state.schedule.steps - state.step, state.thread_changes)
-    state.thread_changes = tuner.changes
-    return tuner
 
 
 def _trial_of(
@@ -190,9 +178,8 @@ def _trial_of(
     rows = batches.first_rows()
 
     def trial() -> None:
-        kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
         model.train()
-        with torch.random.fork_rng(devices=[]):
+        with without_trace(model):
             generator = torch.Generator().manual_seed(0)
             batch = batches.draw(rows, partial(state.schedule.side, state.step), generator)
             state.accumulator.backward(
@@ -202,10 +189,6 @@ def _trial_of(
                 couples_images=couples_images(config.objective),
                 model=model,
             )
-        model.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(kept[name])
 
     return trial
 

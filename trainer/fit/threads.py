@@ -1,23 +1,27 @@
-"""Number of threads that training computes with, chosen by measuring and checked again.
+"""Number of threads that torch computes with, chosen by measuring and checked again.
 
-Torch splits every kernel between its threads and waits for the slowest. If another process takes one core,
-two threads on two cores therefore train slower than one: 1,200 images/s instead of 4,100, beside 10,200 and
-5,600 on the quiet machine. So some steps are timed with 1 to all cores, and again when the throughput
-falls. The number of threads decides how sums are rounded, so it is recorded: one seed and one number of
-threads give one result.
+Training, pretraining and the features of a frozen backbone all choose theirs here. Torch splits every
+kernel between its threads and waits for the slowest. If another process takes one core, two threads on two
+cores therefore train slower than one: 1,200 images/s instead of 4,100, beside 10,200 and 5,600 on the quiet
+machine. So some steps are timed with 1 to all cores, and again when the throughput falls. The number of
+threads decides how sums are rounded, so it is recorded: one seed and one number of threads give one result.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
+from torch import nn
 
 WORTH_MEASURING_S = 20.0
-"""Seconds of planned training; a shorter one is not measured and uses all threads."""
+"""Seconds of planned work; shorter work is not measured and uses all threads."""
+TRIAL_IMAGES = 32
+"""Most images of a trial if a step takes seconds"""
 TRIAL_S, ROUNDS = 0.15, 2
 """Least seconds of a trial, and trials per number of threads, in turn, so that short disturbances average"""
 GAIN = 1.1
@@ -54,8 +58,35 @@ def thread_count_restored() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def without_trace(model: nn.Module) -> Iterator[None]:
+    """For a trial: restore batch statistics and random states after the block, and drop the gradients."""
+    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.random.fork_rng(devices=[]):
+        yield
+    model.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(kept[name])
+
+
+def numbers_of(changes: Iterable[ThreadChange]) -> tuple[int, ...]:
+    """The numbers of threads in their order, each run of equal ones once."""
+    return tuple(count for count, _ in groupby(change.threads for change in changes))
+
+
+def several_numbers(work: str, counts: Sequence[int]) -> str | None:
+    """A sentence for the user if some work changed its number of threads; None for one number."""
+    if len(counts) < 2:
+        return None
+    return (
+        f"{work} computed on {', then '.join(map(str, counts))} threads, since other processes took cores; "
+        "another run may differ in the last digits"
+    )
+
+
 class ThreadTuner:
-    """Chooses the number of threads of one training and changes it if another becomes faster."""
+    """Chooses the number of threads of some work and changes it if another becomes faster."""
 
     def __init__(
         self,
@@ -64,7 +95,7 @@ class ThreadTuner:
         fixed: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`trial`: the work of one step, which must leave no trace in the training.
+        """`trial`: the work of one step, or a part of it, which must leave no trace in the result.
 
         `fixed`: a configured number of threads, which is never changed.
         """
@@ -83,23 +114,33 @@ class ThreadTuner:
     def threads(self) -> int:
         return self.changes[-1].threads
 
-    def start(self, planned_steps: int, resumed: Sequence[ThreadChange] = ()) -> None:
-        """Choose before the first step, or take up the choice of an interrupted run."""
-        if planned_steps <= 0:
+    def start(self, planned_trials: float, resumed: Sequence[ThreadChange] = ()) -> None:
+        """Choose before the first step, or take up the choice of earlier work.
+
+        `planned_trials`: all the work that is left, in units of a trial.
+        """
+        if planned_trials <= 0:
             self.changes = list(resumed)
-        elif self._fixed is not None:
-            self._use(0, self._fixed)
         elif resumed:
             self.changes = list(resumed)
             torch.set_num_threads(self.threads)
+        elif self._fixed is not None:
+            self._use(0, self._fixed)
         else:
             self._use(0, self._most)
-            if self._most > 1 and self._seconds_of_one() * planned_steps >= WORTH_MEASURING_S:
+            if self._most > 1 and self._seconds_of_one() * planned_trials >= WORTH_MEASURING_S:
                 self._measure(0)
         self._restart_window()
 
+    @contextmanager
+    def not_counted(self) -> Iterator[None]:
+        """Leave the time of the block out of the throughput: it is work of another kind."""
+        began = self._clock()
+        yield
+        self._window_from += self._clock() - began
+
     def after_step(self, step: int, work: float = 1.0) -> None:
-        """Watch the throughput. `step`: steps done; `work` of the last one, in full-size steps."""
+        """Watch the throughput. `step`: steps done; `work` of the last one, in any unit."""
         self._work += work
         now = self._clock()
         seconds = now - self._window_from

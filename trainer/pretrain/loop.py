@@ -25,11 +25,12 @@ from trainer.fit.checkpoint import (
     restore_optimizer,
     unprefixed,
 )
-from trainer.fit.device import ComputeConfig
+from trainer.fit.device import ComputeConfig, fixed_threads
 from trainer.fit.gradient_accumulation import GradientAccumulator
 from trainer.fit.loop import finite
 from trainer.fit.optimizer import KernelOptimizer
 from trainer.fit.schedule import Schedule
+from trainer.fit.threads import TRIAL_IMAGES, ThreadChange, ThreadTuner, without_trace
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import PretrainConfig
 from trainer.pretrain.images import UnlabelledPixels
@@ -80,6 +81,17 @@ class PretrainCallbacks:
     """Takes a sentence for the user, for example that memory ran out."""
 
 
+@dataclass(frozen=True, slots=True)
+class PretrainFit:
+    """A trained autoencoder's history; its weights are in the model."""
+
+    history: tuple[PretrainEpoch, ...]
+    seconds: float
+    """Including those before an interruption"""
+    threads: tuple[ThreadChange, ...]
+    """Every number of threads, with the step from which it computed"""
+
+
 def fit_autoencoder(
     model: MaskedAutoencoder,
     images: UnlabelledPixels,
@@ -89,21 +101,23 @@ def fit_autoencoder(
     *,
     checkpoint: Checkpoint,
     callbacks: PretrainCallbacks = PretrainCallbacks(),
-) -> tuple[tuple[PretrainEpoch, ...], float]:
-    """Train the weights of `model` that are not frozen, in place; returns (every epoch, seconds).
+) -> PretrainFit:
+    """Train the weights of `model` that are not frozen, in place.
 
     The state is saved to `checkpoint` after every epoch, and a later call resumes from it to the weights of
     an uninterrupted run. If memory runs out, fewer images go through the network at a time, for the same
     batches, and `callbacks.on_note` gets a sentence about it. Raises `NonFiniteLoss`, naming the step;
     `ResumeMismatch` if the checkpoint belongs to another run; `OutOfMemory` if not even one image fits.
     """
-    normalise = Normaliser.from_mean_std(mean_std)
-    side, patches = images.train.shape[1], (images.train.shape[1] // model.patch_size) ** 2
+    batches = _Batches(model, images.train, Normaliser.from_mean_std(mean_std), config, device)
     per_epoch = steps_per_epoch(len(images.train), config.batch_size)
     schedule = Schedule(config.epochs * per_epoch, lr=config.lr, warmup=config.warmup, time_budget_s=None)
     optimizer = pretraining_optimizer(model, lr=config.lr, weight_decay=config.weight_decay)
     state = _State(model, optimizer, GradientAccumulator(config.batch_size, on_note=callbacks.on_note))
     state.resume(checkpoint)
+    tuner = ThreadTuner(batches.trial, fixed=fixed_threads(config.compute))
+    tuner.start((schedule.steps - state.step) * config.batch_size / TRIAL_IMAGES, state.thread_changes)
+    state.thread_changes = tuner.changes
 
     while len(state.history) < config.epochs:
         epoch = len(state.history) + 1
@@ -118,25 +132,53 @@ def fit_autoencoder(
             rate = schedule.rate(state.step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            views = augment(images.train[rows].to(device), config.augment, generator)
-            masking = draw_masking(len(rows), patches, config.hidden_share, generator).to(device)
-            x = normalise(to_size(views, side))
-            loss = state.accumulator.backward_mean(
-                len(rows), partial(_mean_loss, model, x, masking, config.compute), model=model
-            )
+            mean_loss = batches.draw(rows, generator)
+            loss = state.accumulator.backward_mean(len(rows), mean_loss, model=model)
             losses.append(finite(loss, state.step, epoch, rows))
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
             optimizer.step()
             state.step += 1
+            tuner.after_step(state.step)
             callbacks.on_step(PretrainProgress(epoch, state.step, schedule.steps, losses[-1]))
-        held_out = state.accumulator.evaluate(
-            partial(held_out_loss, model, images.held_out, normalise, config, device)
-        )
-        state.history.append(PretrainEpoch(epoch, rate, sum(losses) / len(losses), held_out))
-        state.save(checkpoint)
-        callbacks.on_epoch(state.history[-1])
+        with tuner.not_counted():
+            held_out = state.accumulator.evaluate(
+                partial(held_out_loss, model, images.held_out, batches.normalise, config, device)
+            )
+            state.history.append(PretrainEpoch(epoch, rate, sum(losses) / len(losses), held_out))
+            state.save(checkpoint)
+            callbacks.on_epoch(state.history[-1])
     model.eval()
-    return tuple(state.history), state.elapsed
+    return PretrainFit(tuple(state.history), state.elapsed, tuple(state.thread_changes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Augmented and masked batches of the training images, and the loss of the model on them."""
+
+    model: MaskedAutoencoder
+    pixels: Tensor
+    """uint8 [n, S, S, 3]"""
+    normalise: Normaliser
+    config: PretrainConfig
+    device: torch.device
+
+    def draw(self, rows: Tensor, generator: torch.Generator) -> Callable[[slice], Tensor]:
+        """Part of a batch of these rows -> its mean loss."""
+        side = self.pixels.shape[1]
+        patches = (side // self.model.patch_size) ** 2
+        views = augment(self.pixels[rows].to(self.device), self.config.augment, generator)
+        masking = draw_masking(len(rows), patches, self.config.hidden_share, generator).to(self.device)
+        return partial(
+            _mean_loss, self.model, self.normalise(to_size(views, side)), masking, self.config.compute
+        )
+
+    def trial(self) -> None:
+        """The gradient of a few images, for timing; weights and random states do not change."""
+        self.model.train()
+        with without_trace(self.model):
+            rows = torch.arange(min(TRIAL_IMAGES, self.config.batch_size, len(self.pixels)))
+            loss = self.draw(rows, torch.Generator().manual_seed(0))(slice(0, len(rows)))
+            loss.backward()  # type: ignore[no-untyped-call]
 
 
 def _mean_loss(
@@ -217,6 +259,7 @@ class _State:
         self.step = 0
         self.accumulator = accumulator
         self.history: list[PretrainEpoch] = []
+        self.thread_changes: list[ThreadChange] = []
         self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizer = optimizer
         self._elapsed_before = 0.0
@@ -238,6 +281,7 @@ class _State:
             "micro_batch": self.accumulator.micro_batch,
             "elapsed_s": self.elapsed,
             "history": history,
+            "threads": [[change.step, change.threads] for change in self.thread_changes],
         }
         checkpoint.save(tensors, facts)
 
@@ -254,3 +298,4 @@ class _State:
         self.accumulator.micro_batch = facts["micro_batch"]
         self.step, self._elapsed_before = facts["step"], facts["elapsed_s"]
         self.history = [PretrainEpoch(**row) for row in facts["history"]]
+        self.thread_changes = [ThreadChange(*change) for change in facts.get("threads", ())]

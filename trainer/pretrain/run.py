@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from trainer.fit.batches import Normaliser
 from trainer.fit.checkpoint import Checkpoint
 from trainer.fit.device import computing, placed
 from trainer.fit.gradient_accumulation import explain_out_of_memory
+from trainer.fit.threads import numbers_of, several_numbers
 from trainer.models.backbones import (
     FAMILIES,
     TransformerBackbone,
@@ -33,7 +34,13 @@ from trainer.pretrain.config import PretrainConfig
 from trainer.pretrain.decoder import DecoderConfig, build_decoder, load_decoder
 from trainer.pretrain.explora import TrainedShare, explore, trained_share
 from trainer.pretrain.images import UnlabelledPixels, unlabelled_images
-from trainer.pretrain.loop import PretrainCallbacks, PretrainEpoch, PretrainProgress, fit_autoencoder
+from trainer.pretrain.loop import (
+    PretrainCallbacks,
+    PretrainEpoch,
+    PretrainFit,
+    PretrainProgress,
+    fit_autoencoder,
+)
 from trainer.pretrain.pictures import draw_loss, draw_reconstructions
 from trainer.pretrain.weights import save_backbone
 from trainer.pretrained_recipe import DEFAULT_SIZE
@@ -102,16 +109,21 @@ def _pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> Pretrai
     console.note(start.share.sentence())
     write_yaml(own_folder / "config.yaml", config.model_dump(mode="json"))
     spec = PreprocessSpec(height=size, width=size)
-    history, seconds = _train(start, images, spec, config, own_folder, console)
+    fitted = _train(start, images, spec, config, own_folder, console)
+    config = config.model_copy(update={"compute": config.compute.with_threads(numbers_of(fitted.threads))})
+    write_yaml(own_folder / "config.yaml", config.model_dump(mode="json"))
 
     backbone = start.model.backbone
     if backbone.has_adapter:
         backbone.merge_adapter()
     save_backbone(out, backbone.net, start.own, start.model.decoder, start.decoder, images.seen)
-    _report(start, images, spec, config, history, seconds, own_folder)
-    console.note(f"Held-out loss {history[0].held_out_loss:.4f} -> {history[-1].held_out_loss:.4f}")
+    _report(start, images, spec, config, fitted, own_folder)
+    first, last = fitted.history[0], fitted.history[-1]
+    console.note(f"Held-out loss {first.held_out_loss:.4f} -> {last.held_out_loss:.4f}")
+    if note := several_numbers("Pretraining", numbers_of(fitted.threads)):
+        console.note(note)
     console.note(f"Backbone: folder:{out}")
-    return PretrainResult(out, start.family, start.share, history)
+    return PretrainResult(out, start.family, start.share, fitted.history)
 
 
 def _image_size(config: PretrainConfig, weights: WeightFolder | None, source: ImageSource) -> int:
@@ -189,9 +201,11 @@ def _train(
     config: PretrainConfig,
     own_folder: Path,
     console: RunConsole,
-) -> tuple[tuple[PretrainEpoch, ...], float]:
-    # A checkpoint of the same run agrees in these fields; the place of the data does not matter.
-    same = config.model_dump(mode="json", exclude={"data", "rows", "backbone", "splits", "promise"})
+) -> PretrainFit:
+    # A checkpoint of the same run agrees in these fields; the place of the data does not matter, and a
+    # resumed run keeps its number of threads.
+    left_out = {"data": True, "rows": True, "backbone": True, "splits": True, "promise": True}
+    same = config.model_dump(mode="json", exclude={**left_out, "compute": {"threads"}})
     fingerprint = {"configuration": same, "weights": start.digest, "images": images.digest()}
     with (
         explain_out_of_memory("pretraining"),
@@ -228,11 +242,11 @@ def _report(
     images: UnlabelledPixels,
     spec: PreprocessSpec,
     config: PretrainConfig,
-    history: tuple[PretrainEpoch, ...],
-    seconds: float,
+    fitted: PretrainFit,
     own_folder: Path,
 ) -> None:
     """metrics.csv, pretraining.json and both pictures."""
+    history = fitted.history
     rows = [epoch.row() for epoch in history]
     write_csv(own_folder / "metrics.csv", list(rows[0]), [list(row.values()) for row in rows])
     write_json(
@@ -247,7 +261,8 @@ def _report(
             "images": len(images.train),
             "held_out": len(images.held_out),
             "image_size": spec.height,
-            "seconds": seconds,
+            "seconds": fitted.seconds,
+            "threads": [asdict(change) for change in fitted.threads],
             "train_loss": history[-1].train_loss,
             "held_out_loss": history[-1].held_out_loss,
         },

@@ -17,7 +17,7 @@ def closing_lines(
         policy.certificate.sentence(),
         *policy.remarks,
         *_coverage_note(policy),
-        *_idle_stage_note(record, policy),
+        *idle_stage_note(record, policy),
         *(("val_test is empty: nothing was measured on images never seen.",) if report is None else ()),
         *(_figures(record, report) if report is not None else ()),
         *way_out(record, policy, report, run),
@@ -35,8 +35,8 @@ def _coverage_note(policy: Policy) -> tuple[str, ...]:
     return (f"It answers {100 * certificate.coverage:.1f} % of the images, less than was asked for.",)
 
 
-def _idle_stage_note(record: RunRecord, policy: Policy) -> tuple[str, ...]:
-    """Says that a cascade works as one stage, why, and what would help."""
+def idle_stage_note(record: RunRecord, policy: Policy) -> tuple[str, ...]:
+    """Says that a cascade works as one stage, why, and what would help; nothing for other policies."""
     idle = len(policy.point.stages) == 2 and policy.point.stages[0].threshold is None
     if not policy.certificate.feasible or not idle:
         return ()
@@ -46,7 +46,10 @@ def _idle_stage_note(record: RunRecord, policy: Policy) -> tuple[str, ...]:
         remedy = "more minutes of training, or a machine without other load"
     else:
         reason = "on val_select its answers cost more errors than they save compute"
-        remedy = "a wider stage A (recipe.stage_a.model.width), more training images, or more promise.slack"
+        # The multiply-accumulates of a wrapped model are unknown.
+        stronger = "a stronger model for stage A (`demur wrap --fast`)"
+        wider = "a wider stage A (recipe.stage_a.model.width), more training images"
+        remedy = f"{wider if stage.macs else stronger}, or more promise.slack"
     return (
         f"This cascade works as one stage: stage A answers nothing, because {reason}. Every image costs "
         f"the compute of stage B. What helps: {remedy}.",

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bundle.choices import OutputKind
+from bundle.engines.contract import DEFAULT_PRECISION, file_precision
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from calibration.decision import STAGE_KEYS
 from trainer.choices import NamedTask
 from trainer.errors import RunError
+from trainer.run.digests import MISMATCH, DamagedFile, damage, file_digest
 from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.run.promise import PromiseConfig
 
 LIBRARIES = ("demur", "numpy", "onnxruntime", "openvino", "peft", "pillow", "scipy", "torch", "transformers")
-
-
-class DamagedModel(RunError):
-    """A model file of the run does not match its digest."""
 
 
 class StageRecord(BaseModel):
@@ -42,6 +38,8 @@ class StageRecord(BaseModel):
     """Numbers of threads that trained it, in their order"""
     digest: str = ""
     """sha256 of the fp32 ONNX file; empty in records of versions that kept none"""
+    further_digests: dict[str, str] = {}
+    """Precision -> sha256 of a further ONNX file, that `demur bundle` wrote"""
     cost: float
     """Cost of an image in a unit that the stages share: multiply-accumulates, or seconds."""
 
@@ -97,21 +95,22 @@ class RunRecord(BaseModel):
         return tuple(stage.cost for stage in self.stages)
 
 
-def check_models(record: RunRecord, run: RunFolder) -> None:
-    """Raise `DamagedModel` if a stage's ONNX file is not the one that the run exported."""
+def check_models(record: RunRecord, run: RunFolder, precision: str = DEFAULT_PRECISION) -> None:
+    """Raise `DamagedFile` if a stage's ONNX file is not the one that the run wrote at this precision."""
+    file = file_precision(precision)
+    verb = "demur train" if file == DEFAULT_PRECISION else "demur bundle"
     for name, stage in zip(STAGE_KEYS, record.stages, strict=False):
-        path = run.need(run.onnx(name), "demur train")
-        if stage.digest and file_digest(path) != stage.digest:
-            raise DamagedModel(
-                f"{path} is damaged: its content does not match the digest in {run.record.name}; restore it "
-                "from a backup, or run `demur train` (or `demur wrap`) again in this folder"
+        path = run.need(run.onnx(name, precision), verb)
+        digest = stage.digest if file == DEFAULT_PRECISION else stage.further_digests.get(file, "")
+        if digest and file_digest(path) != digest:
+            again = "`demur train` (or `demur wrap`)" if file == DEFAULT_PRECISION else "`demur bundle`"
+            raise DamagedFile(
+                damage(
+                    path,
+                    f"{MISMATCH} in {run.record.name}",
+                    f"restore it from a backup, or run {again} again in this folder",
+                )
             )
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_record(record: RunRecord, run: RunFolder) -> None:

@@ -42,8 +42,8 @@ class Rows:
 
 
 def open_runner(record: RunRecord, run: RunFolder, key: EngineKey = DEFAULT_KEY) -> CascadeRunner:
-    """The exported stages of `run` on one engine; raises `DamagedModel` if they have changed."""
-    check_models(record, run)
+    """The exported stages of `run` on one engine; raises `DamagedFile` if they have changed."""
+    check_models(record, run, key.precision)
     cores = os.cpu_count() or 1
     stages = [
         CascadeStage(

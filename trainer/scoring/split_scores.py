@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +16,12 @@ from numpy.typing import NDArray
 from calibration.decision import STAGE_KEYS
 from calibration.scores import BoolArray, IntArray, ScoreTable, StageOutputs
 from trainer.errors import RunError
+from trainer.run.digests import MISMATCH, DamagedFile, damage
 from trainer.run.folder import write_bytes
 
 _SLICE = "slice."
+CONTENT = "sha256"
+"""Note of a table with the digest of its content"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,12 @@ def save_scores(scores: SplitScores, path: Path) -> None:
             columns[f"{name}_gate"] = pa.array(outputs.gate, pa.float64())
     for slice_name, values in scores.slices.items():
         columns[f"{_SLICE}{slice_name}"] = pa.array(values.tolist(), pa.string())
-    notes = {"split": scores.split, "digest": scores.digest, "engine": scores.engine}
+    notes = {
+        "split": scores.split,
+        "digest": scores.digest,
+        "engine": scores.engine,
+        CONTENT: _content_digest(scores),
+    }
     table = pa.table(columns).replace_schema_metadata(notes)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
@@ -130,15 +140,39 @@ def save_scores(scores: SplitScores, path: Path) -> None:
 
 
 def load_scores(path: Path) -> SplitScores:
-    """The inverse of `save_scores`; `RunError` if the file holds something else."""
+    """The inverse of `save_scores`; `RunError` if the file holds something else.
+
+    Raises `DamagedFile` if its content has changed. Files without a digest, which earlier versions wrote, are
+    read as they are.
+    """
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RunError(f"{path} cannot be read as a table of scores: {error}") from None
-    notes = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    missing = [name for name in ("split", "digest", "engine") if name not in notes]
-    if missing or "label" not in table.column_names or "a_logits" not in table.column_names:
-        raise RunError(f"{path} is not a table of scores of a run; `demur train` or `demur wrap` writes it")
+        notes = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        missing = {"split", "digest", "engine"} - notes.keys() or {"label", "a_logits"} - {
+            *table.column_names
+        }
+        if missing:
+            raise RunError(
+                f"{path} is not a table of scores of a run; `demur train` or `demur wrap` writes it"
+            )
+        scores = _read(table, notes)
+        intact = notes.get(CONTENT) in (None, _content_digest(scores))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise _damaged(path, str(error).strip().split("\n", 1)[0]) from None
+    if not intact:
+        raise _damaged(path, MISMATCH)
+    return require_finite(scores)
+
+
+def _damaged(path: Path, reason: str) -> DamagedFile:
+    way_out = (
+        "restore it from a backup, or run `demur train` (or `demur wrap`) again in this folder, which scores "
+        "the images again"
+    )
+    return DamagedFile(damage(path, reason, way_out))
+
+
+def _read(table: pa.Table, notes: Mapping[str, str]) -> SplitScores:
     names = set(table.column_names)
     n = table.num_rows
     stages = []
@@ -149,7 +183,7 @@ def load_scores(path: Path) -> SplitScores:
         flat = logits.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
         gate = table.column(f"{name}_gate").to_numpy().astype(np.float64) if f"{name}_gate" in names else None
         stages.append(StageOutputs(flat.reshape(n, logits.type.list_size), gate))
-    scores = SplitScores(
+    return SplitScores(
         split=notes["split"],
         digest=notes["digest"],
         engine=notes["engine"],
@@ -164,7 +198,26 @@ def load_scores(path: Path) -> SplitScores:
         },
         content=tuple(table.column("content").to_pylist()) if "content" in names else (),
     )
-    return require_finite(scores)
+
+
+def _content_digest(scores: SplitScores) -> str:
+    """sha256 of all that the table holds, whatever its encoding."""
+    whole = hashlib.sha256()
+    texts = {"path": scores.paths, "content": scores.content, **scores.slices}
+    if scores.groups is not None:
+        texts["group"] = scores.groups.tolist()
+    facts = [
+        scores.split,
+        scores.digest,
+        scores.engine,
+        {name: list(column) for name, column in texts.items()},
+    ]
+    whole.update(json.dumps(facts).encode())
+    for outputs in scores.stages:
+        for array in (outputs.logits, outputs.gate):
+            whole.update(b"none" if array is None else repr(array.shape).encode() + array.tobytes())
+    whole.update(np.ascontiguousarray(scores.labels, dtype=np.int64).tobytes())
+    return whole.hexdigest()
 
 
 def _strings(table: pa.Table, name: str) -> NDArray[np.str_]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -26,16 +24,15 @@ from trainer.fit.augment import AugmentConfig, augment, to_unit_range
 from trainer.fit.batches import LabelledPixels, MeanStd, Normaliser, to_size
 from trainer.fit.checkpoint import weights_digest
 from trainer.fit.gradient_accumulation import GradientAccumulator
+from trainer.fit.threads import TRIAL_IMAGES, ThreadChange, ThreadTuner
 from trainer.models import Backbone, StageModel
-from trainer.run.disk import explain_disk_errors, reserve
-from trainer.run.record import file_digest
+from trainer.run.cache import Facts, cached, new_array
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 BATCH = 256
 """Images per forward pass; fixed, because the augmentation of a view depends on it."""
 
-DIGEST_LENGTH = 16
-"""Hexadecimal digits of the content's digest in the name of a file"""
+FEATURES = "features.npy"
 
 FeatureArray = NDArray[np.float32]
 
@@ -61,6 +58,8 @@ class Features:
     """[1 + views, n, d]; index 0 holds the images themselves. May be a memory-mapped file."""
     labels: Tensor
     """int64 [n]"""
+    threads: tuple[ThreadChange, ...] = ()
+    """Every number of threads that computed them, with the batch from which it did"""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,40 +69,85 @@ class Features:
         return torch.from_numpy(np.array(self.views[index % len(self.views)]))
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadPlan:
+    """Threads for an embedding."""
+
+    fixed: int | None = None
+    """A number that measuring must not change; None: measured"""
+    before: tuple[ThreadChange, ...] = ()
+    """Those of earlier work of the same kind, whose last number is taken up; empty: measured anew"""
+
+    @property
+    def start(self) -> list[ThreadChange]:
+        """The number to begin with, if it is known."""
+        return [] if self.fixed is not None else [replace(last, step=0) for last in self.before[-1:]]
+
+
 def embed(
     model: StageModel,
     data: LabelledPixels,
     mean_std: MeanStd,
     config: FeatureConfig,
     *,
+    threads: ThreadPlan = ThreadPlan(),
     out: FeatureArray | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Features:
     """Features of every view, written to `out` if given; `advance` gets the number of images done.
 
-    The same seed gives the same views. The backbone computes as in serving, on fewer images at a time if
-    memory runs out; raises `OutOfMemory` if not even one fits.
+    One seed and one number of threads give the same features. The number stays as it was chosen: the caller
+    restores torch's. The backbone computes as in serving, on fewer images at a time if memory runs out;
+    raises `OutOfMemory` if not even one fits.
     """
-    normalise = Normaliser.from_mean_std(mean_std)
-    device = next(model.parameters()).device
+    batches = _Batches(model, data.pixels, Normaliser.from_mean_std(mean_std), config)
     n, views = len(data), 1 + config.views
     found = np.empty((views, n, model.backbone.n_features), dtype=np.float32) if out is None else out
     accumulator = GradientAccumulator(BATCH)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+    with torch.inference_mode(), torch.autocast(batches.device.type, torch.bfloat16, enabled=config.bf16):
+        tuner = ThreadTuner(batches.trial, fixed=threads.fixed)
+        tuner.start(n * views / TRIAL_IMAGES, threads.start)
+        step = 0
         for view in range(views):
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + view)
             for rows in torch.split(torch.arange(n), BATCH):
-                pixels = data.pixels[rows].to(device)
-                x = to_unit_range(pixels) if view == 0 else augment(pixels, config.augment, generator)
-                x = normalise(to_size(x, model.image_size)).contiguous(memory_format=torch.channels_last)
+                x = batches.draw(rows, view, generator)
                 found[view, rows.numpy()] = accumulator.evaluate(
                     partial(_in_parts, model.backbone, x)
                 ).numpy()
+                step += 1
+                tuner.after_step(step, len(rows))
                 advance(len(rows))
     model.train(was_training)
-    return Features(found, data.labels)
+    return Features(found, data.labels, tuple(tuner.changes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Normalised views of the images."""
+
+    model: StageModel
+    pixels: Tensor
+    normalise: Normaliser
+    config: FeatureConfig
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def draw(self, rows: Tensor, view: int, generator: torch.Generator) -> Tensor:
+        """float32 [B, 3, S, S]; view 0 are the images themselves, others are augmented."""
+        pixels = self.pixels[rows].to(self.device)
+        x = to_unit_range(pixels) if view == 0 else augment(pixels, self.config.augment, generator)
+        x = self.normalise(to_size(x, self.model.image_size))
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def trial(self) -> None:
+        """The features of a few images, for timing."""
+        rows = torch.arange(min(TRIAL_IMAGES, len(self.pixels)))
+        self.model.backbone(self.draw(rows, min(1, self.config.views), torch.Generator().manual_seed(0)))
 
 
 def _in_parts(backbone: Backbone, x: Tensor, size: int) -> Tensor:
@@ -118,41 +162,32 @@ def cached_features(
     config: FeatureConfig,
     cache: Path,
     *,
+    threads: ThreadPlan = ThreadPlan(),
     advance: Callable[[int], None] = lambda _: None,
 ) -> Features:
     """As `embed`, but stored in the folder `cache` under a key of everything that the features depend on.
 
-    The file is memory-mapped, so it may be larger than memory. Its name ends in a digest of its content, so
-    a damaged file is computed again. An interrupted pass leaves no file that could be taken for a complete
-    one.
+    The features are memory-mapped, so they may be larger than memory. Damaged ones are computed again, and
+    so are those of another number of threads than the fixed one. Raises `DiskError`.
     """
+
+    def make(unfinished: Path) -> Facts:
+        shape = (1 + config.views, len(data), model.backbone.n_features)
+        out = new_array(unfinished / FEATURES, shape, np.float32)
+        made = embed(model, data, mean_std, config, threads=threads, out=out, advance=advance)
+        out.flush()
+        return {"threads": [[change.step, change.threads] for change in made.threads]}
+
+    def fits(facts: Facts) -> bool:
+        counts = {count for _, count in facts["threads"]}
+        return threads.fixed is None or counts == {threads.fixed}
+
     key = feature_key(model, data, mean_std, config)
-    path = next((file for file in sorted(cache.glob(f"{key}.*.npy")) if _is_intact(file)), None)
-    if path is not None:
+    entry = cached(cache / key, make, fits=fits)
+    if entry.found:
         advance((1 + config.views) * len(data))
-        return Features(np.load(path, mmap_mode="r"), data.labels)
-    unfinished = cache / f".{key}.{uuid4().hex[:8]}.npy"
-    with explain_disk_errors(cache / f"{key}.npy"):
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            shape = (1 + config.views, len(data), model.backbone.n_features)
-            out = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
-            reserve(unfinished)
-            embed(model, data, mean_std, config, out=out, advance=advance)
-            out.flush()
-            path = cache / f"{key}.{file_digest(unfinished)[:DIGEST_LENGTH]}.npy"
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    return Features(np.load(path, mmap_mode="r"), data.labels)
-
-
-def _is_intact(file: Path) -> bool:
-    """Whether the content matches the digest in the name; a damaged file is removed, to be computed again."""
-    if file_digest(file)[:DIGEST_LENGTH] == file.name.split(".")[1]:
-        return True
-    file.unlink()
-    return False
+    changes = tuple(ThreadChange(*change) for change in entry.facts["threads"])
+    return Features(np.load(entry.folder / FEATURES, mmap_mode="r"), data.labels, changes)
 
 
 def feature_key(

@@ -7,7 +7,7 @@ heads on the training images are known at the end, and another stage can learn f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,10 +16,11 @@ from torch import Tensor
 from trainer.fit.batches import FitData, LabelledPixels, MeanStd
 from trainer.fit.checkpoint_selection import EpochMetrics
 from trainer.fit.config import LoopConfig
-from trainer.fit.device import EXACT, ComputeConfig, computing, placed
+from trainer.fit.device import EXACT, ComputeConfig, computing, fixed_threads, placed
 from trainer.fit.loop import FitResult
+from trainer.fit.threads import ThreadChange
 from trainer.models import StageModel
-from trainer.transfer.features import BATCH, FeatureConfig, cached_features, outputs_from
+from trainer.transfer.features import BATCH, FeatureConfig, ThreadPlan, cached_features, outputs_from
 from trainer.transfer.linear_probe import LinearProbeConfig, fit_linear_probe
 
 FEWEST_EPOCHS = 30
@@ -60,8 +61,17 @@ def fit_frozen_backbone(
     count = _counter(len(train) * (1 + cache.views) + len(select), advance)
     with computing(compute) as device, placed(device, model):
         views, plain = cache.config(loop, compute), FeatureConfig(views=0)
-        train_features = cached_features(model, train, mean_std, views, cache.folder, advance=count)
-        select_features = cached_features(model, select, mean_std, plain, cache.folder, advance=count)
+        plan = ThreadPlan(fixed_threads(compute))
+        train_features = cached_features(
+            model, train, mean_std, views, cache.folder, threads=plan, advance=count
+        )
+        plan = replace(plan, before=train_features.threads)
+        select_features = cached_features(
+            model, select, mean_std, plain, cache.folder, threads=plan, advance=count
+        )
+        threads = (*train_features.threads, *select_features.threads)
+        # The heads take seconds; they compute with the number that the features ended with.
+        torch.set_num_threads(threads[-1].threads)
         config = LinearProbeConfig(
             epochs=max(loop.epochs, FEWEST_EPOCHS),
             batch_size=loop.batch_size,
@@ -80,10 +90,21 @@ def fit_frozen_backbone(
         shortened=False,
         ended_early=False,
         micro_batch=BATCH,
+        threads=threads,
     )
 
 
-def teacher_logits(
+@dataclass(frozen=True, slots=True)
+class TeacherOutputs:
+    """What a student learns from a teacher that is too slow to run at every step."""
+
+    logits: Tensor
+    """float32 [n, K], the mean over the views of each image"""
+    threads: tuple[ThreadChange, ...]
+    """Every number of threads that computed them"""
+
+
+def teacher_outputs(
     model: StageModel,
     images: LabelledPixels,
     mean_std: MeanStd,
@@ -91,22 +112,23 @@ def teacher_logits(
     cache: CachedViews,
     *,
     compute: ComputeConfig = EXACT,
+    before: tuple[ThreadChange, ...] = (),
     advance: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Tensor:
-    """Logits of a trained stage on `images`, float32 [n, K], the mean over their views.
+) -> TeacherOutputs:
+    """Outputs of a trained stage on `images`; `before`: the threads that trained it.
 
-    They train a student whose teacher is too slow to run at every step. After `fit_frozen_backbone` on the
-    same images with the same cache, no image is embedded again.
+    After `fit_frozen_backbone` on the same images with the same cache, no image is embedded again.
     """
     compute = compute.resolved()
     count = _counter(len(images) * (1 + cache.views), advance)
     with computing(compute) as device, placed(device, model):
+        plan = ThreadPlan(fixed_threads(compute), before)
         views = cache.config(loop, compute)
-        features = cached_features(model, images, mean_std, views, cache.folder, advance=count)
+        features = cached_features(model, images, mean_std, views, cache.folder, threads=plan, advance=count)
         each = [
             torch.from_numpy(outputs_from(model, features, view).logits) for view in range(1 + cache.views)
         ]
-    return torch.stack(each).mean(dim=0).float()
+    return TeacherOutputs(torch.stack(each).mean(dim=0).float(), features.threads)
 
 
 def _counter(total: int, advance: Callable[[int, int], None]) -> Callable[[int], None]:

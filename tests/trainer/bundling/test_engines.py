@@ -24,10 +24,12 @@ from bundle.selection.issued import IssuedCertificates
 from bundle.selection.local_certificate import certify_locally, read_cases, reserve_of
 from bundle.selection.timing_cache import TimingCache
 from bundle.verify import verify_bundle
+from demur.commands.bundle import result_lines
 from service.lineup.deployment import deployment_for
 from service.settings import Settings
 from trainer.bundling import engine_scores, fastest
 from trainer.bundling.engines import CertifiedEngines, EngineRequest, certify_engines
+from trainer.bundling.pack import pack_bundle
 from trainer.bundling.rerun import recalibrate
 from trainer.bundling.wrap import WrapConfig, certify_models
 from trainer.bundling.wrapped_model import ModelInput
@@ -38,11 +40,14 @@ from trainer.data.config import DataConfig, DataOverrides
 from trainer.data.images import ImageSource
 from trainer.data.reopening import SourceChanged
 from trainer.errors import RunError
+from trainer.reports.summary import idle_stage_note
 from trainer.run.console import RunConsole
+from trainer.run.digests import DamagedFile
 from trainer.run.folder import RunFolder, read_json
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import read_record
 from trainer.scoring.agreement import Agreement, agreement
+from trainer.scoring.collect import open_runner
 from trainer.scoring.split_scores import SplitScores, load_scores
 
 ORT, ORT8 = EngineKey("onnxruntime-cpu", "fp32"), EngineKey("onnxruntime-cpu", "int8")
@@ -126,6 +131,36 @@ class TestEngines:
         assert [one.policy.certificate for one in again.engines] == [
             one.policy.certificate for one in certified.engines
         ]
+
+    def test_a_damaged_int8_model_is_refused_by_name(
+        self, made: tuple[RunFolder, CertifiedEngines], tmp_path: Path
+    ) -> None:
+        run = RunFolder(Path(shutil.copytree(made[0].root, tmp_path / "run")))
+        record, path = read_record(run), run.onnx("b", "int8")
+        assert [set(stage.further_digests) for stage in record.stages] == [{"int8"}, {"int8"}]
+        open_runner(record, run, ORT8)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(DamagedFile, match=r"stage_b/model\.int8\.onnx is damaged .*run `demur bundle`"):
+            open_runner(record, run, ORT8)
+        open_runner(record, run)
+
+    def test_a_cascade_that_works_as_one_stage_is_called_so_by_bundle_and_inspect(
+        self, made: tuple[RunFolder, CertifiedEngines], tmp_path: Path
+    ) -> None:
+        run = RunFolder(Path(shutil.copytree(made[0].root, tmp_path / "run")))
+        own = made[1].engines[0]
+        stage_a, stage_b = own.policy.point.stages
+        point = replace(own.policy.point, stages=(replace(stage_a, threshold=None), stage_b))
+        idle = replace(own.policy, point=point)
+        note = idle_stage_note(read_record(run), idle)
+        assert "works as one stage" in note[0]
+        assert note[0] in "\n".join(
+            result_lines(replace(made[1], engines=(replace(own, policy=idle, remarks=note),)), run.bundle)
+        )
+        pack_bundle(read_record(run), idle, None, run)
+        assert f"{ORT}: {note[0]}" in inspect_bundle(run.bundle)["provenance"]["notices"]
 
     def test_the_price_is_what_the_first_would_answer_alone(
         self, made: tuple[RunFolder, CertifiedEngines]

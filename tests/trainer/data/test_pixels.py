@@ -95,3 +95,20 @@ def test_the_typical_size_is_the_median_of_what_can_be_decoded(
         typical_size(
             open_source(DataConfig(source=f"parquet:{write_parquet('bad.parquet', images=[b'x'] * 3)}"))
         )
+
+
+def test_a_damaged_cache_is_decoded_again(
+    write_parquet: Writer, tmp_path: Path, encode: Callable[..., bytes]
+) -> None:
+    source = open_source(DataConfig(source=f"parquet:{write_parquet(images=[encode(0), b'x', encode(2)])}"))
+    first = load_pixels(source, SPECS)
+    load_pixels(source, SPECS, cache=tmp_path)
+    (entry,) = tmp_path.glob("*/digests.json")
+    for path in (entry.with_name("pixels_1.npy"), entry.with_name("facts.json")):
+        damaged = bytearray(path.read_bytes())
+        damaged[-3] ^= 1
+        path.write_bytes(damaged)
+        again = load_pixels(source, SPECS, cache=tmp_path)
+        assert (again.content, again.faults) == (first.content, first.faults)
+        for one, other in zip(again.arrays, first.arrays, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trainer.fit.checkpoint import Checkpoint, DamagedCheckpoint, load_checkpoint, save_checkpoint
+from trainer.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trainer.run.digests import DamagedFile
 from trainer.run.disk import DiskError
 
 TENSORS = {
@@ -53,7 +54,7 @@ def test_every_single_bit_matters(written: Path) -> None:
             damaged = bytearray(whole)
             damaged[place] ^= 1 << bit
             written.write_bytes(damaged)
-            with pytest.raises(DamagedCheckpoint, match=r"safetensors is damaged .*remove the file"):
+            with pytest.raises(DamagedFile, match=r"safetensors is damaged .*remove the file"):
                 load_checkpoint(written)
 
 
@@ -61,13 +62,13 @@ def test_every_single_bit_matters(written: Path) -> None:
 def test_a_file_that_was_cut_is_refused(written: Path, share: float) -> None:
     whole = written.read_bytes()
     written.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(DamagedCheckpoint, match="is damaged"):
+    with pytest.raises(DamagedFile, match="is damaged"):
         load_checkpoint(written)
 
 
 def test_random_bytes_are_refused(written: Path) -> None:
     written.write_bytes(random.Random(0).randbytes(len(written.read_bytes())))
-    with pytest.raises(DamagedCheckpoint, match="is damaged"):
+    with pytest.raises(DamagedFile, match="is damaged"):
         load_checkpoint(written)
 
 

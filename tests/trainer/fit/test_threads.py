@@ -12,7 +12,14 @@ from trainer.fit.batches import FitData, LabelledPixels
 from trainer.fit.config import LoopConfig
 from trainer.fit.device import EXACT, ComputeConfig
 from trainer.fit.loop import FitResult, fit
-from trainer.fit.threads import ThreadChange, ThreadTuner, candidates, thread_count_restored
+from trainer.fit.threads import (
+    ThreadChange,
+    ThreadTuner,
+    candidates,
+    numbers_of,
+    several_numbers,
+    thread_count_restored,
+)
 from trainer.models import ModelConfig, build_model
 
 QUIET = {1: 0.010, 2: 0.006}
@@ -104,6 +111,34 @@ def test_an_interrupted_run_takes_up_its_number() -> None:
     assert machine.now == 0.0
 
 
+def test_work_of_another_kind_is_not_taken_for_a_fall() -> None:
+    machine = Machine(QUIET)
+    tuner = ThreadTuner(machine.step, clock=machine.clock)
+    tuner.start(10_000)
+    train(tuner, machine, range(1000))
+    before = machine.now
+    for _ in range(20):
+        with tuner.not_counted():
+            machine.now += 4.0  # an evaluation
+        train(tuner, machine, range(100))
+    # No second was spent on measuring again.
+    assert machine.now - before == pytest.approx(20 * (4.0 + 100 * QUIET[2]))
+
+
+def test_an_interrupted_run_keeps_its_number_though_another_is_configured_now() -> None:
+    machine = Machine(QUIET)
+    tuner = ThreadTuner(machine.step, fixed=2, clock=machine.clock)
+    tuner.start(10_000, [ThreadChange(0, 1)])
+    assert (torch.get_num_threads(), tuner.changes) == (1, [ThreadChange(0, 1)])
+
+
+def test_numbers_in_their_order() -> None:
+    changes = [ThreadChange(0, 2), ThreadChange(9, 1), ThreadChange(0, 1), ThreadChange(5, 2)]
+    assert numbers_of(changes) == (2, 1, 2)
+    assert several_numbers("Pretraining", (2,)) is None
+    assert "computed on 2, then 1 threads" in str(several_numbers("Pretraining", (2, 1)))
+
+
 def test_candidates_are_powers_of_two_and_all_cores() -> None:
     assert candidates(1) == (1,)
     assert candidates(2) == (1, 2)
@@ -124,10 +159,10 @@ def real_training(compute: ComputeConfig) -> FitResult:
 def test_measuring_leaves_no_trace_in_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "WORTH_MEASURING_S", 0.0)
     measured = real_training(EXACT)
-    (count,) = measured.threads
+    (count,) = numbers_of(measured.threads)
     assert count in (1, 2)
     fixed = real_training(EXACT.model_copy(update={"threads": count}))
-    assert fixed.threads == (count,)
+    assert numbers_of(fixed.threads) == (count,)
     assert measured.history == fixed.history
     pairs = zip(measured.model.state_dict().values(), fixed.model.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from trainer.config import ConfigError
 from trainer.data.config import DataConfig
 from trainer.data.source import open_source
+from trainer.fit import threads
 from trainer.fit.checkpoint import ResumeMismatch
 from trainer.fit.loop import NonFiniteLoss
 from trainer.models import ModelConfig, TransformerConfig, build_model
@@ -316,3 +317,28 @@ def test_missing_weights_are_reported_before_any_image_is_read(console: RunConso
     )
     with pytest.raises(WeightsNotFound, match=r"holds no config\.json"):
         pretrain(config, tmp_path / "out", console)
+
+
+def test_threads_are_measured_recorded_and_kept_by_a_resumed_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "WORTH_MEASURING_S", 0.0)
+    with threads.thread_count_restored():
+        torch.set_num_threads(2)
+        whole = pretrain(config_of(photos, **SHALLOW), tmp_path / "whole", Killed(99))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config_of(photos, **SHALLOW), tmp_path / "cut", Killed(1))
+        assert torch.get_num_threads() == 2
+        facts = json.loads((whole.folder / "pretraining" / "pretraining.json").read_text())
+        ((step, count),) = [(change["step"], change["threads"]) for change in facts["threads"]]
+        assert (step, count in (1, 2)) == (0, True)
+        # The number is part of the configuration that repeats the run.
+        written = load_pretrain_config(whole.folder / "pretraining" / "config.yaml", {})
+        assert written.compute.threads == count
+        monkeypatch.setattr(threads.ThreadTuner, "_measure", None)
+        again = pretrain(written, tmp_path / "again", Killed(99))
+        assert same_weights(whole.folder, again.folder)
+        # A resumed run measures nothing and takes up its own number.
+        resumed = pretrain(config_of(photos, **SHALLOW), tmp_path / "cut", Killed(99))
+        own = json.loads((resumed.folder / "pretraining" / "pretraining.json").read_text())
+        assert [change["step"] for change in own["threads"]] == [0]

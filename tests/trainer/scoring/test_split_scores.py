@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from calibration.scores import StageOutputs
 from trainer.errors import RunError
+from trainer.run.digests import DamagedFile
+from trainer.scoring import split_scores
 from trainer.scoring.split_scores import SplitScores, load_scores, save_scores
 
 
@@ -79,5 +82,43 @@ def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"other\.parquet is not a table of scores"):
         load_scores(tmp_path / "other.parquet")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
-    with pytest.raises(RunError, match=r"broken\.parquet cannot be read"):
+    with pytest.raises(DamagedFile, match=r"broken\.parquet is damaged"):
         load_scores(tmp_path / "broken.parquet")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    save_scores(_scores(), tmp_path / "val_calib.parquet")
+    return tmp_path / "val_calib.parquet"
+
+
+def test_no_single_bit_changes_what_is_read(written: Path) -> None:
+    """A bit that the reader never looks at may be turned; every other one is refused by name."""
+    whole, refused = written.read_bytes(), 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        written.write_bytes(damaged)
+        with suppress(RunError):
+            _assert_same(load_scores(written), _scores())
+            continue
+        refused += 1
+    assert refused > 0.3 * len(whole)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_cut_or_random_table_is_refused_with_the_way_out(written: Path, share: float) -> None:
+    whole = written.read_bytes()
+    for damaged in (whole[: int(share * len(whole))], np.random.default_rng(1).bytes(len(whole))):
+        written.write_bytes(damaged)
+        with pytest.raises(DamagedFile, match=r"val_calib\.parquet is damaged .*run `demur train`"):
+            load_scores(written)
+
+
+def test_a_table_of_an_earlier_version_has_no_digest_and_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split_scores, "CONTENT", "another note")
+    save_scores(_scores(), tmp_path / "old.parquet")
+    monkeypatch.undo()
+    _assert_same(load_scores(tmp_path / "old.parquet"), _scores())

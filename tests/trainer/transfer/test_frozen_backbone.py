@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,16 @@ import pytest
 import torch
 from fakes.tiny_vit import save_tiny_transformer
 
+from trainer.fit import threads
 from trainer.fit.augment import level
 from trainer.fit.batches import FitData, LabelledPixels, Normaliser
 from trainer.fit.checkpoint_selection import stage_outputs
 from trainer.fit.config import LoopConfig
+from trainer.fit.device import EXACT
 from trainer.fit.loop import FitResult, fit
+from trainer.fit.threads import ThreadChange, ThreadTuner, numbers_of, thread_count_restored
 from trainer.models import ModelConfig, StageModel, TransformerConfig, build_model
-from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_logits
+from trainer.transfer.frozen_backbone import CachedViews, fit_frozen_backbone, teacher_outputs
 
 MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LOOP = LoopConfig(batch_size=32, lr=1e-2, augment=level("geometric"))
@@ -57,7 +62,7 @@ def fitted(weights: Path, cache: Path) -> FitResult:
 
 @pytest.fixture(scope="module")
 def logits_of_teacher(fitted: FitResult, cache: Path) -> torch.Tensor:
-    return teacher_logits(fitted.model, TRAIN, MEAN_STD, LOOP, CachedViews(VIEWS, cache))
+    return teacher_outputs(fitted.model, TRAIN, MEAN_STD, LOOP, CachedViews(VIEWS, cache)).logits
 
 
 def test_the_heads_learn_and_the_backbone_stays(fitted: FitResult, weights: Path) -> None:
@@ -113,7 +118,7 @@ def test_teacher_logits_are_the_mean_over_the_views_and_embed_nothing_again(
     """One view is the image as it is, so the mean lies near what is served, and is not the same."""
     assert len(list(cache.iterdir())) == 2
     served = stage_outputs(fitted.model, TRAIN, Normaliser.from_mean_std(MEAN_STD)).logits
-    alone = teacher_logits(fitted.model, TRAIN, MEAN_STD, LOOP, CachedViews(0, cache))
+    alone = teacher_outputs(fitted.model, TRAIN, MEAN_STD, LOOP, CachedViews(0, cache)).logits
     np.testing.assert_allclose(alone.numpy(), served, atol=1e-4)
     assert np.corrcoef(logits_of_teacher[:, 1], served[:, 1])[0, 1] > 0.8
     assert np.abs(logits_of_teacher.numpy() - served).max() > 1e-3
@@ -126,3 +131,43 @@ def test_teacher_logits_belong_to_the_digest(logits_of_teacher: torch.Tensor) ->
     )
     with pytest.raises(ValueError, match="teacher_logits have shape"):
         LabelledPixels(TRAIN.pixels, TRAIN.labels, teacher_logits=logits_of_teacher[:-1])
+
+
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    with thread_count_restored():
+        torch.set_num_threads(2)
+        yield
+
+
+def test_threads_are_measured_recorded_and_taken_up_by_later_work(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_cores: None
+) -> None:
+    monkeypatch.setattr(threads, "WORTH_MEASURING_S", 0.0)
+    cache, compute = CachedViews(VIEWS, tmp_path), EXACT
+    result = fit_frozen_backbone(stage(weights), DATA, LOOP, cache, compute=compute)
+    assert torch.get_num_threads() == 2
+    (count,) = numbers_of(result.threads)
+    assert count in (1, 2)
+    facts = [json.loads((entry / "facts.json").read_text()) for entry in tmp_path.iterdir()]
+    assert facts == [{"threads": [[0, count]]}] * 2
+    # Measuring leaves no trace: the same number, configured, gives the same heads.
+    fixed = compute.model_copy(update={"threads": count})
+    again = fit_frozen_backbone(
+        stage(weights), DATA, LOOP, CachedViews(VIEWS, tmp_path / "fixed"), compute=fixed
+    )
+    assert (again.history, again.threads) == (result.history, result.threads)
+
+    monkeypatch.setattr(ThreadTuner, "_measure", None)
+    plan = (ThreadChange(7, 3 - count),)
+    taught = teacher_outputs(result.model, SELECT, MEAN_STD, LOOP, CachedViews(1, tmp_path), before=plan)
+    assert taught.threads == (ThreadChange(0, 3 - count),)
+
+
+def test_features_of_another_number_of_threads_are_computed_again(
+    weights: Path, tmp_path: Path, two_cores: None
+) -> None:
+    for count in (1, 2, 2):
+        compute = EXACT.model_copy(update={"threads": count})
+        result = fit_frozen_backbone(stage(weights), DATA, LOOP, CachedViews(0, tmp_path), compute=compute)
+        assert numbers_of(result.threads) == (count,)
