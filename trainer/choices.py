@@ -17,6 +17,8 @@ ScoreChoice = Literal["softmax", "margin", "gate", "best"]
 Normalisation = Literal["imagenet", "minus-one-one", "zero-one", "bytes"]
 """Pixel values that a wrapped model expects"""
 
+SplitOrigin = Literal["drawn", "folders"]
+"""Where the splits come from: drawn by demur, or named by the folders of the data set"""
 CheckpointSelection = Literal["augrc", "loss", "mcc"]
 """Metric on val_select by which the kept epoch is chosen"""
 AugmentLevel = Literal["none", "geometric", "colour", "degraded", "ladder"]

@@ -18,6 +18,7 @@ from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.config import TrainConfig, given, resolved
 from trainer.data.config import SplitConfig
 from trainer.data.faults import PreparedData, prepare
+from trainer.data.folder_splits import mapping_sentence
 from trainer.data.grouping import near_copies_in, question_of
 from trainer.data.images import ImageSource, Notice
 from trainer.data.opening import calibration_need, open_data, split_data
@@ -107,7 +108,8 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
     write_yaml(run.config, resolved(config))
     context = RunContext(run, console, config.compute, config.seed)
     stages = train_stages(prepared.training, prepared.recipe, context, prepared.models)
-    config = _with_threads(config, stages)
+    threads = [count for stage in stages for count in stage.threads]
+    config = config.model_copy(update={"compute": config.compute.with_threads(threads)})
     write_yaml(run.config, resolved(config))
     record = _record(config, prepared.data, splits, stages, prepared.notices)
     return finish_run(record, prepared.data.source, splits, run, console)
@@ -152,15 +154,14 @@ def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> Prepar
 
 
 def _reach(config: TrainConfig, models: StageModels, source: ImageSource, splits: Splits) -> SplitReach:
-    """What the calibration split can prove; sizes of the splits that are given are not planned anew."""
+    """What the calibration split can prove; splits that are given are not planned anew."""
     need = calibration_need(source.labels, config.promise, pretrained=models.b_is_pretrained)
 
     def calibration_of(units: int) -> int:
         return SplitSizes.planned(units, need).val_calib
 
-    return split_reach(
-        source, splits, config.promise, calibration_of if config.splits.sizes() is None else None
-    )
+    planned = config.splits.sizes() is None and source.roles is None
+    return split_reach(source, splits, config.promise, calibration_of if planned else None)
 
 
 def _split_seed(config: TrainConfig, run: RunFolder) -> SplitConfig:
@@ -169,15 +170,6 @@ def _split_seed(config: TrainConfig, run: RunFolder) -> SplitConfig:
         return config.splits
     drawn = read_json(run.splits).get("seed", 0) if run.splits.is_file() else 0
     return config.splits.model_copy(update={"seed": drawn})
-
-
-def _with_threads(config: TrainConfig, stages: Sequence[StageRecord]) -> TrainConfig:
-    """The configuration with the number of threads that trained, if it was one number throughout."""
-    counts = {count for stage in stages for count in stage.threads}
-    if config.compute.device != "cpu" or len(counts) != 1:
-        return config
-    compute = config.compute.model_copy(update={"threads": counts.pop()})
-    return config.model_copy(update={"compute": compute})
 
 
 def _preprocessing(
@@ -228,6 +220,8 @@ def _split(
     unit = "images" if data.source.groups is None else f"groups by {data.source.group_column!r}"
     counts = ", ".join(f"{name} {len(rows):,} ({splits.units[name]:,})" for name, rows in splits)
     console.note(f"Images (and {unit}): {counts}")
+    if data.source.roles is not None:
+        console.note(mapping_sentence(data.source.roles, splits.names))
     return splits
 
 

@@ -14,7 +14,6 @@ from trainer.data.report import describe
 from trainer.data.sheet import contact_sheet
 from trainer.data.tables import print_report
 from trainer.run.console import RunConsole
-from trainer.run.disk import explain_disk_errors
 
 
 def report_data(
@@ -28,8 +27,7 @@ def report_data(
     console = RunConsole(Console(stderr=as_json))
     source = open_with_progress(data, console)
     if sheet is not None:
-        with explain_disk_errors(sheet):
-            contact_sheet(source, sheet, rows=shape[0], columns=shape[1], seed=seed)
+        contact_sheet(source, sheet, rows=shape[0], columns=shape[1], seed=seed)
         console.note(f"contact sheet: {sheet}")
     with console.bar("Reading every image", len(source)) as bar:
         report = describe(source, seed=seed, advance=bar.advance)

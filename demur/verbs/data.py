@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from demur.verbs.options import SOURCES, AsJson, Group, ImageColumn, LabelColumn, Seed
+from demur.verbs.options import SOURCES, AsJson, Group, ImageColumn, LabelColumn, Seed, SplitsFrom
 
 
 def data(
@@ -30,6 +30,7 @@ def data(
     columns: Annotated[int, typer.Option(min=1, max=20, help="Columns of the contact sheet.")] = 8,
     group: Group = None,
     label_column: LabelColumn = None,
+    splits: SplitsFrom = None,
     image_column: ImageColumn = "image",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -50,6 +51,7 @@ def data(
         source=source,
         group=group,
         label_column=label_column,
+        splits=splits or "drawn",
         image_column=image_column,
         scenes=SceneOptions(),
     )

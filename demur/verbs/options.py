@@ -42,6 +42,16 @@ LabelColumn = Annotated[
         rich_help_panel=IMAGES,
     ),
 ]
+SplitsFrom = Annotated[
+    choices.SplitOrigin | None,
+    typer.Option(
+        "--splits",
+        help="Where the splits come from. `drawn`: demur draws them, by group; `folders`: the folders of "
+        "`folder:PATH` are called train, val and test, in any spelling, with the classes inside. "
+        "[default: drawn]",
+        rich_help_panel=IMAGES,
+    ),
+]
 ImageColumn = Annotated[
     str,
     typer.Option(metavar="COLUMN", help="Column of the images in parquet files.", rich_help_panel=IMAGES),

@@ -29,6 +29,7 @@ from demur.verbs.options import (
     Score,
     Slices,
     SplitSeed,
+    SplitsFrom,
     require_out,
 )
 from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, names
@@ -56,6 +57,7 @@ def train(
     group: Group = None,
     split_seed: SplitSeed = None,
     label_column: LabelColumn = None,
+    splits: SplitsFrom = None,
     image_column: ConfiguredImageColumn = None,
     skip_bad: ConfiguredSkipBad = None,
     alpha: Alpha = None,
@@ -137,6 +139,7 @@ def train(
         "data.source": source,
         "data.group": group,
         "data.label_column": label_column,
+        "data.splits": splits,
         "data.image_column": image_column,
         "data.skip_bad": skip_bad,
         "name": name,

@@ -24,6 +24,7 @@ from demur.verbs.options import (
     SkipBad,
     Slices,
     Source,
+    SplitsFrom,
     require_out,
 )
 from trainer.choices import Normalisation, names
@@ -103,6 +104,7 @@ def wrap(
     ] = None,
     group: Group = None,
     label_column: LabelColumn = None,
+    splits: SplitsFrom = None,
     image_column: ImageColumn = "image",
     skip_bad: SkipBad = False,
     alpha: Alpha = None,
@@ -135,6 +137,7 @@ def wrap(
         source=source,
         group=group,
         label_column=label_column,
+        splits=splits or "drawn",
         image_column=image_column,
         class_names=tuple(part.strip() for part in class_names.split(",")) if class_names else (),
         skip_bad=skip_bad,

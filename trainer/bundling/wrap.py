@@ -21,19 +21,21 @@ from trainer.certify.outlook import outlook
 from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.data.config import DataConfig
 from trainer.data.faults import PreparedData, prepare
+from trainer.data.folder_splits import mapping_sentence, splits_by_role
 from trainer.data.grouping import near_copies_in, question_of
 from trainer.data.images import ImageSource, Notice
 from trainer.data.opening import open_data
 from trainer.data.perceptual import THUMB
-from trainer.data.splits import Splits, SplitSizes, make_splits
+from trainer.data.splits import CalibrationNeed, Splits, SplitSizes, make_splits
 from trainer.errors import RunError
 from trainer.plan import PlannedData, TrainingPlan
 from trainer.run.console import RunConsole
+from trainer.run.digests import file_digest
 from trainer.run.folder import RunFolder, write_bytes, write_json
 from trainer.run.lock import locked
 from trainer.run.origin import origin_of
 from trainer.run.promise import PromiseConfig
-from trainer.run.record import RunRecord, StageRecord, file_digest, library_versions
+from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.scoring.collect import require_slices
 
 SELECT_SHARE, TEST_SHARE = 0.125, 0.125
@@ -158,12 +160,16 @@ def _prepare(
         for letter, model in zip(STAGE_KEYS, config.models, strict=False)
     )
     usable = _usable(source, skip_bad, run, console)
-    splits = _split(usable, config.seed)
+    splits = _split(usable, config)
     write_json(run.splits, splits.to_dict())
+    roles = usable.source.roles
+    if roles is not None:
+        console.note(mapping_sentence(roles, splits.names))
     near_copies = near_copies_in(usable.source, splits.val_calib, usable.pixels.arrays[0])
     if near_copies is not None:
         console.notice(near_copies.message, near_copies.level)
-    reach = split_reach(usable.source, splits, config.promise, lambda units: _sizes(units).val_calib)
+    calibration_of = (lambda units: _sizes(units).val_calib) if roles is None else None
+    reach = split_reach(usable.source, splits, config.promise, calibration_of)
     reach.print(console)
     return _Prepared(stages, usable, splits, reach, () if near_copies is None else (near_copies,))
 
@@ -238,12 +244,12 @@ def _sizes(units: int) -> SplitSizes:
     return SplitSizes(select, max(1, units - select - test - 1), test)
 
 
-def _split(data: PreparedData, seed: int) -> Splits:
-    units = len(np.unique(data.pixels.content if data.source.groups is None else data.source.groups))
-    return make_splits(
-        data.source.labels,
-        data.source.groups,
-        _sizes(units),
-        seed=seed,
-        ids=data.pixels.content,
-    )
+def _split(data: PreparedData, config: WrapConfig) -> Splits:
+    source, ids = data.source, data.pixels.content
+    if source.roles is not None:
+        need = CalibrationNeed(config.promise.target)
+        return splits_by_role(
+            source.labels, source.groups, source.roles, need, seed=config.seed, ids=ids, trains=False
+        )
+    units = len(np.unique(ids if source.groups is None else source.groups))
+    return make_splits(source.labels, source.groups, _sizes(units), seed=config.seed, ids=ids)

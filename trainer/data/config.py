@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainer.choices import NamedTask
+from trainer.choices import NamedTask, SplitOrigin
 from trainer.data.splits import SplitSizes
 from trainer.scenes import SceneOptions
 
@@ -33,6 +33,9 @@ class DataConfig(BaseModel):
     """Raw label as text -> class 0..K-1"""
     classes: int = Field(default=2, ge=2, le=256)
     """Number of classes of a label column of whole numbers without names."""
+    splits: SplitOrigin = "drawn"
+    """`folders`: the folders of `folder:PATH` are called train, val and test, in any spelling, and are used
+    as such."""
     skip_bad: bool = False
     """Continue without unusable images, and record which were left out."""
     scenes: SceneOptions = SceneOptions(sequences=6_000)

@@ -13,6 +13,7 @@ from bundle.images.preprocess import PreprocessSpec
 from calibration.scores import BoolArray, IntArray
 from trainer.data.annotate import is_present
 from trainer.data.duplicates import exact_copies
+from trainer.data.folder_splits import shared_groups, shared_sentence
 from trainer.data.images import UNLABELLED, ImageSource, UnknownColumn
 from trainer.data.pixels import Pixels, load_pixels
 from trainer.errors import DataError
@@ -32,8 +33,8 @@ class Fault:
     """One kind of fault, with all images that have it."""
 
     kind: str
-    """Stable: image, label, copies, metadata, no-labels, one-class, skewed, rare-class or
-    too-few-units."""
+    """Stable: image, label, copies, metadata, no-labels, one-class, skewed, rare-class, too-few-units,
+    splits, split-groups or split-copies."""
     severity: Severity
     message: str
     rows: IntArray
@@ -168,6 +169,7 @@ def find_faults(
     for fault in faults:
         usable[fault.rows] = False
     faults += _gaps(source, features)
+    faults += _across_folders(source, content)
     faults += _set_faults(source, usable, splits)
     return FaultReport(source.name, len(source), tuple(faults))
 
@@ -237,6 +239,29 @@ def _gaps(source: ImageSource, features: Sequence[str]) -> Iterator[Fault]:
             f"images without a value of {name!r}, missing or NaN: {len(gaps)} of {len(source)}",
             gaps,
             tuple(source.paths[row] for row in gaps[:EXAMPLES].tolist()),
+        )
+
+
+def _across_folders(source: ImageSource, content: Sequence[str]) -> Iterator[Fault]:
+    """Groups and files in several of the folders that are used as splits."""
+    if source.roles is None:
+        return
+    shared = shared_groups(source.groups, source.roles)
+    if shared and source.groups is not None:
+        rows = np.flatnonzero(np.isin(source.groups, list(shared)))
+        yield Fault("split-groups", "blocks", shared_sentence(shared), rows)
+    pairs = [
+        rows
+        for rows in (exact_copies(np.asarray(content, dtype=np.str_)) if len(content) else ())
+        if len(np.unique(source.roles[rows])) > 1
+    ]
+    if pairs:
+        yield Fault(
+            "split-copies",
+            "warns",
+            f"files that are in several split folders: {len(pairs)}; each is used once, in the first of them",
+            np.concatenate(pairs),
+            tuple(" = ".join(source.paths[row] for row in rows[:3].tolist()) for rows in pairs[:EXAMPLES]),
         )
 
 

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
 from trainer.data.annotate import Annotation, annotate
+from trainer.data.folder_splits import role_of, roles_of
 from trainer.data.image_files import IMAGE_SUFFIXES, FoundFiles, find_files, printable
 from trainer.data.images import Column, ImageSet, NoImages, Notice, SourceNotFound, UnreadableSource
 from trainer.data.labels import in_class_order
 from trainer.data.metadata_file import find_metadata, read_metadata
-
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
-}
-"""Names of splits, in lower case and without what `_split_of` takes off -> the split"""
 
 
 class FolderReader:
@@ -53,13 +46,13 @@ class FolderReader:
         return whole.hexdigest()
 
 
-def open_folder(location: str, annotation: Annotation) -> ImageSet:
+def open_folder(location: str, annotation: Annotation, *, by_split: bool = False) -> ImageSet:
     """Open a folder of images; none is decoded.
 
     With a metadata file, its `file_name` column lists the images, and the other columns are labels, groups
     and metadata. Without one, the first level of sub-folders names the classes, in the order of
     `in_class_order`, and deeper folders become the column `folder`. Images outside of sub-folders are
-    unlabelled.
+    unlabelled. `by_split`: the first level names splits, and the second classes.
     """
     if printable(location) != location:
         raise SourceNotFound(f"the path {printable(location)} is no UTF-8 text; rename the folder")
@@ -75,9 +68,15 @@ def open_folder(location: str, annotation: Annotation) -> ImageSet:
         listed, columns = read_metadata(metadata)
         files = [_existing(root, name) for name in listed]
     else:
-        files, columns, annotation = _from_sub_folders(root, annotation)
+        files, columns, annotation = _from_sub_folders(root, annotation, int(by_split))
+    roles = None
+    if by_split:
+        places = [PurePosixPath(name) for name in files]
+        roles = roles_of(root, places)
+        annotation = replace(annotation, notices=(*annotation.notices, _split_notice(places)))
     paths = [printable(name) for name in files]
-    return annotate(f"folder:{location}", FolderReader(root, files), columns, paths, annotation)
+    images = annotate(f"folder:{location}", FolderReader(root, files), columns, paths, annotation)
+    return replace(images, roles=roles)
 
 
 def _existing(root: Path, name: str) -> str:
@@ -87,7 +86,10 @@ def _existing(root: Path, name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _from_sub_folders(root: Path, annotation: Annotation) -> tuple[list[str], dict[str, Column], Annotation]:
+def _from_sub_folders(
+    root: Path, annotation: Annotation, level: int
+) -> tuple[list[str], dict[str, Column], Annotation]:
+    """Files, columns and annotation; the folders at `level` (from 0) name the classes."""
     found = find_files(root)
     images = found.images
     if not images:
@@ -98,17 +100,18 @@ def _from_sub_folders(root: Path, annotation: Annotation) -> tuple[list[str], di
             else " and no other file"
         )
         raise NoImages(f"{root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}){rest}")
-    names = {path.parts[0] for path in images if len(path.parts) > 1}
-    _refuse_splits(root, sorted(names))
+    if level == 0:
+        _refuse_splits(root, sorted({path.parts[0] for path in images if len(path.parts) > 1}))
+    names = {path.parts[level] for path in images if len(path.parts) > level + 1}
     tops = in_class_order(printable(name) for name in names)
     columns: dict[str, Column] = {}
     if tops:
-        labels = [printable(path.parts[0]) if len(path.parts) > 1 else "" for path in images]
+        labels = [printable(path.parts[level]) if len(path.parts) > level + 1 else "" for path in images]
         columns["label"] = np.array(labels, dtype=np.str_)
         if annotation.label_map is None and not annotation.class_names:
             annotation = replace(annotation, class_names=tuple(tops))
     inner = [
-        printable(str(path.parent.relative_to(path.parts[0]))) if len(path.parts) > 2 else ""
+        printable(str(Path(*path.parts[level + 1 : -1]))) if len(path.parts) > level + 2 else ""
         for path in images
     ]
     if any(inner):
@@ -141,17 +144,18 @@ def _notices(found: FoundFiles) -> list[Notice]:
 
 def _refuse_splits(root: Path, tops: Sequence[str]) -> None:
     """`UnreadableSource` if the sub-folders are splits, in any usual spelling, and no classes."""
-    splits = {name: split for name in tops if (split := _split_of(name)) is not None}
+    splits = {name: split for name in tops if (split := role_of(name)) is not None}
     if not splits or (len(splits) < len(tops) and len(set(splits.values())) < 2):
         return
     first = next(iter(splits))
     raise UnreadableSource(
         f"the sub-folders of {root} are splits ({', '.join(map(printable, splits))}), not classes: name one, "
-        f"for example folder:{printable(str(root / first))}"
+        f"for example folder:{printable(str(root / first))}, or use them as they are with --splits folders"
     )
 
 
-def _split_of(name: str) -> str | None:
-    """`Train`, `training_set`, `test-images`, `VAL 2` -> the split of this name; None for other names."""
-    word = re.sub(r"[^a-z]", "", name.casefold())
-    return _SPLITS.get(re.sub(r"(set|sets|data|dataset|images|split|folder)$", "", word))
+def _split_notice(paths: Sequence[PurePath]) -> Notice:
+    """Which folder is read as which split."""
+    names = sorted({path.parts[0] for path in paths})
+    read = ", ".join(f"{printable(name)} = {role_of(name)}" for name in names)
+    return Notice("split-folders", f"folders read as splits: {read}", "info")

@@ -113,6 +113,10 @@ class ImageSource(Protocol):
     @property
     def refused(self) -> Mapping[str, RefusedColumn]: ...
     @property
+    def roles(self) -> StrArray | None:
+        """[n], the split that its folder names: train, validation or test. None: splits are drawn."""
+
+    @property
     def label_faults(self) -> Mapping[int, str]:
         """Row -> fault of its label."""
 
@@ -146,6 +150,7 @@ class ImageSet:
     notices: tuple[Notice, ...] = ()
     refused: Mapping[str, RefusedColumn] = field(default_factory=dict)
     label_faults: Mapping[int, str] = field(default_factory=dict)
+    roles: StrArray | None = None
     rows: IntArray | None = None
     """Rows of the reader that a reduced set holds; None for all."""
 
@@ -175,6 +180,7 @@ class ImageSet:
                 for name, column in self.refused.items()
             },
             label_faults={position[row]: why for row, why in self.label_faults.items() if row in position},
+            roles=None if self.roles is None else self.roles[rows],
             rows=rows if self.rows is None else self.rows[rows],
         )
 
@@ -184,6 +190,8 @@ class ImageSet:
         whole.update("\n".join(self.class_names).encode())
         if self.groups is not None:
             whole.update("\n".join(self.groups.tolist()).encode())
+        if self.roles is not None:
+            whole.update("\n".join(self.roles.tolist()).encode())
         if self.rows is not None:
             whole.update(np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
         return whole.hexdigest()

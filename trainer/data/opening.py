@@ -5,12 +5,14 @@ from __future__ import annotations
 from calibration.scores import IntArray
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.data.faults import PreparedData
+from trainer.data.folder_splits import splits_by_role
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
 from trainer.data.splits import (
     ERRORS_AT_START,
     ERRORS_WHEN_PRETRAINED,
     CalibrationNeed,
+    SplitError,
     Splits,
     make_splits,
     rarest_share,
@@ -50,7 +52,14 @@ def split_data(
     """
     labels = data.source.labels
     need = calibration_need(labels, promise, pretrained=pretrained)
-    return make_splits(labels, data.source.groups, sizes.sizes() or need, seed=seed, ids=data.pixels.content)
+    groups, roles, ids = data.source.groups, data.source.roles, data.pixels.content
+    if roles is None:
+        return make_splits(labels, groups, sizes.sizes() or need, seed=seed, ids=ids)
+    if sizes.sizes() is not None:
+        raise SplitError(
+            "splits gives sizes, but data.splits is 'folders'; the folders decide: leave out one of the two"
+        )
+    return splits_by_role(labels, groups, roles, need, seed=seed, ids=ids)
 
 
 def calibration_need(labels: IntArray, promise: PromiseConfig, *, pretrained: bool) -> CalibrationNeed:

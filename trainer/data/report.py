@@ -14,12 +14,13 @@ from trainer.data.annotate import is_present
 from trainer.data.duplicates import Fingerprints, exact_copies, fingerprints, near_copies
 from trainer.data.faults import Fault, find_faults
 from trainer.data.file_names import in_name_order
+from trainer.data.folder_splits import mapping_sentence, splits_by_role
 from trainer.data.group_questions import GroupQuestion
 from trainer.data.grouping import questions_of
 from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
 from trainer.data.labels import numbers_or_texts
 from trainer.data.leaks import Leak, find_leaks
-from trainer.data.splits import SPLIT_NAMES, CalibrationNeed, TooFewUnits, make_splits
+from trainer.data.splits import SPLIT_NAMES, CalibrationNeed, SplitError, make_splits
 
 MOST_SLICES = 12
 """Distinct values up to which the class balance of a column is reported per value."""
@@ -93,6 +94,8 @@ class DataReport:
     """Columns that may be groups, if none is named"""
     slices: tuple[Slice, ...]
     splits: tuple[SplitPlan, ...]
+    mapping: str | None
+    """How folders become splits; None if the splits are drawn"""
     copies: Copies
     leaks: tuple[Leak, ...]
     faults: tuple[Fault, ...]
@@ -120,7 +123,13 @@ def describe(
     """
     prints = fingerprints(source, advance=advance)
     faults = find_faults(source, prints.faults, content=prints.content.tolist()).faults
-    names = _split(source, prints, target or RiskTarget(), seed)
+    names = None
+    try:
+        names = _split(source, prints, target or RiskTarget(), seed)
+    except SplitError as error:
+        # Too few units and groups in several folders are among the faults already.
+        if source.roles is not None and not any(fault.severity == "blocks" for fault in faults):
+            faults += (Fault("splits", "blocks", str(error), np.zeros(0, dtype=np.int64)),)
     return DataReport(
         source=source.name,
         images=len(source),
@@ -130,6 +139,7 @@ def describe(
         questions=questions_of(source),
         slices=tuple(_slices(source)),
         splits=() if names is None else tuple(_plan(source, names)),
+        mapping=None if names is None or source.roles is None else mapping_sentence(source.roles, names),
         copies=_copies(source, prints, names),
         leaks=tuple(find_leaks(source)),
         faults=faults,
@@ -196,18 +206,17 @@ def _slices_of(source: ImageSource, name: str, column: Column, count: int) -> li
     ]
 
 
-def _split(source: ImageSource, prints: Fingerprints, target: RiskTarget, seed: int) -> StrArray | None:
-    """[n], the default split of each usable image, "" for others; None if there are too few images."""
+def _split(source: ImageSource, prints: Fingerprints, target: RiskTarget, seed: int) -> StrArray:
+    """[n], the split of each usable image in a training run, "" for others. Raises `SplitError`."""
     usable = source.labels != UNLABELLED
     usable[list(prints.faults)] = False
     rows = np.flatnonzero(usable)
     groups = None if source.groups is None else source.groups[rows]
-    try:
-        splits = make_splits(
-            source.labels[rows], groups, CalibrationNeed(target), seed=seed, ids=prints.content[rows].tolist()
-        )
-    except TooFewUnits:
-        return None
+    labels, need, ids = source.labels[rows], CalibrationNeed(target), prints.content[rows].tolist()
+    if source.roles is None:
+        splits = make_splits(labels, groups, need, seed=seed, ids=ids)
+    else:
+        splits = splits_by_role(labels, groups, source.roles[rows], need, seed=seed, ids=ids)
     names = np.zeros(len(source), dtype=splits.names.dtype)
     names[rows] = splits.names
     return names

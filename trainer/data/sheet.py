@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from bundle.images.errors import ImageError
 from calibration.scores import IntArray
 from trainer.data.images import UNLABELLED, Column, ImageSource
 from trainer.errors import DataError
+from trainer.run.folder import write_bytes
 
 MARGIN, GAP, CAPTION_LINES = 28, 16, 3
 PAPER, INK, FAINT, FRAME = "#fbfaf7", "#22262b", "#6d7680", "#dcd9d2"
@@ -33,7 +35,7 @@ def contact_sheet(
     """Write a PNG of rows x columns images, each class equally often, from as many groups as possible.
 
     `captions`: metadata columns below each image; by default a few that vary. `tile`: side of an image in
-    pixels. In place of an image that cannot be decoded stands its fault.
+    pixels. In place of an image that cannot be decoded stands its fault. Raises `DiskError`.
     """
     if rows < 1 or columns < 1:
         raise DataError(f"a contact sheet of {rows} x {columns} images is empty; both must be at least 1")
@@ -59,8 +61,9 @@ def contact_sheet(
         top = MARGIN + 56 + (position // columns) * (cell + GAP)
         _picture(page, draw, source, row, (left, top), tile, small)
         _caption(draw, source, row, captioned[position], (left, top + tile + 6), tile, (body, small))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path, "PNG")
+    stream = BytesIO()
+    page.save(stream, "PNG")
+    write_bytes(path, stream.getvalue())
 
 
 def choose_images(source: ImageSource, count: int, seed: int) -> IntArray:

@@ -64,22 +64,27 @@ def open_source(
         label_map=data.label_map,
         classes=data.classes,
     )
+    if data.splits == "folders" and location.scheme != "folder":
+        raise SourceNotFound(
+            f"splits are 'folders', but the data source is {data.source!r}; only folder:PATH has folders "
+            "that name splits. Leave the option out, so that demur draws the splits itself"
+        )
     if location.scheme == "scenes":
         from trainer.data.rendered import open_scenes, scene_options
 
         options = scene_options(location.place, data.scenes)
         source = open_scenes(options, annotation, processes=processes, on_progress=on_progress)
         return source.with_notices(*_found(location.notice))
-    source = _open_stored(location, annotation, data.image_column)
+    source = _open_stored(location, annotation, data)
     return source.with_notices(*_found(location.notice, unnamed_groups(source, data.group)))
 
 
-def _open_stored(location: Location, annotation: Annotation, image_column: str) -> ImageSet:
+def _open_stored(location: Location, annotation: Annotation, data: DataConfig) -> ImageSet:
     if location.scheme == "parquet":
-        return open_parquet(location.place, annotation, image_column=image_column)
+        return open_parquet(location.place, annotation, image_column=data.image_column)
     if location.scheme == "folder":
-        return open_folder(location.place, annotation)
-    return open_hub(location.place, annotation, image_column=image_column)
+        return open_folder(location.place, annotation, by_split=data.splits == "folders")
+    return open_hub(location.place, annotation, image_column=data.image_column)
 
 
 def _found(*notices: Notice | None) -> Iterator[Notice]:

@@ -168,11 +168,9 @@ def make_splits(
     with groups or ids the result does not depend on the row order. Raises `TooFewUnits` below one unit
     per split and `SplitError` for unlabelled (negative) rows.
     """
-    _check(labels, groups, ids)
-    units = _units(labels, groups, ids)
-    members = np.unique(units, return_inverse=True)
-    names, unit_of_row = members[0], np.asarray(members[1], dtype=np.int64)
-    count = len(names)
+    check_rows(labels, groups, ids)
+    units = units_of(labels, groups, ids)
+    count = len(np.unique(units))
     if count < len(SPLIT_NAMES):
         what = "images" if groups is None else "groups"
         raise TooFewUnits(
@@ -184,7 +182,6 @@ def make_splits(
         raise TooFewUnits(
             f"the evaluation splits ask for {sizes.total} of {count} units and leave none for train"
         )
-    order = _stratified_order(names, unit_of_row, labels, seed)
     # Blocks of the stratified order. Train lies in the middle, where the single unit of a rare
     # stratum falls, and calibration before it, where the first of two falls.
     blocks = {
@@ -193,14 +190,30 @@ def make_splits(
         "val_test": sizes.val_test,
         "val_select": sizes.val_select,
     }
+    return splits_of(draw_blocks(units, labels, blocks, seed), labels, groups, ids, seed)
+
+
+def draw_blocks(units: StrArray, labels: IntArray, blocks: Mapping[str, int], seed: int) -> StrArray:
+    """[n], the block of each row: units in a stratified order, cut into blocks of these sizes."""
+    names, inverse = np.unique(units, return_inverse=True)
+    unit_of_row = np.asarray(inverse, dtype=np.int64)
+    order = _stratified_order(names, unit_of_row, labels, seed)
+    block_of_unit = np.empty(len(names), dtype=np.int64)
     ends = np.cumsum(list(blocks.values()))
-    block_of_unit = np.empty(count, dtype=np.int64)
-    block_of_unit[order] = np.searchsorted(ends, np.arange(count), side="right")
-    rows = {name: np.flatnonzero(block_of_unit[unit_of_row] == block) for block, name in enumerate(blocks)}
+    block_of_unit[order] = np.searchsorted(ends, np.arange(len(names)), side="right")
+    return np.array(list(blocks), dtype=np.str_)[block_of_unit[unit_of_row]]
+
+
+def splits_of(
+    names: StrArray, labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None, seed: int
+) -> Splits:
+    """The splits, from the name of the split of each row [n]."""
+    rows = {name: np.flatnonzero(names == name) for name in SPLIT_NAMES}
+    units = units_of(labels, groups, ids)
     return Splits(
         **rows,
         digests={name: _digest(rows[name], labels, groups, ids) for name in SPLIT_NAMES},
-        units={name: int((block_of_unit == block).sum()) for block, name in enumerate(blocks)},
+        units={name: len(np.unique(units[rows[name]])) for name in SPLIT_NAMES},
         seed=seed,
     )
 
@@ -211,7 +224,8 @@ def rarest_share(labels: IntArray) -> float:
     return float(counts[counts > 0].min() / len(labels))
 
 
-def _check(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None) -> None:
+def check_rows(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None) -> None:
+    """Raise `SplitError` for rows without a label, `ValueError` for lengths that differ."""
     n = len(labels)
     for name, other in (("groups", groups), ("ids", ids)):
         if other is not None and len(other) != n:
@@ -221,7 +235,7 @@ def _check(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None)
         raise SplitError(f"{without} of {n} images have no usable label; drop them before splitting")
 
 
-def _units(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None) -> StrArray:
+def units_of(labels: IntArray, groups: StrArray | None, ids: Sequence[str] | None) -> StrArray:
     """[n], the name of the unit that each row belongs to."""
     if groups is not None:
         return groups

@@ -22,7 +22,7 @@ def render(report: DataReport) -> Group:
     """The report as one rich renderable."""
     parts: list[RenderableType] = [Text(report.source, style="bold"), Text(_headline(report)), Text()]
     if report.splits:
-        parts += [_splits(report), Text()]
+        parts += [_splits(report), *([Text(report.mapping)] if report.mapping else []), Text()]
     if report.slices:
         parts += [_slices(report), Text()]
     parts.append(_copies(report))
@@ -62,9 +62,8 @@ def _shares(names: Sequence[str], counts: Sequence[int], total: int) -> list[str
 
 def _splits(report: DataReport) -> Table:
     unit = "images" if report.groups is None else "groups"
-    table = _table(
-        "Splits by default", "split", *(["groups"] if unit == "groups" else []), "images", *report.class_names
-    )
+    title = "Splits by folder" if report.mapping else "Splits by default"
+    table = _table(title, "split", *(["groups"] if unit == "groups" else []), "images", *report.class_names)
     for split in report.splits:
         cells = [f"{split.units:,}"] if unit == "groups" else []
         table.add_row(split.name, *cells, f"{split.images:,}", *(f"{count:,}" for count in split.per_class))
