@@ -13,8 +13,10 @@ from typing import Final
 
 import typer
 
+from bundle.system.limits import way_out
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from calibration.errors import DemurError
+from demur.interruption import Interruption, asked_verb
 from demur.output import escape_unencodable, sentence
 from demur.verbs.bundle import bundle
 from demur.verbs.calibrate import calibrate
@@ -66,29 +68,57 @@ EXPECTED_FAULT, INTERRUPTED = 2, 130
 
 
 def main() -> None:
-    """Entry point. An error that a user can mend ends in one message, without a traceback."""
+    """Run the verb that was asked for.
+
+    An error that a user can mend ends in one message, without a traceback, and so does a signal.
+    """
     keep_freed_memory(IMAGE_BYTES)
     escape_unencodable()
+    interruption = Interruption()
+    try:
+        with interruption.watched():
+            _run()
+    except BaseException as error:
+        # Libraries turn an interruption into errors of their own, and Typer into an exit code.
+        if interruption.number is None and not _is_interrupt(error):
+            raise
+        print(f"demur: {interruption.sentence(asked_verb())}", file=sys.stderr)
+        _discard_output()
+        sys.exit(interruption.exit_code)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, SystemExit) and error.code == INTERRUPTED
+    )
+
+
+def _run() -> None:
     try:
         try:
             app()
         finally:
             # Here, because an error while the interpreter exits would have no message.
             sys.stdout.flush()
-    except SystemExit as stop:
-        # Typer turns Ctrl-C into this exit code, without a word.
-        if stop.code == INTERRUPTED:
-            print("interrupted", file=sys.stderr)
-        raise
     except BrokenPipeError:
         _discard_output()
         sys.exit(1)
-    except (DemurError, OSError) as error:
-        if os.environ.get("DEMUR_DEBUG"):
+    except Exception as error:
+        text = fault(error)
+        if text is None or os.environ.get("DEMUR_DEBUG"):
             raise
-        print(f"demur: {sentence(error)}", file=sys.stderr)
+        print(f"demur: {text}", file=sys.stderr)
         _discard_output()
         sys.exit(EXPECTED_FAULT)
+
+
+def fault(error: Exception) -> str | None:
+    """The message of an error that a user can mend; None for a bug."""
+    help_with_limit = way_out(error)
+    if isinstance(error, DemurError | OSError):
+        text = sentence(error)
+        return text if help_with_limit is None else f"{text}; {help_with_limit}"
+    return help_with_limit
 
 
 def _discard_output() -> None:

@@ -128,7 +128,7 @@ class TestErrors:
         with pytest.raises(SystemExit) as stop:
             cli.main()
         assert stop.value.code == cli.INTERRUPTED
-        assert capsys.readouterr().err == "interrupted\n"
+        assert capsys.readouterr().err == "demur: interrupted\n"
 
     def test_a_reader_that_has_gone_ends_the_output_in_silence(self, tmp_path: Path) -> None:
         demur = Path(sys.executable).with_name("demur")

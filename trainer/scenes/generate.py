@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 from trainer.scenes.options import Frame, SceneOptions
@@ -46,13 +48,24 @@ def _chunks(options: SceneOptions, processes: int) -> Iterator[list[Frame]]:
     try:
         pending: deque[Future[list[Frame]]] = deque()
         for start in starts:
-            pending.append(pool.submit(_render_chunk, options, start))
+            with _interrupts_blocked():
+                pending.append(pool.submit(_render_chunk, options, start))
             if len(pending) > 2 * processes:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes that start inside never see Ctrl-C, so that only this one answers it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _render_chunk(options: SceneOptions, start: int) -> list[Frame]:
