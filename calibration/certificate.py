@@ -135,28 +135,43 @@ class Certificate:
             raise ValueError("a certificate has parts exactly if `each` says of what they are")
 
     def sentence(self) -> str:
-        """The certificate in one plain sentence."""
+        """The certificate in plain words: claim, evidence and doubt."""
+        joint = "; " if self.feasible and self._in_expectation else ": "
+        doubt = f" {self.doubt}" if self.doubt is not None and self.feasible else ""
+        return f"{self.claim()}{joint}{self.evidence()}{doubt}"
+
+    def claim(self) -> str:
+        """What is promised, or that no promise can be made; without a full stop."""
         alpha = f"{100 * self.alpha:g} %"
         what = self._answered_units()
         each = self._in_each()
         if not self.feasible:
-            return (
-                f"No promise of at most {alpha} wrong answers{each} can be made: {self.needed or 'unknown'}."
-            )
-        doubt = "" if self.doubt is None else f" {self.doubt}"
-        if self.kind == "expectation" or self.delta is None:
+            return f"No promise of at most {alpha} wrong answers{each} can be made"
+        if self.delta is None or self._in_expectation:
             return (
                 f"On average over calibration draws, at most {alpha} of the answered {what} are answered "
-                f"wrongly{each} (in expectation only, no confidence level); "
-                f"{100 * self.coverage:.1f} % of {self.n} calibration units are answered.{doubt}"
+                f"wrongly{each} (in expectation only, no confidence level)"
             )
         return (
             f"With {100 * (1 - self.delta):g} % confidence, at most {alpha} of the answered {what} are "
-            f"answered wrongly{each}: {self.errors} wrong among {self.answered} answered of {self.n} "
-            f"independent calibration units, coverage {100 * self.coverage:.1f} %."
-            + (f" {ASSUMPTIONS[self.method]}" if self.method in ASSUMPTIONS else "")
-            + doubt
+            f"answered wrongly{each}"
         )
+
+    def evidence(self) -> str:
+        """The counts behind the claim, or what is missing for one."""
+        if not self.feasible:
+            return f"{self.needed or 'unknown'}."
+        if self._in_expectation:
+            return f"{100 * self.coverage:.1f} % of {self.n} calibration units are answered."
+        return (
+            f"{self.errors} wrong among {self.answered} answered of {self.n} independent calibration units, "
+            f"coverage {100 * self.coverage:.1f} %."
+            + (f" {ASSUMPTIONS[self.method]}" if self.method in ASSUMPTIONS else "")
+        )
+
+    @property
+    def _in_expectation(self) -> bool:
+        return self.kind == "expectation" or self.delta is None
 
     def _answered_units(self) -> str:
         if self.population == "random group, random frame":

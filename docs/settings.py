@@ -27,7 +27,9 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Quotas": ("quota_rate", "quota_burst", "quota_clients"),
     "Challengers": ("challengers", "experiment", "experiment_salt", "shadow_images", "shadow_bytes"),
-    "Labels, stopping, log": ("audit_share", "drain", "stop_timeout", "log_level"),
+    "Labels, stopping, log": (
+        *("audit_share", "drain", "stop_timeout", "log_level", "log_format", "log_file", "log_bytes"),
+    ),
 }
 OTHERS: Mapping[str, str] = {
     "DEMUR_DEBUG": "Any value: every verb ends with the traceback of an error instead of one line.",

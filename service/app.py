@@ -31,7 +31,7 @@ from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
 from service.logs import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
-from service.routes import feedback, inference_protocol, page, predict, status
+from service.routes import docs, feedback, inference_protocol, page, predict, status
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
 from service.state import LifespanState, Phase, Service, request_id, service_of
@@ -61,7 +61,7 @@ def create_app(
     from_environment = settings is None
     settings = settings or Settings.read()
     phase = phase or Phase()
-    configure_logging(settings.log_level)
+    request_lines = configure_logging(settings.log_options())
     if from_environment:
         for note in environment_notes(os.environ, Settings.model_fields):
             logger.warning("environment", note=note)
@@ -82,7 +82,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (predict, feedback, inference_protocol, status, page):
+    for routes in (predict, feedback, inference_protocol, status, page, docs):
         app.include_router(routes.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -100,7 +100,7 @@ def create_app(
             otherwise=_SMALL_BODY,
             timeout=settings.body_timeout,
         )
-        return Observability(HeadRequests(limits), instruments=instruments)
+        return Observability(HeadRequests(limits), instruments=instruments, lines=request_lines)
 
     app.add_middleware(cast("Any", guarded))
     app.put_in_front(

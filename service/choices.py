@@ -6,4 +6,7 @@ from typing import Final, Literal, get_args
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+LogFormat = Literal["auto", "json", "text"]
+
 LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
+LOG_FORMATS: Final[tuple[LogFormat, ...]] = get_args(LogFormat)

@@ -3,6 +3,7 @@
 DemurError                              calibration.errors: the root of all errors of demur
 └── ServiceError
     ├── SettingsError (ValueError)      a setting is missing or out of range
+    ├── PortUnavailable                 an address or port cannot be listened on
     ├── WorkersFailed (RuntimeError)    a worker ended before the service was ready
     ├── ChangeRefused                   the line-up cannot change; the old one goes on serving
     └── RequestError                    a request, or one of its images, is refused
@@ -37,6 +38,10 @@ class ServiceError(DemurError):
 
 class SettingsError(ServiceError, ValueError):
     """A setting is missing or out of range; the message names it."""
+
+
+class PortUnavailable(ServiceError):
+    """An address or port cannot be listened on; the message says why and what helps."""
 
 
 class WorkersFailed(ServiceError, RuntimeError):

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
-from service.choices import LogLevel
+from service.choices import LogFormat, LogLevel
 from service.environment import PREFIX, SECRET, values_of, variable_of
 from service.errors import SettingsError
+from service.logs import LogOptions
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -138,6 +139,13 @@ class Settings(BaseModel):
     """Seconds after that for accepted requests to finish and for events to be delivered."""
     log_level: LogLevel = "info"
     """Least severe level that is written."""
+    log_format: LogFormat = "auto"
+    """json: JSON lines; text: warnings and errors for people, and the JSON lines in a file; auto: text where
+    `demur serve` runs on a terminal, else json."""
+    log_file: Path | None = None
+    """File of the JSON lines; None: `service.jsonl` in `data_dir` beside text, else standard error."""
+    log_bytes: Annotated[int, Field(ge=2**16)] = 64 * 2**20
+    """Size of that file; a full one is kept as NAME.1 while the next one fills."""
 
     @field_validator("challengers", mode="before")
     @classmethod
@@ -174,7 +182,7 @@ class Settings(BaseModel):
             )
         return settings
 
-    @field_validator("engine", "precision", "log_level", mode="before")
+    @field_validator("engine", "precision", "log_level", "log_format", mode="before")
     @classmethod
     def _ignore_case(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -200,7 +208,7 @@ class Settings(BaseModel):
             raise ValueError("a token has only printable ASCII characters and no spaces or line ends")
         return value
 
-    @field_validator("bundle", "bundles", "data_dir")
+    @field_validator("bundle", "bundles", "data_dir", "log_file")
     @classmethod
     def _expand_home(cls, value: Path | None) -> Path | None:
         # No shell expands the ~ of a variable in a container file.
@@ -209,6 +217,12 @@ class Settings(BaseModel):
     def engine_preference(self) -> EnginePreference:
         """The requested engine, precision and batch size."""
         return EnginePreference(self.engine, self.precision, self.batch)
+
+    def log_options(self) -> LogOptions:
+        """Level, form and place of the log."""
+        text = self.log_format == "text"
+        file = self.log_file or (self.data_dir / "service.jsonl" if text else None)
+        return LogOptions(self.log_level, text, file, self.log_bytes)
 
     def cores_per_worker(self) -> int:
         """Number of images computed at a time per worker."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.verify import verify_bundle
+from demur.commands.serve import request_line, serve_until_stopped
 from trainer.bundling.finish import RunResult
 from trainer.certify.user_ledger import ledger_in
 from trainer.config import TrainConfig, load_config
@@ -57,7 +58,7 @@ def run_demo(out: Path, *, serve: bool = True, seed: int = 0, plan: DemoPlan | N
     samples = write_samples(out / "samples", plan, seed)
     print_result(result, samples, console, serve=serve)
     if serve:
-        _serve(result, console)
+        _serve(result, samples[0])
     return result
 
 
@@ -108,19 +109,17 @@ def print_result(result: RunResult, samples: list[Path], console: RunConsole, *,
         )
     console.note(f"Picture:  {result.run.metrics / 'risk_coverage_curve.png'}")
     console.note(f"Bundle:   {result.run.bundle} (demur inspect {result.run.bundle})")
+    console.note(f"Images:   {samples[0].parent} (scenes that are in no split, to send to the service)")
+    console.note(f"Serve it: demur serve --bundle {result.run.bundle}")
     if not serve:
-        console.note(f"Serve it: demur serve --bundle {result.run.bundle}")
-    console.note("Try it:")
-    console.note(
-        f"  curl -s -H 'Content-Type: image/jpeg' --data-binary @{samples[0]} http://{HOST}:{PORT}/predict"
-    )
+        console.note("Try it:")
+        console.note(f"  {request_line(samples[0], f'http://{HOST}:{PORT}')}")
 
 
-def _serve(result: RunResult, console: RunConsole) -> None:
-    from service.process.server import serve
+def _serve(result: RunResult, sample: Path) -> None:
     from service.settings import Settings
 
     settings = Settings(
         bundle=result.run.bundle, host=HOST, port=PORT, data_dir=result.run.root / "service-data"
     )
-    serve(settings, on_ready=lambda url: console.heading(f"Serving on {url} (Ctrl-C stops)"))
+    serve_until_stopped(settings, sample)

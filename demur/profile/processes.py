@@ -147,7 +147,7 @@ def _serve(settings: Settings, log: Path, ready: Connection) -> None:
     with log.open("wb") as stream:
         sys.stderr.flush()
         os.dup2(stream.fileno(), 2)
-    serve(settings, ready.send)
+    serve(settings, lambda serving: ready.send(serving.url))
 
 
 def _receive(end: Connection, timeout: float, why: str = "a plain loop did not answer") -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from demur.verbs.options import EngineOption, EnginePrecision
-from service.choices import LOG_LEVELS
+from service.choices import LOG_FORMATS, LOG_LEVELS
 
 
 def serve(
@@ -65,6 +65,15 @@ def serve(
             f"{', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}. [default: info]",
         ),
     ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help=f"{', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]}: JSON lines on standard error, or "
+            "warnings and errors as text there and the JSON lines in service.jsonl of the data folder. "
+            "[default: auto, text on a terminal]",
+        ),
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP: /predict, /feedback, /rolling, /health, /metrics.
 
@@ -73,8 +82,10 @@ def serve(
     The service takes the fastest engine, precision and batch sizes that the bundle is certified on. The
     first start of a bundle on a machine times them, for about three seconds, and keeps the result in the
     data folder. Every setting is also an environment variable (DEMUR_PORT, ...); options override it.
+
+    On a terminal it says where it listens, what it promises and how to try it.
     """
-    from service.process.server import serve as serve_until_stopped
+    from demur.commands.serve import serve_until_stopped
     from service.settings import Settings
 
     serve_until_stopped(
@@ -90,5 +101,6 @@ def serve(
             redis_url=redis_url,
             admin_port=admin_port,
             log_level=log_level,
+            log_format=log_format,
         )
     )

@@ -63,7 +63,7 @@ def draw(url: str, frames: list[Frame]) -> None:
             photo = FilePayload(name=f"scene-{number}.jpg", mimeType="image/jpeg", buffer=frame.jpeg)
             page.locator("#file").set_input_files([photo])
             expect(page.locator("#recent button")).to_have_count(number + 1)
-        page.locator("#result .row button").last.click()  # its true label, class 1
+        page.locator("#result .labels button").last.click()  # its true label, class 1
         page.wait_for_timeout(3_000)  # the rolling figures are fetched every other second
         page.screenshot(path=OUT)
         browser.close()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,6 +40,7 @@ from service.http.bodies import read_json
 from service.http.body_limits import BodyLimits
 from service.http.head_requests import HeadRequests
 from service.lineup.fleet import Cancelled, Fleet
+from service.openapi import admin as openapi
 from service.problems import problem_of, problem_of_status
 from service.responses import json_response
 from service.settings import ChallengerSettings
@@ -55,7 +57,16 @@ logger = structlog.get_logger("demur.admin")
 def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`."""
     app = FastAPI(
-        title="demur admin", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="demur admin",
+        summary="Bundles and challengers that change while the service runs.",
+        version="1",
+        # No page describes this port: a browser sends no bearer token with an address, and a token that it
+        # kept by itself would be sent by every other page as well.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # For the OpenAPI document alone; TokenRequired asks for the token.
+        dependencies=[Depends(HTTPBearer(auto_error=False))],
     )
     _add_bundle_routes(app, fleet, bundles)
     _add_challenger_routes(app, fleet, bundles)
@@ -70,12 +81,14 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
 
 
 def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
-    @app.get("/bundles")
+    @app.get("/bundles", summary="The bundles and the line-up", openapi_extra=openapi.BUNDLES)
     async def list_bundles(request: Request) -> Response:
         names = await asyncio.to_thread(_names, bundles)
         return json_response({"bundles": names, **_lineup(fleet)})
 
-    @app.post("/bundles/{name}/verify")
+    @app.post(
+        "/bundles/{name}/verify", summary="Check a bundle, change nothing", openapi_extra=openapi.VERIFY
+    )
     async def verify(request: Request, name: str) -> Response:
         folder = await asyncio.to_thread(_folder, bundles, name)
         try:
@@ -84,13 +97,13 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
             raise BundleRefused(name, str(error)) from error
         return json_response(_summary(manifest))
 
-    @app.post("/bundles/{name}/activate")
+    @app.post("/bundles/{name}/activate", summary="Make it the champion", openapi_extra=openapi.ACTIVATE)
     async def activate(request: Request, name: str) -> Response:
         folder = await asyncio.to_thread(_folder, bundles, name)
         change = partial(fleet.activate, folder, allow_abstaining=_allows_abstaining(request))
         return await _changed(request, fleet, folder.name, change)
 
-    @app.post("/rollback")
+    @app.post("/rollback", summary="Return to the earlier champion", openapi_extra=openapi.ROLLBACK)
     async def rollback(request: Request) -> Response:
         champion, previous = fleet.plan.champion, fleet.previous
         if previous is None:
@@ -99,11 +112,11 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
 
 
 def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
-    @app.get("/challengers")
+    @app.get("/challengers", summary="The line-up", openapi_extra=openapi.CHALLENGERS)
     async def list_challengers(request: Request) -> Response:
         return json_response(_lineup(fleet))
 
-    @app.put("/challengers/{name}")
+    @app.put("/challengers/{name}", summary="Set a challenger", openapi_extra=openapi.CHALLENGE)
     async def challenge(request: Request, name: str) -> Response:
         share = _share(read_json(request.headers, await request.body()))
         folder = await asyncio.to_thread(_folder, bundles, name)
@@ -113,7 +126,7 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
         logger.info("challenger_set", name=name, share=share, shadow=share is None)
         return json_response(_lineup(fleet))
 
-    @app.delete("/challengers/{name}")
+    @app.delete("/challengers/{name}", summary="Remove a challenger", openapi_extra=openapi.WITHDRAW)
     async def withdraw(request: Request, name: str) -> Response:
         # By its name alone: a challenger whose folder has gone must still be removable.
         folder = next((one.folder for one in fleet.plan.challengers if one.folder.name == name), None)

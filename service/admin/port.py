@@ -19,10 +19,11 @@ logger = structlog.get_logger("demur.admin")
 
 
 @contextmanager
-def admin_port(settings: Settings, fleet: Fleet) -> Iterator[None]:
-    """Serve the admin routes inside the context; without an admin port in the settings, do nothing."""
+def admin_port(settings: Settings, fleet: Fleet) -> Iterator[socket.socket | None]:
+    """Serve the admin routes inside the context, on the socket that it gives; without an admin port in the
+    settings, do nothing."""
     if settings.admin_port is None or settings.admin_token is None:
-        yield
+        yield None
         return
     bundles = (settings.bundles or settings.bundle.parent).resolve()
     config = uvicorn.Config(
@@ -43,7 +44,7 @@ def admin_port(settings: Settings, fleet: Fleet) -> Iterator[None]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="admin", daemon=True)
     thread.start()
     try:
-        yield
+        yield listener
     finally:
         server.should_exit = True
         thread.join(5.0)

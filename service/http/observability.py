@@ -25,10 +25,10 @@ logger = structlog.get_logger("demur.http")
 class Observability:
     """Middleware that puts `request_id` into the scope's state and into every log line of the request."""
 
-    def __init__(self, app: ASGIApp, *, instruments: Instruments) -> None:
+    def __init__(self, app: ASGIApp, *, instruments: Instruments, lines: RequestLines) -> None:
         self._app = app
         self._duration = instruments.http_duration
-        self._lines = RequestLines()
+        self._lines = lines
         self._children: dict[tuple[str, str, int], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

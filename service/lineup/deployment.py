@@ -18,7 +18,6 @@ from bundle.selection.issued import IssuedCertificates
 from bundle.selection.timing import require_batch_invariance
 from bundle.selection.timing_cache import TimingCache
 from bundle.system.machine import this_machine
-from calibration.certificate import Certificate
 from calibration.decision import STAGE_NAMES, OperatingPoint
 from service.settings import Settings
 
@@ -63,7 +62,11 @@ class Deployment:
     """The promise on the answers; None without one, and `guarantee_reason` says why."""
     guarantee_reason: str | None
     promise: str
-    """The promise in one plain sentence."""
+    """The promise in one plain sentence: claim and evidence."""
+    claim: str
+    """What is promised, or that nothing is; without a full stop"""
+    evidence: str
+    """The counts behind the claim, or the reason why nothing is promised"""
 
     @property
     def label(self) -> str:
@@ -79,6 +82,10 @@ class Deployment:
     def of(cls, loaded: LoadedBundle, choice: EngineChoice) -> Deployment:
         guarantee, reason = _guarantee(loaded, choice)
         certificate = loaded.certificate
+        issued_here = _issued_here(loaded)
+        claim = "No promise" if certificate is None else certificate.claim()
+        evidence = f"{reason}." if certificate is None else certificate.evidence() + issued_here
+        promise = f"{claim}: {evidence}" if certificate is None else certificate.sentence() + issued_here
         return cls(
             folder=loaded.folder,
             name=loaded.manifest.name,
@@ -92,7 +99,9 @@ class Deployment:
             point=loaded.operating_point,
             guarantee=guarantee,
             guarantee_reason=reason,
-            promise=f"No promise: {reason}." if certificate is None else _sentence(certificate, loaded),
+            promise=promise,
+            claim=claim,
+            evidence=evidence,
         )
 
 
@@ -139,12 +148,13 @@ def _facts(loaded: LoadedBundle, choice: EngineChoice) -> EngineFacts:
     )
 
 
-def _sentence(certificate: Certificate, loaded: LoadedBundle) -> str:
+def _issued_here(loaded: LoadedBundle) -> str:
+    """What a certificate adds to its evidence if this machine has issued it."""
     if not loaded.issued_here:
-        return certificate.sentence()
+        return ""
     return (
-        f"{certificate.sentence()} This certificate was issued here, on {loaded.key}, from the calibration "
-        "images that the bundle carries, with the part of its delta that was kept for one such certificate."
+        f" This certificate was issued here, on {loaded.key}, from the calibration images that the bundle "
+        "carries, with the part of its delta that was kept for one such certificate."
     )
 
 

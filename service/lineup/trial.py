@@ -60,7 +60,7 @@ def preparation_limit(settings: Settings, folders: list[Path]) -> float:
 
 
 def _load(settings: Settings, *, say: Say) -> _Result:
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_options())
     try:
         deployment = deployment_for(settings)
     except (BundleError, EngineError, OSError) as error:

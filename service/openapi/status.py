@@ -35,6 +35,9 @@ HEALTH: Final[dict[str, Any]] = {
                             "events_waiting": {"type": "integer"},
                         },
                     },
+                    "promise": {"type": "string", "description": "The promise in a sentence."},
+                    "claim": {"type": "string", "description": "Its first half: what is promised."},
+                    "evidence": {"type": "string", "description": "The counts behind the claim."},
                     "event_log": {"enum": ["ok", "failing", "off"]},
                     "overruns": {
                         "type": "object",

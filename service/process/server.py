@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,8 +13,10 @@ import structlog
 
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from service.environment import environment_notes
+from service.errors import PortUnavailable
 from service.lineup.lineup import Deployments
 from service.logs import configure_logging
+from service.process.serving import ServedBundle, Serving, listens_everywhere, url_of
 from service.process.supervisor import supervise
 from service.process.worker import BACKLOG, run_worker
 from service.settings import Settings
@@ -20,22 +24,37 @@ from service.settings import Settings
 logger = structlog.get_logger("demur.server")
 
 
-def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
+def for_terminal(settings: Settings) -> Settings:
+    """The settings with a log format: where none is set, text if standard error is a terminal."""
+    if settings.log_format != "auto":
+        return settings
+    return settings.model_copy(update={"log_format": "text" if sys.stderr.isatty() else "json"})
+
+
+def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then finish the accepted requests and return.
 
-    `on_ready` gets the URL of the service once it answers. Raises BundleError, EngineUnavailable,
-    EmbeddedValkeyError, OSError (the port) or, with several workers, WorkersFailed.
+    `on_ready` is called once the service answers. Raises BundleError, EngineUnavailable,
+    EmbeddedValkeyError, PortUnavailable or, with several workers, WorkersFailed.
     """
-    configure_logging(settings.log_level)
+    settings = for_terminal(settings)
+    configure_logging(settings.log_options())
     for note in environment_notes(os.environ, Settings.model_fields):
         logger.warning("environment", note=note)
     listener = _listen(settings.host, settings.port)
+    everywhere, url = listens_everywhere(listener), url_of(listener)
+
+    def ready(bundle: ServedBundle, admin_url: str | None = None) -> None:
+        if on_ready is not None:
+            on_ready(Serving(url, everywhere, admin_url, bundle))
+
     with listener, _store(settings) as settings:
         if settings.workers == 1 and settings.admin_port is None:
             deployments = Deployments.open(settings)
-            run_worker(settings, deployments, listener, lambda: _call(on_ready, _url(listener)))
+            bundle = ServedBundle.of(deployments.champion)
+            run_worker(settings, deployments, listener, lambda: ready(bundle))
         else:
-            supervise(settings, listener, lambda: _call(on_ready, _url(listener)))
+            supervise(settings, listener, ready)
 
 
 @contextmanager
@@ -49,15 +68,24 @@ def _store(settings: Settings) -> Iterator[Settings]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """Raises PortUnavailable."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise PortUnavailable(f"{host}:{port} cannot be listened on: {_why(error, host, port)}") from error
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _call(on_ready: Callable[[str], None] | None, url: str) -> None:
-    if on_ready is not None:
-        on_ready(url)
+def _why(error: OSError, host: str, port: int) -> str:
+    """Why an address cannot be listened on, and what helps."""
+    if error.errno == errno.EADDRINUSE:
+        return f"another program listens on port {port}; choose another with --port, 0 takes a free one"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs rights that this user lacks; choose one above 1023 with --port"
+    # Faults of the name's resolution have negative numbers.
+    if error.errno == errno.EADDRNOTAVAIL or (error.errno or 0) < 0:
+        return (
+            f"{host!r} is no address of this machine; --host takes one, 127.0.0.1 for this machine alone or "
+            "0.0.0.0 for every network"
+        )
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -31,6 +31,7 @@ from service.lineup.fleet import Fleet
 from service.lineup.lineup import LineupPlan
 from service.lineup.trial import preparation_limit, try_bundle
 from service.process.listener import allow_new_clients
+from service.process.serving import ServedBundle, url_of
 from service.process.worker import LEAVE
 from service.process.worker_process import Overrun, Ready, SharedState, WorkerProcess
 from service.settings import Settings
@@ -45,7 +46,11 @@ _GRACE = 5.0
 logger = structlog.get_logger("demur.supervisor")
 
 
-def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+OnReady = Callable[[ServedBundle, str | None], None]
+"""Called with the bundle and the address of the private port, if there is one"""
+
+
+def supervise(settings: Settings, listener: socket.socket, on_ready: OnReady) -> None:
     """Run `settings.workers` workers until SIGTERM or SIGINT; `on_ready` once all of them answer.
 
     Raises BundleError if the bundle cannot be read, and WorkersFailed if a worker ends before it answers;
@@ -56,12 +61,13 @@ def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[]
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, on_ready: OnReady) -> None:
         # A worker that starts later must count in the same windows, whichever bundle it loads.
         name = settings.model or read_manifest(settings.bundle).name
         self._settings = settings.model_copy(update={"model": name})
         self._shared = SharedState(listener, Quotas.of(settings))
-        self._on_ready: Callable[[], None] | None = on_ready
+        self._on_ready: OnReady | None = on_ready
+        self._admin_url: str | None = None
         self._workers: dict[int, WorkerProcess] = {}
         """By number"""
         self._leaving: list[WorkerProcess] = []
@@ -90,7 +96,8 @@ class _Supervisor:
         self._stopping = False
 
     def run(self) -> None:
-        with self._woken, self._wake, self._signals(), admin_port(self._settings, self._fleet):
+        with self._woken, self._wake, self._signals(), admin_port(self._settings, self._fleet) as admin:
+            self._admin_url = None if admin is None else url_of(admin)
             try:
                 for number in range(self._settings.workers):
                     self._start(number)
@@ -142,15 +149,15 @@ class _Supervisor:
             # A worker that is killed closes its reports as well: it has both handles in the same round.
             if worker.process.sentinel in readable and worker.process.exitcode is not None:
                 self._on_end(worker)
-        all_started = len(self._workers) == self._settings.workers
-        if self._on_ready is not None and all_started and all(one.ready for one in self._workers.values()):
-            self._on_ready()
+        serving = [one.serves for one in self._workers.values() if one.serves is not None]
+        if self._on_ready is not None and len(serving) == self._settings.workers:
+            self._on_ready(serving[0], self._admin_url)
             self._on_ready = None
 
     def _on_report(self, worker: WorkerProcess) -> None:
         report = worker.report()
         if isinstance(report, Ready):
-            worker.ready = True
+            worker.serves = report.bundle
             for leaving in self._leaving:
                 if leaving.number == worker.number and leaving.kill_at is None:
                     leaving.end(LEAVE, self._longest_stop())

@@ -23,6 +23,7 @@ from service.http.quotas import Quotas
 from service.lineup.lineup import Deployments
 from service.lineup.orders import follow_orders
 from service.logs import configure_logging
+from service.process.serving import ServedBundle
 from service.process.worker import run_worker
 from service.settings import Settings
 
@@ -34,6 +35,8 @@ logger = structlog.get_logger("demur.supervisor")
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Report of a worker: it answers."""
+
+    bundle: ServedBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,16 @@ class WorkerProcess:
     orders: Connection
     key: int = field(default_factory=lambda: next(_keys))
     """Different for every process."""
-    ready: bool = False
+    serves: ServedBundle | None = None
+    """The bundle that it had when it began to answer; None: it does not answer yet."""
     began: float = field(default_factory=time.monotonic)
     kill_at: float | None = None
     """Time after which a worker that was told to end is killed."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return self.serves is not None
 
     @classmethod
     def start(cls, number: int, settings: Settings, shared: SharedState) -> WorkerProcess:
@@ -132,17 +141,18 @@ def _work(
     end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_options())
     to_parent = _Reports(reports)
     supervision = Supervision(lambda bundle: to_parent.send(Overrun(bundle)), shared.replacing)
     try:
         deployments = Deployments.open(settings)
+        bundle = ServedBundle.of(deployments.champion)
         threading.Thread(target=follow_orders, args=(orders, deployments), name="fleet", daemon=True).start()
         run_worker(
             settings,
             deployments,
             shared.listener,
-            lambda: to_parent.send(Ready()),
+            lambda: to_parent.send(Ready(bundle)),
             shared.quotas,
             supervision,
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -16,30 +16,31 @@ from service.openapi import status as openapi
 
 router = APIRouter(tags=["page"])
 
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+"""Headers of every page"""
+
 
 @router.get("/", summary="A page to try the service", openapi_extra=openapi.PAGE)
 async def page(request: Request) -> Response:
     content, policy = _page()
-    headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
-    }
+    headers = {**HEADERS, "Content-Security-Policy": policy}
     return Response(content, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @cache
 def _page() -> tuple[bytes, str]:
     """The page, and a Content-Security-Policy that allows its own script and style alone."""
-    text = (files("service") / "page" / "index.html").read_text("utf-8")
-    allowed = {
-        tag: " ".join(
-            f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"
-            for inline in re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-        )
-        for tag in ("script", "style")
-    }
+    folder = files("service") / "page"
+    text = (folder / "index.html").read_text("utf-8")
+    allowed = {}
+    for tag, name in (("style", "page.css"), ("script", "page.js")):
+        inline = (folder / name).read_text("utf-8")
+        text = text.replace(f"<{tag}></{tag}>", f"<{tag}>{inline}</{tag}>")
+        allowed[tag] = f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"
     policy = (
         f"default-src 'none'; script-src {allowed['script']}; style-src {allowed['style']}; "
         "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -65,6 +65,8 @@ async def health(request: Request) -> Response:
             "guarantee": deployment.guarantee,
             "guarantee_reason": deployment.guarantee_reason,
             "promise": deployment.promise,
+            "claim": deployment.claim,
+            "evidence": deployment.evidence,
             "queue": {
                 "running": admission.running,
                 "slots": admission.slots,

@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import re
-import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fakes.service_process import ServiceProcess
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 Images = Callable[..., bytes]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-)
 BLUE, RED = 0, 1
 BY_A, BY_B, UNSURE = 0.9, 0.4, 0.05
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 @pytest.fixture(scope="module")
 def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     with ServiceProcess(tiny_bundle, tmp_path_factory.mktemp("service")) as process:
         yield process
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 class Visit:
@@ -157,13 +138,16 @@ def test_everything_can_be_done_by_keyboard_and_labels_move_the_figures(
     visit: Callable[..., Visit], make_colour_image: Images
 ) -> None:
     here = visit()
+    for link in ("API", "Metrics", "Health"):
+        here.page.keyboard.press("Tab")
+        expect(here.page.get_by_role("link", name=link).first).to_be_focused()
     here.page.keyboard.press("Tab")
     expect(here.page.locator("#file")).to_be_focused()
     with here.page.expect_file_chooser() as chosen:
         here.page.keyboard.press("Enter")
     chosen.value.set_files([jpeg(make_colour_image(BLUE, BY_B))])
     expect(here.page.locator("#result .word")).to_have_text("blue")
-    labels = here.page.locator("#result .row button")
+    labels = here.page.locator("#result .labels button")
     here.page.locator("#file").focus()
     here.page.keyboard.press("Tab")
     expect(labels.nth(BLUE)).to_be_focused()

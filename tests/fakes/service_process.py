@@ -18,7 +18,7 @@ import json, sys
 from service.process.server import serve
 from service.settings import Settings
 if __name__ == "__main__":
-    serve(Settings.read({}, **json.loads(sys.argv[1])), lambda url: print(url, flush=True))
+    serve(Settings.read({}, **json.loads(sys.argv[1])), lambda serving: print(serving.url, flush=True))
     print(json.dumps(sorted(sys.modules)), flush=True)
 """
 

@@ -93,6 +93,7 @@ def test_every_choice_is_acted_on_and_nothing_else() -> None:
     assert set(NORMALISATIONS) == set(get_args(trainer.choices.Normalisation))
     assert tuple(WRITERS) == demur.choices.TABLE_SUFFIXES
     assert field(Settings, "log_level") == set(service.choices.LOG_LEVELS)
+    assert field(Settings, "log_format") == set(service.choices.LOG_FORMATS)
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

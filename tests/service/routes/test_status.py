@@ -85,7 +85,9 @@ def test_answered_predictions_are_a_separate_series(monitored: TestClient, make_
     assert (body["all"]["acc"]["n"], body["answered"]["acc"]["n"]) == (2, 1)
 
 
-@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/health", "/metrics", "/v2", "/v2/health/ready"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/livez", "/readyz", "/health", "/metrics", "/v2", "/v2/health/ready"]
+)
 def test_head_is_answered_like_get_without_a_body(client: TestClient, path: str) -> None:
     answer = client.head(path)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -199,6 +201,7 @@ def test_health_describes_the_bundle(monitored: TestClient) -> None:
     assert body["engine"] == "onnxruntime-cpu/fp32"
     assert body["guarantee"]["kind"] == "pac"
     assert body["promise"].startswith("With 95 % confidence, at most 1 %")
+    assert body["promise"] == f"{body['claim']}: {body['evidence']}"
     assert body["queue"]["limit"] == 128
     assert monitored.get("/livez").json() == {"status": "alive"}
     assert monitored.get("/readyz").json() == {"status": "ready"}

@@ -1,0 +1,234 @@
+"use strict";
+const KEPT = 24, EVERY = 2000, MOST_BARS = 5, MOST_BUTTONS = 6;
+const REASONS = {
+  ambiguous: "too close to call",
+  atypical: "unlike anything it was calibrated on",
+  "no-promise": "this bundle may not answer at all",
+};
+const STORE = {down: "without its store", off: "without its store", rebuilding: "its store is being rebuilt from the event log"};
+const byId = id => document.getElementById(id);
+const percent = x => (100 * x).toLocaleString("en", {maximumFractionDigits: 2}) + " %";
+const items = [];
+let classes = [];
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+const text = (tag, className, textContent) => element(tag, {className, textContent});
+const nameOf = k => classes[k] ?? String(k);
+
+// --- words -----------------------------------------------------------------------------------------------
+
+function unitsInWords(population) {
+  if (population === "random group, random frame") return "random frames of random groups";
+  const cap = population.split("capped at ")[1];
+  return cap ? `answered images (of a group at most ${cap} count)` : "answered images";
+}
+
+function guaranteeInWords(answer) {
+  if (answer.decision === "abstain") return "The promise covers answers, and this is an abstention.";
+  const g = answer.guarantee, atMost = `t most ${percent(g.alpha)} of the ${unitsInWords(g.population)} are answered wrongly`;
+  if (g.kind === "expectation") return `On average over calibration draws, a${atMost}. There is no confidence level.`;
+  if (g.kind === "pac") return `A${atMost}, with ${percent(1 - g.delta)} confidence.`;
+  return "A guarantee of an unknown kind: " + g.kind;
+}
+
+function headline(item) {
+  if (item.problem) return ["problem", "refused"];
+  return item.answer.decision === "answer" ? ["answer", item.answer.label_name] : ["abstain", "for a person"];
+}
+
+function reasonInWords(item) {
+  if (item.problem) return item.problem.detail;
+  return item.answer.reason ? REASONS[item.answer.reason] || item.answer.reason : "by stage " + item.answer.stage;
+}
+
+function decisionInWords(a) {
+  if (a.decision === "answer")
+    return a.stage === "A" ? "Stage A, the fast one, was confident enough to answer." : "Stage A passed it on; stage B, the strong one, was confident enough to answer.";
+  if (a.reason === "no-promise") return "This bundle may not answer at all, however clear the image. A person should look.";
+  if (a.reason === "ambiguous") return `Too close to call: it may be ${a.prediction_set.map(nameOf).join(" or ")}. A person should look.`;
+  return `It is ${REASONS[a.reason] || a.reason}. A person should look.`;
+}
+
+function statusInWords(health) {
+  if (health.status === "draining") return "stopping";
+  const wrong = [STORE[health.store.state], health.event_log === "failing" ? "its event log cannot be written" : null];
+  return ["serving", ...wrong.filter(Boolean)].join(", ");
+}
+
+function besideInWords(one) {
+  return `${one.name} ${one.version} ` + (one.share === null ? "as a shadow, which never answers" : `answers ${percent(one.share)} of the units`);
+}
+
+// --- one decision ----------------------------------------------------------------------------------------
+
+function chances(a) {
+  const all = (a.probabilities || [1 - a.probability, a.probability]).map((p, k) => [nameOf(k), p]);
+  const shown = all.length === 2 ? all.slice(1) : all.sort((x, y) => y[1] - x[1]).slice(0, MOST_BARS);
+  return element("div", {className: "chances"}, ...shown.map(([name, p]) => {
+    const fill = element("i");
+    fill.style.width = 100 * p + "%";
+    return element("div", {},
+      element("div", {}, text("span", "soft", `probability of “${name}”`), text("strong", "", percent(p))),
+      element("div", {className: "bar", ariaHidden: "true"}, fill));
+  }));
+}
+
+function details(a) {
+  const facts = element("dl");
+  const fact = (name, value) => facts.append(text("dt", "", name), text("dd", "", value));
+  fact("prediction set", a.prediction_set.map(nameOf).join(", ") || "none");
+  fact("stage", a.stage);
+  fact("confidence", a.confidence.toPrecision(4));
+  fact("time", Object.entries(a.timing_ms).map(([step, ms]) => `${step.replace("_", " ")} ${ms.toFixed(1)}`).join(", ") + " ms");
+  fact("bundle", `${a.bundle.name} ${a.bundle.version}`);
+  fact("request id", a.request_id);
+  return element("details", {}, text("summary", "", `Details (${a.timing_ms.total.toFixed(1)} ms, stage ${a.stage})`), facts);
+}
+
+function labelChoice(item) {
+  const said = element("span", {className: "soft", role: "status"});
+  const few = classes.length <= MOST_BUTTONS;
+  const choose = few
+    ? classes.map((name, k) => element("button", {type: "button", textContent: name, onclick: () => send(k)}))
+    : [element("select", {ariaLabel: "True label", onchange: event => send(Number(event.target.value))},
+        element("option", {textContent: "choose", value: "", disabled: true}), ...classes.map((name, k) => element("option", {textContent: name, value: k})))];
+  function mark() {
+    if (few) choose.forEach((button, k) => button.setAttribute("aria-pressed", item.label === k));
+    else choose[0].value = item.label ?? "";
+  }
+  async function send(k) {
+    const reply = await post("feedback", "application/json", JSON.stringify({request_id: item.answer.request_id, label: k}));
+    said.textContent = reply.ok ? "saved" : reply.body.detail;
+    if (reply.ok) { item.label = k; setTimeout(refresh, 300); }
+    mark();
+  }
+  mark();
+  return element("fieldset", {className: "labels"}, text("legend", "", "What is it really?"), element("div", {}, ...choose, said));
+}
+
+function show(item) {
+  const [kind, word] = headline(item);
+  const result = [text("strong", "word " + kind, word)];
+  if (item.problem) {
+    result.push(text("p", "", item.problem.detail));
+  } else {
+    const a = item.answer;
+    result.push(text("p", "", decisionInWords(a)));
+    if (a.guarantee) result.push(text("p", "guarantee" + (a.decision === "answer" ? " covered" : ""), guaranteeInWords(a)));
+    result.push(chances(a), labelChoice(item), details(a));
+  }
+  byId("legend").hidden = true;
+  byId("result").replaceChildren(...result);
+  const picture = byId("picture");
+  picture.hidden = false;
+  Object.assign(picture.querySelector("img"), {src: item.url, alt: "the image that was decided"});
+  picture.querySelector("figcaption").textContent = item.name;
+  byId("said").textContent = `${item.name}: ${word}, ${reasonInWords(item)}`;
+  for (const button of byId("recent").querySelectorAll("button")) button.setAttribute("aria-current", button.item === item);
+}
+
+// --- several decisions -----------------------------------------------------------------------------------
+
+function listRecent() {
+  byId("history").hidden = false;
+  byId("recent").replaceChildren(...items.map(item => {
+    const [kind, word] = headline(item);
+    const button = element("button", {type: "button", item, title: item.name},
+      element("img", {src: item.url, alt: ""}), text("span", "badge " + kind, word), text("span", "soft", reasonInWords(item)));
+    button.onclick = () => { show(item); byId("try").scrollIntoView({block: "nearest"}); };
+    return element("li", {}, button);
+  }));
+}
+
+async function post(path, kind, body) {
+  try {
+    const reply = await fetch(path, {method: "POST", headers: {"Content-Type": kind}, body});
+    return {ok: reply.ok, body: await reply.json()};
+  } catch (error) {
+    return {ok: false, body: {detail: "The service did not answer."}};
+  }
+}
+
+async function decide(file) {
+  const item = {url: URL.createObjectURL(file), name: file.name || "pasted image"};
+  byId("drop").className = "used";
+  byId("result").setAttribute("aria-busy", "true");
+  const reply = await post("predict", file.type || "application/octet-stream", file);
+  byId("result").setAttribute("aria-busy", "false");
+  item[reply.ok ? "answer" : "problem"] = reply.body;
+  items.unshift(item);
+  for (const old of items.splice(KEPT)) URL.revokeObjectURL(old.url);
+  listRecent();
+  show(item);
+}
+
+async function decideAll(files) { for (const file of files) await decide(file); }
+
+// --- the state of the service ----------------------------------------------------------------------------
+
+function row(name, cell, rolling) {
+  const made = element("tr", {}, element("th", {scope: "row", textContent: name}));
+  for (const series of [rolling.all, rolling.answered]) {
+    const [value, small] = cell(series);
+    made.append(element("td", {}, value, text("small", "", small || "")));
+  }
+  return made;
+}
+
+function showPromise(health) {
+  const none = !health.guarantee;
+  byId("promise").className = none ? "none" : "";
+  byId("promise-text").textContent = none ? "This bundle may not answer at all: every image is left to a person." : health.claim + ".";
+  byId("evidence").textContent = none ? health.promise : health.evidence;
+  byId("can-answer").hidden = none;
+  byId("beside").hidden = !health.challengers.length;
+  byId("beside").textContent = "Challengers: " + health.challengers.map(besideInWords).join("; ") + ".";
+}
+
+function showRolling(rolling) {
+  byId("table").hidden = !rolling.labelled;
+  byId("rolling").replaceChildren(
+    row("MCC, last 100", s => s.mcc.n ? [s.mcc.mcc.toFixed(3), s.mcc.mcc_reason || `n = ${s.mcc.n}`] : ["–", "no label yet"], rolling),
+    row("ACC, last 10", s => s.acc.n ? [percent(s.acc.accuracy), `${percent(s.acc.accuracy_low)} – ${percent(s.acc.accuracy_high)}`] : ["–", "no label yet"], rolling),
+    ...("reward" in rolling.all ? [row("reward", s => s.mcc.n ? [s.reward.toFixed(3), ""] : ["–", ""], rolling)] : []));
+  const lag = rolling.label_lag_seconds.p50, of = `${rolling.labelled} of ${rolling.predictions} predictions labelled`;
+  byId("labels").textContent = rolling.labelled
+    ? of + (lag === null ? "" : `, half of the labels within ${lag.toFixed(1)} s`) + ". “All, forced” counts every labelled prediction, “answered” the answers alone."
+    : `${of}. Once true labels arrive, here or through /feedback, rolling accuracy and correlation (MCC) appear.`;
+}
+
+async function refresh() {
+  try {
+    const health = await (await fetch("health")).json();
+    classes = health.classes;
+    byId("status").textContent = statusInWords(health);
+    byId("status").className = "status " + health.status;
+    byId("bundle").textContent = `${health.bundle.name} ${health.bundle.version} on ${health.engine}`;
+    showPromise(health);
+    const reply = await fetch("rolling"), rolling = await reply.json();
+    if (reply.ok) showRolling(rolling);
+    else byId("labels").textContent = rolling.detail;
+  } catch (error) {
+    byId("status").textContent = "not reached";
+    byId("status").className = "status away";
+  }
+}
+
+const address = path => new URL(path, document.baseURI).href;
+byId("predict").textContent = `curl -s -H 'Content-Type: image/jpeg' --data-binary @photo.jpg ${address("predict")}`;
+byId("feedback").textContent = `curl -s -H 'Content-Type: application/json' -d '{"request_id": "...", "label": 1}' ${address("feedback")}`;
+byId("file").onchange = event => { decideAll([...event.target.files]); event.target.value = ""; };
+for (const kind of ["dragover", "dragleave", "drop"])
+  document.addEventListener(kind, event => {
+    event.preventDefault();
+    byId("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") decideAll([...event.dataTransfer.files]);
+  });
+document.addEventListener("paste", event => decideAll([...event.clipboardData.files]));
+refresh();
+setInterval(() => { if (!document.hidden) refresh(); }, EVERY);
