@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ GROUP_WORDS = (
 )
 """Last parts of column names that usually name a series, with or without "id" behind them; compared without
 case and separators."""
+
+OF_THE_FILE = ("width", "height")
+"""Names of columns that describe the file of an image"""
+NO_COLUMNS: Mapping[str, Column] = MappingProxyType({})
 
 FEWEST_VALUES = len(SPLIT_NAMES)
 """Fewest values of a column that could be groups: each split needs one."""
@@ -76,15 +81,8 @@ class GroupQuestion:
 
     def sentence(self) -> str:
         """The question with its figures."""
-        pairs = (
-            "; most hold each class equally often, so they are pairs such as before and after, and what else "
-            "differs within them (date, light) is mixed with the label"
-            if self.matched
-            else ""
-        )
         return (
             f"{self.shown}: {self.figures}; if images of one {self.shown} belong together, use {self.option}"
-            f"{pairs}"
         )
 
     def doubt(self) -> str:
@@ -107,19 +105,35 @@ class GroupQuestion:
         }
 
 
-def group_questions(columns: Mapping[str, Column], labels: IntArray) -> tuple[GroupQuestion, ...]:
+def pairs_sentence(questions: Sequence[GroupQuestion]) -> str | None:
+    """What matched values mean; None if there are none."""
+    matched = [question.shown for question in questions if question.matched]
+    if not matched:
+        return None
+    return (
+        f"most values of {' and '.join(matched)} hold each class equally often, as pairs of before and after "
+        "do: what else differs within such a pair (date, light, camera) is mixed with the label"
+    )
+
+
+def group_questions(
+    columns: Mapping[str, Column], labels: IntArray, by_name: Mapping[str, Column] = NO_COLUMNS
+) -> tuple[GroupQuestion, ...]:
     """Every text or whole-number column whose values repeat; the likeliest groups first.
 
     No questions are constant and unique columns, those with fewer values than there are splits, counters such
     as the number of a frame, and columns that determine the label, which are leaks (`trainer.data.leaks`)
     unless they bear the name of a group. Of columns that part the images alike the first is asked about.
-    `labels`: [n], `UNLABELLED` without one.
+    `by_name`: columns that the file names give, whose own names say nothing. `labels`: [n], `UNLABELLED`
+    without one.
     """
     found: dict[bytes, tuple[int, GroupQuestion]] = {}
-    for name, column in columns.items():
-        question = _question(name, column, labels)
+    asked = [(name, column, names_a_group(name)) for name, column in columns.items()]
+    asked += [(name, column, False) for name, column in by_name.items() if name not in columns]
+    for name, column, is_group in asked:
+        question = _question(name, column, labels, is_group=is_group)
         if question is not None:
-            found.setdefault(_partition(column), (_likelihood(name, column), question))
+            found.setdefault(_partition(column), (0 if is_group else _likelihood(column), question))
     ranked = sorted(found.values(), key=lambda pair: (pair[0], -pair[1].values))
     return tuple(question for _, question in ranked)
 
@@ -143,9 +157,9 @@ def fits_neighbours(column: Column) -> bool:
     return bool(changes <= 2 * len(np.unique(texts)))
 
 
-def _question(name: str, column: Column, labels: IntArray) -> GroupQuestion | None:
+def _question(name: str, column: Column, labels: IntArray, *, is_group: bool) -> GroupQuestion | None:
     present = is_present(column)
-    if not _names(column, present):
+    if name.lower() in OF_THE_FILE or not _names(column, present):
         return None
     values, codes, sizes = np.unique(column[present], return_inverse=True, return_counts=True)
     if len(values) < FEWEST_VALUES or sizes[sizes > 1].sum() < REPEATED * len(codes):
@@ -153,7 +167,7 @@ def _question(name: str, column: Column, labels: IntArray) -> GroupQuestion | No
     if column.dtype.kind != "U" and _counts(column):
         return None
     codes, held = np.asarray(codes.reshape(-1)), labels[present]
-    if _determines(_classes(codes, held)) and not names_a_group(name):
+    if _determines(_classes(codes, held)) and not is_group:
         return None
     return GroupQuestion(
         column=name,
@@ -210,9 +224,7 @@ def _matched(codes: IntArray, labels: IntArray) -> float:
     return float((held.min(axis=1) == held.max(axis=1)).mean())
 
 
-def _likelihood(name: str, column: Column) -> int:
-    """Rank of how much a column looks like a group: 0 by its name, then texts, then values in runs."""
-    if names_a_group(name):
-        return 0
+def _likelihood(column: Column) -> int:
+    """Rank, from 1, of how much a column looks like a group: texts before numbers, values in runs first."""
     first = 1 if column.dtype.kind == "U" else 3
     return first if fits_neighbours(column) else first + 1

@@ -13,7 +13,7 @@ from calibration.scores import IntArray
 from trainer.data.annotate import NO_GROUPS
 from trainer.data.duplicates import fingerprints_of, near_copies
 from trainer.data.file_names import in_name_order, name_columns, numbers_frames
-from trainer.data.group_questions import GroupQuestion, group_questions
+from trainer.data.group_questions import GroupQuestion, group_questions, pairs_sentence
 from trainer.data.images import ImageSource, Notice
 from trainer.data.perceptual import THUMB, fingerprint
 from trainer.errors import DataError
@@ -56,10 +56,7 @@ def questions_of(source: ImageSource) -> tuple[GroupQuestion, ...]:
     """The questions that the columns and the file names of a source put; none if its groups are named."""
     if source.groups is not None:
         return ()
-    by_name = {
-        name: column for name, column in name_columns(source.paths).items() if name not in source.metadata
-    }
-    return group_questions({**source.metadata, **by_name}, source.labels)
+    return group_questions(source.metadata, source.labels, name_columns(source.paths))
 
 
 def question_of(notices: Sequence[Notice]) -> GroupsInDoubt | None:
@@ -81,7 +78,8 @@ def _named(questions: Sequence[GroupQuestion], signs: Sequence[str]) -> Notice:
     shown = ". ".join(question.sentence() for question in questions[:SHOWN])
     others = ", ".join(question.shown for question in questions[SHOWN:])
     rest = f". Further columns whose values repeat: {others}" if others else ""
-    seen = f". Beside that, {' and '.join(signs)}" if signs else ""
+    pairs = pairs_sentence(questions)
+    seen = "".join(f". Beside that, {sign}" for sign in (*signs, *(() if pairs is None else (pairs,))))
     return Notice(
         UNUSED,
         f"nobody has said which images belong together. {shown}{rest}{seen}. If every image stands alone, "

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from trainer.data.group_questions import pairs_sentence
 from trainer.data.grouping import UNUSED
 from trainer.data.report import DataReport
 
@@ -98,6 +99,8 @@ def _copies(report: DataReport) -> Table:
 def _findings(report: DataReport) -> Iterator[RenderableType]:
     for question in report.questions:
         yield Text(question.sentence(), style="yellow")
+    if pairs := pairs_sentence(report.questions):
+        yield Text(pairs, style="yellow")
     if report.questions:
         yield Text("if every image stands alone, answer with --group none", style="yellow")
     for notice in report.notices:

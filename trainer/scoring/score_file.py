@@ -227,7 +227,7 @@ def _questions(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tuple[
         for name, column in others.items()
     }
     labels = numbers(column_of(table, columns.label, path), columns.label).astype(np.int64)
-    return group_questions({**_name_columns(table), **plain}, labels)
+    return group_questions(plain, labels, _name_columns(table))
 
 
 def _spellings(column: str | None, groups: NDArray[np.str_] | None) -> tuple[str, ...]:

@@ -56,8 +56,8 @@ def write_parquet(tmp_path: Path) -> Callable[..., Path]:
 def write_folder(tmp_path: Path) -> Callable[..., Path]:
     """Write files, name -> bytes or text, below a fresh folder."""
 
-    def write(files: dict[str, bytes | str]) -> Path:
-        root = tmp_path / "pictures"
+    def write(files: dict[str, bytes | str], name: str = "pictures") -> Path:
+        root = tmp_path / name
         root.mkdir(exist_ok=True)
         for name, content in files.items():
             path = root / name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.data.group_questions import group_questions
+from trainer.data.group_questions import group_questions, pairs_sentence
 
 N = 2000
 RNG = np.random.default_rng(0)
@@ -76,6 +76,18 @@ def test_the_name_of_a_group_is_a_question_even_if_it_determines_the_label() -> 
     assert asked(track=tracks) == ["track"]
 
 
+def test_names_of_files_are_asked_about_unless_they_are_the_classes() -> None:
+    trips = np.array([f"trip {k // 50}" for k in range(N)])
+    classes = np.array([f"class {10 * label + k % 10}" for k, label in enumerate(LABELS)])
+    assert [q.column for q in group_questions({}, LABELS, {"folder": trips})] == ["folder"]
+    assert group_questions({}, LABELS, {"folder": classes}) == ()
+    assert [q.column for q in group_questions({"folder": classes}, LABELS, {"folder": trips})] == ["folder"]
+
+
+def test_the_size_of_an_image_is_no_question() -> None:
+    assert asked(width=RNG.integers(200, 260, N), Height=RNG.integers(200, 260, N)) == []
+
+
 def test_the_likeliest_come_first_and_equal_partitions_once() -> None:
     shuffled = RNG.permutation(np.repeat(np.arange(40), N // 40))
     runs = np.repeat([f"r{k}" for k in range(100)], N // 100)
@@ -92,9 +104,10 @@ def test_pairs_of_before_and_after_are_told() -> None:
     places = np.repeat([f"place {k}" for k in range(N // 2)], 2)
     (paired,) = group_questions({"place": places}, np.tile([0, 1], N // 2))
     assert paired.matched
-    assert "before and after" in paired.sentence()
+    assert "most values of place hold each class equally often" in (pairs_sentence([paired]) or "")
     (mixed,) = group_questions({"place": places}, LABELS)
     assert not mixed.matched
+    assert pairs_sentence([mixed]) is None
 
 
 def test_without_labels_the_question_stays() -> None:

@@ -120,7 +120,7 @@ def test_any_column_of_a_table_that_repeats_is_a_question_and_none_answers_it(tm
     columns["path"] = [f"drive{row // 10}/{row}.jpg" for row in range(2000)]
     path = _write(tmp_path / "s.parquet", columns)
     asked = certify_scores(path, PromiseConfig(), COLUMNS)
-    assert [warning.partition(":")[0] for warning in asked.warnings] == ["folder", "owner"]
+    assert [warning.partition(":")[0] for warning in asked.warnings] == ["owner", "folder"]
     assert asked.result.doubt is not None
     answered = certify_scores(path, PromiseConfig(), ScoreFileColumns(group="none"))
     assert answered.warnings == ()
