@@ -93,7 +93,6 @@ def plan(config: TrainConfig, console: RunConsole) -> TrainingPlan:
                 for name, stage in stages
             ),
         )
-    console.heading("Plan")
     for line in (*found.lines(), *([said] if said else [])):
         console.note(line)
     return found
@@ -105,6 +104,7 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
         console.note(said)
     write_yaml(run.given, given(config))
     config, splits = prepared.config, prepared.splits
+    console.heading("Training")
     write_yaml(run.config, resolved(config))
     context = RunContext(run, console, config.compute, config.seed)
     stages = train_stages(prepared.training, prepared.recipe, context, prepared.models)
@@ -139,7 +139,7 @@ def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> Prepar
     reach = _reach(config, models, data.source, splits)
     reach.print(console)
 
-    console.heading("Training")
+    console.heading("Plan")
     training = TrainingData(
         arrays=tuple(data.pixels.arrays[_distinct(specs).index(spec)] for spec in specs),
         labels=data.source.labels,

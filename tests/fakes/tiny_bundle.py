@@ -8,6 +8,7 @@ digests.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -142,6 +143,7 @@ def tiny_draft(
     precisions: tuple[str, ...] = ("fp32",),
     certified: tuple[str, ...] = (),
     named_task: str | None = None,
+    doubt: str | None = None,
 ) -> BundleDraft:
     """A bundle draft; `rule="scrc"` makes prediction sets and a guarantee in expectation.
 
@@ -175,7 +177,9 @@ def tiny_draft(
             CertificateEntry(
                 engine=key.partition("/")[0],
                 precision=key.partition("/")[2],
-                certificate=_certificate(point, feasible, expectation=rule == "scrc", engine=key),
+                certificate=replace(
+                    _certificate(point, feasible, expectation=rule == "scrc", engine=key), doubt=doubt
+                ),
                 operating_point=point,
             )
             for key in certified or (f"{engine}/fp32",)

@@ -155,7 +155,8 @@ class SplitReach:
         )
         alpha = _rounded_up(reach.smallest_alpha)
         smaller = (
-            f"; or ask for a risk of {_percent(alpha)} or more, which these could prove: --alpha {alpha:g}"
+            f"; or ask for a risk of {_percent(alpha)} or more, the smallest that these could prove, all of "
+            f"them answered without an error: --alpha {alpha:g}"
             if alpha < 1.0
             else ""
         )

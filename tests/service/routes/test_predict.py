@@ -87,6 +87,18 @@ def test_a_well_formed_request_id_is_kept_and_a_malformed_one_is_not(
         assert answer.headers.get("x-request-id-replaced") == (None if kept else "true")
 
 
+def test_a_question_without_an_answer_stands_beside_the_guarantee(
+    make_client: Callable[..., TestClient], make_tiny_bundle: Callable[..., Path], make_colour_image: Images
+) -> None:
+    doubt = (
+        "It counts every image as independent; nobody has said whether images of one owner belong together."
+    )
+    client = make_client(bundle=make_tiny_bundle(doubt=doubt))
+    body = client.post("/predict", content=make_colour_image(1, ANSWERED_BY_A), headers=JPEG).json()
+    assert body["guarantee"]["doubt"] == doubt
+    assert doubt in client.get("/health").text
+
+
 def test_an_infeasible_certificate_promises_nothing_and_says_why(
     make_client: Callable[..., TestClient], make_tiny_bundle: Callable[..., Path], make_colour_image: Images
 ) -> None:
