@@ -14,9 +14,11 @@ help:  ## list the targets
 
 venv: $(STAMP)  ## make .venv from pyproject.toml and constraints.txt
 
+# --no-compile: Python compiles a module when it is first imported; compiling all of them takes as long as
+# the rest of the installation, and most are never imported.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: venv  ## scenes -> train -> certify -> bundle -> serve on 127.0.0.1:8000
