@@ -15,6 +15,7 @@
     ├── ModelRefused (ValueError)         the file is not an ONNX model that a bundle may hold
     ├── OutputUnfit (ValueError)          a model's output is not of the stated kind
     ├── ImageError (ValueError)           the bytes cannot become an image; see `bundle.images.errors`
+    ├── ExtraMissing                      a module is needed that an extra of demur brings
     ├── NotIssued                         no certificate may be issued on this machine
     └── SubprocessLost (RuntimeError)     a process ended before its result was there
 

@@ -14,8 +14,11 @@ from .bounds import randomised_clopper_pearson_upper as randomised_clopper_pears
 from .bounds import wsr_betting_upper as wsr_betting_upper
 from .certificate import Certificate as Certificate
 from .certificate import CertifiedOn as CertifiedOn
+from .certificate import MalformedCertificate as MalformedCertificate
 from .certificate import PromisedPart as PromisedPart
 from .certificate import RiskTarget as RiskTarget
+from .certificate import read_certificates as read_certificates
+from .certificate import write_certificates as write_certificates
 from .decision import Decision as Decision
 from .decision import OperatingPoint as OperatingPoint
 from .decision import StageRule as StageRule

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from calibration.encoding import decode_threshold, encode_threshold
+from calibration.errors import CalibrationError
 
 Kind = Literal["pac", "expectation"]
 """`pac`: holds with probability 1 - delta over the draw of the calibration split.
@@ -26,6 +28,10 @@ ASSUMPTIONS: Mapping[str, str] = MappingProxyType(
 
 EACH_ANSWER = "answer"
 """Value of `Certificate.each` for a promise about each answer by itself"""
+
+
+class MalformedCertificate(CalibrationError, ValueError):
+    """A text is no certificate; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +215,29 @@ class Certificate:
             read["threshold"] = tuple(decode_threshold(t) for t in read["threshold"])
         read["parts"] = tuple(PromisedPart(**part) for part in read.get("parts", ()))
         return cls(**read)
+
+
+def write_certificates(certificates: Sequence[Certificate]) -> str:
+    """The text of a certificate file: one certificate as an object, several risks as a list of them.
+
+    `read_certificates` is the inverse.
+    """
+    values = [certificate.to_dict() for certificate in certificates]
+    return json.dumps(values[0] if len(values) == 1 else values, indent=2, allow_nan=False) + "\n"
+
+
+def read_certificates(text: str | bytes) -> tuple[Certificate, ...]:
+    """The certificates of a file: of `demur calibrate --out`, or a run's certificate.json.
+
+    Raises MalformedCertificate.
+    """
+    try:
+        values = json.loads(text)
+        found = tuple(map(Certificate.from_dict, values if isinstance(values, list) else (values,)))
+        for certificate in found:
+            certificate.sentence()  # formats the numbers, so that text in their place is noticed here
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise MalformedCertificate(f"no certificate of demur: {error}") from None
+    if not found:
+        raise MalformedCertificate("no certificate of demur: the list is empty")
+    return found

@@ -2,6 +2,7 @@
 
     DemurError                          every failure that demur foresees; the message says the way out
     └── CalibrationError                certificates, ledger, SCRC
+        ├── MalformedCertificate (ValueError)    a text that is no certificate
         ├── LedgerError (ValueError)    a charge or a stored ledger that cannot be accepted
         │   └── DeltaExhausted          the calibration split has too little delta left
         └── ScrcError (ValueError)      a promise that SCRC cannot make

@@ -9,22 +9,27 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final
+from contextlib import suppress
+from typing import Annotated, Final, NoReturn
 
 import typer
 
+from bundle.extras import missing_extra
 from bundle.system.limits import way_out
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from calibration.errors import DemurError
 from demur.interruption import Interruption, asked_verb
-from demur.output import escape_unencodable, sentence
+from demur.needs import checked
+from demur.output import asks_for_json, escape_unencodable, sentence, write_json
 from demur.verbs.bundle import bundle
 from demur.verbs.calibrate import calibrate
 from demur.verbs.compare import compare
 from demur.verbs.data import data
 from demur.verbs.demo import demo
+from demur.verbs.doctor import doctor
 from demur.verbs.evaluate import evaluate
 from demur.verbs.gate import gate
+from demur.verbs.init import init
 from demur.verbs.inspect import inspect
 from demur.verbs.ledger import ledger
 from demur.verbs.predict import predict
@@ -41,6 +46,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "An image classifier that knows when not to answer.\n\n"
         "From labelled images demur makes a certified *bundle*: of the images that it answers, at most 1 % "
@@ -54,12 +60,13 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "Certificates": (sweep, gate, calibrate, evaluate, wrap),
     "Bundles": (bundle, inspect, verify, predict),
     "Production": (serve, profile),
+    "Set-up": (doctor, init),
 }
 GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {"Certificates": (ledger,)}
 """Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():
     for _verb in _verbs:
-        app.command(rich_help_panel=_panel)(_verb)
+        app.command(rich_help_panel=_panel)(checked(_verb))
 for _panel, _groups in GROUPS.items():
     for _group in _groups:
         app.add_typer(_group, rich_help_panel=_panel)
@@ -67,10 +74,34 @@ for _panel, _groups in GROUPS.items():
 EXPECTED_FAULT, INTERRUPTED = 2, 130
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from demur.commands.version import version_line
+
+        print(version_line())
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the versions of demur, Python and the inference engines, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Options before a verb; `--version` acts while it is read."""
+
+
 def main() -> None:
     """Run the verb that was asked for.
 
-    An error that a user can mend ends in one message, without a traceback, and so does a signal.
+    An error that a user can mend ends in one message, without a traceback, and so does a signal. With
+    `--json` the message also goes to standard output, as `{"error", "kind", "exit_code"}`.
     """
     keep_freed_memory(IMAGE_BYTES)
     escape_unencodable()
@@ -82,9 +113,7 @@ def main() -> None:
         # Libraries turn an interruption into errors of their own, and Typer into an exit code.
         if interruption.number is None and not _is_interrupt(error):
             raise
-        print(f"demur: {interruption.sentence(asked_verb())}", file=sys.stderr)
-        _discard_output()
-        sys.exit(interruption.exit_code)
+        _refuse("Interruption", interruption.sentence(asked_verb()), interruption.exit_code)
 
 
 def _is_interrupt(error: BaseException) -> bool:
@@ -95,25 +124,43 @@ def _is_interrupt(error: BaseException) -> bool:
 
 def _run() -> None:
     try:
-        try:
-            app()
-        finally:
-            # Here, because an error while the interpreter exits would have no message.
-            sys.stdout.flush()
+        _run_verb()
     except BrokenPipeError:
         _discard_output()
         sys.exit(1)
+    except typer.TyperException as error:  # raised only for JSON: typer prints it otherwise
+        _refuse(type(error).__name__, error.format_message(), error.exit_code)
     except Exception as error:
         text = fault(error)
         if text is None or os.environ.get("DEMUR_DEBUG"):
             raise
-        print(f"demur: {text}", file=sys.stderr)
-        _discard_output()
-        sys.exit(EXPECTED_FAULT)
+        _refuse(type(error).__name__, text, EXPECTED_FAULT)
+
+
+def _run_verb() -> None:
+    try:
+        code = app(standalone_mode=False) if asks_for_json(sys.argv[1:]) else app()
+    finally:
+        # Here, because an error while the interpreter exits would have no message.
+        sys.stdout.flush()
+    if code:
+        sys.exit(code)
+
+
+def _refuse(kind: str, message: str, code: int) -> NoReturn:
+    print(f"demur: {message}", file=sys.stderr)
+    if asks_for_json(sys.argv[1:]):
+        with suppress(OSError):
+            write_json({"error": message, "kind": kind, "exit_code": code})
+    _discard_output()
+    sys.exit(code)
 
 
 def fault(error: Exception) -> str | None:
     """The message of an error that a user can mend; None for a bug."""
+    if isinstance(error, ModuleNotFoundError):
+        missing = missing_extra(error)
+        return None if missing is None else str(missing)
     help_with_limit = way_out(error)
     if isinstance(error, DemurError | OSError):
         text = sentence(error)

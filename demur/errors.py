@@ -2,6 +2,7 @@
 
     DemurError
     └── InterfaceError                          root of the errors of `demur`
+        ├── FileExists (ValueError)         a file is in the place of the one to be written
         ├── UnknownTableFormat (ValueError)     the output is no file, or its suffix names no format
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part
         └── ClientError                         a call of the client failed

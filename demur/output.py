@@ -10,9 +10,14 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from typing import Any, Final
+from itertools import takewhile
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from trainer.run.console import RunConsole
 
 ESCAPE: Final = "demur-escape"
 """Name of the error handler"""
@@ -38,11 +43,28 @@ def sentence(error: Exception) -> str:
     return f"{' -> '.join(names)}: {error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON."""
+    return "--json" in takewhile(lambda argument: argument != "--", arguments)
+
+
+def run_console(as_json: bool = False) -> RunConsole:
+    """Console of a verb: on standard output, or on standard error beside a JSON document."""
+    from rich.console import Console
+
+    from trainer.run.console import RunConsole
+
+    return RunConsole(Console(stderr=as_json))
+
+
 def write_json(value: Any) -> None:
-    """Print a JSON document: in UTF-8, or in ASCII if the output has another encoding."""
+    """Print a JSON document: in UTF-8, or in ASCII if the output has another encoding.
+
+    Paths become text, NumPy arrays lists, and numbers that JSON has no word for (NaN, infinity) null.
+    """
     import orjson
 
-    document = orjson.dumps(_printable(value), option=orjson.OPT_INDENT_2)
+    document = orjson.dumps(_printable(value), option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
     if not sys.stdout.encoding.lower().startswith("utf"):
         document = json.dumps(json.loads(document), indent=2).encode("ascii")
     sys.stdout.flush()
@@ -57,8 +79,8 @@ def print_warning(text: str) -> None:
 
 
 def _printable(value: Any) -> Any:
-    if isinstance(value, str):
-        return printable(value)
+    if isinstance(value, str | PurePath):
+        return printable(str(value))
     if isinstance(value, Mapping):
         return {_printable(key): _printable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -49,7 +49,8 @@ def page() -> str:
     parts = [
         "# Settings and environment variables",
         "",
-        "`demur serve` takes every setting from its options first and from the environment second; the "
+        "`demur serve` takes every setting from its options first, from the environment second and from "
+        "the file of `--env-file` third, which `demur init --serve serve.env` writes with all of them; the "
         "variable of a setting `x_y` is `DEMUR_X_Y`. Empty variables count as not set; a variable that "
         "begins with `DEMUR_` and is no setting is named in the log at the start. A faulty value ends the "
         "start with one line that names the variable, its value and what is allowed. `python "

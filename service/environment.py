@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
+
+from service.errors import SettingsError
 
 PREFIX: Final = "DEMUR_"
 SECRET: Final = "admin_token"  # noqa: S105 - the name of the setting, not its value
@@ -38,6 +41,41 @@ def values_of(environment: Mapping[str, str], settings: Iterable[str]) -> dict[s
         if value and not _LINK_VALUE.fullmatch(value):
             found[setting] = value
     return found
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Variable -> value of a file of lines NAME=VALUE, as Docker and systemd read them.
+
+    Comments, blank lines, quotes and a leading `export` are understood; nothing is expanded. Raises
+    SettingsError, which names the file and the line.
+    """
+    from dotenv.parser import parse_stream
+
+    try:
+        with path.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise SettingsError(f"env file {path} cannot be read: {reason}") from None
+    found = {}
+    for binding in bindings:
+        if binding.error or (binding.key is not None and binding.value is None):
+            line = binding.original.string.strip()
+            raise SettingsError(
+                f"env file {path}, line {binding.original.line}: {line!r} is not of the form NAME=VALUE"
+            )
+        if binding.key is not None:
+            found[binding.key] = binding.value or ""
+    return found
+
+
+def with_env_file(environment: Mapping[str, str], path: Path) -> dict[str, str]:
+    """The environment with the variables of a file, of which those that are set already stay.
+
+    Raises SettingsError, which names the file.
+    """
+    set_already = {name: value for name, value in environment.items() if value.strip()}
+    return {**environment, **read_env_file(path), **set_already}
 
 
 def environment_notes(environment: Mapping[str, str], settings: Iterable[str]) -> list[str]:

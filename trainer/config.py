@@ -38,9 +38,13 @@ class TrainConfig(BaseModel):
     """A reference task, whose own figures the reports then hold: `roadwork` has a reward. None: no such
     task, unless the data are its."""
     seed: int = Field(default=0, ge=0)
+    """Random seed of splits and training; the same seed gives the same result."""
     data: DataConfig = DataConfig()
+    """The labelled images, and how their columns are read."""
     splits: SplitConfig = SplitConfig()
+    """Units per evaluation split; training gets the rest."""
     promise: PromiseConfig = PromiseConfig()
+    """What is promised, and how it is proven."""
     minutes: float = Field(default=12.0, gt=0.0)
     """Planned minutes of training for both stages together, on two cores."""
     mirror: bool | None = None
@@ -48,6 +52,7 @@ class TrainConfig(BaseModel):
     augment: AugmentLevel = "degraded"
     """Strength of the augmentation, see `trainer.fit.augment`."""
     checkpoint_selection: CheckpointSelection = "augrc"
+    """Criterion on val_select by which the best epoch is kept."""
     compute: ComputeConfig = ComputeConfig()
     """Device, precision and determinism of training."""
     backbone: str = AUTO

@@ -40,6 +40,7 @@ from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.scoring.collect import require_slices
 from trainer.stage_models import named_models, with_backbone
 from trainer.stages import TrainingData, train_stages
+from trainer.time_plan import TimePlan, plan_time
 
 MAX_PIXEL_BYTES = 2 * 2**30
 """Decoded images above this size are kept in memory-mapped files of the run folder."""
@@ -59,6 +60,7 @@ class PreparedRun:
     """Beside those of the source"""
     training: TrainingData
     recipe: Recipe
+    times: TimePlan
 
 
 def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
@@ -66,8 +68,9 @@ def train(config: TrainConfig, out: Path, console: RunConsole) -> RunResult:
 
     Raises `FolderInUse` while another process runs there.
     """
-    with locked(out):
-        return _train(config, RunFolder(out), console)
+    run = RunFolder(out)
+    with locked(out), console.logged_to(run.log):
+        return _train(config, run, console)
 
 
 def plan(config: TrainConfig, console: RunConsole) -> TrainingPlan:
@@ -112,7 +115,10 @@ def _train(config: TrainConfig, run: RunFolder, console: RunConsole) -> RunResul
     config = config.model_copy(update={"compute": config.compute.with_threads(threads)})
     write_yaml(run.config, resolved(config))
     record = _record(config, prepared.data, splits, stages, prepared.notices)
-    return finish_run(record, prepared.data.source, splits, run, console)
+    result = finish_run(record, prepared.data.source, splits, run, console)
+    for line in prepared.times.comparison(console.step_seconds, console.seconds):
+        console.note(line)
+    return result
 
 
 def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> PreparedRun:
@@ -150,7 +156,22 @@ def _prepare(config: TrainConfig, run: RunFolder, console: RunConsole) -> Prepar
     recipe = _recipe(config, models, training, size, console)
     # The resolved recipe replaces `backbone` and `adapt`.
     config = config.model_copy(update={"recipe": recipe, "backbone": AUTO, "adapt": None})
-    return PreparedRun(config, models, data, splits, reach, tuple(notices), training, recipe)
+    times = _time_plan(recipe, models, splits, data, console)
+    console.note(times.sentence())
+    return PreparedRun(config, models, data, splits, reach, tuple(notices), training, recipe, times)
+
+
+def _time_plan(
+    recipe: Recipe, models: StageModels, splits: Splits, data: PreparedData, console: RunConsole
+) -> TimePlan:
+    scored = (splits.val_select, splits.val_calib, splits.val_test)
+    return plan_time(
+        recipe,
+        models.completed(recipe.stage_a.model, recipe.stage_b.model),
+        n_train=len(splits.train),
+        n_scored=sum(map(len, scored)),
+        decode_seconds=console.step_seconds["Decoding"] / len(data.source),
+    )
 
 
 def _reach(config: TrainConfig, models: StageModels, source: ImageSource, splits: Splits) -> SplitReach:

@@ -83,7 +83,9 @@ class PartialRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage_b: StageRecipe | None = None
+    """The strong stage; the config.yaml of a run shows the form"""
     stage_a: StageRecipe | None = None
+    """The fast stage"""
 
     def seeded(self, seed: int) -> Self:
         """The same recipe with `seed` in its stages."""

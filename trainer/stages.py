@@ -178,7 +178,7 @@ def _fit_stage(job: StageJob, context: RunContext) -> FitResult:
 
 
 def _callbacks(title: str, batch_size: int, bar: Bar, console: RunConsole) -> Callbacks:
-    """A moving bar on a terminal, and a line per epoch elsewhere."""
+    """A moving bar on a terminal, and a line per epoch elsewhere and in the log."""
     newest: StepProgress | None = None
 
     def show(progress: StepProgress) -> None:
@@ -188,9 +188,9 @@ def _callbacks(title: str, batch_size: int, bar: Bar, console: RunConsole) -> Ca
         bar.at(done, total, f"{title}, epoch {progress.epoch}")
 
     def print_epoch(metrics: EpochMetrics) -> None:
-        if console.console.is_terminal or newest is None:
+        if newest is None:
             return
-        console.note(
+        console.detail(
             f"epoch {metrics.epoch}: loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.4f}, balanced "
             f"MCC {metrics.balanced_mcc:.3f}, AUGRC x 1000 {1000 * metrics.augrc:.2f}; "
             f"{newest.images_per_second:,.0f} images/s, {newest.seconds_left:.0f} s left"

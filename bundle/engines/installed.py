@@ -19,6 +19,7 @@ from bundle.engines.contract import (
     EngineUnavailable,
 )
 from bundle.engines.ort import PROVIDERS
+from bundle.extras import installed_by
 
 _SAME_IMPORT_NAME = (
     "onnxruntime",
@@ -45,13 +46,11 @@ def require_engine(engine: str) -> None:
         return
     offered = available_engines()
     if not offered:
-        raise EngineUnavailable(
-            "no inference engine is installed; install demur with the extra [cpu], [gpu] or [openvino]"
-        )
+        raise EngineUnavailable(f"no inference engine is installed; {installed_by(*EXTRAS.values())}")
     hint = "".join(f"; {problem}" for problem in installation_problems())
     raise EngineUnavailable(
         f"engine {engine!r} is not installed here, only {', '.join(offered)}; "
-        f"install demur with the extra [{EXTRAS[engine]}]{hint}"
+        f"{installed_by(EXTRAS[engine])}{hint}"
     )
 
 

@@ -6,19 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.engines.contract import PRECISIONS, EngineKey
+from demur.commands.results import engines_values
+from demur.output import run_console, write_json
 from trainer.bundling.engines import CertifiedEngines, EngineRequest, certify_engines
 from trainer.errors import RunError
-from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 
 
-def bundle_run(run: Path, request: EngineRequest) -> None:
+def bundle_run(run: Path, request: EngineRequest, *, as_json: bool) -> None:
     """Certify the run on every engine of `request`, and print the certificates and their cost."""
-    console, folder = RunConsole(), RunFolder(run)
+    console, folder = run_console(as_json), RunFolder(run)
     certified = certify_engines(folder, request, console)
     console.heading("Result")
     for line in result_lines(certified, folder.bundle):
         console.note(line)
+    if as_json:
+        write_json(engines_values(certified, run))
 
 
 def engine_keys(engines: str, precisions: str) -> list[EngineKey]:

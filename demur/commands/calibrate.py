@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import Any, Self
 
-from calibration.certificate import Certificate
-from calibration.exact.fallback import RiskLadder
-from calibration.exact.intersection_union import JointCertificate
-from trainer.bundling.rerun import recalibrate
+from bundle.extras import ENGINE, require_modules
+from calibration.certificate import Certificate, write_certificates
+from demur.commands.results import certificate_values, run_values
+from demur.output import print_warning, write_json
+from trainer.bundling.rerun import Recalibration, recalibrate
 from trainer.certify.from_scores import CertifiedScores, certify_each, certify_risks, certify_scores
 from trainer.certify.wording import part_lines, risk_lines, thresholds_in_words
 from trainer.data.annotate import NO_GROUPS
 from trainer.errors import RunError
+from trainer.run.disk import explain_disk_errors
+from trainer.run.folder import write_bytes
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoreFileColumns
 
@@ -49,10 +53,61 @@ class PromiseChoice:
         return chosen | ({"alpha": alphas[0]} if alphas else {})
 
 
+def calibrate_run(
+    run: Path, changes: Mapping[str, Any], choice: PromiseChoice, group: str | None, *, as_json: bool
+) -> None:
+    """`certify_run`, with the result on standard output. Raises ExtraMissing without an engine, which the
+    golden cases of the bundle need, before any delta is charged."""
+    require_modules("calibrate RUN", (ENGINE,))
+    result = certify_run(run, changes, choice, group)
+    if as_json:
+        write_json(run_values(result, run))
+    else:
+        print(*result.summary, sep="\n")
+
+
+def calibrate_table(
+    path: Path,
+    changes: Mapping[str, Any],
+    columns: ScoreFileColumns,
+    choice: PromiseChoice,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """`certify_table`, with the result on standard output and its certificates in the file `out`.
+
+    A file that cannot be written is refused before any delta is charged.
+    """
+    if out is not None:
+        require_certificate_file(out)
+    found = certify_table(path, changes, columns, choice)
+    if out is not None:
+        write_bytes(out, write_certificates(found.certificates).encode())
+    for warning in found.warnings:
+        print_warning(f"WARNING: {warning}")
+    if as_json:
+        write_json(found.to_dict() | {"file": out})
+        return
+    print(*found.lines(), sep="\n")
+    if out is not None:
+        print(f"certificate: {out}")
+
+
+def require_certificate_file(out: Path) -> None:
+    """Raise RunError or DiskError unless `out` can become a certificate file."""
+    if out.suffix.lower() != ".json" or out.is_dir():
+        raise RunError(f"out is {out}; it must be a file that ends in .json")
+    with explain_disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=out.parent):
+            return
+
+
 def certify_run(
     run: Path, changes: Mapping[str, Any], choice: PromiseChoice, group: str | None = None
-) -> Iterable[str]:
-    """Certify a finished run with `changes` of its promise; the result, one line each.
+) -> Recalibration:
+    """Certify a finished run with `changes` of its promise.
 
     A new alpha ends a ladder of several risks, unless one is chosen. `group`: `none` says that no images of
     the run belong together. Raises as `recalibrate` does, and RunError for another group.
@@ -64,38 +119,66 @@ def certify_run(
         )
     single = {} if changes.get("alpha") is None else {"alphas": ()}
     changed = {**changes, **single, **choice.changes()}
-    return recalibrate(run, changed, no_groups=group == NO_GROUPS).summary
+    return recalibrate(run, changed, no_groups=group == NO_GROUPS)
+
+
+@dataclass(frozen=True, slots=True)
+class TableCertificates:
+    """The certificates on a table of scores: one, or one per risk in the order of testing."""
+
+    table: Path
+    certificates: tuple[Certificate, ...]
+    coverage_alone: tuple[float, ...] | None
+    """Coverage of each without what it shares with the others, or without its parts; None: nothing shared"""
+    summary: tuple[str, ...]
+    warnings: tuple[str, ...]
+    ledger: Path
+    known: str
+    """The place of the certificates among all on these rows"""
+
+    @classmethod
+    def of(
+        cls,
+        table: Path,
+        proof: CertifiedScores[Any],
+        certificates: tuple[Certificate, ...],
+        summary: tuple[str, ...],
+        coverage_alone: tuple[float, ...] | None = None,
+    ) -> Self:
+        return cls(table, certificates, coverage_alone, summary, proof.warnings, proof.ledger, proof.known)
+
+    def lines(self) -> tuple[str, ...]:
+        return (*self.summary, f"ledger: {self.ledger}", self.known)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "table": self.table,
+            "certificate": certificate_values(self.certificates[0]),
+            "certificates": [certificate_values(one) for one in self.certificates],
+            "coverage_alone": self.coverage_alone,
+            "warnings": self.warnings,
+            "ledger": self.ledger,
+            "known": self.known,
+        }
 
 
 def certify_table(
     path: Path, changes: Mapping[str, Any], columns: ScoreFileColumns, choice: PromiseChoice
-) -> Iterator[str]:
-    """Certify a table of scores; the result, one line each, warnings first.
-
-    Raises ScoreFileError, DeltaExhausted or RunError.
-    """
+) -> TableCertificates:
+    """Certify a table of scores. Raises ScoreFileError, DeltaExhausted or RunError."""
     promise = PromiseConfig().changed(changes)
     if choice.alphas is not None:
         ladder = certify_risks(path, promise, columns, parse_alphas(choice.alphas))
-        yield from _framed(ladder, risk_lines(ladder.result, promise.delta))
-    elif choice.each_answer or choice.slices is not None:
+        found = ladder.result
+        lines = risk_lines(found, promise.delta)
+        return TableCertificates.of(path, ladder, found.certificates, lines, found.coverage_alone)
+    if choice.each_answer or choice.slices is not None:
         joint = certify_each(path, promise, columns, choice.slices)
         certificate, overall = joint.result.certificate, joint.result.coverage_overall
-        yield from _framed(joint, (*_certificate_lines(certificate), *part_lines(certificate, overall)))
-    else:
-        single = certify_scores(path, promise, columns)
-        yield from _framed(single, _certificate_lines(single.result))
-
-
-def _framed(
-    proof: CertifiedScores[Certificate] | CertifiedScores[JointCertificate] | CertifiedScores[RiskLadder],
-    lines: tuple[str, ...],
-) -> Iterator[str]:
-    for warning in proof.warnings:
-        yield f"WARNING: {warning}"
-    yield from lines
-    yield f"ledger: {proof.ledger}"
-    yield proof.known
+        lines = (*_certificate_lines(certificate), *part_lines(certificate, overall))
+        return TableCertificates.of(path, joint, (certificate,), lines, (overall,))
+    single = certify_scores(path, promise, columns)
+    return TableCertificates.of(path, single, (single.result,), _certificate_lines(single.result))
 
 
 def _certificate_lines(certificate: Certificate) -> tuple[str, ...]:

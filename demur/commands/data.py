@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
-from demur.output import write_json
+from demur.output import run_console, write_json
 from trainer.data.config import DataConfig
 from trainer.data.export import write_folder
 from trainer.data.opening import open_with_progress
 from trainer.data.report import describe
 from trainer.data.sheet import contact_sheet
 from trainer.data.tables import print_report
-from trainer.run.console import RunConsole
 
 
 def report_data(
@@ -24,7 +22,7 @@ def report_data(
     With `as_json` the report goes to standard output as JSON, everything else to standard error. Raises
     DataError.
     """
-    console = RunConsole(Console(stderr=as_json))
+    console = run_console(as_json)
     source = open_with_progress(data, console)
     if sheet is not None:
         contact_sheet(source, sheet, rows=shape[0], columns=shape[1], seed=seed)
@@ -37,9 +35,9 @@ def report_data(
         print_report(report, console.console)
 
 
-def write_images(data: DataConfig, folder: Path) -> None:
+def write_images(data: DataConfig, folder: Path, *, as_json: bool) -> None:
     """Write the images of `data` below the new `folder`, as `folder:PATH` reads them. Raises DataError."""
-    console = RunConsole()
+    console = run_console(as_json)
     source = open_with_progress(data, console)
     with console.bar("Writing", len(source)) as bar:
         written = write_folder(source, folder, bar.advance)
@@ -51,3 +49,5 @@ def write_images(data: DataConfig, folder: Path) -> None:
             f"the classes were {', '.join(source.class_names)}, in this order; a folder's classes come in "
             "alphabetical order unless data.class_names in a configuration names them"
         )
+    if as_json:
+        write_json({"folder": folder, "class_names": source.class_names, **asdict(written)})

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from secrets import token_hex
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +21,8 @@ from demur.choices import TABLE_SUFFIXES
 from demur.errors import InterfaceError
 from trainer.run.disk import explain_disk_errors
 
+UNREADABLE: Final = "unreadable"
+"""Reason of an abstention on a file that is no image"""
 ROW_GROUP = 8192
 """Number of rows per row group of a parquet file."""
 
@@ -33,6 +35,8 @@ class DecisionRow:
     """Without lone surrogates, see `demur.output.printable`"""
     decision: DecisionKind
     label: int | None
+    label_name: str | None
+    """Name of the class in the bundle"""
     prediction_set: tuple[int, ...] | None
     probability: float | None
     """p(label 1); also given when the decision is to abstain. None if the model's outputs are no numbers"""
@@ -42,6 +46,9 @@ class DecisionRow:
     error: str | None
     truth: int | None
     """The label that the data gives, as a class of the bundle; None if it gives none"""
+    bundle: str
+    """Name of the bundle that decided"""
+    bundle_version: str
     probabilities: tuple[float | None, ...] | None
     """p of every class; a column only for more than two classes"""
 
@@ -95,6 +102,7 @@ _COLUMN_TYPES = {
     "path": pa.string(),
     "decision": pa.string(),
     "label": pa.int64(),
+    "label_name": pa.string(),
     "prediction_set": pa.list_(pa.int64()),
     "probability": pa.float64(),
     "confidence": pa.float64(),
@@ -102,6 +110,8 @@ _COLUMN_TYPES = {
     "reason": pa.string(),
     "error": pa.string(),
     "truth": pa.int64(),
+    "bundle": pa.string(),
+    "bundle_version": pa.string(),
     "probabilities": pa.list_(pa.float64()),
 }
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.console import Console
-
-from demur.output import write_json
+from demur.output import run_console, write_json
 from trainer.plan import TrainingPlan
 from trainer.run.console import RunConsole
 
@@ -14,6 +12,6 @@ from trainer.run.console import RunConsole
 def report_plan(plan: Callable[[RunConsole], TrainingPlan], *, as_json: bool) -> None:
     """Make the plan and report it; with `as_json` it goes to standard output as JSON, all else to standard
     error. Raises as `plan` does."""
-    found = plan(RunConsole(Console(stderr=as_json)))
+    found = plan(run_console(as_json))
     if as_json:
         write_json(found.to_dict())

@@ -6,18 +6,19 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits
 from bundle.images.errors import ImageError
 from bundle.loader import LoadedBundle, load_bundle
-from bundle.runner import CascadeRunner
+from bundle.manifest import BundleManifest
 from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import read_manifest
 from calibration.decision import Decision
-from demur.commands.decision_table import DecisionRow, open_table, require_table
-from demur.output import printable
+from demur.commands.decision_table import UNREADABLE, DecisionRow, open_table, require_table
+from demur.output import printable, run_console, write_json
 from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
@@ -35,30 +36,51 @@ class PredictSummary:
 
     images: int
     answered_by_stage: Mapping[str, int]
-    unreadable: int
+    reasons: Mapping[str, int]
+    """Reason of an abstention -> number of images"""
+    bundle: str
+    version: str
+    engine: str
 
     @property
     def answered(self) -> int:
         return sum(self.answered_by_stage.values())
 
+    @property
+    def unreadable(self) -> int:
+        return self.reasons.get(UNREADABLE, 0)
+
+    @property
+    def abstained(self) -> int:
+        """Images that are for a person, without the unreadable ones"""
+        return self.images - self.answered - self.unreadable
+
     def sentence(self) -> str:
         """`1,000 images: 840 answered (512 by stage A, 328 by stage B), 158 abstained, 2 unreadable.`"""
         stages = ", ".join(f"{n:,} by stage {name}" for name, n in sorted(self.answered_by_stage.items()))
-        abstained = self.images - self.answered - self.unreadable
         return (
             f"{self.images:,} images: {self.answered:,} answered{f' ({stages})' if stages else ''}, "
-            f"{abstained:,} abstained, {self.unreadable:,} unreadable."
+            f"{self.abstained:,} abstained, {self.unreadable:,} unreadable."
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        counts = {"answered": self.answered, "abstained": self.abstained, "unreadable": self.unreadable}
+        return asdict(self) | counts
 
-def predict(bundle: Path, data: DataConfig, out: Path, wish: EnginePreference) -> None:
+
+def predict(
+    bundle: Path, data: DataConfig, out: Path, wish: EnginePreference, *, as_json: bool = False
+) -> None:
     """Decide the images of `data`, write the table `out`, and print the counts. Raises as
     `predict_source` and `open_source` do; an unusable `out` before any image is read."""
     require_table(out)
-    console = RunConsole()
+    console = run_console(as_json)
     images = open_source(data)
-    console.note(predict_source(bundle, images, out, wish=wish, console=console).sentence())
+    summary = predict_source(bundle, images, out, wish=wish, console=console)
+    console.note(summary.sentence())
     console.note(f"decisions: {out}")
+    if as_json:
+        write_json({"table": out, **summary.to_dict()})
 
 
 def predict_source(
@@ -81,18 +103,21 @@ def predict_source(
     key = first_choice(read_manifest(bundle_folder), wish or EnginePreference())
     loaded = load_bundle(bundle_folder, key=key, calls=threads, limits=limits)
     _print_notices(loaded, source, console)
-    counts: Counter[str] = Counter()
-    unreadable = 0
+    manifest = loaded.manifest
+    answered: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     with (
-        open_table(out, len(loaded.manifest.classes)) as table,
+        open_table(out, len(manifest.classes)) as table,
         console.bar("Deciding", len(source)) as bar,
     ):
-        for rows in _decided(loaded.runner, source, _truths(source, loaded.manifest.classes), threads):
+        for rows in _decided(loaded, source, _truths(source, manifest.classes), threads):
             table.write(rows)
-            counts.update(row.stage for row in rows if row.decision == "answer" and row.stage is not None)
-            unreadable += sum(row.reason == "unreadable" for row in rows)
+            answered.update(row.stage for row in rows if row.decision == "answer" and row.stage is not None)
+            reasons.update(row.reason for row in rows if row.reason is not None)
             bar.advance(len(rows))
-    return PredictSummary(len(source), dict(counts), unreadable)
+    return PredictSummary(
+        len(source), dict(answered), dict(reasons), manifest.name, manifest.version, str(loaded.key)
+    )
 
 
 def _print_notices(loaded: LoadedBundle, source: ImageSource, console: RunConsole) -> None:
@@ -124,7 +149,7 @@ def _truths(source: ImageSource, classes: Sequence[str]) -> list[int | None]:
 
 
 def _decided(
-    runner: CascadeRunner, source: ImageSource, truths: Sequence[int | None], threads: int
+    loaded: LoadedBundle, source: ImageSource, truths: Sequence[int | None], threads: int
 ) -> Iterator[list[DecisionRow]]:
     """Rows in the source's order. This thread reads the bytes, one image after another; the pool decides."""
     running: deque[Future[list[DecisionRow]]] = deque()
@@ -133,7 +158,7 @@ def _decided(
             images = [_read(source, row) for row in range(start, min(start + CHUNK, len(source)))]
             of_images = slice(start, start + len(images))
             running.append(
-                pool.submit(_decide_chunk, runner, source.paths[of_images], truths[of_images], images)
+                pool.submit(_decide_chunk, loaded, source.paths[of_images], truths[of_images], images)
             )
             if len(running) > 2 * threads:
                 yield running.popleft().result()
@@ -149,30 +174,31 @@ def _read(source: ImageSource, row: int) -> bytes | DataError:
 
 
 def _decide_chunk(
-    runner: CascadeRunner,
+    loaded: LoadedBundle,
     paths: Sequence[str],
     truths: Sequence[int | None],
     images: Sequence[bytes | DataError],
 ) -> list[DecisionRow]:
-    rows = (_decide(runner, path, image) for path, image in zip(paths, images, strict=True))
+    rows = (_decide(loaded, path, image) for path, image in zip(paths, images, strict=True))
     return [replace(row, truth=truth) for row, truth in zip(rows, truths, strict=True)]
 
 
-def _decide(runner: CascadeRunner, path: str, image: bytes | DataError) -> DecisionRow:
+def _decide(loaded: LoadedBundle, path: str, image: bytes | DataError) -> DecisionRow:
     if isinstance(image, DataError):
-        return _unreadable(path, image)
+        return _unreadable(loaded.manifest, path, image)
     try:
-        (decision,) = runner.decide([image])
+        (decision,) = loaded.runner.decide([image])
     except ImageError as error:
-        return _unreadable(path, error)
-    return _row(path, decision)
+        return _unreadable(loaded.manifest, path, error)
+    return _row(loaded.manifest, path, decision)
 
 
-def _row(path: str, decision: Decision) -> DecisionRow:
+def _row(manifest: BundleManifest, path: str, decision: Decision) -> DecisionRow:
     return DecisionRow(
         path=printable(path),
         decision=decision.decision,
         label=decision.label,
+        label_name=None if decision.label is None else manifest.classes[decision.label],
         prediction_set=decision.prediction_set,
         probability=_finite(decision.probabilities[1]),
         confidence=_finite(decision.confidence),
@@ -180,6 +206,8 @@ def _row(path: str, decision: Decision) -> DecisionRow:
         reason=decision.reason,
         error=None if all(map(math.isfinite, decision.probabilities)) else NO_NUMBERS,
         truth=None,
+        bundle=manifest.name,
+        bundle_version=manifest.version,
         probabilities=tuple(map(_finite, decision.probabilities)),
     )
 
@@ -188,17 +216,20 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _unreadable(path: str, error: Exception) -> DecisionRow:
+def _unreadable(manifest: BundleManifest, path: str, error: Exception) -> DecisionRow:
     return DecisionRow(
         path=printable(path),
         decision="abstain",
         label=None,
+        label_name=None,
         prediction_set=None,
         probability=None,
         confidence=None,
         stage=None,
-        reason="unreadable",
+        reason=UNREADABLE,
         error=printable(str(error)),
         truth=None,
+        bundle=manifest.name,
+        bundle_version=manifest.version,
         probabilities=None,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from bundle.selection.choice import EnginePreference
+from demur.output import run_console, write_json
 from demur.profile.report import profile_tables, summary, write_profile
 from demur.profile.run import profile_bundle
 from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
-from trainer.run.console import RunConsole
 from trainer.run.disk import explain_disk_errors
 from trainer.scenes import SceneOptions
 
@@ -27,10 +27,11 @@ def profile_and_report(
     seconds: float,
     processes: int | None,
     wish: EnginePreference,
+    as_json: bool,
 ) -> None:
     """Measure `bundle` on the images of `source` (None: its golden cases); tables to the terminal, files
     to the folder `out`. Raises as `profile_bundle` and `open_source` do."""
-    console = RunConsole()
+    console = run_console(as_json)
     with explain_disk_errors(out):
         # Before the measurement, which would be lost.
         out.mkdir(parents=True, exist_ok=True)
@@ -47,6 +48,8 @@ def profile_and_report(
         written = write_profile(measured, out)
     for path in written:
         console.note(f"written: {path}")
+    if as_json:
+        write_json(measured.to_dict())
 
 
 def _open(source: str, image_column: str) -> ImageSource:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bundle.choices import AUTO, DEFAULT_TIME_LIMIT
 from bundle.engines.contract import EngineKey
@@ -13,37 +15,84 @@ from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import verify_bundle
 
 
+@dataclass(frozen=True, slots=True)
+class GoldenCasesHeld:
+    """One engine and precision on which every golden case gets its expected outcome."""
+
+    engine: str
+    runtime: str
+    providers: tuple[str, ...]
+    golden_cases: int
+    certified: bool
+
+    def sentence(self) -> str:
+        promise = "" if self.certified else "; not certified here, so all is abstained on"
+        return (
+            f"{self.engine} ({self.runtime}, {', '.join(self.providers)}): {self.golden_cases} golden cases "
+            f"hold{promise}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A bundle whose files and golden cases are as they were written."""
+
+    name: str
+    version: str
+    files: int
+    engines: tuple[GoldenCasesHeld, ...]
+    not_tried: tuple[str, ...]
+    """Engines and precisions of its certificates that this machine does not have"""
+    problems: tuple[str, ...]
+    """Faults of the installed runtimes"""
+
+    def lines(self) -> Iterator[str]:
+        yield f"{self.name} {self.version}: {self.files} files are as they were written."
+        for engine in self.engines:
+            yield engine.sentence()
+        if self.not_tried:
+            yield f"Not tried, since this machine does not have them: {', '.join(self.not_tried)}."
+        for problem in self.problems:
+            yield f"This machine: {problem}."
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def verify_on_engines(
     folder: Path,
     wish: EnginePreference,
     expected: str | None = None,
     time_limit: float = DEFAULT_TIME_LIMIT,
-) -> Iterator[str]:
-    """Check the bundle's files and golden cases; the results, one line each.
+) -> Verification:
+    """Check the bundle's files and golden cases.
 
     `wish` may name one engine or precision; `expected`: the version that the bundle must have;
-    `time_limit`: see `load_bundle`. Raises as
-    `verify_bundle` and `load_bundle` do.
+    `time_limit`: see `load_bundle`. Raises as `verify_bundle` and
+    `load_bundle` do.
     """
     manifest = verify_bundle(folder, expected=expected)
-    yield f"{manifest.name} {manifest.version}: {len(manifest.files)} files are as they were written."
     keys = [EngineKey.parse(entry.key) for entry in manifest.certificates]
     certified = [key for key in keys if wish.allows(key)]
     here = [key for key in certified if usable(key)]
-    for key in here or [first_choice(manifest, wish)]:
-        yield _golden_cases(folder, key, time_limit)
+    tried = here or [first_choice(manifest, wish)]
     missing = [str(key) for key in certified if key not in here]
-    if missing and (wish.engine, wish.precision) == (AUTO, AUTO):
-        yield f"Not tried, since this machine does not have them: {', '.join(missing)}."
-    for problem in installation_problems():
-        yield f"This machine: {problem}."
+    return Verification(
+        manifest.name,
+        manifest.version,
+        len(manifest.files),
+        tuple(_golden_cases(folder, key, time_limit) for key in tried),
+        tuple(missing) if (wish.engine, wish.precision) == (AUTO, AUTO) else (),
+        installation_problems(),
+    )
 
 
-def _golden_cases(folder: Path, key: EngineKey, time_limit: float) -> str:
+def _golden_cases(folder: Path, key: EngineKey, time_limit: float) -> GoldenCasesHeld:
     loaded = load_bundle(folder, key=key, time_limit=time_limit)
-    providers = ", ".join(dict.fromkeys(name for model in loaded.models for name in model.providers))
-    promise = "" if loaded.certificate is not None else "; not certified here, so all is abstained on"
-    return (
-        f"{key} ({runtime_version(key.engine)}, {providers}): {len(loaded.manifest.golden)} golden cases "
-        f"hold{promise}."
+    return GoldenCasesHeld(
+        str(key),
+        runtime_version(key.engine),
+        tuple(dict.fromkeys(name for model in loaded.models for name in model.providers)),
+        len(loaded.manifest.golden),
+        loaded.certificate is not None,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bundle.choices import ENGINE_NAMES, PRECISION_NAMES
-from demur.verbs.options import IMAGES, SOURCES, Run
+from demur.verbs.options import IMAGES, SOURCES, AsJson, Run
 from trainer.choices import CertificationMethod
 
 
@@ -80,6 +80,7 @@ def bundle(
     group: Annotated[str | None, _column_as_in_the_run("groups")] = None,
     label_column: Annotated[str | None, _column_as_in_the_run("labels")] = None,
     image_column: Annotated[str | None, _column_as_in_the_run("images in parquet files")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Certify a finished run on further engines and precisions, and write its bundle again.
 
@@ -111,4 +112,4 @@ def bundle(
         reissue=reissue,
         carry_calibration=carry_calibration,
     )
-    bundle_run(run, request)
+    bundle_run(run, request, as_json=as_json)

@@ -7,8 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from demur.output import print_warning
-from demur.verbs.options import CERTIFICATE_HELP, PROMISE
+from demur.verbs.options import CERTIFICATE_HELP, PROMISE, AsJson
 from trainer.choices import CertificateName
 
 TABLE: Final = "With --scores"
@@ -108,6 +107,16 @@ def calibrate(
             rich_help_panel=TABLE,
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Write the certificate to a file that `demur inspect` shows and "
+            "`calibration.read_certificates` reads. [default: none]",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Certify a finished run again, or a table of scores and labels from any model.
 
@@ -120,16 +129,16 @@ def calibrate(
     """
     if (run is None) == (scores is None):
         raise typer.BadParameter("give the folder of a run, or --scores FILE, and not both")
-    from demur.commands.calibrate import PromiseChoice, certify_run, certify_table
+    if out is not None and scores is None:
+        raise typer.BadParameter("--out is for --scores; the certificate of a run is RUN/certificate.json")
+    from demur.commands.calibrate import PromiseChoice, calibrate_run, calibrate_table
 
     changes = {"certificate": certificate, "alpha": alpha, "delta": delta, "min_coverage": min_coverage}
     choice = PromiseChoice(each_answer, slices, alphas)
     if run is not None:
-        lines = certify_run(run, changes, choice, group)
+        calibrate_run(run, changes, choice, group, as_json=as_json)
     elif scores is not None:
         from trainer.scoring.score_file import ScoreFileColumns
 
         columns = ScoreFileColumns(label_column, tuple(score_column or ()), confidence_column, group)
-        lines = certify_table(scores, changes, columns, choice)
-    for line in lines:
-        (print_warning if line.startswith("WARNING") else print)(line)
+        calibrate_table(scores, changes, columns, choice, out, as_json=as_json)

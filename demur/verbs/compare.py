@@ -10,6 +10,7 @@ import typer
 from demur.verbs.options import (
     TRAINING,
     Alpha,
+    AsJson,
     Delta,
     Device,
     Group,
@@ -73,6 +74,7 @@ def compare(
     rank: Annotated[int, typer.Option(min=1, help="Rank of the adapters.", rich_help_panel=TRAINING)] = 8,
     device: Device = None,
     precision: Precision = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare full training, LoRA, DoRA and a linear probe of one pretrained backbone.
 
@@ -82,9 +84,8 @@ def compare(
     coverage, feasibility of the gate, share of trained weights, time and memory, and the paired
     differences to full training with their intervals.
     """
+    from demur.commands.compare import compare_methods
     from trainer.compare.config import read_config
-    from trainer.compare.run import compare as run_comparison
-    from trainer.run.console import RunConsole
 
     values = {
         "data.source": source,
@@ -107,4 +108,4 @@ def compare(
         "splits.seed": split_seed,
         "seed": seed,
     }
-    run_comparison(read_config(values), out, RunConsole())
+    compare_methods(read_config(values), out, as_json=as_json)

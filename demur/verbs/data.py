@@ -56,6 +56,6 @@ def data(
         scenes=SceneOptions(),
     )
     if write_folder is not None:
-        write_images(config, write_folder)
+        write_images(config, write_folder, as_json=as_json)
         return
     report_data(config, sheet=sheet, shape=(rows, columns), seed=seed, as_json=as_json)

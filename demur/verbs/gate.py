@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from demur.verbs.options import Run
+from demur.verbs.options import AsJson, Run
 from trainer.choices import ScoreChoice
 
 
@@ -19,6 +19,7 @@ def gate(
             "[default: as in the run]"
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fit the gate and the temperature on val_select, and compare the scores that can rank the images.
 
@@ -27,7 +28,13 @@ def gate(
     Writes gateparams.json and metrics/gate_training.csv. The bundle keeps its policy until
     `demur calibrate` certifies a new one.
     """
+    from demur.commands.results import gate_values
+    from demur.output import write_json
     from trainer.bundling.rerun import refit_gate
 
-    for sentence in refit_gate(run, score).sentences():
+    fit = refit_gate(run, score)
+    if as_json:
+        write_json(gate_values(fit, run))
+        return
+    for sentence in fit.sentences():
         print(sentence)

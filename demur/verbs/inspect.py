@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from demur.output import write_json
-from demur.verbs.options import AsJson, BundleFolder
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demur.verbs.options import AsJson
 
 
-def inspect(folder: BundleFolder, as_json: AsJson = False) -> None:
-    """Show the certificates of a bundle, how it decides, and where it comes from.
+def inspect(
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|FILE",
+            help="Folder of a bundle; or a certificate, as `demur calibrate --out` writes.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show the certificates of a bundle, how it decides, and where it comes from; or one certificate file.
 
-    Example: `demur inspect runs/first/bundle`
+    Examples: `demur inspect runs/first/bundle`
+
+    `demur inspect certificate.json`
     """
-    from rich.console import Console
+    from demur.commands.inspect import show_bundle, show_certificates
 
-    from bundle.inspect import inspect_bundle, render_bundle
-    from bundle.verify import verify_bundle
-
-    if as_json:
-        write_json(inspect_bundle(folder))
-    else:
-        render_bundle(verify_bundle(folder), Console())
+    (show_certificates if place.is_file() else show_bundle)(place, as_json=as_json)

@@ -186,7 +186,10 @@ EnginePrecision = Annotated[
         help="Precision of inference. [default: auto, one that the bundle is certified on]",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object; everything else goes to standard error."),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -195,7 +198,6 @@ DryRun = Annotated[
         "splits can prove. Writes nothing and charges no delta.",
     ),
 ]
-DryRunJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print the plan as JSON.")]
 RunOut = Annotated[
     Path | None,
     typer.Option(
@@ -207,9 +209,7 @@ RunOut = Annotated[
 ]
 
 
-def require_out(out: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Refuse a run without a folder, and JSON of a run that is no dry one."""
+def require_out(out: Path | None, dry_run: bool) -> None:
+    """Refuse a run without a folder."""
     if out is None and not dry_run:
         raise typer.BadParameter("give the folder of the run, or --dry-run", param_hint="--out")
-    if as_json and not dry_run:
-        raise typer.BadParameter("--json prints the plan of --dry-run", param_hint="--json")

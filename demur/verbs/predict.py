@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from demur.choices import TABLE_SUFFIXES
-from demur.verbs.options import Bundle, EngineOption, EnginePrecision, ImageColumn, LabelColumn, Source
+from demur.verbs.options import (
+    AsJson,
+    Bundle,
+    EngineOption,
+    EnginePrecision,
+    ImageColumn,
+    LabelColumn,
+    Source,
+)
 
 
 def predict(
@@ -26,6 +34,7 @@ def predict(
     precision: EnginePrecision = None,
     label_column: LabelColumn = None,
     image_column: ImageColumn = "image",
+    as_json: AsJson = False,
 ) -> None:
     """Decide a set of images offline, exactly as the service does, and write a table.
 
@@ -40,4 +49,5 @@ def predict(
     data = DataConfig(
         source=source, label_column=label_column, image_column=image_column, scenes=SceneOptions()
     )
-    predict_to_table(bundle, data, out, EnginePreference(engine or AUTO, precision or AUTO))
+    preference = EnginePreference(engine or AUTO, precision or AUTO)
+    predict_to_table(bundle, data, out, preference, as_json=as_json)

@@ -11,6 +11,7 @@ from demur.verbs.options import (
     IMAGES,
     SOURCES,
     TRAINING,
+    AsJson,
     ConfiguredImageColumn,
     ConfiguredSeed,
     ConfiguredSkipBad,
@@ -124,6 +125,7 @@ def pretrain(
     ] = None,
     device: Device = None,
     precision: Precision = None,
+    as_json: AsJson = False,
 ) -> None:
     """Pretrain a backbone on images alone: ExPLoRA on pretrained weights, or a masked autoencoder.
 
@@ -135,9 +137,8 @@ def pretrain(
 
     From scratch: `demur pretrain --data folder:photos --backbone vit --from-scratch --out weights/own`
     """
+    from demur.commands.pretrain import pretrain_backbone
     from trainer.pretrain.config import load_pretrain_config
-    from trainer.pretrain.run import pretrain as run_pretraining
-    from trainer.run.console import RunConsole
 
     overrides = {
         "data.source": source,
@@ -163,4 +164,4 @@ def pretrain(
         "splits.seed": split_seed,
         "seed": seed,
     }
-    run_pretraining(load_pretrain_config(config, overrides), out, RunConsole())
+    pretrain_backbone(load_pretrain_config(config, overrides), out, as_json=as_json)

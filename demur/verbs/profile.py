@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from demur.verbs.options import IMAGES, SOURCES, Bundle, EngineOption, EnginePrecision, ImageColumn
+from demur.verbs.options import IMAGES, SOURCES, AsJson, Bundle, EngineOption, EnginePrecision, ImageColumn
 
 
 def profile(
@@ -37,6 +37,7 @@ def profile(
         ),
     ] = None,
     image_column: ImageColumn = "image",
+    as_json: AsJson = False,
 ) -> None:
     """Measure the speed of a bundle on this machine: per step, over HTTP, and against the hardware's limit.
 
@@ -57,4 +58,5 @@ def profile(
         seconds=seconds,
         processes=processes,
         wish=EnginePreference(engine or AUTO, precision or AUTO),
+        as_json=as_json,
     )

@@ -74,6 +74,14 @@ def serve(
             "[default: auto, text on a terminal]",
         ),
     ] = None,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of lines NAME=VALUE, as `demur init --serve` writes it; options and variables that "
+            "are set override it. [default: none]",
+        ),
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP: /predict, /feedback, /rolling, /health, /metrics.
 
@@ -85,9 +93,15 @@ def serve(
 
     On a terminal it says where it listens, what it promises and how to try it.
     """
+    import os
+
     from demur.commands.serve import serve_until_stopped
+    from service.environment import with_env_file
     from service.settings import Settings
 
+    if env_file is not None:
+        # The workers inherit them, and whatever else a runtime reads (OMP_NUM_THREADS).
+        os.environ.update(with_env_file(os.environ, env_file))
     serve_until_stopped(
         Settings.read(
             bundle=bundle,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from demur.verbs.options import Run
+from demur.verbs.options import AsJson, Run
 
 
-def sweep(run: Run) -> None:
+def sweep(run: Run, as_json: AsJson = False) -> None:
     """Tabulate coverage and error over the thresholds, on val_select.
 
     Example: `demur sweep runs/first`
@@ -15,7 +15,13 @@ def sweep(run: Run) -> None:
     """
     from rich.console import Console
 
+    from demur.commands.results import sweep_values
     from demur.commands.tables import sweep_table
+    from demur.output import write_json
     from trainer.reports.threshold_sweep import sweep as sweep_thresholds
 
-    Console().print(sweep_table(sweep_thresholds(run)))
+    rows = sweep_thresholds(run)
+    if as_json:
+        write_json(sweep_values(rows, run))
+    else:
+        Console().print(sweep_table(rows))

@@ -12,6 +12,7 @@ from demur.verbs.options import (
     SOURCES,
     TRAINING,
     Alpha,
+    AsJson,
     Certificate,
     ConfiguredImageColumn,
     ConfiguredSeed,
@@ -19,7 +20,6 @@ from demur.verbs.options import (
     Delta,
     Device,
     DryRun,
-    DryRunJson,
     EachAnswer,
     Group,
     LabelColumn,
@@ -112,7 +112,7 @@ def train(
     device: Device = None,
     precision: Precision = None,
     dry_run: DryRun = False,
-    as_json: DryRunJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train and certify a classifier on labelled images, and write its bundle.
 
@@ -128,12 +128,13 @@ def train(
     All certificates on one calibration split share its delta. To try several settings, train each with
     `--certificate none`, and certify the one that you choose: `demur calibrate RUN --certificate exact`.
     """
-    require_out(out, dry_run, as_json)
+    require_out(out, dry_run)
     from demur.commands.dry_run import report_plan
+    from demur.commands.results import run_values
+    from demur.output import run_console, write_json
     from trainer.config import load_config
     from trainer.pipeline import plan
     from trainer.pipeline import train as run_training
-    from trainer.run.console import RunConsole
 
     overrides = {
         "data.source": source,
@@ -163,5 +164,8 @@ def train(
     configured = load_config(config, overrides)
     if out is None or dry_run:
         report_plan(lambda console: plan(configured, console), as_json=as_json)
-    else:
-        run_training(configured, out, RunConsole())
+        return
+    console = run_console(as_json)
+    finished = run_training(configured, out, console)
+    if as_json:
+        write_json(run_values(finished, out) | {"seconds": console.step_seconds})

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bundle.choices import DEFAULT_TIME_LIMIT
-from demur.verbs.options import BundleFolder, EngineOption, EnginePrecision
+from demur.verbs.options import AsJson, BundleFolder, EngineOption, EnginePrecision
 
 ExpectOption = Annotated[
     str | None,
@@ -30,6 +30,7 @@ def verify(
     precision: EnginePrecision = None,
     expect: ExpectOption = None,
     time_limit: TimeLimitOption = DEFAULT_TIME_LIMIT,
+    as_json: AsJson = False,
 ) -> None:
     """Check every file of a bundle against its digest, and decide its golden cases again.
 
@@ -42,7 +43,12 @@ def verify(
     from bundle.choices import AUTO
     from bundle.selection.choice import EnginePreference
     from demur.commands.verify import verify_on_engines
+    from demur.output import write_json
 
     preference = EnginePreference(engine or AUTO, precision or AUTO)
-    for line in verify_on_engines(folder, preference, expect, time_limit):
+    verified = verify_on_engines(folder, preference, expect, time_limit)
+    if as_json:
+        write_json(verified.to_dict())
+        return
+    for line in verified.lines():
         print(line)

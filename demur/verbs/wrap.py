@@ -11,9 +11,9 @@ import typer
 from bundle.choices import OutputKind, ResizeMode
 from demur.verbs.options import (
     Alpha,
+    AsJson,
     Delta,
     DryRun,
-    DryRunJson,
     EachAnswer,
     Group,
     ImageColumn,
@@ -113,7 +113,7 @@ def wrap(
     each_answer: EachAnswer = None,
     slices: Slices = None,
     dry_run: DryRun = False,
-    as_json: DryRunJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Certify an existing ONNX classifier on labelled images, and write its bundle; no training.
 
@@ -121,15 +121,16 @@ def wrap(
 
     The model must never have seen these images in its training. torch is not needed.
     """
-    require_out(out, dry_run, as_json)
+    require_out(out, dry_run)
     from bundle.engines.external_data import read_model
     from demur.commands.dry_run import report_plan
+    from demur.commands.results import run_values
+    from demur.output import run_console, write_json
     from trainer.bundling.model_outputs import output_names
     from trainer.bundling.wrap import WrapConfig, plan_wrap
     from trainer.bundling.wrap import wrap as wrap_models
     from trainer.bundling.wrapped_model import ModelInput
     from trainer.data.config import DataConfig
-    from trainer.run.console import RunConsole
     from trainer.run.promise import PromiseConfig
     from trainer.scenes import SceneOptions
 
@@ -158,5 +159,7 @@ def wrap(
     config = WrapConfig(strong, first, PromiseConfig().changed(promise), name, seed)
     if out is None or dry_run:
         report_plan(lambda console: plan_wrap(config, data, console), as_json=as_json)
-    else:
-        wrap_models(config, data, out, RunConsole())
+        return
+    finished = wrap_models(config, data, out, run_console(as_json))
+    if as_json:
+        write_json(run_values(finished, out))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from fakes.command_line import Demur
 from typer.testing import CliRunner
 
 from calibration.errors import DemurError
@@ -75,6 +76,45 @@ class TestHelp:
 
 WITHOUT_DEFAULT = {"scores", "backbone", "source"}
 """Options that one of several ways of calling a verb needs"""
+
+
+class TestOptionsOfAllVerbs:
+    def test_the_version_names_what_a_report_of_a_fault_needs(self, demur: Demur) -> None:
+        ended = demur("--version")
+        assert ended.code == 0
+        assert re.fullmatch(r"demur \d\S* \(Python 3\.\d+\.\d+, .*onnxruntime \d.*\)\n", ended.out)
+
+    @pytest.mark.parametrize("name", ["", *VERBS, "ledger", "ledger show", "ledger merge"])
+    def test_a_short_option_shows_the_help(self, name: str, demur: Demur) -> None:
+        short, long = demur(*name.split(), "-h"), demur(*name.split(), "--help")
+        assert short.code == 0
+        assert short.out == long.out != ""
+
+    @pytest.mark.parametrize(
+        ("arguments", "nearest"),
+        [
+            (["trian"], "Did you mean 'train'"),
+            (["ledger", "shwo"], "Did you mean 'show'?"),
+            (["train", "--minuts", "3"], "--minutes"),
+            (["serve", "--workes", "3"], "--workers"),
+        ],
+    )
+    def test_a_mistyped_word_gets_the_nearest(self, arguments: list[str], nearest: str, demur: Demur) -> None:
+        ended = demur(*arguments)
+        assert ended.code == 2
+        assert nearest in ended.err
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_the_shell_completes_verbs_and_options(
+        self, shell: str, demur: Demur, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("_DEMUR_COMPLETE", f"complete_{shell}")
+        monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+        for typed, found in (("demur pre", "pretrain"), ("demur train --min", "--min-coverage")):
+            monkeypatch.setenv("_TYPER_COMPLETE_ARGS", typed)
+            monkeypatch.setenv("COMP_WORDS", typed)
+            monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+            assert found in demur().out
 
 
 class TestErrors:

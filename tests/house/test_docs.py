@@ -241,6 +241,7 @@ def test_every_verb_option_and_target_exists() -> None:
 
 
 OTHER_PROGRAMS = {
+    *("--query-gpu", "--format"),  # nvidia-smi
     *("--data-binary", "--force-reinstall", "--factory", "--spider"),  # curl, pip, uvicorn, wget
     *("--unixsocket", "--unixsocketperm", "--dir", "--logfile", "--daemonize", "--save"),  # Valkey
     *("--appendonly", "--appendfsync", "--maxmemory", "--maxmemory-policy"),

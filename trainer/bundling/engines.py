@@ -123,7 +123,7 @@ def certify_engines(run: RunFolder, request: EngineRequest, console: RunConsole)
     `SourceChanged` and `NotQuantised`.
     """
     run.need(run.record, "demur train")
-    with locked(run.root):
+    with locked(run.root), console.logged_to(run.log):
         prepared = _prepare(run, request, console)
         keys = faster_keys(run, prepared.record, console) if request.fastest else request.further
         prepared = replace(prepared, record=write_quantised(run, prepared.record, keys, console))

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.engines.contract import DEFAULT_PRECISION, EngineKey, file_precision
+from bundle.extras import installed_by
 from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec, preprocess
 from calibration.decision import STAGE_KEYS
@@ -49,7 +50,7 @@ def quantise(model: Path, out: Path, images: Sequence[bytes], spec: PreprocessSp
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise NotQuantised(f"int8 needs {error.name}; install demur with the extra [train]") from None
+        raise NotQuantised(f"int8 needs {error.name}; {installed_by('train')}") from None
     if not images:
         raise NotQuantised("int8 needs a few images of val_select, and the run folder holds none in golden/")
     with TemporaryDirectory(prefix="demur-int8-") as folder, _quiet():

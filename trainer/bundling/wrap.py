@@ -107,8 +107,8 @@ def certify_models(
     of its classes. `data`: how the source was opened. Raises `EngineError` for a model that no bundle can
     hold, and `RunError` if models and labels do not fit together.
     """
-    with locked(out):
-        run = RunFolder(out)
+    run = RunFolder(out)
+    with locked(out), console.logged_to(run.log):
         skip_bad = skip_bad or (data is not None and data.skip_bad)
         prepared = _prepare(config, source, run, console, skip_bad=skip_bad)
         usable, splits = prepared.usable, prepared.splits

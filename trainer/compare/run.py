@@ -28,6 +28,7 @@ from trainer.pretrained_recipe import DEFAULT_SIZE
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_yaml
 from trainer.run.lock import locked
+from trainer.run.log import RUN_LOG
 from trainer.transfer.methods import METHODS, Task
 
 
@@ -46,7 +47,7 @@ def compare(config: CompareConfig, out: Path, console: RunConsole) -> Comparison
     methods or seeds trains only those. Raises `BackboneError` before any image is read if the pretrained
     weights cannot be found.
     """
-    with locked(out):
+    with locked(out), console.logged_to(out / RUN_LOG):
         return _compare(config, out, console)
 
 

@@ -26,11 +26,13 @@ class DataConfig(BaseModel):
     """Metadata column whose images are not independent of each other (drive, track, burst); `none`: every
     image stands alone."""
     image_column: str = "image"
+    """Column of the images in parquet files."""
     label_column: str | None = None
     """None: `label` if the source has such a column, otherwise the source is unlabelled."""
     class_names: tuple[str, ...] = ()
+    """Names of the classes in the order of their numbers; empty: as in the data."""
     label_map: dict[str, int] | None = None
-    """Raw label as text -> class 0..K-1"""
+    """Label as it is in the data, as text -> number of its class, from 0; None: classes by name"""
     classes: int = Field(default=2, ge=2, le=256)
     """Number of classes of a label column of whole numbers without names."""
     splits: SplitOrigin = "drawn"
@@ -78,8 +80,11 @@ class SplitConfig(BaseModel):
     """Seed of the draw, apart from the seed of training, so that models of several seeds are judged on the
     same images; None: 0."""
     val_select: int | None = Field(default=None, ge=0)
+    """Units that choose epochs, scores and the path of thresholds."""
     val_calib: int | None = Field(default=None, ge=0)
+    """Units that prove the promise."""
     val_test: int | None = Field(default=None, ge=0)
+    """Units that are reported on, once."""
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:

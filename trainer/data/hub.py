@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
+from bundle.extras import installed_by
 from trainer.data.annotate import Annotation
 from trainer.data.images import HubUnreachable, ImageSet, NoImages, SourceNotFound
 from trainer.data.parquet import open_shards
@@ -43,8 +44,8 @@ def _fetch(repository: str, split: str) -> list[Path]:
         from huggingface_hub.errors import HFValidationError
     except ImportError:
         raise SourceNotFound(
-            f"hub:{repository} needs huggingface_hub; install demur with the extra [train], or download the "
-            "parquet files of the data set and use parquet:FOLDER"
+            f"hub:{repository} needs huggingface_hub; {installed_by('train')}; or download the parquet files "
+            "of the data set and use parquet:FOLDER"
         ) from None
 
     hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)

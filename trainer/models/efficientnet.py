@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bundle.extras import installed_by
 from trainer.models.normalisation import MeanStd, normalised_as
 from trainer.models.pretrained import BackboneError, WeightsNotFound
 from trainer.models.stage import Backbone
@@ -186,8 +187,7 @@ def weight_file(name: str) -> Path:
     places = {package: importlib.util.find_spec(package) for package in (NETWORK, variant.package)}
     if absent := [package for package, place in places.items() if place is None]:
         raise MissingExtra(
-            f"{name} needs {' and '.join(absent)}, which is not installed: "
-            f"pip install 'demur[{variant.extra}]' brings it"
+            f"{name} needs {' and '.join(absent)}, which is not installed; {installed_by(variant.extra)}"
         )
     spec = places[variant.package]
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []

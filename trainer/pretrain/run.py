@@ -48,6 +48,7 @@ from trainer.recipe import input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_csv, write_json, write_yaml
 from trainer.run.lock import locked
+from trainer.run.log import RUN_LOG
 
 OWN_FOLDER = "pretraining"
 """Subfolder of the backbone with configuration, metrics, pictures and the state to resume from"""
@@ -86,7 +87,7 @@ def pretrain(config: PretrainConfig, out: Path, console: RunConsole) -> Pretrain
     A second call in the same folder resumes an interrupted run. Raises `BackboneError` before any image is
     read if the weights cannot be found.
     """
-    with locked(out):
+    with locked(out), console.logged_to(out / OWN_FOLDER / RUN_LOG):
         return _pretrain(config, out, console)
 
 

@@ -17,6 +17,7 @@ import yaml
 from bundle.engines.contract import DEFAULT_PRECISION, file_precision
 from trainer.errors import RunError
 from trainer.run.disk import explain_disk_errors
+from trainer.run.log import RUN_LOG
 
 
 class MissingStep(RunError):
@@ -38,6 +39,11 @@ class RunFolder:
         """The configuration as it was given, before anything was chosen or planned: to train again with a
         change."""
         return self.root / "given.yaml"
+
+    @property
+    def log(self) -> Path:
+        """Everything that the run printed, and its progress once a minute."""
+        return self.root / RUN_LOG
 
     @property
     def faults(self) -> Path:

@@ -29,9 +29,11 @@ class PromiseConfig(BaseModel):
     delta: float = Field(default=0.05, gt=0.0, lt=1.0)
     """Largest probability that the promise is false, over the draw of val_calib."""
     min_coverage: float = Field(default=0.70, ge=0.0, le=1.0)
+    """Share of the images to be answered; a certificate that misses it is valid, and says so."""
     score: ScoreChoice = "best"
     """`best`: the score that ranks val_select best, by group-wise cross-fitting."""
     certificate: CertificateName = "exact"
+    """Method of certification, or none."""
     slack: float = Field(default=1.25, ge=1.0, le=3.0)
     """Factor on the fewest planned errors within which a cheaper pair of thresholds is taken."""
     unit: Unit = "group"

@@ -18,7 +18,7 @@ class SceneOptions(BaseModel):
 
     sequences: int = Field(default=1_000, ge=1, description="independent scenes; each is one group")
     frames: int = Field(default=1, ge=1, le=32, description="near-identical images per sequence")
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the scenes")
     difficulty: float = Field(
         default=0.5,
         ge=0.0,

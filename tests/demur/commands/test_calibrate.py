@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.command_line import Demur
 
+from calibration import read_certificates
 from calibration.errors import DeltaExhausted
 from demur.commands.calibrate import PromiseChoice, certify_table
 from trainer.errors import RunError
@@ -30,7 +33,7 @@ def scores(tmp_path: Path) -> Path:
 def certified_afresh(path: Path, choice: PromiseChoice) -> list[str]:
     """Lines of a certificate whose ledger is empty."""
     path.with_name(f"{path.name}.ledger.json").unlink(missing_ok=True)
-    return list(certify_table(path, {}, ScoreFileColumns(), choice))
+    return list(certify_table(path, {}, ScoreFileColumns(), choice).lines())
 
 
 def test_a_certificate_names_its_threshold(scores: Path) -> None:
@@ -70,7 +73,7 @@ def test_several_risks_are_listed_in_the_order_given(scores: Path) -> None:
 def test_a_second_kind_of_promise_on_the_same_labels_is_refused(scores: Path) -> None:
     certified_afresh(scores, PromiseChoice(each_answer=True))
     with pytest.raises(DeltaExhausted):
-        list(certify_table(scores, {}, ScoreFileColumns(), PromiseChoice(slices="light")))
+        certify_table(scores, {}, ScoreFileColumns(), PromiseChoice(slices="light"))
 
 
 @pytest.mark.parametrize("alphas", ["0", "1.5", "a", "0.01,", "0.01,0.01"])
@@ -89,3 +92,42 @@ def test_a_mistyped_column_costs_nothing(scores: Path) -> None:
     with pytest.raises(ScoreFileError, match="no column 'lihgt'"):
         certified_afresh(scores, PromiseChoice(slices="lihgt"))
     assert not scores.with_name(f"{scores.name}.ledger.json").exists()
+
+
+class TestCertificateFile:
+    @pytest.mark.parametrize(
+        ("options", "count"), [((), 1), (("--alphas", "0.02,0.01"), 2), (("--each-answer",), 1)]
+    )
+    def test_it_is_shown_and_read_again(
+        self, options: tuple[str, ...], count: int, scores: Path, demur: Demur, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "new" / "certificate.json"
+        ended = demur("calibrate", "--scores", scores, "--out", out, *options)
+        assert (ended.code, f"certificate: {out}" in ended.out) == (0, True), ended.err
+        certificates = read_certificates(out.read_bytes())
+        assert len(certificates) == count
+        shown = demur("inspect", out).out
+        for certificate in certificates:
+            assert certificate.sentence() in shown
+        values = json.loads(demur("inspect", out, "--json").out)["certificates"]
+        assert [value["sentence"] for value in values] == [one.sentence() for one in certificates]
+
+    @pytest.mark.parametrize("name", ["certificate.txt", "folder.json", "file/certificate.json"])
+    def test_a_place_that_cannot_be_written_costs_no_delta(
+        self, name: str, scores: Path, demur: Demur, tmp_path: Path
+    ) -> None:
+        (tmp_path / "folder.json").mkdir()
+        (tmp_path / "file").write_text("")
+        ended = demur("calibrate", "--scores", scores, "--out", tmp_path / name)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert not scores.with_name(f"{scores.name}.ledger.json").exists()
+
+    def test_a_run_has_its_own(self, demur: Demur, tmp_path: Path) -> None:
+        ended = demur("calibrate", tmp_path, "--out", tmp_path / "certificate.json")
+        assert ended.code == 2
+        assert "RUN/certificate.json" in ended.err
+
+    def test_another_file_is_no_certificate(self, demur: Demur, scores: Path) -> None:
+        ended = demur("inspect", scores)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert f"{scores} holds no certificate of demur" in ended.err

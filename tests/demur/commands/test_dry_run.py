@@ -72,12 +72,7 @@ def test_the_plan_of_a_wrapped_model_trains_nothing(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_a_run_needs_a_folder_and_json_a_dry_run(photos: Path, verb: str) -> None:
-    for arguments, option in (
-        (COMMANDS[verb], "--out"),
-        ([*COMMANDS[verb], "--out", "x", "--json"], "--json"),
-    ):
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 2
-        assert option in result.output
-    assert not (photos / "x").exists()
+def test_a_run_needs_a_folder(photos: Path, verb: str) -> None:
+    result = CliRunner().invoke(app, COMMANDS[verb])
+    assert result.exit_code == 2
+    assert "--out" in result.output

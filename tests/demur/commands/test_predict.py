@@ -22,6 +22,7 @@ from rich.console import Console
 from bundle.loader import load_bundle
 from bundle.manifest import BundleTampered
 from bundle.selection.choice import EnginePreference
+from bundle.verify import read_manifest
 from bundle.writer import write_bundle
 from demur.commands import decision_table, predict
 from demur.commands.decision_table import UnknownTableFormat
@@ -32,7 +33,10 @@ from trainer.data.source import open_source
 from trainer.run.console import RunConsole
 from trainer.run.disk import DiskError
 
-COLUMNS = ["path", "decision", "label", "prediction_set", "probability", "confidence", "stage"]
+COLUMNS = [
+    *("path", "decision", "label", "label_name", "prediction_set", "probability", "confidence", "stage"),
+    *("reason", "error", "truth", "bundle", "bundle_version"),
+]
 
 
 @pytest.fixture
@@ -76,6 +80,8 @@ def test_every_image_has_a_row_with_the_decision_of_the_runner(
     for row, decision in zip(rows, decided, strict=True):
         assert row["decision"] == decision.decision
         assert row["label"] == decision.label
+        assert row["label_name"] == (None if decision.label is None else ("blue", "red")[decision.label])
+        assert (row["bundle"], row["bundle_version"]) == ("tiny", read_manifest(tiny_bundle).version)
         assert row["prediction_set"] == list(decision.prediction_set)
         assert row["probability"] == decision.probabilities[1]
         assert row["confidence"] == decision.confidence
@@ -90,7 +96,7 @@ def test_the_columns(tiny_bundle: Path, source: ImageSource, tmp_path: Path, con
     out = tmp_path / "decisions.parquet"
     predict_source(tiny_bundle, source, out, console=console)
     schema = pq.read_schema(out)
-    assert schema.names == [*COLUMNS, "reason", "error", "truth"]
+    assert schema.names == COLUMNS
     assert schema.field("label").type == pa.int64()
     assert schema.field("prediction_set").type == pa.list_(pa.int64())
 
@@ -151,6 +157,7 @@ def test_the_row_of_an_unreadable_image_says_why(
     assert "the JPEG ends" in str(damaged["error"])
     assert damaged["probability"] is None
     assert summary.unreadable == 1
+    assert damaged["bundle_version"] == last["bundle_version"] == read_manifest(tiny_bundle).version
 
 
 def test_an_image_whose_outputs_are_no_numbers_is_abstained_on(tmp_path: Path, console: RunConsole) -> None:
