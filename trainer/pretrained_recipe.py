@@ -32,9 +32,12 @@ KERNEL_RATE = 5e-4
 """Peak learning rate of an EfficientNet that is trained in full."""
 EMA_DECAY = 0.98
 """Decay of the weight average: a few epochs are only a few hundred steps."""
-DEPTHWISE_SPEED = 1 / 7
-"""Share of the planned multiply-accumulates per second that depthwise convolutions reach: memory limits
-them, not arithmetic."""
+DEPTHWISE_SPEED, DEPTHWISE_SPEED_IN_FULL = 0.3, 0.15
+"""Share of the planned multiply-accumulates per second that depthwise convolutions reach, with the first
+blocks frozen and without: memory limits them, not arithmetic."""
+FROZEN_BLOCKS = 5
+"""First blocks of an EfficientNet that a plan leaves as they are: half of the work, at the most pixels,
+for the most general kernels"""
 DEFAULT_SIZE, DEFAULT_PATCH = 224, 16
 """Pixels per side of a transformer whose weights do not say theirs"""
 
@@ -103,7 +106,7 @@ def resolve_backbone(backbone: str, adapt: Adapt | None) -> ResolvedModel:
             raise BackboneError(
                 f"adapt is {adapt!r}: {backbone} has no attention to adapt; use head (heads alone) or full"
             )
-        options = EfficientNetConfig() if adapt is None else EfficientNetConfig(adapt=adapt)
+        options = EfficientNetConfig(adapt=adapt or "full", frozen_blocks=FROZEN_BLOCKS)
         return resolve_model(ModelConfig(name=backbone, efficientnet=options))
     if not backbone.startswith(("folder:", "hub:")):
         raise BackboneError(
@@ -176,4 +179,8 @@ def learning_rate(model: ModelConfig) -> float:
 
 def relative_speed(model: ModelConfig) -> float:
     """Share of the planned multiply-accumulates per second that this network reaches."""
-    return DEPTHWISE_SPEED if model.name in VARIANTS else 1.0
+    if model.name not in VARIANTS:
+        return 1.0
+    options = model.efficientnet or EfficientNetConfig()
+    trained_from_the_start = options.adapt == "full" and options.frozen_blocks < FROZEN_BLOCKS
+    return DEPTHWISE_SPEED_IN_FULL if trained_from_the_start else DEPTHWISE_SPEED

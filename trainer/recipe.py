@@ -18,11 +18,20 @@ from trainer.fit.augment import level
 from trainer.fit.config import LoopConfig
 from trainer.fit.loss import LossConfig
 from trainer.fit.schedule import mean_work
-from trainer.models import VARIANTS, ModelConfig, ResolvedModel, build_model, macs, resolve_model
+from trainer.models import (
+    VARIANTS,
+    EfficientNetConfig,
+    ModelConfig,
+    ResolvedModel,
+    build_model,
+    macs,
+    resolve_model,
+)
 from trainer.models.cost import MACS_PER_SECOND
 from trainer.models.efficientnet import STRIDE
 from trainer.pretrained_recipe import (
     EMA_DECAY,
+    FROZEN_BLOCKS,
     MOST_EPOCHS,
     adapt_of,
     epochs_within,
@@ -58,7 +67,7 @@ SHARE_OF_TEACHER, SHARE_OF_PRETRAINED = 0.2, 0.1
 """Largest multiply-accumulates of stage A relative to stage B: of a network like B, and of one from random
 weights beside a pretrained B"""
 MOST_VIEWS = 4
-PATIENCE = 3
+PATIENCE = 5
 """Epochs without a gain after which the training of a pretrained stage ends"""
 LEAST_SECONDS = 1.0
 """Smallest time budget of a stage"""
@@ -237,7 +246,9 @@ def _student(teacher: StageRecipe, model: ResolvedModel, inputs: PlanInputs) -> 
     work = _macs(configured, teacher.image_size)
     size = input_size(inputs.image_size)
     if model.config.name in VARIANTS and size % STRIDE == 0:
-        small = model.configured(ModelConfig(name=model.config.name))
+        small = model.configured(
+            ModelConfig(name=model.config.name, efficientnet=EfficientNetConfig(frozen_blocks=FROZEN_BLOCKS))
+        )
         if _macs(small, size) <= SHARE_OF_TEACHER * work:
             return _pretrained_student(small, size, configured, teacher, inputs)
     return _student_from_scratch(work, size, inputs, pretrained=model.is_pretrained)
