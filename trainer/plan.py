@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from trainer.certify.split_reach import SplitReach
+from trainer.data.group_questions import GroupQuestion
+from trainer.data.grouping import open_questions
 from trainer.data.images import ImageSource, Notice
 from trainer.data.splits import Splits
 
@@ -26,6 +28,8 @@ class PlannedData:
     group: str | None
     splits: dict[str, dict[str, int]]
     """Split name -> {"images", "units"}"""
+    questions: tuple[GroupQuestion, ...]
+    """Columns that may be groups, without an answer"""
     notices: tuple[str, ...]
 
     @classmethod
@@ -41,6 +45,7 @@ class PlannedData:
             per_class=tuple(counts.tolist()),
             group=source.group_column,
             splits={name: {"images": len(rows), "units": splits.units[name]} for name, rows in splits},
+            questions=open_questions(source),
             notices=tuple(notice.message for notice in (*source.notices, *notices)),
         )
 
@@ -80,7 +85,8 @@ class TrainingPlan:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            "data": asdict(self.data),
+            "data": asdict(self.data)
+            | {"questions": [question.to_dict() for question in self.data.questions]},
             "reach": self.reach.to_dict(),
             "minutes": self.minutes,
             "stages": [asdict(stage) for stage in self.stages],

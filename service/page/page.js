@@ -31,8 +31,9 @@ function unitsInWords(population) {
 function guaranteeInWords(answer) {
   if (answer.decision === "abstain") return "The promise covers answers, and this is an abstention.";
   const g = answer.guarantee, atMost = `t most ${percent(g.alpha)} of the ${unitsInWords(g.population)} are answered wrongly`;
-  if (g.kind === "expectation") return `On average over calibration draws, a${atMost}. There is no confidence level.`;
-  if (g.kind === "pac") return `A${atMost}, with ${percent(1 - g.delta)} confidence.`;
+  const doubt = g.doubt ? " " + g.doubt : "";
+  if (g.kind === "expectation") return `On average over calibration draws, a${atMost}. There is no confidence level.${doubt}`;
+  if (g.kind === "pac") return `A${atMost}, with ${percent(1 - g.delta)} confidence.${doubt}`;
   return "A guarantee of an unknown kind: " + g.kind;
 }
 

@@ -45,17 +45,22 @@ def unnamed_groups(source: ImageSource, answer: str | None) -> Notice | None:
         return Notice("group-none", GROUPS_DENIED, "info")
     if source.groups is not None or len(source) < 2 * SERIES:
         return None
-    questions = questions_of(source)
+    questions = _questions(source)
     signs = list(_signs(source))
     if questions:
         return _named(questions, signs)
     return _without_column(signs) if signs else None
 
 
-def questions_of(source: ImageSource) -> tuple[GroupQuestion, ...]:
-    """The questions that the columns and the file names of a source put; none if its groups are named."""
-    if source.groups is not None:
-        return ()
+def open_questions(source: ImageSource) -> tuple[GroupQuestion, ...]:
+    """All questions about columns and file names behind the notice of a source that asks about groups.
+
+    None if groups are named or denied, or if the source knows that its images are independent, as scenes are.
+    """
+    return _questions(source) if any(notice.code == UNUSED for notice in source.notices) else ()
+
+
+def _questions(source: ImageSource) -> tuple[GroupQuestion, ...]:
     return group_questions(source.metadata, source.labels, name_columns(source.paths))
 
 

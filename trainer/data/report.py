@@ -16,7 +16,7 @@ from trainer.data.faults import Fault, find_faults
 from trainer.data.file_names import in_name_order
 from trainer.data.folder_splits import mapping_sentence, splits_by_role
 from trainer.data.group_questions import GroupQuestion
-from trainer.data.grouping import questions_of
+from trainer.data.grouping import open_questions
 from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
 from trainer.data.labels import numbers_or_texts
 from trainer.data.leaks import Leak, find_leaks
@@ -136,7 +136,7 @@ def describe(
         class_names=source.class_names,
         per_class=_per_class(source, source.labels),
         groups=_groups(source),
-        questions=questions_of(source),
+        questions=open_questions(source),
         slices=tuple(_slices(source)),
         splits=() if names is None else tuple(_plan(source, names)),
         mapping=None if names is None or source.roles is None else mapping_sentence(source.roles, names),

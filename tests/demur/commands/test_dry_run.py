@@ -63,6 +63,17 @@ def test_the_plan_of_a_training_as_json(photos: Path) -> None:
     assert plan["minutes"] == 2
 
 
+def test_the_plan_holds_the_questions_about_groups(photos: Path) -> None:
+    for number, path in enumerate(sorted((photos / "photos").rglob("*.png"))):
+        path.rename(path.with_name(f"owner{number % 24}_{number}.png"))
+    asked = json.loads(CliRunner().invoke(app, [*COMMANDS["wrap"], "--dry-run", "--json"]).stdout)["data"]
+    assert [(one["column"], one["values"]) for one in asked["questions"]] == [("file_prefix", 24)]
+    assert any("--group none" in notice for notice in asked["notices"])
+    arguments = [*COMMANDS["wrap"], "--group", "file_prefix", "--dry-run", "--json"]
+    answered = json.loads(CliRunner().invoke(app, arguments).stdout)["data"]
+    assert (answered["questions"], answered["group"]) == ([], "file_prefix")
+
+
 def test_the_plan_of_a_wrapped_model_trains_nothing(photos: Path) -> None:
     result = CliRunner().invoke(app, [*COMMANDS["wrap"], "--dry-run", "--json"])
     plan = json.loads(result.stdout)

@@ -27,6 +27,7 @@ def test_a_run_of_wrapped_models_can_reopen_its_images(tmp_path: Path) -> None:
     named = ["--class-names=calm,busy", "--normalisation=zero-one"]
     result = CliRunner().invoke(app, ["wrap", f"--model={model}", f"--data={spec}", f"--out={out}", *named])
     assert result.exit_code == 0, result.output
+    assert "299 calibration images answered without an error are the least" in " ".join(result.output.split())
     record = read_record(RunFolder(out))
     assert record.provenance.config["data"]["source"] == spec  # type: ignore[index, call-overload]
     source, splits = reopen(RunFolder(out), record, DataOverrides(), RunConsole())

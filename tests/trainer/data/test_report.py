@@ -94,6 +94,9 @@ def test_the_tables_say_what_needs_attention(messy: Path) -> None:
         assert part in text
     clean = as_text(describe(open_source(DataConfig(source=f"parquet:{messy}", group="track"))))
     assert "belong together" not in clean
+    denied = as_text(describe(open_source(DataConfig(source=f"parquet:{messy}", group="none"))))
+    assert "belong together" not in denied
+    assert "as --group none says" in denied
     assert "40 groups by track" in clean
 
 
