@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.service_process import ServiceProcess
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 Images = Callable[..., bytes]
 
@@ -103,6 +103,24 @@ def test_a_dropped_image_is_decided_and_explained(
     here.page.locator("summary").click()
     for fact in ("prediction set\nred", "stage\nA", "confidence\n", "bundle\ntiny ", "request id\n"):
         assert fact in here.result
+
+
+def test_a_doubt_about_the_calibration_images_stands_beside_the_promise(
+    visit: Callable[..., Visit], make_colour_image: Images
+) -> None:
+    here = visit()
+    doubt = (
+        "It counts every image as independent; nobody has said whether images of one owner belong together."
+    )
+
+    def with_doubt(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        route.fulfill(response=answer, json=body | {"guarantee": body["guarantee"] | {"doubt": doubt}})
+
+    here.page.route("**/predict", with_doubt)
+    drop(here.page, make_colour_image(RED, BY_A))
+    expect(here.page.locator("#result")).to_contain_text(f"with 95 % confidence. {doubt}")
 
 
 def test_each_outcome_has_its_own_words_and_stays_among_the_recent_ones(
