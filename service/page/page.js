@@ -7,7 +7,8 @@ const REASONS = {
 };
 const STORE = {down: "without its store", off: "without its store", rebuilding: "its store is being rebuilt from the event log"};
 const byId = id => document.getElementById(id);
-const percent = x => (100 * x).toLocaleString("en", {maximumFractionDigits: 2}) + " %";
+const inPercent = (x, digits) => (100 * x).toLocaleString("en", {maximumFractionDigits: digits});
+const percent = x => inPercent(x, 2) + " %";
 const items = [];
 let classes = [];
 
@@ -18,6 +19,7 @@ function element(tag, properties = {}, ...children) {
 }
 
 const text = (tag, className, textContent) => element(tag, {className, textContent});
+const sentence = words => words[0].toUpperCase() + words.slice(1) + (words.endsWith(".") ? "" : ".");
 const nameOf = k => classes[k] ?? String(k);
 
 // --- words -----------------------------------------------------------------------------------------------
@@ -47,6 +49,11 @@ function reasonInWords(item) {
   return item.answer.reason ? REASONS[item.answer.reason] || item.answer.reason : "by stage " + item.answer.stage;
 }
 
+function briefly(item) {
+  const kind = item.problem?.type?.split(":").pop();
+  return kind ? kind.replaceAll("-", " ") : reasonInWords(item);
+}
+
 function decisionInWords(a) {
   if (a.decision === "answer")
     return a.stage === "A" ? "Stage A, the fast one, was confident enough to answer." : "Stage A passed it on; stage B, the strong one, was confident enough to answer.";
@@ -66,6 +73,12 @@ function besideInWords(one) {
 }
 
 // --- one decision ----------------------------------------------------------------------------------------
+
+function picture(item, alt) {
+  const blank = () => image.replaceWith(text("span", "blank", "no picture"));
+  const image = element("img", {alt, onerror: blank, src: item.url});
+  return image;
+}
 
 function chances(a) {
   const all = (a.probabilities || [1 - a.probability, a.probability]).map((p, k) => [nameOf(k), p]);
@@ -104,7 +117,7 @@ function labelChoice(item) {
   }
   async function send(k) {
     const reply = await post("feedback", "application/json", JSON.stringify({request_id: item.answer.request_id, label: k}));
-    said.textContent = reply.ok ? "saved" : reply.body.detail;
+    said.textContent = reply.ok ? "saved" : sentence(reply.body.detail);
     if (reply.ok) { item.label = k; setTimeout(refresh, 300); }
     mark();
   }
@@ -116,7 +129,7 @@ function show(item) {
   const [kind, word] = headline(item);
   const result = [text("strong", "word " + kind, word)];
   if (item.problem) {
-    result.push(text("p", "", item.problem.detail));
+    result.push(text("p", "", sentence(item.problem.detail)));
   } else {
     const a = item.answer;
     result.push(text("p", "", decisionInWords(a)));
@@ -125,10 +138,8 @@ function show(item) {
   }
   byId("legend").hidden = true;
   byId("result").replaceChildren(...result);
-  const picture = byId("picture");
-  picture.hidden = false;
-  Object.assign(picture.querySelector("img"), {src: item.url, alt: "the image that was decided"});
-  picture.querySelector("figcaption").textContent = item.name;
+  byId("picture").hidden = false;
+  byId("picture").replaceChildren(picture(item, "the image that was sent"), text("figcaption", "soft", item.name));
   byId("said").textContent = `${item.name}: ${word}, ${reasonInWords(item)}`;
   for (const button of byId("recent").querySelectorAll("button")) button.setAttribute("aria-current", button.item === item);
 }
@@ -136,11 +147,11 @@ function show(item) {
 // --- several decisions -----------------------------------------------------------------------------------
 
 function listRecent() {
-  byId("history").hidden = false;
+  byId("history").hidden = items.length < 2;
   byId("recent").replaceChildren(...items.map(item => {
     const [kind, word] = headline(item);
     const button = element("button", {type: "button", item, title: item.name},
-      element("img", {src: item.url, alt: ""}), text("span", "badge " + kind, word), text("span", "soft", reasonInWords(item)));
+      picture(item, ""), text("span", "badge " + kind, word), text("span", "soft", briefly(item)));
     button.onclick = () => { show(item); byId("try").scrollIntoView({block: "nearest"}); };
     return element("li", {}, button);
   }));
@@ -159,7 +170,8 @@ async function decide(file) {
   const item = {url: URL.createObjectURL(file), name: file.name || "pasted image"};
   byId("drop").className = "used";
   byId("result").setAttribute("aria-busy", "true");
-  const reply = await post("predict", file.type || "application/octet-stream", file);
+  // The bytes decide what it is; a name that ends in .txt is no reason.
+  const reply = await post("predict", file.type.startsWith("image/") ? file.type : "application/octet-stream", file);
   byId("result").setAttribute("aria-busy", "false");
   item[reply.ok ? "answer" : "problem"] = reply.body;
   items.unshift(item);
@@ -182,25 +194,28 @@ function row(name, cell, rolling) {
 }
 
 function showPromise(health) {
-  const none = !health.guarantee;
-  byId("promise").className = none ? "none" : "";
+  const none = !health.guarantee, doubt = health.guarantee?.doubt;
+  byId("promise").className = none ? "none" : doubt ? "doubted" : "";
+  byId("doubt").hidden = !doubt;
+  byId("doubt").textContent = doubt || "";
   byId("promise-text").textContent = none ? "This bundle may not answer at all: every image is left to a person." : health.claim + ".";
   byId("evidence").textContent = none ? health.promise : health.evidence;
   byId("can-answer").hidden = none;
+  byId("abstains").textContent = none ? "Every image, however clear. The probability is still given." : "Not confident enough: no guess is made. The probability is still given.";
   byId("beside").hidden = !health.challengers.length;
   byId("beside").textContent = "Challengers: " + health.challengers.map(besideInWords).join("; ") + ".";
 }
 
 function showRolling(rolling) {
-  byId("table").hidden = !rolling.labelled;
+  byId("table").hidden = false;
   byId("rolling").replaceChildren(
-    row("MCC, last 100", s => s.mcc.n ? [s.mcc.mcc.toFixed(3), s.mcc.mcc_reason || `n = ${s.mcc.n}`] : ["–", "no label yet"], rolling),
-    row("ACC, last 10", s => s.acc.n ? [percent(s.acc.accuracy), `${percent(s.acc.accuracy_low)} – ${percent(s.acc.accuracy_high)}`] : ["–", "no label yet"], rolling),
+    row("MCC, last 100", s => s.mcc.n ? [s.mcc.mcc.toFixed(3), s.mcc.mcc_reason || `n = ${s.mcc.n}`] : ["–", ""], rolling),
+    row("ACC, last 10", s => s.acc.n ? [percent(s.acc.accuracy), `${inPercent(s.acc.accuracy_low, 0)} – ${inPercent(s.acc.accuracy_high, 0)} %`] : ["–", ""], rolling),
     ...("reward" in rolling.all ? [row("reward", s => s.mcc.n ? [s.reward.toFixed(3), ""] : ["–", ""], rolling)] : []));
   const lag = rolling.label_lag_seconds.p50, of = `${rolling.labelled} of ${rolling.predictions} predictions labelled`;
   byId("labels").textContent = rolling.labelled
     ? of + (lag === null ? "" : `, half of the labels within ${lag.toFixed(1)} s`) + ". “All, forced” counts every labelled prediction, “answered” the answers alone."
-    : `${of}. Once true labels arrive, here or through /feedback, rolling accuracy and correlation (MCC) appear.`;
+    : `${of}. The figures appear once true labels arrive, here or through /feedback.`;
 }
 
 async function refresh() {
@@ -213,7 +228,7 @@ async function refresh() {
     showPromise(health);
     const reply = await fetch("rolling"), rolling = await reply.json();
     if (reply.ok) showRolling(rolling);
-    else byId("labels").textContent = rolling.detail;
+    else byId("labels").textContent = sentence(rolling.detail);
   } catch (error) {
     byId("status").textContent = "not reached";
     byId("status").className = "status away";
@@ -221,8 +236,9 @@ async function refresh() {
 }
 
 const address = path => new URL(path, document.baseURI).href;
-byId("predict").textContent = `curl -s -H 'Content-Type: image/jpeg' --data-binary @photo.jpg ${address("predict")}`;
-byId("feedback").textContent = `curl -s -H 'Content-Type: application/json' -d '{"request_id": "...", "label": 1}' ${address("feedback")}`;
+byId("commands").textContent = `curl -s -H 'Content-Type: image/jpeg' --data-binary @photo.jpg ${address("predict")}
+
+curl -s -H 'Content-Type: application/json' -d '{"request_id": "...", "label": 1}' ${address("feedback")}`;
 byId("file").onchange = event => { decideAll([...event.target.files]); event.target.value = ""; };
 for (const kind of ["dragover", "dragleave", "drop"])
   document.addEventListener(kind, event => {

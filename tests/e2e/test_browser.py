@@ -163,7 +163,8 @@ def test_everything_can_be_done_by_keyboard_and_labels_move_the_figures(
     expect(here.page.locator("#file")).to_be_focused()
     with here.page.expect_file_chooser() as chosen:
         here.page.keyboard.press("Enter")
-    chosen.value.set_files([jpeg(make_colour_image(BLUE, BY_B))])
+    chosen.value.set_files([jpeg(make_colour_image(BLUE, strength)) for strength in (BY_A, BY_B)])
+    expect(here.page.locator("#recent button")).to_have_count(2)
     expect(here.page.locator("#result .word")).to_have_text("blue")
     labels = here.page.locator("#result .labels button")
     here.page.locator("#file").focus()

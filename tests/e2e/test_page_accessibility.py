@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from fakes.service_process import ServiceProcess
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 Images = Callable[..., bytes]
 Scheme = Literal["light", "dark"]
@@ -112,12 +112,61 @@ def test_without_a_promise_and_without_a_store(
     page = open_page(silent_service.url, scheme, width)
     expect(page.locator("#status")).to_have_text("serving, without its store")
     expect(page.locator("#can-answer")).to_be_hidden()
+    expect(page.locator("#legend")).to_contain_text("Every image, however clear.")
     check(page, width)
     page.set_input_files("#file", [photo(make_colour_image(RED, BY_A))])
     expect(page.locator("#result .word")).to_have_text("for a person")
     page.locator("#result .labels button").first.click()
     expect(page.locator("#result .labels")).to_contain_text("store")
     check(page, width)
+
+
+DOUBT = "It holds if images of one owner are independent of each other, which nobody has confirmed."
+NAMES = [f"class {number}" for number in range(11)]
+
+
+def many_classes_and_a_doubt(route: Route) -> None:
+    """The answer of the service, with more classes than it has, and a doubt about its promise."""
+    answer = route.fetch()
+    body = answer.json()
+    if "classes" in body:
+        body["classes"] = NAMES
+        body["guarantee"]["doubt"] = DOUBT
+    elif "probability" in body:
+        body["probabilities"] = [0.02] * 9 + [0.5, 0.32]
+    route.fulfill(response=answer, json=body)
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_many_classes_and_a_doubted_promise(
+    service: ServiceProcess,
+    open_page: Callable[[str, Scheme, int], Page],
+    make_colour_image: Images,
+    scheme: Scheme,
+    width: int,
+) -> None:
+    page = open_page(service.url, scheme, width)
+    for path in ("health", "predict"):
+        page.route(f"**/{path}", many_classes_and_a_doubt)
+    expect(page.locator("#doubt")).to_have_text(DOUBT)
+    page.set_input_files("#file", [photo(make_colour_image(RED, UNSURE))])
+    expect(page.locator("#result .word")).to_have_text("for a person")
+    shown = page.locator("#result .chances strong")
+    assert [text.removesuffix(" %") for text in shown.all_inner_texts()] == ["50", "32", "2", "2", "2"]
+    label = page.get_by_role("combobox", name="True label")
+    assert label.locator("option").all_inner_texts() == ["choose", *NAMES]
+    label.select_option("class 1")
+    expect(page.locator("#result .labels")).to_contain_text("saved")
+    check(page, width)
+
+
+def test_a_file_that_is_no_image_is_refused_in_plain_words(
+    service: ServiceProcess, open_page: Callable[[str, Scheme, int], Page]
+) -> None:
+    page = open_page(service.url, "light", 1280)
+    page.set_input_files("#file", [{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"notes"}])
+    expect(page.locator("#result")).to_contain_text("The bytes are not an image")
+    expect(page.locator("#picture")).to_contain_text("no picture")
 
 
 def test_the_outcome_is_announced(
