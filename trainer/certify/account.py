@@ -126,7 +126,9 @@ def read_ledger(run: RunFolder, budget: float) -> Ledger:
 
     `LedgerDisagrees` if run.json remembers more of it.
     """
-    ledger = Ledger.from_dict(read_json(run.ledger)) if run.ledger.is_file() else Ledger(budget=budget)
+    ledger = (
+        Ledger.from_dict(read_json(run.ledger)) if run.ledger.is_file() else Ledger(max(USUAL_BUDGET, budget))
+    )
     remembered, (entries, total) = remembered_ledger(run), _size(ledger)
     if remembered is not None and (entries < remembered.entries or total < remembered.total - ROUNDING):
         state = (

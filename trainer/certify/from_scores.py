@@ -145,7 +145,9 @@ def _charge(
     compared with the labels before: `scored.errors` is read afterwards.
     """
     ledger = path.with_name(f"{path.name}.ledger.json")
-    own = Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(promise.delta)
+    own = (
+        Ledger.from_dict(read_json(ledger)) if ledger.is_file() else Ledger(max(USUAL_BUDGET, promise.delta))
+    )
     sliced = "" if members is None else "\0".join(members)
     # Saying that no row belongs to a group is the same computation as saying nothing.
     columns = replace(columns, group=columns.group_column)

@@ -82,6 +82,14 @@ def test_two_models_share_the_delta_of_a_split(tmp_path: Path) -> None:
         certify_run(evidence(delta=0.025, alpha=0.03), RunFolder(tmp_path / "3"))
 
 
+def test_shares_of_one_delta_fit_one_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    for alpha in (0.01, 0.02):
+        certify_run(evidence(delta=0.025, alpha=alpha), run)
+    with pytest.raises(DeltaExhausted):
+        certify_run(evidence(delta=0.025, alpha=0.03), run)
+
+
 def test_other_labels_on_the_same_images_get_no_fresh_delta(tmp_path: Path) -> None:
     certify_run(evidence(), RunFolder(tmp_path / "a"))
     relabelled = replace(CALIB, labels=1 - CALIB.labels, digest="relabelled")

@@ -1,0 +1,197 @@
+"""Blocks of README and of the tutorials, run from top to bottom as they stand: one folder, one ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TUTORIALS = ("photographs", "model", "scores", "labels", "python")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / "tutorials" / f"{name}.md" for name in TUTORIALS))
+NOT_HERE = ("Two commands",)
+"""Sections whose blocks other tests stand for: `make test` is what runs this one"""
+PORT_OF_THE_TEXT = "127.0.0.1:8000"
+
+_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+_BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    document: str
+    section: str
+    language: str
+    text: str
+
+
+def blocks_of(document: Path) -> Iterator[Block]:
+    text = document.read_text(encoding="utf-8")
+    for found in _BLOCK.finditer(text):
+        section = _HEADING.findall(text[: found.start()])[-1]
+        yield Block(document.stem, section, found[1], found[2])
+
+
+class Reader:
+    """A person who pastes block after block, into one terminal and, beside a service, a second one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.output: dict[str, str] = {}
+        """Line of the shell, or block of Python -> what it printed"""
+        self._services: list[subprocess.Popen[bytes]] = []
+        scripts = str(Path(sys.executable).parent)
+        self.environment = os.environ | {
+            "PATH": f"{scripts}:{os.environ['PATH']}",
+            "DEMUR_PORT": str(self.port),
+            "COLUMNS": "110",
+        }
+        (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+
+    def paste(self, block: Block) -> None:
+        """Run the block; of the shell the lines that were not run before."""
+        if block.language == "python":
+            if block.text not in self.output:
+                self.output[block.text] = self._run(block.text, "python", "-c")
+            return
+        for line in block.text.splitlines():
+            if line.strip() and line not in self.output:
+                self.output[line] = self._serve(line) if line.startswith("demur serve") else self._run(line)
+
+    def stop(self) -> None:
+        for service in self._services:
+            service.terminate()
+            service.wait(60)
+
+    def printed(self, start: str) -> str:
+        """Output of the first line that begins so."""
+        return next(output for line, output in self.output.items() if line.startswith(start))
+
+    def printed_by(self, part: str) -> str:
+        """Output of the one block of Python that contains this."""
+        (found,) = (output for text, output in self.output.items() if part in text and "\n" in text)
+        return found
+
+    def attempt(self, text: str, *program: str) -> subprocess.CompletedProcess[str]:
+        """Run a line of the shell, or the text of another program."""
+        return subprocess.run(
+            [*(program or ("bash", "-euc")), text.replace(PORT_OF_THE_TEXT, f"127.0.0.1:{self.port}")],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+
+    def _run(self, text: str, *program: str) -> str:
+        done = self.attempt(text, *program)
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def _serve(self, line: str) -> str:
+        log = (self.folder / "serve.log").open("wb")
+        command = ["bash", "-c", f"exec {line}"]
+        self._services.append(
+            subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        )
+        for _ in range(600):
+            assert self._services[-1].poll() is None, (self.folder / "serve.log").read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
+                return "ready"
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("the service is not ready after a minute")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Everything pasted, README first; the ledger is that of the module."""
+    if shutil.which("curl") is None:
+        pytest.skip("the blocks use curl, which is not installed")
+    reader = Reader(tmp_path_factory.mktemp("first-hour"))
+    try:
+        for document in DOCUMENTS:
+            for block in blocks_of(document):
+                if block.section not in NOT_HERE:
+                    reader.paste(block)
+        yield reader
+    finally:
+        reader.stop()
+
+
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("first hour")]
+
+
+def test_the_photographs_become_a_bundle_with_a_promise(reader: Reader) -> None:
+    assert (reader.folder / "photos.png").stat().st_size > 10_000
+    manifest = json.loads((reader.folder / "runs/first/bundle/bundle.json").read_text())
+    assert manifest["classes"] == ["no roadwork", "roadwork"]
+    assert "smallest risk that they could prove" in reader.printed(
+        "demur train --data photos --group none --dry"
+    )
+    assert "wrong answers" in reader.printed("demur inspect runs/first/bundle")
+
+
+def test_the_model_is_wrapped_without_training(reader: Reader) -> None:
+    assert not (reader.folder / "runs/wrapped/model_best.safetensors").exists()
+    assert "stage" in reader.printed("demur inspect runs/wrapped/bundle")
+    assert "golden" in reader.printed("demur verify runs/wrapped/bundle")
+
+
+def test_two_certificates_share_the_delta_of_one_table_and_a_third_is_refused(reader: Reader) -> None:
+    first, second = (output for line, output in reader.output.items() if line.startswith("demur calibrate"))
+    assert "Certificate 1 of this calibration split" in first
+    assert "for each answer by itself" in second
+    assert "all 2 share delta 0.05" in second
+    third = reader.attempt(
+        "demur calibrate --scores scores.csv --label-column truth --group none --alpha 0.02"
+    )
+    assert third.returncode == 2
+    assert "delta" in third.stderr
+
+
+def test_the_label_arrives_under_the_name_that_the_request_was_given(reader: Reader) -> None:
+    asked = json.loads(reader.printed("curl -s -H 'X-Request-Id: first'"))
+    assert asked["request_id"] == "first"
+    labelled = json.loads(reader.printed("curl -s -H 'Content-Type: application/json'"))
+    assert labelled["request_id"] == "first"
+
+
+def test_python_gets_the_same(reader: Reader) -> None:
+    asked = reader.printed_by("client.predict(")
+    assert "Guarantee(kind='pac'" in asked or "None" in asked
+    assert len(reader.printed_by("predict_batch").splitlines()) == 9
+    assert "2000 independent calibration units" in reader.printed_by("luck")
+    assert "900 independent calibration units" in reader.printed_by("Sampling(groups=drive)")
+
+
+def test_what_a_path_needs_comes_from_a_line_before_it() -> None:
+    """Photographs, models, tables: each is made by a block, so that a path can be tried without any data."""
+    text = "".join(block.text for block in blocks_of(DOCUMENTS[0]) if block.section not in NOT_HERE)
+    for made, used in {
+        "--write-folder photos": "folder:photos",
+        " strong.onnx ": "--model strong.onnx",
+        "--out scores.csv": "--scores scores.csv",
+        " photo.jpg ": "@photo.jpg",
+    }.items():
+        assert 0 <= text.find(made) < text.find(used), made
