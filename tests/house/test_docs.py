@@ -161,6 +161,14 @@ def test_every_relative_link_resolves(document: Path) -> None:
     assert not broken
 
 
+def test_every_page_has_its_place_on_the_site() -> None:
+    """The order of the pages in mkdocs.yml; decisions are listed by a page of their own."""
+    places = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    listed_apart = {page for page in pages if page.startswith(("adr/", "measurements/remarks/"))}
+    assert pages - listed_apart - places == set()
+
+
 # --- verbs and options -------------------------------------------------------------------------------------
 
 
