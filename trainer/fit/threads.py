@@ -30,8 +30,9 @@ FALL = 0.75
 """Throughput relative to the best so far below which the threads are measured again"""
 WINDOW_S = 5.0
 """Seconds over which the throughput is watched"""
-LARGEST_OVERHEAD = 0.03
-"""Share of the time that measuring again may take"""
+OVERHEAD_ON_HOPE, OVERHEAD_ON_FALL = 0.03, 0.1
+"""Share of the time that measuring again may take: in case the machine is quiet again, and after a fall of
+the throughput, which costs more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,8 @@ class ThreadTuner:
         fell = rate < FALL * self._best_rate
         self._best_rate = max(self._best_rate, rate)
         # With fewer threads than cores, the machine may have become quiet again.
-        if (fell or self.threads < self._most) and self._cost_s <= LARGEST_OVERHEAD * (
-            now - self._measured_at
-        ):
+        overhead = OVERHEAD_ON_FALL if fell else OVERHEAD_ON_HOPE if self.threads < self._most else 0.0
+        if overhead and self._cost_s <= overhead * (now - self._measured_at):
             self._measure(step)
             self._best_rate = 0.0
         self._restart_window()

@@ -83,6 +83,18 @@ def test_a_neighbour_that_comes_and_goes_costs_little() -> None:
     assert [change.threads for change in tuner.changes] == [2, 1, 2]
 
 
+def test_a_neighbour_soon_after_the_start_is_noticed_soon() -> None:
+    machine = Machine(QUIET)
+    tuner = ThreadTuner(machine.step, clock=machine.clock)
+    tuner.start(30_000)
+    train(tuner, machine, range(1_000))
+    machine.seconds = BUSY
+    began = machine.now
+    while tuner.threads == 2:
+        train(tuner, machine, range(1_000, 1_001))
+    assert machine.now - began < 15.0
+
+
 def test_a_quiet_machine_loses_at_most_a_percent() -> None:
     machine = Machine(QUIET)
     tuner = ThreadTuner(machine.step, clock=machine.clock)
