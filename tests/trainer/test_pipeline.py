@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes.channel_models import channel_images
+from rich.console import Console
 
 from bundle.loader import load_bundle
+from calibration.errors import DeltaExhausted
 from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import recalibrate
 from trainer.config import TrainConfig, load_config
 from trainer.data.faults import FaultyData
 from trainer.errors import RunError
 from trainer.fit.checkpoint import ResumeMismatch
-from trainer.pipeline import train
+from trainer.pipeline import plan, train
 from trainer.reports.summary import closing_lines, idle_stage_note
 from trainer.run.console import RunConsole
 from trainer.run.digests import DamagedFile
@@ -99,6 +102,57 @@ def test_a_finished_run_goes_on_to_the_same_end(
     assert again.policy.certificate == first.policy.certificate
     (entries,) = read_json(first.run.ledger)["accounts"].values()
     assert len(entries) == 1
+
+
+class TestSeveralSettings:
+    """Trying settings on one data set: seeds keep the split, and nothing trains in vain."""
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> str:
+        return _write(tmp_path / "images.parquet", 1500, separation=3.0)
+
+    def test_a_second_training_ends_before_it_begins(
+        self, source: str, tmp_path: Path, quiet: RunConsole
+    ) -> None:
+        train(_config(source), tmp_path / "a", quiet)
+        with pytest.raises(DeltaExhausted, match=r"nothing was begun.*--split-seed.*--certificate none"):
+            train(_config(source, seed=1), tmp_path / "b", quiet)
+        assert not (tmp_path / "b" / "stage_b").exists()
+        assert not (tmp_path / "b" / "config.yaml").exists()
+
+    def test_try_without_a_promise_then_certify_one(
+        self, source: str, tmp_path: Path, quiet: RunConsole
+    ) -> None:
+        tried = {
+            seed: train(
+                _config(source, seed=seed, **{"promise.certificate": "none"}), tmp_path / f"{seed}", quiet
+            )
+            for seed in (0, 1)
+        }
+        splits = [read_json(one.run.splits) for one in tried.values()]
+        assert splits[0] == splits[1]
+        for one in tried.values():
+            assert any(line.startswith("Planned on val_select: a certificate of 1 %") for line in one.summary)
+        assert recalibrate(tried[1].run.root, {"certificate": "exact"}).policy.certificate.feasible
+        with pytest.raises(DeltaExhausted):
+            recalibrate(tried[0].run.root, {"certificate": "exact"})
+
+    def test_a_plan_says_that_the_certificate_would_be_refused(
+        self, source: str, tmp_path: Path, quiet: RunConsole
+    ) -> None:
+        train(_config(source), tmp_path / "a", quiet)
+        said = StringIO()
+        plan(_config(source, seed=1), RunConsole(Console(file=said, width=4000)))
+        assert "0 of delta 0.05 is left" in said.getvalue()
+
+    def test_a_folder_keeps_the_splits_that_an_older_version_drew_by_the_seed_of_training(
+        self, source: str, tmp_path: Path, quiet: RunConsole
+    ) -> None:
+        old = train(_config(source, seed=3, **{"splits.seed": 3}), tmp_path / "old", quiet)
+        before = read_json(old.run.splits)
+        assert before["seed"] == 3
+        train(_config(source, seed=3), tmp_path / "old", quiet)
+        assert read_json(old.run.splits) == before
 
 
 def test_the_number_of_threads_is_recorded(trained: tuple[TrainConfig, RunResult]) -> None:

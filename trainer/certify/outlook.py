@@ -59,17 +59,19 @@ def outlook(
 
 
 def _room(held: Sequence[KnownCertificate], left: float, delta: float) -> str:
-    count = "no" if not held else str(len(held))
-    rest = left - delta
-    after = (
-        "all that it has, so that no other model can be certified on these images afterwards"
-        if rest < delta - ROUNDING
-        else f"and leaves {rest:g}"
+    known = (
+        f"{len(held)} certificate(s) on the images of this calibration split have left delta {left:g}"
+        if held
+        else f"No certificate is known on the images of this calibration split, which has delta {left:g}"
     )
+    rest = left - delta
+    if rest <= ROUNDING:
+        after = ", after which no other model can be certified on these images"
+    else:
+        after = f" and leave {rest:g}" + (", too little for another one" if rest < delta - ROUNDING else "")
     return (
-        f"The calibration split has {count} certificate(s) and delta {left:g} left. This one will spend "
-        f"{delta:g}, {after}. To try several settings, {TRY_FIRST}; or give each a share (--delta "
-        f"{left / 4:g} for four)"
+        f"{known}. This one will spend {delta:g}{after}. To try several settings, {TRY_FIRST}; or give each "
+        f"a share (--delta {left / 4:g} for four)"
     )
 
 

@@ -24,6 +24,8 @@ from bundle.selection.issued import IssuedCertificates
 from bundle.selection.local_certificate import certify_locally, read_cases, reserve_of
 from bundle.selection.timing_cache import TimingCache
 from bundle.verify import verify_bundle
+from calibration.errors import DeltaExhausted
+from calibration.known_splits import KnownCertificate
 from demur.commands.bundle import result_lines
 from service.lineup.deployment import deployment_for
 from service.settings import Settings
@@ -33,8 +35,10 @@ from trainer.bundling.pack import pack_bundle
 from trainer.bundling.rerun import recalibrate
 from trainer.bundling.wrap import WrapConfig, certify_models
 from trainer.bundling.wrapped_model import ModelInput
+from trainer.certify import evidence
+from trainer.certify.account import split_of
 from trainer.certify.delta import NeedsReissue
-from trainer.certify.user_ledger import ledger_in
+from trainer.certify.user_ledger import change_accounts, ledger_in
 from trainer.data import opening
 from trainer.data.config import DataConfig, DataOverrides
 from trainer.data.images import ImageSource
@@ -342,6 +346,33 @@ class TestLedger:
         with pytest.raises(NeedsReissue, match=r"0 of 0\.05 is left.*--reissue"):
             certify(run, VINO, console=quiet)
         assert {file: file.read_bytes() for file in before} == before
+
+    def test_paths_that_an_older_version_has_planned_are_free_again(
+        self,
+        proven: RunFolder,
+        made: tuple[RunFolder, CertifiedEngines],
+        quiet: RunConsole,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        planned = evidence.plan_cascade
+        monkeypatch.setattr(evidence, "plan_cascade", lambda *given: planned(*given)[:-1])
+        again = certify(proven, ORT8, VINO, console=quiet)
+        assert [one.policy.certificate for one in again.engines] == [
+            one.policy.certificate for one in made[1].engines
+        ]
+
+    def test_a_withdrawal_that_cannot_help_is_not_suggested(
+        self, proven: RunFolder, quiet: RunConsole
+    ) -> None:
+        calib = load_scores(proven.scores("val_calib"))
+        other = KnownCertificate("of another model", 0.05, "f", "/runs/other", "2026-01-01T00:00:00+00:00")
+        change_accounts(lambda known: known.record(split_of(calib), [other], 0.05))
+        for reissue in (False, True):
+            with pytest.raises(
+                DeltaExhausted, match=r"of another model.*in /runs/other.*not make enough room"
+            ):
+                certify(proven, VINO, console=quiet, reissue=reissue)
+        assert not proven.withdrawn.exists()
 
     def test_what_was_withdrawn_is_recorded_and_reported(self, proven: RunFolder, quiet: RunConsole) -> None:
         run = proven

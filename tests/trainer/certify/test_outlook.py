@@ -32,7 +32,7 @@ def said(run: Path, promise: PromiseConfig = USUAL, images: list[str] = IMAGES) 
 def test_the_first_training_says_that_it_spends_everything_and_how_to_try_settings(tmp_path: Path) -> None:
     note = said(tmp_path)
     assert note is not None
-    assert "no certificate(s) and delta 0.05 left. This one will spend 0.05, all that it has" in note
+    assert "which has delta 0.05. This one will spend 0.05, after which no other model can be" in note
     assert "--certificate none" in note
     assert "demur calibrate RUN --certificate exact" in note
     assert "--delta 0.0125 for four" in note
@@ -59,8 +59,9 @@ def test_a_share_that_is_left_is_offered_and_fits(tmp_path: Path) -> None:
     spend(0.02)
     with pytest.raises(DeltaExhausted, match=r"ask for a smaller share \(--delta 0\.03\)"):
         said(tmp_path)
-    assert "and delta 0.03 left" in str(said(tmp_path, PromiseConfig(delta=0.03)))
-    assert "spend 0.01, and leaves 0.02" in str(said(tmp_path, PromiseConfig(delta=0.01)))
+    assert "1 certificate(s) on the images" in str(said(tmp_path, PromiseConfig(delta=0.03)))
+    assert "spend 0.01 and leave 0.02." in str(said(tmp_path, PromiseConfig(delta=0.01)))
+    assert "spend 0.02 and leave 0.01, too little" in str(said(tmp_path, PromiseConfig(delta=0.02)))
 
 
 def test_a_run_that_repeats_another_one_begins(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ NAMES = {
     "hexadecimal": ["0x1F", "31"],
     "infinity": ["inf", "Infinity"],
     "digits of another script": ["7", "\u0667"],
+    "blanks at the end": ["a", "a ", "a  ", "a\t"],
+    "blanks before": ["a", " a"],
+    "blanks around digits": ["7", " 7", "7 "],
 }
 
 
@@ -39,6 +42,39 @@ def test_different_names_are_different_groups(write_folder: Writer, names: list[
     assert groups is not None
     assert [name for name, written in zip(groups, names, strict=True) if written] == [n for n in names if n]
     assert len(set(groups.tolist())) == len(names)
+
+
+def test_blanks_that_pad_a_column_belong_to_no_name(write_folder: Writer) -> None:
+    rows = "1.png, yes, a \n2.png, no, a\n3.png,yes,b"
+    root = write_folder({"metadata.csv": f"file_name, label, drive\n{rows}", "1.png": "1"})
+    source = open_source(DataConfig(source=f"folder:{root}", group="drive"))
+    assert source.class_names == ("no", "yes")
+    assert source.groups is not None
+    assert source.groups.tolist() == ["a ", "a", "b"]
+    (notice,) = [notice for notice in source.notices if notice.code == "names-alike"]
+    assert "'a' and 'a '" in notice.message
+
+
+def test_blanks_around_numbers_mean_nothing_where_numbers_are_read(write_folder: Writer) -> None:
+    root = write_folder({"metadata.csv": "file_name,label\n1.png, 1\n2.png,0\n3.png,0 \n4.png, "})
+    source = open_source(DataConfig(source=f"folder:{root}"))
+    assert source.labels.tolist() == [1, 0, 0, -1]
+    assert source.label_faults == {3: "the label is missing"}
+
+
+def test_names_of_classes_keep_their_blanks(write_folder: Writer) -> None:
+    root = write_folder({"metadata.csv": "file_name,label\n1.png,cat\n2.png,cat \n3.png,dog"})
+    source = open_source(DataConfig(source=f"folder:{root}"))
+    assert source.class_names == ("cat", "cat ", "dog")
+    assert any(notice.code == "names-alike" for notice in source.notices)
+
+
+def test_json_keeps_blanks_and_a_name_of_blanks_alone_is_missing(write_folder: Writer) -> None:
+    lines = [f'{{"file_name": "{row}.png", "drive": "{name}"}}' for row, name in enumerate(("a", "a ", "  "))]
+    root = write_folder({"metadata.jsonl": "\n".join(lines)})
+    groups = open_source(DataConfig(source=f"folder:{root}", group="drive")).groups
+    assert groups is not None
+    assert groups.tolist() == ["a", "a ", "(none) 2"]
 
 
 def test_json_numbers_stay_as_they_are_written(write_folder: Writer) -> None:

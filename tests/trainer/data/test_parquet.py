@@ -231,3 +231,11 @@ def test_shards_with_any_case_of_suffix_and_behind_links_are_found(
     write_parquet("shards/a.PARQUET", n=2)
     (tmp_path / "shards" / "linked").symlink_to(tmp_path / "elsewhere")
     assert len(open_source(DataConfig(source=f"parquet:{tmp_path / 'shards'}"))) == 5
+
+
+def test_blanks_are_part_of_a_name_and_a_name_of_blanks_alone_is_missing(write_parquet: Writer) -> None:
+    path = write_parquet(label=[0, 1, 0, 1] * 6, drive=["a", "a ", " a", "  "] * 6)
+    source = open_source(DataConfig(source=f"parquet:{path}", group="drive"))
+    assert source.groups is not None
+    assert source.groups[:8].tolist() == ["a", "a ", " a", "(none) 3", "a", "a ", " a", "(none) 7"]
+    assert any(notice.code == "names-alike" for notice in source.notices)

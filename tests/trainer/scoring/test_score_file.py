@@ -12,8 +12,10 @@ import pytest
 from calibration.errors import DeltaExhausted
 from calibration.exact.fixed_sequence import certify
 from trainer.certify.from_scores import certify_each, certify_scores
+from trainer.certify.user_ledger import read_accounts
 from trainer.run.promise import PromiseConfig
-from trainer.scoring.score_file import ScoreFileColumns, ScoreFileError, read_scored
+from trainer.scoring.score_file import ScoredTable, ScoreFileColumns, read_scored
+from trainer.scoring.table_file import ScoreFileError
 
 COLUMNS = ScoreFileColumns()
 
@@ -210,3 +212,72 @@ def test_a_score_that_is_no_number_is_named_and_costs_nothing(tmp_path: Path, va
     with pytest.raises(ScoreFileError, match="'score' has 1 values that are not finite, the first in row 2"):
         certify_scores(path, PromiseConfig(), ScoreFileColumns())
     assert not path.with_name("scores.csv.ledger.json").exists()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_groups_keep_their_blanks(tmp_path: Path, suffix: str) -> None:
+    columns = {
+        "drive": np.array(["a", "a ", " a", "b"]),
+        "label": np.arange(4) % 2,
+        "probability": np.arange(4) / 4,
+    }
+    read = read_scored(_write(tmp_path / f"scores.{suffix}", columns), ScoreFileColumns(group="drive"))
+    assert read.groups is not None
+    assert sorted(read.groups.tolist()) == [" a", "a", "a ", "b"]
+    assert any("written with and without blanks" in warning for warning in read.warnings)
+
+
+def test_blanks_that_pad_a_column_belong_to_no_group(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("drive, label, probability\na, 1, 0.9\nb , 0, 0.2\n")
+    read = read_scored(path, ScoreFileColumns(group="drive"))
+    assert read.groups is not None
+    assert sorted(read.groups.tolist()) == ["a", "b "]
+    path.write_text("label, drive, probability\n1, a, 0.9\n0,  , 0.2\n")
+    with pytest.raises(ScoreFileError, match="'drive' has 1 empty cells"):
+        read_scored(path, ScoreFileColumns(group="drive"))
+
+
+class TestTheOrderOfReading:
+    """Scores and rows, then the charge, then what the labels say of the scores."""
+
+    def test_a_refused_charge_compares_no_answer_with_a_label(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = _write(tmp_path / "scores.csv", _table())
+        certify_scores(path, PromiseConfig(), COLUMNS)
+
+        def compared(table: ScoredTable) -> None:
+            raise AssertionError("labels were compared with answers before the charge")
+
+        monkeypatch.setattr(ScoredTable, "errors", property(compared))
+        with pytest.raises(DeltaExhausted):
+            certify_scores(path, PromiseConfig(alpha=0.02), COLUMNS)
+        with pytest.raises(DeltaExhausted):
+            certify_each(path, PromiseConfig(), COLUMNS, None)
+
+    def test_the_charge_is_there_if_the_proof_is_interrupted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = _write(tmp_path / "scores.csv", _table())
+
+        def interrupted(table: ScoredTable) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ScoredTable, "errors", property(interrupted))
+            with pytest.raises(KeyboardInterrupt):
+                certify_scores(path, PromiseConfig(), COLUMNS)
+        with pytest.raises(DeltaExhausted):
+            certify_scores(path, PromiseConfig(alpha=0.02), COLUMNS)
+
+    @pytest.mark.parametrize("label", ["2", "yes", "", "nan", "0.5"])
+    def test_a_label_that_is_no_class_burns_no_delta(self, tmp_path: Path, label: str) -> None:
+        columns = _table()
+        rows = [f"{y},{p!r}" for y, p in zip(columns["label"], columns["probability"].tolist(), strict=True)]
+        path = tmp_path / "scores.csv"
+        path.write_text("label,probability\n" + "\n".join([*rows[:-1], f"{label},0.5"]))
+        with pytest.raises(ScoreFileError, match="'label'"):
+            certify_scores(path, PromiseConfig(), COLUMNS)
+        assert not read_accounts().splits
+        assert not path.with_name("scores.csv.ledger.json").exists()
