@@ -23,6 +23,8 @@ from calibration.scrc.planning import LARGEST_SHARE
 _DRAWS = 200
 _MOST_UNITS = 2_000_000
 """Units simulated in all draws together"""
+_LARGEST = 100_000
+"""Units from which more change the coverage by less than a hundredth"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def typical_certificate(units: int, target: RiskTarget, accuracy: float, seed: i
     the reference world of the tests in `tests/statistics`, no statement about a model that is not trained.
     """
     rng = np.random.default_rng(seed)
+    units = min(units, _LARGEST)
     draws = max(20, min(_DRAWS, _MOST_UNITS // max(units, 1)))
     answered = np.arange(1, units + 1, dtype=np.int64)[:, None]
     tested = np.flatnonzero(steps_to_test(answered, target))

@@ -29,6 +29,8 @@ GROUP_WORDS = (
 """Last parts of column names that usually name a series, with or without "id" behind them; compared without
 case and separators."""
 
+MOST_CELLS = 10**7
+"""Values times classes up to which matched pairs are looked for"""
 OF_THE_FILE = ("width", "height")
 """Names of columns that describe the file of an image"""
 NO_COLUMNS: Mapping[str, Column] = MappingProxyType({})
@@ -167,7 +169,7 @@ def _question(name: str, column: Column, labels: IntArray, *, is_group: bool) ->
     if column.dtype.kind != "U" and _counts(column):
         return None
     codes, held = np.asarray(codes.reshape(-1)), labels[present]
-    if _determines(_classes(codes, held)) and not is_group:
+    if not is_group and _determines(codes, held):
         return None
     return GroupQuestion(
         column=name,
@@ -201,16 +203,19 @@ def _classes(codes: IntArray, labels: IntArray) -> IntArray:
     return counts[:, counts.any(axis=0)]
 
 
-def _determines(counts: IntArray) -> bool:
+def _determines(codes: IntArray, labels: IntArray) -> bool:
     """Whether the value tells the label, by few enough values that this is no accident of single groups."""
-    classes = counts.shape[1]
-    if classes < 2 or len(counts) > max(LEVELS, 2 * classes):
+    classes = len(np.unique(labels[labels != UNLABELLED]))
+    if classes < 2 or int(codes.max()) >= max(LEVELS, 2 * classes):
         return False
+    counts = _classes(codes, labels)
     return bool(counts.max(axis=1).sum() >= PURE * counts.sum())
 
 
 def _is_matched(codes: IntArray, labels: IntArray) -> bool:
     """Whether the values hold each class equally often, far more than shuffled labels do."""
+    if (int(codes.max()) + 1) * (int(labels.max()) + 1) > MOST_CELLS:
+        return False
     shuffled = np.random.default_rng(0).permutation(labels)
     return _matched(codes, labels) > _matched(codes, shuffled) + MATCHED
 

@@ -60,6 +60,11 @@ def open_questions(source: ImageSource) -> tuple[GroupQuestion, ...]:
     return _questions(source) if any(notice.code == UNUSED for notice in source.notices) else ()
 
 
+def open_signs(source: ImageSource) -> tuple[str, ...]:
+    """What pictures and names show of series beside `open_questions`; decodes a small sample."""
+    return tuple(_signs(source)) if open_questions(source) else ()
+
+
 def _questions(source: ImageSource) -> tuple[GroupQuestion, ...]:
     return group_questions(source.metadata, source.labels, name_columns(source.paths))
 

@@ -16,7 +16,7 @@ from trainer.data.faults import Fault, find_faults
 from trainer.data.file_names import in_name_order
 from trainer.data.folder_splits import mapping_sentence, splits_by_role
 from trainer.data.group_questions import GroupQuestion
-from trainer.data.grouping import open_questions
+from trainer.data.grouping import open_questions, open_signs
 from trainer.data.images import UNLABELLED, Column, ImageSource, Notice, StrArray, row_units
 from trainer.data.labels import numbers_or_texts
 from trainer.data.leaks import Leak, find_leaks
@@ -92,6 +92,8 @@ class DataReport:
     groups: GroupSizes | None
     questions: tuple[GroupQuestion, ...]
     """Columns that may be groups, if none is named"""
+    signs: tuple[str, ...]
+    """What pictures and names show of series beside them"""
     slices: tuple[Slice, ...]
     splits: tuple[SplitPlan, ...]
     mapping: str | None
@@ -137,6 +139,7 @@ def describe(
         per_class=_per_class(source, source.labels),
         groups=_groups(source),
         questions=open_questions(source),
+        signs=open_signs(source),
         slices=tuple(_slices(source)),
         splits=() if names is None else tuple(_plan(source, names)),
         mapping=None if names is None or source.roles is None else mapping_sentence(source.roles, names),

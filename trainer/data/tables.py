@@ -99,6 +99,8 @@ def _copies(report: DataReport) -> Table:
 def _findings(report: DataReport) -> Iterator[RenderableType]:
     for question in report.questions:
         yield Text(question.sentence(), style="yellow")
+    for sign in report.signs:
+        yield Text(sign, style="yellow")
     if pairs := pairs_sentence(report.questions):
         yield Text(pairs, style="yellow")
     if report.questions:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from trainer.data.config import DataConfig
-from trainer.data.grouping import near_copies_in, unnamed_groups
+from trainer.data.grouping import near_copies_in, open_signs, unnamed_groups
 from trainer.data.source import open_source
 
 Writer = Callable[..., Path]
@@ -124,6 +124,7 @@ def test_neighbours_that_look_alike_warn_and_propose_the_column_that_fits(
     (notice,) = source.notices
     assert notice.code == ("group-unused" if column else "group-unknown")
     assert "look alike" in notice.message
+    assert [("look alike" in sign) for sign in open_signs(source)] == [True] * len(column), "beside questions"
     assert ("--group strip" in notice.message) == bool(column)
 
 
