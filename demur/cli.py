@@ -143,8 +143,7 @@ def _run_verb() -> None:
     finally:
         # Here, because an error while the interpreter exits would have no message.
         sys.stdout.flush()
-    if code:
-        sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _refuse(kind: str, message: str, code: int) -> NoReturn:

@@ -19,7 +19,10 @@ def calibrate(
     ] = None,
     scores: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A .parquet or .csv table of scores and labels instead of a run."),
+        typer.Option(
+            metavar="FILE",
+            help="A .parquet or .csv table of scores and labels instead of a run. [default: none]",
+        ),
     ] = None,
     certificate: Annotated[
         CertificateName | None,
@@ -95,7 +98,7 @@ def calibrate(
         typer.Option(
             metavar="COLUMN",
             help="Column of P(label 1); with several classes, repeat the option once per class, in order. "
-            "[default: probability, score or prob; or score_0, score_1, ...]",
+            "[default: probability, score or prob; or score_0, score_1, ...; or p0, p1, ...]",
             rich_help_panel=TABLE,
         ),
     ] = None,
@@ -123,6 +126,10 @@ def calibrate(
     Examples: `demur calibrate runs/first --each-answer`
 
     `demur calibrate --scores scores.csv --group drive`
+
+    A table has one row per image: a column `label`, and one with P(label 1) or one per class. A column
+    `content`, `path`, `image_path`, `file`, `filename`, `file_name`, `image_id` or `id` tells its images
+    from those of other tables.
 
     A certificate per class, slice or risk costs coverage; the result says how much. All certificates on
     one calibration split share its delta, and a ledger keeps the account.

@@ -39,6 +39,10 @@ def predict(
     """Decide a set of images offline, exactly as the service does, and write a table.
 
     Example: `demur predict --bundle runs/first/bundle --data folder:new --out decisions.parquet`
+
+    Columns of the table: `path`, `decision`, `label`, `label_name`, `prediction_set`, `probability` (of class
+    1), `confidence`, `stage`, `reason`, `error`, `truth` (the label that the data gives), `bundle`,
+    `bundle_version`, and for more than two classes `probabilities`.
     """
     from bundle.choices import AUTO
     from bundle.selection.choice import EnginePreference

@@ -37,7 +37,8 @@ def pretrain(
         typer.Option(
             metavar="WEIGHTS",
             help="Pretrained backbone to continue from: `folder:PATH` or `hub:OWNER/NAME`; with "
-            f"--from-scratch an architecture out of {', '.join(names(TransformerFamily))}.",
+            f"--from-scratch an architecture out of {', '.join(names(TransformerFamily))}. "
+            "[required, here or in --config]",
         ),
     ] = None,
     from_scratch: Annotated[
@@ -57,7 +58,12 @@ def pretrain(
     seed: ConfiguredSeed = None,
     source: Annotated[
         str | None,
-        typer.Option("--data", metavar="SOURCE", help=f"Images: {SOURCES}.", rich_help_panel=IMAGES),
+        typer.Option(
+            "--data",
+            metavar="SOURCE",
+            help=f"Images: {SOURCES}. [required, here or in --config]",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     rows: Annotated[
         PretrainRows | None,

@@ -69,8 +69,9 @@ def serve(
         str | None,
         typer.Option(
             metavar="FORMAT",
-            help=f"{', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]}: JSON lines on standard error, or "
-            "warnings and errors as text there and the JSON lines in service.jsonl of the data folder. "
+            help=f"Form of the log, {', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]}: JSON lines on "
+            "standard error, or warnings and errors as text there and the JSON lines in service.jsonl of the "
+            "data folder. "
             "[default: auto, text on a terminal]",
         ),
     ] = None,

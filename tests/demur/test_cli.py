@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +19,8 @@ from typer.testing import CliRunner
 
 from calibration.errors import DemurError
 from demur import cli, verbs
+from demur.commands.decision_table import DecisionRow
+from trainer.scoring.score_file import ROW_NAMES, USUAL_SCORES
 
 VERBS = {verb.__name__: verb for group in cli.PANELS.values() for verb in group}
 HEAVY = ("numpy", "pydantic", "rich.progress", "torch", "onnxruntime", "fastapi", "redis")
@@ -57,16 +60,23 @@ class TestHelp:
             assert re.match(r"[A-Z`]", text), (name, parameter.name, text)
             optional = parameter.default is None and not (parameter.required or parameter.multiple)
             if optional and parameter.param_type_name == "option" and not parameter.is_flag:
-                assert re.search(r"\[(default: |required)", text) or parameter.name in WITHOUT_DEFAULT, (
-                    name,
-                    parameter.name,
-                    text,
-                )
+                assert re.search(r"\[(default: |required)", text), (name, parameter.name, text)
 
     @pytest.mark.parametrize("name", VERBS)
     def test_every_verb_shows_an_example(self, name: str) -> None:
         result = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "100"})
         assert f"demur {name} " in result.output
+
+    def test_the_columns_of_tables_are_named(self) -> None:
+        written = [field.name for field in fields(DecisionRow)]
+        assert (
+            re.findall(r"`(\w+)`", words(VERBS["predict"]).partition("Columns of the table:")[2]) == written
+        )
+        assert set(re.findall(r"`(\w+)`", words(VERBS["calibrate"]))) >= {"label", *ROW_NAMES}
+        command: Any = typer.main.get_command(cli.app)
+        (option,) = [one for one in command.commands["calibrate"].params if one.name == "score_column"]
+        for name in USUAL_SCORES:
+            assert name in option.help
 
     @pytest.mark.parametrize("name", ["show", "merge"])
     def test_every_verb_of_a_group_shows_an_example(self, name: str) -> None:
@@ -74,8 +84,9 @@ class TestHelp:
         assert f"demur ledger {name}" in result.output
 
 
-WITHOUT_DEFAULT = {"scores", "backbone", "source"}
-"""Options that one of several ways of calling a verb needs"""
+def words(verb: Any) -> str:
+    """The docstring of a verb in one line."""
+    return " ".join((verb.__doc__ or "").split())
 
 
 class TestOptionsOfAllVerbs:

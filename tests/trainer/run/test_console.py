@@ -74,14 +74,14 @@ def test_progress_is_a_plain_line_a_minute(
     assert "Deciding: 300 of 1,000 images, 60 s, about 140 s left" in output.getvalue()
 
 
-def test_a_short_step_prints_no_lines_and_is_logged_once(
+def test_a_short_step_is_one_line(
     console: RunConsole, clock: list[float], output: io.StringIO, tmp_path: Path
 ) -> None:
     with console.logged_to(tmp_path / "run.log"), console.bar("Decoding", 4, "files") as bar:
         clock[0] += 5
         bar.advance(4)
     assert (tmp_path / "run.log").read_text().rstrip().endswith("Decoding: 4 of 4 files, 5 s")
-    assert "Decoding: 4" not in output.getvalue()
+    assert output.getvalue() == "  Decoding: 4 of 4 files, 5 s\n"
 
 
 def test_no_control_characters_without_a_terminal(console: RunConsole, output: io.StringIO) -> None:

@@ -14,7 +14,7 @@ from calibration.exact.fixed_sequence import certify
 from trainer.certify.from_scores import certify_each, certify_scores
 from trainer.certify.user_ledger import read_accounts
 from trainer.run.promise import PromiseConfig
-from trainer.scoring.score_file import ScoredTable, ScoreFileColumns, read_scored
+from trainer.scoring.score_file import USUAL_SERIES, ScoredTable, ScoreFileColumns, read_scored
 from trainer.scoring.table_file import ScoreFileError
 
 COLUMNS = ScoreFileColumns()
@@ -49,10 +49,11 @@ def test_a_table_gets_the_certificate_of_its_scores(tmp_path: Path, name: str) -
     assert found.ledger == tmp_path / f"{name}.ledger.json"
 
 
-def test_several_columns_are_one_a_class(tmp_path: Path) -> None:
+@pytest.mark.parametrize("series", USUAL_SERIES)
+def test_several_columns_are_one_a_class(series: str, tmp_path: Path) -> None:
     columns = _table()
     p = columns.pop("probability")
-    columns |= {"score_0": np.log(1 - p), "score_1": np.log(p)}
+    columns |= {f"{series}0": np.log(1 - p), f"{series}1": np.log(p)}
     several = certify_scores(_write(tmp_path / "k.parquet", columns), PromiseConfig(), COLUMNS)
     named = certify_scores(
         _write(tmp_path / "n.parquet", {"y": columns["label"], "no": 1 - p, "yes": p}),
@@ -144,7 +145,7 @@ def test_own_confidence_ranks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"probability": None}, r"no column probability, score, prob or score_0"),
+        ({"probability": None}, r"no column probability, score, prob, and no probability_0"),
         ({"label": None}, r"no column 'label'"),
         ({"probability": np.linspace(0, 7, 2000)}, r"'probability' goes from 0 to 7"),
         ({"label": np.full(2000, 3)}, r"'label' holds 3; labels must be 0\.\.1"),
