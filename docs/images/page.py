@@ -65,7 +65,7 @@ def draw(url: str, frames: list[Frame]) -> None:
             expect(page.locator("#recent button")).to_have_count(number + 1)
         page.locator("#result .labels button").last.click()  # its true label, class 1
         page.wait_for_timeout(3_000)  # the rolling figures are fetched every other second
-        page.screenshot(path=OUT)
+        page.screenshot(path=OUT, full_page=True)
         browser.close()
 
 

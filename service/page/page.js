@@ -33,7 +33,8 @@ function unitsInWords(population) {
 function guaranteeInWords(answer) {
   if (answer.decision === "abstain") return "The promise covers answers, and this is an abstention.";
   const g = answer.guarantee, atMost = `t most ${percent(g.alpha)} of the ${unitsInWords(g.population)} are answered wrongly`;
-  const doubt = g.doubt ? " " + g.doubt : "";
+  // A challenger may have a doubt that does not stand beside the promise.
+  const doubt = g.doubt && g.doubt !== byId("doubt").textContent ? " " + g.doubt : "";
   if (g.kind === "expectation") return `On average over calibration draws, a${atMost}. There is no confidence level.${doubt}`;
   if (g.kind === "pac") return `A${atMost}, with ${percent(1 - g.delta)} confidence.${doubt}`;
   return "A guarantee of an unknown kind: " + g.kind;
@@ -214,7 +215,7 @@ function showRolling(rolling) {
     ...("reward" in rolling.all ? [row("reward", s => s.mcc.n ? [s.reward.toFixed(3), ""] : ["–", ""], rolling)] : []));
   const lag = rolling.label_lag_seconds.p50, of = `${rolling.labelled} of ${rolling.predictions} predictions labelled`;
   byId("labels").textContent = rolling.labelled
-    ? of + (lag === null ? "" : `, half of the labels within ${lag.toFixed(1)} s`) + ". “All, forced” counts every labelled prediction, “answered” the answers alone."
+    ? of + (lag === null ? "" : `, half of the labels within ${lag < 1 ? "a second" : lag.toFixed(1) + " s"}`) + ". “All, forced” counts every labelled prediction, “answered” the answers alone."
     : `${of}. The figures appear once true labels arrive, here or through /feedback.`;
 }
 

@@ -134,6 +134,7 @@ def many_classes_and_a_doubt(route: Route) -> None:
         body["guarantee"]["doubt"] = DOUBT
     elif "probability" in body:
         body["probabilities"] = [0.02] * 9 + [0.5, 0.32]
+        body["guarantee"]["doubt"] = DOUBT
     route.fulfill(response=answer, json=body)
 
 
@@ -149,6 +150,9 @@ def test_many_classes_and_a_doubted_promise(
     for path in ("health", "predict"):
         page.route(f"**/{path}", many_classes_and_a_doubt)
     expect(page.locator("#doubt")).to_have_text(DOUBT)
+    page.set_input_files("#file", [photo(make_colour_image(RED, BY_A))])
+    expect(page.locator("#result .guarantee")).to_contain_text("with 95 % confidence.")
+    assert page.locator("main").inner_text().count(DOUBT) == 1
     page.set_input_files("#file", [photo(make_colour_image(RED, UNSURE))])
     expect(page.locator("#result .word")).to_have_text("for a person")
     shown = page.locator("#result .chances strong")
@@ -158,6 +162,8 @@ def test_many_classes_and_a_doubted_promise(
     label.select_option("class 1")
     expect(page.locator("#result .labels")).to_contain_text("saved")
     check(page, width)
+    # The page asks for the state of the service every other second, also while it closes.
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_file_that_is_no_image_is_refused_in_plain_words(

@@ -7,13 +7,15 @@ import pytest
 
 from bundle.images.decode import decode
 from bundle.loader import load_bundle
+from demur.commands import demo
 from demur.commands.demo import DemoPlan, demo_config, run_demo
+from service.settings import Settings
 
 TINY = DemoPlan(train=48, select=16, calib=24, test=16, minutes=0.01)
 
 
 def test_a_tiny_demo_prints_its_result_and_a_request_to_try(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = run_demo(tmp_path / "demo", serve=False, seed=0, plan=TINY)
     said = capsys.readouterr().out
@@ -28,6 +30,14 @@ def test_a_tiny_demo_prints_its_result_and_a_request_to_try(
     encoded = Path(sample[1]).read_bytes()
     assert decode(encoded).shape == (224, 224, 3)
     assert bundle.runner.decide([encoded])[0].decision == "abstain"
+
+    served: list[tuple[Settings, Path]] = []
+    monkeypatch.setattr(demo, "serve_until_stopped", lambda *given: served.append(given))
+    run_demo(tmp_path / "demo", serve=True, seed=0, plan=TINY)
+    ((settings, image),) = served
+    assert (settings.bundle, settings.host, settings.port) == (result.run.bundle, "127.0.0.1", 8000)
+    assert image == Path(sample[1])
+    assert "--data-binary" not in capsys.readouterr().out, "the start of the service says it"
 
 
 def test_the_demo_is_an_ordinary_run_with_fixed_sizes() -> None:
