@@ -110,7 +110,7 @@ def _score_engine(
     folder, runner = prepared.run.on_engine(str(key)), open_runner(record, prepared.run, key)
 
     def scores_of(split: str) -> SplitScores:
-        return score_split(images.source, images.splits, split, runner, folder, console)
+        return score_split(images.source, images.splits, split, runner, folder, console, same_models=True)
 
     select = scores_of("val_select")
     found = agreement(select, prepared.scores["val_select"])

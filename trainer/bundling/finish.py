@@ -23,7 +23,7 @@ from trainer.reports.evaluation import Report, evaluate, write_report
 from trainer.reports.summary import closing_lines
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
-from trainer.run.record import RunRecord, write_record
+from trainer.run.record import RunRecord, same_models, write_record
 from trainer.scoring.collect import open_runner, score_split
 from trainer.scoring.split_scores import SplitScores
 
@@ -49,12 +49,13 @@ def finish_run(
 
     In this order: val_select fits and plans, val_calib proves, and val_test is reported on once.
     """
+    same = same_models(record, run)
     write_record(record, run)
     keep_golden(source, splits.val_select, run)
     runner = open_runner(record, run)
 
     console.heading("Scores and gate, on val_select")
-    select = score_split(source, splits, "val_select", runner, run, console)
+    select = score_split(source, splits, "val_select", runner, run, console, same_models=same)
     check_class_order(select, record.classes)
     gate = fit_gate(select, record.promise, splits.units["val_calib"])
     write_gate(gate, run)
@@ -62,9 +63,9 @@ def finish_run(
         console.note(sentence)
 
     console.heading("Certificate, on val_calib")
-    calib = score_split(source, splits, "val_calib", runner, run, console)
+    calib = score_split(source, splits, "val_calib", runner, run, console, same_models=same)
     # Scored before the certificate is charged: an image without a score is noticed before it costs delta.
-    test = score_split(source, splits, "val_test", runner, run, console)
+    test = score_split(source, splits, "val_test", runner, run, console, same_models=same)
     evidence = Evidence(select, calib, gate.rules, record.costs, record.promise, record.classes, record.doubt)
     for sentence in _group_sentences(evidence):
         console.note(sentence)

@@ -113,6 +113,18 @@ def check_models(record: RunRecord, run: RunFolder, precision: str = DEFAULT_PRE
             )
 
 
+def same_models(record: RunRecord, run: RunFolder) -> bool:
+    """Whether the run's folder holds a record of the same models, as far as it tells: older versions kept no
+    digests."""
+    if not run.record.is_file():
+        return False
+    before = read_record(run).stages
+    return len(before) == len(record.stages) and all(
+        old.digest in ("", new.digest) and old.preprocess == new.preprocess
+        for old, new in zip(before, record.stages, strict=True)
+    )
+
+
 def write_record(record: RunRecord, run: RunFolder) -> None:
     """Write run.json. What it remembers of the ledger stays: `remember_ledger` alone changes that."""
     _write(record.model_copy(update={"ledger": remembered_ledger(run)}), run)

@@ -22,7 +22,7 @@ from trainer.errors import RunError
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 from trainer.run.record import RunRecord, check_models
-from trainer.scoring.split_scores import SplitScores, require_finite, save_scores
+from trainer.scoring.split_scores import SplitScores, as_certified, require_finite, save_scores
 
 CHUNK = 256
 """Images that are read at a time; bounds memory."""
@@ -83,15 +83,27 @@ def require_slices(source: ImageSource, column: str) -> None:
 
 
 def score_split(
-    source: ImageSource, splits: Splits, name: str, runner: CascadeRunner, run: RunFolder, console: RunConsole
+    source: ImageSource,
+    splits: Splits,
+    name: str,
+    runner: CascadeRunner,
+    run: RunFolder,
+    console: RunConsole,
+    *,
+    same_models: bool = False,
 ) -> SplitScores:
-    """Score one split with a progress bar and keep the scores in `run`. Raises `ScoresNotFinite`."""
+    """Score one split with a progress bar and keep the scores in `run`. Raises `ScoresNotFinite`.
+
+    `same_models`: scores that `run` holds are of these models, and stay if they are the same up to their last
+    digits.
+    """
     indices, slices = getattr(splits, name), slice_columns(source)
     with console.bar(f"Scoring {name}", len(indices)) as bar:
         scores = collect_scores(
             source, Rows(name, indices, splits.digests[name], slices), runner, advance=bar.advance
         )
     require_finite(scores)
+    scores = as_certified(scores, run.scores(name)) if same_models else scores
     save_scores(scores, run.scores(name))
     return scores
 

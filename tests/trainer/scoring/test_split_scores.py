@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from calibration.scores import StageOutputs
 from trainer.errors import RunError
 from trainer.run.digests import DamagedFile
 from trainer.scoring import split_scores
-from trainer.scoring.split_scores import SplitScores, load_scores, save_scores
+from trainer.scoring.split_scores import SplitScores, as_certified, load_scores, save_scores
 
 
 def _scores(n: int = 7) -> SplitScores:
@@ -122,3 +124,38 @@ def test_a_table_of_an_earlier_version_has_no_digest_and_is_read(
     save_scores(_scores(), tmp_path / "old.parquet")
     monkeypatch.undo()
     _assert_same(load_scores(tmp_path / "old.parquet"), _scores())
+
+
+class TestAsCertified:
+    """A certificate is the same computation on another processor, which rounds in its own way."""
+
+    def moved(self, by: float, **changes: object) -> SplitScores:
+        scores = _scores()
+        stages = tuple(
+            StageOutputs(stage.logits + by, None if stage.gate is None else stage.gate + by)
+            for stage in scores.stages
+        )
+        return replace(scores, stages=stages, content=tuple("abcdefg"), **changes)  # type: ignore[arg-type]
+
+    def test_the_last_digits_stay_as_they_were_certified(self, tmp_path: Path) -> None:
+        save_scores(_scores(), tmp_path / "scores.parquet")
+        kept = as_certified(self.moved(1e-7), tmp_path / "scores.parquet")
+        _assert_same(kept, _scores())
+        # What an older version did not keep is added.
+        assert kept.content == tuple("abcdefg")
+
+    @pytest.mark.parametrize(
+        "other",
+        [{"by": 1e-3}, {"by": 1e-7, "digest": "e" * 64}, {"by": 1e-7, "engine": "openvino/fp32"}],
+        ids=["other outputs", "another split", "another engine"],
+    )
+    def test_other_scores_replace_them(self, tmp_path: Path, other: dict[str, Any]) -> None:
+        save_scores(_scores(), tmp_path / "scores.parquet")
+        fresh = self.moved(**other)
+        assert as_certified(fresh, tmp_path / "scores.parquet") is fresh
+
+    def test_a_damaged_or_missing_file_is_replaced(self, tmp_path: Path) -> None:
+        fresh = self.moved(1e-7)
+        assert as_certified(fresh, tmp_path / "scores.parquet") is fresh
+        (tmp_path / "scores.parquet").write_bytes(b"PAR1")
+        assert as_certified(fresh, tmp_path / "scores.parquet") is fresh
