@@ -19,7 +19,7 @@ _SERVICE: Final = (
 )
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "demo": _TRAINING,
-    "data": _REPORTS,
+    "data": _TABLES,
     "train": _TRAINING,
     "compare": (*_TRAINING, *_TRANSFORMERS),
     "pretrain": ("torch", "safetensors", *_TRANSFORMERS, *_REPORTS),

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -64,12 +65,16 @@ def memory() -> Iterator[Finding]:
 
 
 def gpu() -> Iterator[Finding]:
-    """NVIDIA GPUs, as the driver names them."""
+    """NVIDIA GPUs, as the driver names them, and whether the installed torch can use them."""
     names = gpu_names()
-    if names:
-        yield from (Finding("GPU", "ok", name) for name in names)
-    else:
+    if not names:
         yield Finding("GPU", "note", "none; training and serving use the CPU")
+        return
+    yield from (Finding("GPU", "ok", name) for name in names)
+    torch = _torch_version()
+    if torch.endswith("+cpu"):
+        text = f"torch {torch} is built without CUDA: training uses the CPU"
+        yield Finding("GPU", "note", text, "install torch again from its index for your CUDA version")
 
 
 def gpu_names() -> Sequence[str]:
@@ -88,6 +93,14 @@ def gpu_names() -> Sequence[str]:
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return [line.strip() for line in done.stdout.splitlines() if line.strip() and done.returncode == 0]
+
+
+def _torch_version() -> str:
+    """As its package states it; empty if it is not installed. Importing torch would take seconds."""
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return ""
 
 
 def _allowed_cores() -> int:

@@ -66,6 +66,15 @@ def test_gpus(script: str, names: list[str], tmp_path: Path, monkeypatch: pytest
     assert list(machine.gpu_names()) == names
 
 
+@pytest.mark.parametrize(("torch", "statuses"), [("2.13.0+cpu", ["ok", "note"]), ("2.13.0+cu130", ["ok"])])
+def test_a_torch_without_cuda_beside_a_gpu(
+    torch: str, statuses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "gpu_names", lambda: ["NVIDIA X"])
+    monkeypatch.setattr(machine, "_torch_version", lambda: torch)
+    assert [one.status for one in machine.gpu()] == statuses
+
+
 def write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
