@@ -152,7 +152,7 @@ def _check_scans(data: bytes, first: int, frame: _Frame, interval: int) -> _Scan
         scans.walk(data, first, interval)
     if empty:
         raise TruncatedImage("the JPEG is damaged: its first scan has no data")
-    if not (scans.alone or scans.complete) or (scans.lacks_restarts and not scans.has_end):
+    if not (scans.alone or scans.complete) or scans.lacks_restarts:
         raise TruncatedImage("the JPEG ends before its last scan or its last restart marker")
     return scans
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -363,7 +364,17 @@ class TestDamage:
 
     @pytest.mark.parametrize("noise", [0.0, 20.0])
     @pytest.mark.parametrize("mode", ["RGB", "L"])
-    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=repr)
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"progressive": True},
+            {"restart_marker_rows": 1},
+            {"progressive": True, "restart_marker_rows": 1},
+            {"progressive": True, "restart_marker_blocks": 2, "subsampling": 0},
+        ],
+        ids=repr,
+    )
     @pytest.mark.parametrize("tail", [b"", b"\xff", bytes(300)], ids=["nothing", "half a marker", "zeros"])
     def test_a_jpeg_without_its_end_marker(
         self, noise: float, mode: str, options: dict[str, object], tail: bytes
@@ -378,6 +389,44 @@ class TestDamage:
             for cut in (*range(4, 20), 60, 200, len(data) // 3):
                 with pytest.raises(TruncatedImage):
                     decode(data[: len(data) - cut] + tail)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"progressive": True},
+            {"restart_marker_blocks": 3},
+            {"progressive": True, "restart_marker_blocks": 3},
+        ],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    def test_what_follows_the_cut_does_not_make_an_image_whole(
+        self, mode: str, options: dict[str, object]
+    ) -> None:
+        rng = np.random.default_rng(1)
+        pixels = np.clip(picture(40, 56) + rng.normal(0.0, 20.0, (40, 56, 3)), 0, 255).astype(np.uint8)
+        data = encoded(Image.fromarray(pixels).convert(mode), "JPEG", quality=90, **options)
+        whole = decode(data)
+        for behind in (b"\xff\xd9", data, b"\xff\xe1\0\x08garbage", b"\0" * 9 + b"\xff\xd9"):
+            assert np.array_equal(decode(data + behind), whole)
+        markers = [found.start() for found in re.finditer(rb"\xff[\xc0-\xfe]", data[:-2])][1:]
+        for cut in (*markers, len(data) // 2, len(data) * 2 // 3, len(data) - 9):
+            for behind in (b"", b"\xff", b"\xff\xe1\0\x08garbage", b"\xff\xfe", b"\0" * 99):
+                with pytest.raises(TruncatedImage):
+                    decode(data[:cut] + behind)
+        # An end marker behind the cut hides it from the header, not from the scans, rows and restarts.
+        for cut in (*markers, len(data) // 2 if not options.get("progressive") else markers[-1]):
+            with pytest.raises(TruncatedImage):
+                decode(data[:cut] + b"\xff\xd9")
+
+    @pytest.mark.parametrize("grey", [127, 128, 129])
+    def test_a_grey_corner_is_no_missing_row(self, grey: int) -> None:
+        image = Image.fromarray(picture(40, 56))
+        image.paste((grey, grey, grey), (32, 24, 56, 40))
+        data = encoded(image, "JPEG", quality=95)
+        assert decode(data).shape == (40, 56, 3)
+        assert np.array_equal(decode(data[:-2]), decode(data))
 
     @pytest.mark.parametrize("data", [JPEG, PNG, WEBP])
     def test_cut_in_the_middle_it_is_truncated(self, data: bytes) -> None:
