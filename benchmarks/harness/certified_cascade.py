@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,6 +24,7 @@ from harness.plain import LAST_STAGE, SERVES
 from harness.record import Claim
 from harness.servers import DEMUR, Framework, Launch, RunningServer, ServerFailed, running
 from harness.trial import Trial, usable_cores
+from harness.venvs import CACHE
 from trainer.data.config import DataOverrides
 from trainer.data.reopening import reopen
 from trainer.run.console import RunConsole
@@ -56,12 +58,28 @@ class ServedRun:
         return found
 
     @property
+    def manifest(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.bundle / "bundle.json").read_text())
+        return found
+
+    @property
     def name(self) -> str:
-        return str(json.loads((self.bundle / "bundle.json").read_text())["name"])
+        return str(self.manifest["name"])
 
     def images(self, count: int, source: str | None, console: RunConsole) -> list[bytes]:
         """`count` encoded images of val_test, at random but always the same ones. `source`: where the images
-        of the run are, if they have moved."""
+        of the run are, if they have moved. They are kept for the next time, since scenes are all drawn again
+        to get at some of them."""
+        kept = CACHE / "val-test" / f"{self.manifest['version']}-{count}"
+        if not kept.is_dir():
+            draft = kept.with_suffix(".draft")
+            draft.mkdir(parents=True, exist_ok=True)
+            for number, image in enumerate(self._drawn(count, source, console)):
+                (draft / f"{number:05d}").write_bytes(image)
+            draft.rename(kept)
+        return [file.read_bytes() for file in sorted(kept.iterdir())]
+
+    def _drawn(self, count: int, source: str | None, console: RunConsole) -> list[bytes]:
         run = RunFolder(self.bundle.parent)
         images, splits = reopen(run, read_record(run), DataOverrides(source=source), console)
         rows = np.random.default_rng(0).permutation(splits.val_test)[:count]

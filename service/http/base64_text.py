@@ -6,6 +6,7 @@ import binascii
 import re
 from base64 import b64decode
 from typing import Any, Final
+from urllib.parse import unquote
 
 from service.errors import InvalidBase64, InvalidField
 
@@ -17,7 +18,7 @@ def decode_base64(text: Any, name: str) -> bytes:
     """The bytes of a base64 string; `name`: its field. Raises InvalidField, InvalidBase64.
 
     Accepts every spelling of RFC 4648 and of common encoders: the alphabet for URLs, no padding, line breaks
-    (RFC 2045), a data URL (RFC 2397).
+    (RFC 2045), a data URL (RFC 2397), percent-encoded or not.
     """
     if not isinstance(text, str):
         raise InvalidField(f"{name} must be a base64 string", field=name)
@@ -26,7 +27,7 @@ def decode_base64(text: Any, name: str) -> bytes:
         return b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         pass
-    plain = _DATA_URL.sub("", text, count=1) if _DATA_URL.match(text) else text
+    plain = unquote(_DATA_URL.sub("", text, count=1)) if _DATA_URL.match(text) else text
     plain = plain.translate(_URL_SAFE)
     unpadded = plain.rstrip("=")
     try:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -178,6 +179,7 @@ def _base64_spellings(image: bytes) -> list[str]:
         plain.replace("A", "A\r\n"),
         f" {plain}\n",
         f"data:image/jpeg;base64,{plain}",
+        f"data:image/jpeg;base64,{quote(plain, safe='')}",
         f"DATA:image/jpeg;name=x.jpg;BASE64,{url_safe}",
     ]
 
