@@ -25,7 +25,7 @@ OTHER_VARIABLES: Final = frozenset(
 _LINK_NAME: Final = re.compile(
     r"DEMUR_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
-_LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
+_LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.IGNORECASE)
 
 
 def variable_of(setting: str) -> str:
@@ -38,7 +38,7 @@ def values_of(environment: Mapping[str, str], settings: Iterable[str]) -> dict[s
     found = {}
     for setting in settings:
         value = _cleaned(setting, environment.get(variable_of(setting), ""))
-        if value and not _LINK_VALUE.fullmatch(value):
+        if value and not _is_link(variable_of(setting), value):
             found[setting] = value
     return found
 
@@ -86,7 +86,7 @@ def environment_notes(environment: Mapping[str, str], settings: Iterable[str]) -
         if not variable.startswith(PREFIX) or not value.strip() or variable in OTHER_VARIABLES:
             continue
         if variable in known:
-            if _LINK_VALUE.fullmatch(_cleaned(known[variable], value)):
+            if _is_link(variable, _cleaned(known[variable], value)):
                 notes.append(
                     f"{variable} is {value.strip()!r}, which Kubernetes sets for a Service of this name, "
                     "and has no effect; set enableServiceLinks: false in the pod, or use an option"
@@ -96,6 +96,11 @@ def environment_notes(environment: Mapping[str, str], settings: Iterable[str]) -
             hint = f"; did you mean {variable_of(close[0])}?" if close else ""
             notes.append(f"{variable} is no setting{hint}")
     return notes
+
+
+def _is_link(variable: str, value: str) -> bool:
+    """Whether Kubernetes has set the variable of a setting: DEMUR_X_PORT for a Service named demur-x."""
+    return variable.endswith("_PORT") and _LINK_VALUE.fullmatch(value) is not None
 
 
 def _cleaned(setting: str, value: str) -> str:

@@ -23,6 +23,9 @@ Count = Annotated[int, Field(ge=1)]
 _TOKEN: Final = re.compile(r"[!-~]+")
 """Characters that every client can send in a header: printable ASCII without spaces."""
 
+NO_STORE: Final = "off"
+"""Value of `redis_url` for a service without a store."""
+_STORE_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 MAX_CHALLENGERS: Final = 4
 """Challengers beside the champion at a time."""
 
@@ -195,6 +198,15 @@ class Settings(BaseModel):
     def _read_batch(cls, value: Any) -> Any:
         return None if isinstance(value, str) and value.strip().lower() == "auto" else value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str | None) -> str | None:
+        if value is None or value.lower() == NO_STORE:
+            return None if value is None else NO_STORE
+        if not value.startswith(_STORE_SCHEMES):
+            raise ValueError(f"the store is at {', '.join(_STORE_SCHEMES)} or {NO_STORE!r}")
+        return value
+
     @field_validator("admin_token", mode="before")
     @classmethod
     def _strip_token(cls, value: Any) -> Any:
@@ -233,7 +245,7 @@ def _challenger(text: str) -> dict[str, Any]:
     folder, equals, kind = text.strip().rpartition("=")
     if not equals:
         raise ValueError(f"{text.strip()!r} is neither FOLDER=SHARE nor FOLDER=shadow")
-    return {"folder": folder, "share": None if kind == "shadow" else kind}
+    return {"folder": folder, "share": None if kind.strip().lower() == "shadow" else kind}
 
 
 def _usable_cores() -> int:
@@ -249,6 +261,6 @@ def _fault(fault: Any, found: Mapping[str, str]) -> str:
         return f"{name} is not set; give it as an argument or as {variable_of(name)}"
     if fault["type"] == "extra_forbidden":
         return f"{name} is no setting"
-    if name == SECRET:
+    if name in (SECRET, "redis_url"):  # an address may hold a password
         return f"{source}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
     return f"{source} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

@@ -20,7 +20,7 @@ from monitoring.store import contract
 from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import RollingSnapshot
 from service.errors import StoreUnavailable
-from service.settings import Settings
+from service.settings import NO_STORE, Settings
 
 StoreState = Literal["up", "down", "rebuilding", "off"]
 LogState = Literal["ok", "failing", "off"]
@@ -30,9 +30,6 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.+")
 """Characters that the name of a folder does not get."""
 
 SCRAPE_WAIT: Final = 0.1
-
-NO_STORE = "off"
-"""Value of `Settings.redis_url` for a service without a store."""
 
 
 class WindowClient(Protocol):

@@ -54,6 +54,9 @@ def test_a_faulty_setting_is_named_with_its_value(
         ("~/data", "data_dir", Path.home() / "data"),
         ("tcp://10.0.0.1:8000", "port", 8000),
         ("tcp://10.0.0.1:8001", "admin_port", None),
+        ("TCP://[fd00::1]:8000", "port", 8000),
+        ("OFF", "redis_url", "off"),
+        ("redis://store:6379/0\n", "redis_url", "redis://store:6379/0"),
     ],
 )
 def test_values_as_shells_and_containers_write_them(value: str, name: str, expected: object) -> None:
@@ -84,6 +87,18 @@ def test_variables_without_effect_are_named() -> None:
     assert "DEMUR_PORT is 'tcp://10.0.0.1:8000', which Kubernetes sets" in notes[0]
     assert notes[1] == "DEMUR_QUEUE_LIMT is no setting; did you mean DEMUR_QUEUE_LIMIT?"
     assert notes[2] == "DEMUR_SHOES is no setting"
+
+
+@pytest.mark.parametrize("url", ["tcp://10.0.0.1:6379", "http://user:secret@store", "store:6379"])
+def test_a_store_at_no_redis_address_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"DEMUR_REDIS_URL: .*redis://") as fault:
+        Settings.read({"DEMUR_REDIS_URL": url}, bundle="b")
+    assert url not in str(fault.value)
+
+
+def test_only_the_port_of_a_kubernetes_service_is_a_link() -> None:
+    with pytest.raises(SettingsError, match=r"DEMUR_WORKERS is 'tcp://x:1'"):
+        Settings.read({"DEMUR_WORKERS": "tcp://x:1"}, bundle="b")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " ", "\n\n"])
