@@ -18,7 +18,7 @@ from trainer.fit.checkpoint_selection import EpochMetrics
 from trainer.fit.context import RunContext
 from trainer.fit.loop import Callbacks, FitResult, StepProgress, fit
 from trainer.fit.threads import numbers_of, several_numbers
-from trainer.models import ResolvedModel, StageModel, build_model, macs, n_parameters
+from trainer.models import VARIANTS, ResolvedModel, StageModel, build_model, macs, n_parameters
 from trainer.models.onnx_export import export_onnx
 from trainer.pretrained_recipe import PLANNED, StageModels
 from trainer.recipe import Recipe, StageRecipe
@@ -64,6 +64,8 @@ class StageJob:
     select: LabelledPixels
     n_classes: int
     teacher: StageModel | None = None
+    start: StageModel | None = None
+    """A trained stage of the same network, whose weights this one starts from"""
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -98,7 +100,7 @@ def train_stages(
     job_b = StageJob(
         STRONG_STAGE, recipe.stage_b, model_b, train, data.rows(STRONG_STAGE, data.val_select), n_classes
     )
-    fitted_b = _fit_stage(job_b, context)
+    fitted_b = fit_stage(job_b, context)
     job_a = StageJob(
         FAST_STAGE,
         recipe.stage_a,
@@ -113,7 +115,7 @@ def train_stages(
         fitted_b = replace(fitted_b, threads=(*fitted_b.threads, *taught.threads))
         images = replace(data.rows(FAST_STAGE, data.train), teacher_logits=taught.logits)
         job_a = replace(job_a, train=images, teacher=None)
-    fitted_a = _fit_stage(job_a, context)
+    fitted_a = fit_stage(replace(job_a, start=start_of_a(model_a, model_b, fitted_b.model)), context)
     run = context.run
     _write_metrics({STRONG_STAGE: fitted_b, FAST_STAGE: fitted_a}, run)
     _write_weights({"stage_a": fitted_a.model, "stage_b": fitted_b.model}, run)
@@ -123,6 +125,12 @@ def train_stages(
         record_b = _export(job_b, fitted_b, run)
         bar.advance(1)
     return record_a, record_b
+
+
+def start_of_a(model_a: ResolvedModel, model_b: ResolvedModel, trained_b: StageModel) -> StageModel | None:
+    """Stage B as the start of a stage A that is the same network on a smaller input: it knows the classes."""
+    same = model_a.config.name in VARIANTS and model_a.config.name == model_b.config.name
+    return trained_b if same else None
 
 
 def _export(job: StageJob, fitted: FitResult, run: RunFolder) -> StageRecord:
@@ -143,10 +151,12 @@ def _export(job: StageJob, fitted: FitResult, run: RunFolder) -> StageRecord:
     )
 
 
-def _fit_stage(job: StageJob, context: RunContext) -> FitResult:
+def fit_stage(job: StageJob, context: RunContext) -> FitResult:
     """Train one stage, merge its adapter if it has one, and print how it went."""
     recipe, run, console = job.recipe, context.run, context.console
     model = build_model(job.model, recipe.image_size, job.n_classes, seed=context.seed)
+    if job.start is not None:
+        model.load_state_dict(job.start.state_dict())
     title = f"Training stage {job.name}"
     with console.bar(title, recipe.loop.epochs * len(job.train)) as bar:
         if model.backbone.is_frozen:

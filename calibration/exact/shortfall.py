@@ -151,8 +151,8 @@ class Hint:
     @classmethod
     def read(cls, sentence: str) -> Self:
         """The hint in the `needed` of a certificate; empty if it names none."""
-        labels = re.search(rf"a fresh split of (\d+) {_HINTED}", sentence)
-        alpha = re.search(rf"alpha = (\S+) {_HINTED}", sentence)
+        labels = re.search(rf"a fresh split of (\d+) (?:image|group)s{_HINTED}", sentence)
+        alpha = re.search(rf"alpha = (\S+){_HINTED}", sentence)
         return cls(
             labels=None if labels is None else int(labels[1]),
             labels_chance=0.0 if labels is None else float(labels[2]) / 100,

@@ -29,8 +29,9 @@ from trainer.scoring.split_scores import SplitScores
 
 GRID = 200
 """Coverages at which curves are drawn"""
-LEAST_ANSWERED = 50
-"""Answered images from which a curve is drawn; with fewer it is noise."""
+LEAST_ANSWERED, LEAST_SHARE = 50, 0.25
+"""Answered images from which a curve is drawn, since fewer are noise; of a small split a share of it, so that
+its picture shows the model too"""
 RESAMPLES = 400
 BINS = 10
 
@@ -106,7 +107,7 @@ def _policy_curve(scores: SplitScores, rules: Sequence[StageRule], path: FloatAr
     outcomes = [apply_policy(scores, at_thresholds(rules, pair)) for pair in points]
     answered = np.array([int(outcome.answered.sum()) for outcome in outcomes])
     wrong = np.array([int(outcome.wrong.sum()) for outcome in outcomes])
-    kept = answered >= min(LEAST_ANSWERED, len(scores))
+    kept = answered >= _least_answered(scores)
     return Curve("cascade, along its path", answered[kept] / len(scores), wrong[kept] / answered[kept])
 
 
@@ -114,7 +115,7 @@ def _stage_curve(scores: SplitScores, index: int, rules: Sequence[StageRule]) ->
     """One stage alone; the last stage with a bootstrap band."""
     table = scores.table(index)
     errors, confidence = _errors(table), rules[index].confidence(table.outputs)
-    start = min(LEAST_ANSWERED / len(scores), 1.0)
+    start = _least_answered(scores) / len(scores)
     grid = np.linspace(start, 1.0, GRID)
     name = f"stage {'AB'[index]} alone ({rules[index].score})"
 
@@ -126,6 +127,10 @@ def _stage_curve(scores: SplitScores, index: int, rules: Sequence[StageRule]) ->
         return Curve(name, grid, risks(errors, confidence))
     interval = bootstrap(risks, errors, confidence, groups=table.groups, resamples=RESAMPLES)
     return Curve(name, grid, interval.estimate, (interval.low, interval.high))
+
+
+def _least_answered(scores: SplitScores) -> int:
+    return max(1, min(LEAST_ANSWERED, round(LEAST_SHARE * len(scores))))
 
 
 def _mark(report: Report, certified: float | None) -> OperatingMark | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainer.certify.evidence import Policy
 from trainer.reports.evaluation import REWARD, Measurement, Report
-from trainer.reports.way_out import way_out
+from trainer.reports.way_out import is_pretrained, way_out
 from trainer.run.folder import RunFolder
 from trainer.run.record import RunRecord
 
@@ -49,7 +49,9 @@ def idle_stage_note(record: RunRecord, policy: Policy) -> tuple[str, ...]:
         # The multiply-accumulates of a wrapped model are unknown.
         stronger = "a stronger model for stage A (`demur wrap --fast`)"
         wider = "a wider stage A (recipe.stage_a.model.width), more training images"
-        remedy = f"{wider if stage.macs else stronger}, or more promise.slack"
+        longer = "more minutes, more training images"
+        trained = longer if is_pretrained(record, "stage_a") else wider
+        remedy = f"{trained if stage.macs else stronger}, or more promise.slack"
     return (
         f"This cascade works as one stage: stage A answers nothing, because {reason}. Every image costs "
         f"the compute of stage B. What helps: {remedy}.",

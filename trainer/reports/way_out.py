@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -62,13 +62,18 @@ def way_out(record: RunRecord, policy: Policy, report: Report | None, run: RunFo
     return ("What to try next, the likeliest first:", *lines)
 
 
+def is_pretrained(record: RunRecord, stage: Literal["stage_a", "stage_b"]) -> bool:
+    """Whether a stage that was trained here started from pretrained weights."""
+    recipe: Any = record.provenance.config.get("recipe")
+    return bool(recipe) and recipe[stage]["model"]["name"] not in names(ConvNet)
+
+
 def _other_models(record: RunRecord, run: RunFolder) -> Iterator[Way]:
     """A stronger stage B, if it was trained here."""
-    config: Mapping[str, Any] = record.provenance.config
-    minutes, recipe = config.get("minutes"), config.get("recipe")
-    if not _was_planned(run) or minutes is None or recipe is None:
+    minutes = record.provenance.config.get("minutes")
+    if not _was_planned(run) or not isinstance(minutes, int | float):
         return
-    if recipe["stage_b"]["model"]["name"] in names(ConvNet):
+    if not is_pretrained(record, "stage_b"):
         yield Way(
             "Pretrained weights",
             "on photographs they are the largest step (cats and dogs: forced accuracy from .89 to .97); "

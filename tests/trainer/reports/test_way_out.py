@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from calibration.exact.shortfall import Hint
 from demur.cli import app
 from trainer.bundling.finish import RunResult
 from trainer.certify.evidence import Policy
 from trainer.reports.evaluation import Measurement, Report
+from trainer.reports.summary import idle_stage_note
 from trainer.reports.way_out import way_out
 from trainer.run.folder import RunFolder, write_csv
 from trainer.run.record import RunRecord, read_record
@@ -113,6 +113,24 @@ def test_the_class_that_is_missed_more_is_named(wrapped: RunResult, run: RunFold
     assert "70.0 % are recognised" in text
 
 
+def test_a_pretrained_stage_a_that_answers_nothing_needs_minutes_and_no_width(
+    wrapped: RunResult, run: RunFolder
+) -> None:
+    stage_a, stage_b = wrapped.policy.point.stages
+    idle = replace(
+        wrapped.policy,
+        point=replace(wrapped.policy.point, stages=(replace(stage_a, threshold=None), stage_b)),
+    )
+    record = read_record(run)
+    for name, helps in (("efficientnet-lite0", "more minutes"), ("resnet-small", "a wider stage A")):
+        config = {"recipe": {"stage_a": {"model": {"name": name}}}}
+        stages = tuple(stage.model_copy(update={"macs": 1e6}) for stage in record.stages)
+        provenance = record.provenance.model_copy(update={"config": config})
+        changed = record.model_copy(update={"stages": stages, "provenance": provenance})
+        (line,) = idle_stage_note(changed, idle)
+        assert f"What helps: {helps}" in line
+
+
 def test_a_wrapped_model_gets_no_advice_about_training(wrapped: RunResult, run_copy: Path) -> None:
     run = RunFolder(run_copy)
     lines = way_out(read_record(run), infeasible(wrapped.policy), wrapped.report, run)
@@ -129,11 +147,3 @@ def test_every_command_is_one_that_the_command_line_takes(wrapped: RunResult, ru
     for _, verb, *options in found:
         known = {spelled for parameter in verbs[verb].params for spelled in parameter.opts}
         assert {word for word in options if word.startswith("--")} <= known
-
-
-class TestHint:
-    def test_both_ways_out_with_their_chances(self) -> None:
-        assert Hint.read(NEEDED) == Hint(1200, 0.83, 0.05, 0.91)
-
-    def test_a_sentence_without_a_way_out(self) -> None:
-        assert Hint.read("more labels will hardly help; no larger risk is likely to be certified") == Hint()
