@@ -14,7 +14,7 @@ from pathlib import Path
 from calibration.errors import DeltaExhausted
 from calibration.known_splits import USUAL_BUDGET, KnownCertificate, KnownSplits, SplitIdentity
 from calibration.ledger import ROUNDING, Ledger
-from trainer.certify.user_ledger import change_accounts, now, read_accounts
+from trainer.certify.user_ledger import change_accounts, now, place_of, read_accounts
 from trainer.choices import CertificateName
 from trainer.errors import RunError
 from trainer.run.folder import RunFolder, read_json, write_json
@@ -48,7 +48,7 @@ class RunAccount:
     @property
     def place(self) -> str:
         """Name of the run in the user's ledger."""
-        return _place(self.run)
+        return place_of(self.run.root)
 
     def require(self, after: Ledger, withdrawn: Iterable[str] = ()) -> None:
         """Raise `DeltaExhausted` if the charges of `after` do not fit the user's accounts; write nothing.
@@ -104,7 +104,7 @@ def open_account(run: RunFolder, split: SplitIdentity, digest: str, budget: floa
     first meeting on. `digest`: of the split with its labels, as the run's ledger names it. `budget`: delta
     that all certificates of the run share if it has none yet. Raises `LedgerDisagrees`.
     """
-    place = _place(run)
+    place = place_of(run.root)
     known = read_accounts()
     _settle(run, known.at_place(split, place))
     is_new = not run.ledger.is_file() and remembered_ledger(run) is None
@@ -161,7 +161,7 @@ def spends_delta(promise: PromiseConfig) -> bool:
 def enter_reading(units: Iterable[str], what: str, fingerprint: str, place: Path) -> None:
     """Enter labels that are read for figures and promise nothing, before they are read."""
     split = SplitIdentity.of(units)
-    reading = KnownCertificate(what, 0.0, fingerprint, str(place.resolve()), now())
+    reading = KnownCertificate(what, 0.0, fingerprint, place_of(place), now())
     change_accounts(lambda known: known.charge(split, [reading], 0.0))
 
 
@@ -185,10 +185,6 @@ _WAY_OUT = (
     "restore it from a backup, or start again in a new folder (the same computation on the same split costs "
     "nothing; `demur ledger show` lists what is charged)"
 )
-
-
-def _place(run: RunFolder) -> str:
-    return str(run.root.resolve())
 
 
 def _settle(run: RunFolder, known: Sequence[KnownCertificate]) -> None:
@@ -220,7 +216,7 @@ def _require_entries(run: RunFolder, ledger: Ledger, known: Sequence[KnownCertif
 
 
 def _entries(ledger: Ledger, digest: str, run: RunFolder) -> tuple[KnownCertificate, ...]:
-    at, place, made_by = now(), _place(run), origin_of_run(run)
+    at, place, made_by = now(), place_of(run.root), origin_of_run(run)
     return tuple(
         KnownCertificate(entry.what, entry.delta, entry.fingerprint, place, at, made_by=made_by)
         for entry in ledger.entries(digest)

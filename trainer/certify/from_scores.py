@@ -20,7 +20,7 @@ from calibration.groups import Sampling
 from calibration.known_splits import USUAL_BUDGET, KnownCertificate, SplitIdentity
 from calibration.ledger import Ledger
 from trainer.certify.account import sentence
-from trainer.certify.user_ledger import change_accounts, now
+from trainer.certify.user_ledger import change_accounts, now, place_of
 from trainer.run.folder import read_json, write_json
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoredTable, ScoreFileColumns, read_scored
@@ -154,7 +154,7 @@ def _charge(
     computation = f"{promise.model_dump_json(exclude_none=True)}{columns}{what}{sliced}"
     fingerprint = hashlib.sha256(computation.encode()).hexdigest()
     entry = f"{promise.certificate}: scores of {path.name}, {what}, alpha {promise.alpha:g}"
-    split, place = SplitIdentity.of(scored.units), str(path.resolve())
+    split, place = SplitIdentity.of(scored.units), place_of(path)
     if before := _known(own, scored, place):
         # The ledger beside the file may be older than the user's, or a copy.
         change_accounts(lambda known: known.record(split, before, max(USUAL_BUDGET, own.budget)))

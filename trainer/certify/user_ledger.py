@@ -7,6 +7,7 @@ server, which several users and processes may share.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -79,6 +80,13 @@ def read_other(name: str) -> KnownSplits:
 def place_shown(name: str) -> str:
     """The name of another ledger in messages, without passwords."""
     return _store_named(name).place if "://" in name else name
+
+
+def place_of(path: Path) -> str:
+    """Name of a run folder or file in the ledger; with the machine where several may share the ledger."""
+    resolved = str(path.resolve())
+    is_own = labels_are_unlimited() or not os.environ.get(VARIABLE, "").strip()
+    return resolved if is_own else f"{platform.node()}:{resolved}"
 
 
 def now() -> str:

@@ -90,6 +90,14 @@ def test_shares_of_one_delta_fit_one_folder(tmp_path: Path) -> None:
         certify_run(evidence(delta=0.025, alpha=0.03), run)
 
 
+def test_two_promises_of_one_run_share_the_delta_of_its_split(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    for alpha in (0.01, 0.02):
+        certify_run(evidence(delta=0.025, alpha=alpha), run)
+    with pytest.raises(DeltaExhausted):
+        certify_run(evidence(delta=0.025, alpha=0.03), run)
+
+
 def test_other_labels_on_the_same_images_get_no_fresh_delta(tmp_path: Path) -> None:
     certify_run(evidence(), RunFolder(tmp_path / "a"))
     relabelled = replace(CALIB, labels=1 - CALIB.labels, digest="relabelled")
@@ -244,6 +252,21 @@ class TestAChargeThatIsInterrupted:
             certify_run(evidence(alpha=0.02), run)
         assert not run.intended_ledger.exists()
         assert not run.ledger.exists()
+
+
+def test_folders_of_one_name_on_two_machines_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(tmp_path / "run")
+    monkeypatch.setattr("platform.node", lambda: "one")
+    certify_run(evidence(delta=0.02), run)
+    run.root.rename(tmp_path / "of one")
+    monkeypatch.setattr("platform.node", lambda: "two")
+    certify_run(evidence(delta=0.03, alpha=0.02), run)
+    run.root.rename(tmp_path / "of two")
+    (tmp_path / "of one").rename(run.root)
+    monkeypatch.setattr("platform.node", lambda: "one")
+    assert certify_run(evidence(delta=0.02), run).certificate.feasible
+    with pytest.raises(DeltaExhausted, match=rf"in one:{run.root} at .*in two:{run.root} at"):
+        certify_run(evidence(delta=0.01), run)
 
 
 class TestARunOfAnOlderVersion:
