@@ -18,10 +18,9 @@ from service.routes.page import HEADERS
 router = APIRouter(tags=["page"])
 
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Swagger UI writes style attributes; it needs no inline script."""
 _MAX_AGE: Final = 3600
 """Seconds for which a browser may keep the files"""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.service_process import ServiceProcess
-from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect
 
 Images = Callable[..., bytes]
 
@@ -75,6 +75,22 @@ def test_a_label_can_be_sent_and_the_metrics_read(page: Page) -> None:
     status, body = executed(operation(page, "/rolling"))
     assert status == 200
     assert '"label_coverage"' in body
+
+
+def test_requests_stay_below_the_path_of_a_proxy(browser: Browser, service: ServiceProcess) -> None:
+    sent: list[str] = []
+
+    def from_service(route: Route) -> None:
+        sent.append(route.request.url)
+        route.fulfill(response=route.fetch(url=route.request.url.replace("/below/", "/")))
+
+    opened = browser.new_page()
+    opened.route("**/below/**", from_service)
+    opened.goto(f"{service.url}/below/docs")
+    status, _ = executed(operation(opened, "/feedback"))
+    assert status == 202
+    assert f"{service.url}/below/feedback" in sent
+    opened.close()
 
 
 def test_every_route_is_listed(page: Page) -> None:

@@ -22,6 +22,7 @@ def test_the_page_loads_its_own_files_alone(client: TestClient) -> None:
     assert {name for name in named if name != "data:,"} == set(FILES)
     assert not re.search(r"<script>|\son\w+=", answer.text)
     assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
