@@ -16,6 +16,7 @@
     ├── OutputUnfit (ValueError)          a model's output is not of the stated kind
     ├── ImageError (ValueError)           the bytes cannot become an image; see `bundle.images.errors`
     ├── ExtraMissing                      a module is needed that an extra of demur brings
+    ├── LimitTooLow                       a limit of the system is too low for the libraries
     ├── NotIssued                         no certificate may be issued on this machine
     └── SubprocessLost (RuntimeError)     a process ended before its result was there
 

@@ -15,7 +15,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from bundle.extras import missing_extra
-from bundle.system.limits import way_out
+from bundle.system.limits import MEBIBYTE, require_limits, way_out
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from calibration.errors import DemurError
 from demur.interruption import Interruption, asked_verb
@@ -72,6 +72,11 @@ for _panel, _groups in GROUPS.items():
         app.add_typer(_group, rich_help_panel=_panel)
 
 EXPECTED_FAULT, INTERRUPTED = 2, 130
+ADDRESS_SPACE: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("data", "predict", "wrap", "calibrate", "bundle", "serve", "profile"), 1024 * MEBIBYTE),
+    **dict.fromkeys(("train", "demo", "pretrain", "compare"), 3072 * MEBIBYTE),
+}
+"""Verb that computes -> address space that its libraries map"""
 
 
 def _print_version(asked: bool) -> None:
@@ -138,6 +143,9 @@ def _run() -> None:
 
 
 def _run_verb() -> None:
+    verb = asked_verb()
+    if verb in ADDRESS_SPACE and "--help" not in sys.argv:
+        require_limits(ADDRESS_SPACE[verb], MEBIBYTE if verb == "serve" else 0)
     try:
         code = app(standalone_mode=False) if asks_for_json(sys.argv[1:]) else app()
     finally:

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from bundle.errors import BundlePackageError
+
+THREADS, THREADS_PER_CORE = 8, 6
+"""Threads and processes that a verb starts, with those of the libraries that it uses"""
+OPEN_FILES = 48
+"""Files that are open at a time, at most"""
+MEBIBYTE = 2**20
+
+
+class LimitTooLow(BundlePackageError):
+    """A limit of the system is too low for the libraries, which would end the process without a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +107,54 @@ def is_temporary(name: object) -> bool:
         return False
     folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
     return Path(os.fsdecode(name)).is_relative_to(folder)
+
+
+def require_limits(address_space: int, file_size: int = 0) -> None:
+    """Raise `LimitTooLow` before a library runs into a limit and ends the process in its own words.
+
+    `address_space`: bytes that the libraries map. `file_size`: bytes of the files that other programs write,
+    whose messages name no limit; demur names its own files. Processes and threads are tried, because
+    containers limit them too; the trial takes about a millisecond.
+    """
+    mapped, files = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_NOFILE))
+    if mapped != resource.RLIM_INFINITY and mapped < address_space:
+        raise LimitTooLow(
+            f"the address space is limited to {mapped // MEBIBYTE:,} MiB, and this needs "
+            f"{address_space // MEBIBYTE:,} MiB: raise `ulimit -v`"
+        )
+    if files != resource.RLIM_INFINITY and files < OPEN_FILES:
+        raise LimitTooLow(
+            f"only {files} files may be open at a time, and this needs {OPEN_FILES}: raise `ulimit -n`"
+        )
+    written = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if written != resource.RLIM_INFINITY and written < file_size:
+        raise LimitTooLow(
+            f"files may have {written:,} bytes at most, and this needs {file_size:,}: raise `ulimit -f`"
+        )
+    needed = THREADS + THREADS_PER_CORE * (os.cpu_count() or 1)
+    started = _threads_that_start(needed)
+    if started < needed:
+        raise LimitTooLow(
+            f"only {started} more processes or threads can be started, and this needs {needed}: raise "
+            "`ulimit -u`, or the limit of the container"
+        )
+
+
+def _threads_that_start(most: int) -> int:
+    """How many threads can be started at the same time, up to `most`."""
+    done = threading.Event()
+    started: list[threading.Thread] = []
+    stack = threading.stack_size(128 * 1024)
+    try:
+        for _ in range(most):
+            thread = threading.Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        pass
+    finally:
+        threading.stack_size(stack)
+        done.set()
+        for thread in started:
+            thread.join()
+    return len(started)
