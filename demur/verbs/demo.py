@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bundle.extras import require_modules
+from demur.needs import NEEDS
 from demur.verbs.options import Seed
 
 
@@ -23,6 +25,9 @@ def demo(
 
     The same folder resumes an interrupted demo.
     """
+    if serve:
+        # Named now, and not after minutes of training.
+        require_modules("demo", NEEDS["serve"])
     from demur.commands.demo import run_demo
 
     run_demo(out, serve=serve, seed=seed)

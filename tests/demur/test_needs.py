@@ -116,6 +116,16 @@ def test_a_missing_module_is_named_before_any_work(
     assert re.fullmatch(rf"demur: demur {verb} needs {module}; {LINE}\n", ended.err)
 
 
+def test_a_demo_that_serves_needs_the_service(
+    demur: Demur, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = extras._found
+    monkeypatch.setattr(extras, "_found", lambda name: name != "fastapi" and there(name))
+    ended = demur("demo", "--out", tmp_path / "demo")
+    assert ended.err.startswith("demur: demur demo needs fastapi; install demur with the extra [serve]: ")
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_run_needs_an_engine_before_delta_is_charged(
     demur: Demur, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
