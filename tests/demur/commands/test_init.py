@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -96,6 +97,14 @@ class TestFile:
 
 
 class TestEnvFile:
+    @pytest.fixture(autouse=True)
+    def environment(self) -> Iterator[None]:
+        """The verb changes the environment of its process, which is that of the tests here."""
+        before = dict(os.environ)
+        yield
+        os.environ.clear()
+        os.environ.update(before)
+
     @pytest.fixture
     def env_file(self, tmp_path: Path) -> Path:
         return tmp_path / "serve.env"
