@@ -156,7 +156,7 @@ def _misspelt(name: str, scheme: str, place: str) -> str:
     place = place.removeprefix("//") if place.startswith("//") else place
     if meant == "folder" and Path(place).suffix.lower() == ".parquet":
         meant = "parquet"
-    spelling = meant if meant == "scenes" and not place else f"{meant}:{place}"
+    spelling = meant if meant == "scenes" and not place else f"{meant}:{place or 'PATH'}"
     return f"{scheme}: is no scheme of a data source; write {spelling} (it must be {SPECS})"
 
 

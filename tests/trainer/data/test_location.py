@@ -81,6 +81,7 @@ def test_a_path_with_a_colon_is_a_path_if_it_exists(here: Path, name: str) -> No
         ("folders:photos", "write folder:photos"),
         ("Folder:photos", "write folder:photos"),
         ("file:photos", "write folder:photos"),
+        ("file:", "write folder:PATH"),
         ("file:///data/photos", "write folder:/data/photos"),
         ("file:table.parquet", "write parquet:table.parquet"),
         ("parqet:a.parquet", "write parquet:a.parquet"),
