@@ -12,6 +12,7 @@ from bundle.choices import OutputKind, ResizeMode
 from demur.verbs.options import (
     Alpha,
     AsJson,
+    Certificate,
     Delta,
     DryRun,
     EachAnswer,
@@ -110,6 +111,7 @@ def wrap(
     alpha: Alpha = None,
     delta: Delta = None,
     min_coverage: MinCoverage = None,
+    certificate: Certificate = None,
     each_answer: EachAnswer = None,
     slices: Slices = None,
     dry_run: DryRun = False,
@@ -148,6 +150,7 @@ def wrap(
         "alpha": alpha,
         "delta": delta,
         "min_coverage": min_coverage,
+        "certificate": certificate,
         "each_answer": each_answer,
         "slices": slices,
         "seed": seed,

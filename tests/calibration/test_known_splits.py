@@ -81,3 +81,33 @@ def test_json_values_and_back() -> None:
     values[SPLIT.digest]["certificates"][0]["delta"] = float("nan")
     with pytest.raises(LedgerError, match="delta is nan"):
         KnownSplits.from_dict(values)
+
+
+class TestASplitOfSeveralDigests:
+    """A split whose images an older version did not keep is known by its digest with labels too."""
+
+    OLD = SplitIdentity.of([f"scores of image {i}" for i in range(1000)], "with labels")
+    NEW = SplitIdentity.of(UNITS, "with labels")
+
+    def test_it_has_one_account(self) -> None:
+        known = KnownSplits().record(self.OLD, [certificate("f")], 0.05)
+        assert known.spent(self.NEW) == 0.05
+        assert known.spent(SPLIT) == 0.0
+        with pytest.raises(DeltaExhausted):
+            known.charge(self.NEW, [certificate("g")], 0.05)
+        assert known.at_place(self.NEW, "/runs/a") == (certificate("f"),)
+
+    def test_a_withdrawal_and_a_new_name_reach_every_digest(self) -> None:
+        known = KnownSplits().record(self.OLD, [certificate("f")], 0.05)
+        known = known.record(self.NEW, [certificate("f")], 0.05)
+        assert known.withdraw(self.NEW, ["f"], "2026-02-01T00:00:00+00:00").spent(self.OLD) == 0.0
+        assert not known.moved(self.NEW, "/runs/a", "elsewhere").at_place(self.OLD, "/runs/a")
+
+    def test_it_is_kept_and_merged(self) -> None:
+        known = KnownSplits().record(self.OLD, [certificate("f")], 0.05)
+        assert KnownSplits.from_dict(known.to_dict()) == known
+        assert ONE.merged(known.record(self.NEW, [], 0.05)).spent(self.OLD) == 0.05
+        before = known.to_dict()
+        for split in before.values():
+            del split["aliases"]
+        assert KnownSplits.from_dict(before).spent(self.OLD) == 0.05

@@ -18,8 +18,8 @@ OTHER_SEEDS = (
 )
 """What seeds of a training do to its split"""
 TRY_FIRST = (
-    "train each with `--certificate none`, which reads no calibration label, and certify the one that you "
-    "choose by `demur calibrate RUN --certificate exact`"
+    "give each `--certificate none`, which reads no calibration label, and certify the one that you choose "
+    "by `demur calibrate RUN --certificate exact`"
 )
 
 
@@ -97,7 +97,7 @@ def _refusal(
     return (
         f"{_spent(known, split, held, promise)}. A second certificate would make the promise of both false "
         f"too often, so it would be refused after the work; nothing was begun. {seeds}Ways out: "
-        f"{smaller}train without a promise (--certificate none), for figures and to choose settings; or "
+        f"{smaller}go on without a promise (--certificate none), for figures and to choose settings; or "
         f"label new images, of which a calibration split is drawn. Next time, before the first certificate, "
         f"{TRY_FIRST}. `demur ledger show` lists the account"
     )

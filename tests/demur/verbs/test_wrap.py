@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fakes.channel_models import RED, channel_images, channel_model
+from click.testing import Result
+from fakes.channel_models import GREEN, RED, channel_images, channel_model
 from typer.testing import CliRunner
 
+from calibration.errors import DeltaExhausted
 from demur.cli import app
 from trainer.data.config import DataOverrides
 from trainer.data.reopening import reopen
@@ -43,3 +45,30 @@ def test_an_unusable_name_is_refused_before_delta_is_spent(tmp_path: Path) -> No
     assert isinstance(result.exception, RunError)
     assert "name is 'Bad Name'" in str(result.exception)
     assert not out.exists()
+
+
+def test_a_second_model_on_the_same_images_begins_only_without_a_promise(tmp_path: Path) -> None:
+    images = channel_images(60)
+    for row in range(len(images)):
+        folder = tmp_path / "images" / images.class_names[images.labels[row]]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{row}.png").write_bytes(images.read(row))
+    red, green = (channel_model(tmp_path / f"{i}.onnx", channel) for i, channel in enumerate((RED, GREEN)))
+
+    def wrap(model: Path, out: str, *more: str) -> Result:
+        given = [f"--model={model}", f"--data=folder:{tmp_path / 'images'}", f"--out={tmp_path / out}"]
+        return CliRunner().invoke(
+            app, ["wrap", *given, "--normalisation=zero-one", "--class-names=calm,busy", *more]
+        )
+
+    assert "This one will spend 0.05" in " ".join(wrap(red, "first").output.split())
+    refused = wrap(green, "second")
+    assert isinstance(refused.exception, DeltaExhausted)
+    assert "--certificate none" in str(refused.exception)
+    assert not (tmp_path / "second" / "scores").exists()
+    tried = wrap(green, "second", "--certificate=none")
+    assert tried.exit_code == 0, tried.output
+    assert "Planned on val_select" in " ".join(tried.output.split())
+    repeated = wrap(red, "third")
+    assert repeated.exit_code == 0, repeated.output
+    assert "This run repeats" in " ".join(repeated.output.split())
