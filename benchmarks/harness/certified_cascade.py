@@ -32,7 +32,7 @@ from trainer.run.folder import RunFolder
 from trainer.run.record import read_record
 
 PART = "certified cascade"
-CLIENTS = 8
+CLIENTS = 32
 COLUMNS = ("rate", "server_cpu", "p50", "p99", "left_to_b", "answered", "resident")
 _WARM_UP = 1.0
 
@@ -64,7 +64,8 @@ class ServedRun:
 
     @property
     def name(self) -> str:
-        return str(self.manifest["name"])
+        """The bundle's name and that of its data, because many runs keep the default name."""
+        return f"{self.manifest['name']}-{Path(self.manifest['provenance']['source']).stem}"
 
     def images(self, count: int, source: str | None, console: RunConsole) -> list[bytes]:
         """`count` encoded images of val_test, at random but always the same ones. `source`: where the images
