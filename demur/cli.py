@@ -6,6 +6,7 @@ A verb reads its options, calls one function and prints the result. Its imports 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from bundle.extras import missing_extra
-from bundle.system.limits import MEBIBYTE, require_limits, way_out
+from bundle.system.limits import FOLDER_ERRORS, MEBIBYTE, require_limits, way_out
 from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory
 from calibration.errors import DemurError
 from demur.interruption import Interruption, asked_verb
@@ -110,6 +111,8 @@ def main() -> None:
     """
     keep_freed_memory(IMAGE_BYTES)
     escape_unencodable()
+    # It warns of a home folder that cannot be written, though it needs none.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     interruption = Interruption()
     try:
         with interruption.watched():
@@ -168,7 +171,10 @@ def fault(error: Exception) -> str | None:
     if isinstance(error, ModuleNotFoundError):
         missing = missing_extra(error)
         return None if missing is None else str(missing)
-    help_with_limit = way_out(error)
+    # The cause of an error of demur is often an error of the system.
+    help_with_limit = way_out(error) or (None if error.__cause__ is None else way_out(error.__cause__))
+    if asked_verb() == "serve" and isinstance(error, OSError) and error.errno in FOLDER_ERRORS:
+        help_with_limit = help_with_limit or "name another folder with --data-dir (DEMUR_DATA_DIR)"
     if isinstance(error, DemurError | OSError):
         text = sentence(error)
         return text if help_with_limit is None else f"{text}; {help_with_limit}"

@@ -77,7 +77,7 @@ LIMITS = (
         "there is no folder for temporary files: name one that can be written with TMPDIR",
     ),
 )
-_FOLDERS: Mapping[int, str] = {
+FOLDER_ERRORS: Mapping[int, str] = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up: free some space",
     errno.EROFS: "the file system is read-only",
@@ -96,17 +96,17 @@ def way_out(error: BaseException) -> str | None:
     for limit in LIMITS:
         if number in limit.numbers or any(word in text for word in limit.words):
             return None if limit.setting in str(error) else limit.way_out
-    if isinstance(error, OSError) and number in _FOLDERS and is_temporary(error.filename):
-        return f"{_FOLDERS[number]}; or name another folder for temporary files with TMPDIR"
+    if isinstance(error, OSError) and number in FOLDER_ERRORS and is_temporary(error.filename):
+        return f"{FOLDER_ERRORS[number]}; or name another folder for temporary files with TMPDIR"
     return None
 
 
 def is_temporary(name: object) -> bool:
-    """Whether a file lies in the folder for temporary files."""
+    """Whether a file was made by `tempfile`, in the folder for temporary files."""
     if not isinstance(name, str | bytes):
         return False
-    folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
-    return Path(os.fsdecode(name)).is_relative_to(folder)
+    folder, path = Path(os.environ.get("TMPDIR") or tempfile.gettempdir()), Path(os.fsdecode(name))
+    return path.is_relative_to(folder) and str(path.relative_to(folder)).startswith(("tmp", "demur-"))
 
 
 def require_limits(address_space: int, file_size: int = 0) -> None:

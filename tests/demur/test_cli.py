@@ -157,6 +157,20 @@ class TestErrors:
         assert self.run(error, monkeypatch) == cli.EXPECTED_FAULT
         assert capsys.readouterr().err == f"demur: {message}\n"
 
+    def test_the_cause_of_an_error_names_the_limit_that_helps(self) -> None:
+        error = DemurError("model.onnx cannot be quantised")
+        error.__cause__ = OSError(24, "Too many open files")
+        assert cli.fault(error) == (
+            "model.onnx cannot be quantised; too many files are open: raise `ulimit -n`"
+        )
+        assert cli.fault(ValueError("a bug")) is None
+
+    def test_a_data_folder_that_cannot_be_written_names_the_option(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["demur", "serve", "--bundle", "b"])
+        assert "--data-dir (DEMUR_DATA_DIR)" in str(cli.fault(PermissionError(13, "Permission denied", "/x")))
+
     def test_debugging_shows_its_traceback(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DEMUR_DEBUG", "1")
         with pytest.raises(DemurError):

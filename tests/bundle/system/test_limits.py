@@ -51,10 +51,11 @@ def test_a_folder_for_temporary_files_that_cannot_be_written_is_said_to_be_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x" / "int8.onnx"))
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "demur-int8-x" / "int8.onnx"))
     assert "the disk is full: free some space; or name another folder" in str(way_out(full))
-    assert "TMPDIR" in str(way_out(OSError(errno.EROFS, "Read-only", str(tmp_path / "x"))))
-    assert way_out(OSError(errno.ENOSPC, "No space left on device", "/elsewhere/x")) is None
+    assert "TMPDIR" in str(way_out(OSError(errno.EROFS, "Read-only", str(tmp_path / "tmpx1"))))
+    for other in ("/elsewhere/x", str(tmp_path / "run" / "model.onnx")):
+        assert way_out(OSError(errno.ENOSPC, "No space left on device", other)) is None
 
 
 def test_the_limits_of_this_machine_suffice() -> None:
