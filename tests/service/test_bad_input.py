@@ -320,7 +320,8 @@ def test_unreadable_feedback(
         ("GET", "/predict", 405, "method-not-allowed"),
         ("DELETE", "/health", 405, "method-not-allowed"),
         ("BREW", "/predict", 405, "method-not-allowed"),
-        ("POST", "/docs", 404, "not-found"),
+        ("POST", "/docs", 405, "method-not-allowed"),
+        ("GET", "/redoc", 404, "not-found"),
     ],
 )
 def test_unknown_paths_and_methods(
