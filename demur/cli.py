@@ -111,7 +111,8 @@ def main() -> None:
     """
     keep_freed_memory(IMAGE_BYTES)
     escape_unencodable()
-    # It warns of a home folder that cannot be written, though it needs none.
+    # Both write to the home folder, and complain if they cannot. ONNX Runtime would also send telemetry.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     interruption = Interruption()
     try:

@@ -57,3 +57,16 @@ def test_a_file_that_cannot_be_written_is_named(
     assert f"{file} cannot be written: it exceeds the largest file size" in done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in out.rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def test_a_home_folder_that_cannot_be_written_is_not_talked_of() -> None:
+    code = "import matplotlib, onnxruntime, time; time.sleep(0.5)"
+    starts = "import sys; sys.argv[1:] = ['--version']\ntry:\n    from demur.cli import main; main()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{starts}except SystemExit:\n    {code}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": "/proc", "XDG_CONFIG_HOME": "/proc/x", "XDG_CACHE_HOME": "/proc/x"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
