@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pages import commands, configuration, decisions, python, routes
-from pages.links import PAGES, external_links, relinked
+from pages.links import PAGES, external_links, relinked, with_pipes
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "docs"
@@ -34,17 +34,16 @@ GENERATED: Mapping[str, Callable[[], str]] = {
 def assemble(out: Path) -> None:
     """Write all pages below `out`, which is emptied first, and list the addresses of other hosts in them."""
     shutil.rmtree(out, ignore_errors=True)
+    texts = {page: content() for page, content in GENERATED.items()}
     for page, source in sources().items():
-        target = out / page
-        target.parent.mkdir(parents=True, exist_ok=True)
         if source.suffix == ".md":
-            target.write_text(relinked(source.read_text("utf-8"), source.relative_to(ROOT), page), "utf-8")
+            texts[page] = relinked(source.read_text("utf-8"), source.relative_to(ROOT), page)
         else:
-            shutil.copyfile(source, target)
-    for page, content in GENERATED.items():
-        target = out / page
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content(), "utf-8")
+            (out / page).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, out / page)
+    for page, text in texts.items():
+        (out / page).parent.mkdir(parents=True, exist_ok=True)
+        (out / page).write_text(with_pipes(text), "utf-8")
     (out / "external-links.txt").write_text("".join(f"{line}\n" for line in external_links(out)), "utf-8")
 
 

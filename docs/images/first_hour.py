@@ -23,7 +23,7 @@ from rich.text import Text
 OUT = Path(__file__).parent
 WIDTH = 104
 TERMINALS = {
-    "train": "demur train --data photos --group none --minutes 2 --out runs/first",
+    "train": "demur train --data photos --group none --backbone none --minutes 2 --out runs/first",
     "calibrate": "demur calibrate --scores scores.csv --label-column truth --group none --delta 0.025",
 }
 MOST_LINES = 16

@@ -1,4 +1,4 @@
-"""Links of the repository's documents, as they hold on the site."""
+"""Links and tables of the repository's documents, as they hold on the site."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ INDEXES: Mapping[str, str] = {"docs/adr": "adr/index.md"}
 _FENCE = re.compile(r"(^```.*?^```[^\n]*$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 _ADDRESS = re.compile(r"https?://[^\s)>\"'`]+")
+_CODE_IN_ROW = re.compile(r"^\|.*`.*$", re.MULTILINE)
+_SPAN = re.compile(r"`[^`\n]*`")
 _OWN_HOSTS = ("127.0.0.1", "localhost", "host:", "HOST", "[::1]")
 
 
@@ -46,6 +48,11 @@ def _target(link: str, source: Path, page: str) -> str:
             return link
         linked = posixpath.relpath(path, "docs")
     return posixpath.relpath(linked, posixpath.dirname(page) or ".") + sign + anchor
+
+
+def with_pipes(text: str) -> str:
+    """Tables as Python-Markdown reads them: a pipe in a span of code needs no backslash, unlike on GitHub."""
+    return _CODE_IN_ROW.sub(lambda row: _SPAN.sub(lambda span: span[0].replace(r"\|", "|"), row[0]), text)
 
 
 def external_links(folder: Path) -> list[str]:

@@ -62,6 +62,11 @@ def test_every_public_name_of_python_is_there(pages: Path) -> None:
     assert "::: demur.client.client.Client" in (pages / "reference" / "client.md").read_text()
 
 
+def test_a_pipe_in_code_has_no_backslash_on_the_site(pages: Path) -> None:
+    assert "--checkpoint-selection augrc|loss|mcc" in (pages / "training.md").read_text()
+    assert "`--device <auto|cpu|cuda>`" in (pages / "reference" / "commands.md").read_text()
+
+
 def test_every_decision_is_listed(pages: Path) -> None:
     text = (pages / "adr" / "index.md").read_text()
     for path in (ROOT / "docs" / "adr").glob("0*.md"):
