@@ -1,8 +1,6 @@
-"""Draw what README's first paths print and write: docs/images/terminal-*.svg, sheet.jpg and curve.png.
+"""Draw what the first verbs print and write: docs/images/terminal-inspect.svg, sheet.jpg and curve.png.
 
-python docs/images/first_hour.py FOLDER      # in which README's blocks were run
-
-The commands are run again there; a certificate that is computed again costs no delta.
+python docs/images/first_hour.py FOLDER      # with demo-run (`make demo`) and photos (README's first block)
 """
 
 from __future__ import annotations
@@ -22,12 +20,9 @@ from rich.text import Text
 
 OUT = Path(__file__).parent
 WIDTH = 104
-TERMINALS = {
-    "train": "demur train --data photos --group none --backbone none --minutes 2 --out runs/first",
-    "calibrate": "demur calibrate --scores scores.csv --label-column truth --group none --delta 0.025",
-}
-MOST_LINES = 16
-"""Lines of a picture; of a longer output the last ones"""
+COMMAND = "demur inspect demo-run/bundle"
+MOST_LINES = 15
+"""Lines of the picture; of a longer output the first ones"""
 
 
 def printed(command: str, folder: Path) -> list[str]:
@@ -41,10 +36,10 @@ def printed(command: str, folder: Path) -> list[str]:
 def draw_terminal(command: str, lines: list[str], out: Path) -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {command}", style="bold"))
+    for line in lines[:MOST_LINES]:
+        console.print(Text(line))
     if len(lines) > MOST_LINES:
         console.print(Text("...", style="dim"))
-    for line in lines[-MOST_LINES:]:
-        console.print(Text(line))
     # Without the fonts of another host, so that the site needs no network.
     svg = re.sub(r"@font-face\s*{[^}]*}", "", console.export_svg(title="demur"))
     out.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE), encoding="utf-8")
@@ -56,11 +51,10 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    for name, command in TERMINALS.items():
-        draw_terminal(command, printed(command, folder), OUT / f"terminal-{name}.svg")
+    draw_terminal(COMMAND, printed(COMMAND, folder), OUT / "terminal-inspect.svg")
     printed("demur data photos --sheet sheet.png --rows 3 --columns 6", folder)
     Image.open(folder / "sheet.png").save(OUT / "sheet.jpg", quality=80, optimize=True)
-    shutil.copyfile(folder / "runs/first/metrics/risk_coverage_curve.png", OUT / "curve.png")
+    shutil.copyfile(folder / "demo-run/metrics/risk_coverage_curve.png", OUT / "curve.png")
 
 
 if __name__ == "__main__":
