@@ -102,13 +102,18 @@ class Reader:
         return done.stdout
 
     def _serve(self, line: str) -> str:
-        log = (self.folder / "serve.log").open("wb")
-        command = ["bash", "-c", f"exec {line}"]
-        self._services.append(
-            subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
-        )
+        with (self.folder / "serve.log").open("wb") as log:
+            service = subprocess.Popen(
+                ["bash", "-c", f"exec {line}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._services.append(service)
         for _ in range(600):
-            assert self._services[-1].poll() is None, (self.folder / "serve.log").read_text()
+            assert service.poll() is None, (self.folder / "serve.log").read_text()
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
                 return "ready"
@@ -189,7 +194,8 @@ def test_what_a_path_needs_comes_from_a_line_before_it() -> None:
     """Photographs, models, tables: each is made by a block, so that a path can be tried without any data."""
     text = "".join(block.text for block in blocks_of(DOCUMENTS[0]) if block.section not in NOT_HERE)
     for made, used in {
-        "--write-folder photos": "folder:photos",
+        "--write-folder photos": "--data photos",
+        "--write-folder labelled": "--data labelled",
         " strong.onnx ": "--model strong.onnx",
         "--out scores.csv": "--scores scores.csv",
         " photo.jpg ": "@photo.jpg",
