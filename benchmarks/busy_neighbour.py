@@ -33,7 +33,7 @@ from trainer.fit.device import ComputeConfig
 from trainer.fit.loop import Callbacks, StepProgress, fit
 from trainer.fit.threads import candidates
 from trainer.models import build_model
-from trainer.recipe import PlanInputs, StageRecipe, default_recipe
+from trainer.planning.recipe import PlanInputs, StageRecipe, default_recipe
 
 BUSY = "while True: pass"
 LEAST_SHARE = 0.8

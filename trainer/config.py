@@ -10,12 +10,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bundle.policy import NAME_PATTERN
-from trainer.backbone_choice import AUTO, SCRATCH, BackboneChoice
 from trainer.choices import Adapt, AugmentLevel, CheckpointSelection, NamedTask
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.errors import RunError
 from trainer.fit.device import ComputeConfig
-from trainer.recipe import PartialRecipe
+from trainer.planning.backbone_choice import AUTO, SCRATCH, BackboneChoice
+from trainer.planning.recipe import PartialRecipe
 from trainer.run.promise import PromiseConfig
 
 PLANNING = ("minutes", "mirror", "augment", "backbone", "adapt")
@@ -56,8 +56,9 @@ class TrainConfig(BaseModel):
     compute: ComputeConfig = ComputeConfig()
     """Device, precision and determinism of training."""
     backbone: str = AUTO
-    """Start of stage B: `auto` chooses, see `trainer.backbone_choice`; `none` is a network from random
-    weights; or pretrained: efficientnet-lite0 (extra `imagenet`), `folder:PATH` or `hub:OWNER/NAME`."""
+    """Start of stage B: `auto` chooses, see `trainer.planning.backbone_choice`; `none` is a network from
+    random weights; or pretrained: efficientnet-lite0 (extra `imagenet`), `folder:PATH` or
+    `hub:OWNER/NAME`."""
     adapt: Adapt | None = None
     """Trained weights of `backbone`: `lora`, `dora`, `head` or `full`; the default suits its kind."""
     chosen: BackboneChoice | None = None

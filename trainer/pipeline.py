@@ -18,8 +18,8 @@ from trainer.data.images import Notice
 from trainer.data.splits import Splits
 from trainer.fit.context import RunContext
 from trainer.fit.device import describe
-from trainer.plan import PlannedData, PlannedStage, TrainingPlan
 from trainer.preparation import PreparedRun, prepare_run
+from trainer.reports.training_plan import PlannedData, PlannedStage, TrainingPlan
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_yaml
 from trainer.run.lock import locked

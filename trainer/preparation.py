@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bundle.images.preprocess import PreprocessSpec
 from calibration.decision import STRONG_STAGE
-from trainer.backbone_choice import AUTO
 from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.config import TrainConfig
 from trainer.data.config import SplitConfig
@@ -20,15 +19,16 @@ from trainer.data.pixels import typical_size
 from trainer.data.splits import Splits, SplitSizes
 from trainer.fit.mirror_check import check_mirroring
 from trainer.models.registry import SMALLEST_IMAGE
+from trainer.planning.backbone_choice import AUTO
+from trainer.planning.pretrained_recipe import StageModels
+from trainer.planning.recipe import PartialRecipe, PlanInputs, Recipe, complete_recipe, input_size
+from trainer.planning.time_plan import TimePlan, plan_time
 from trainer.pretrain.weights import overlap_notices
-from trainer.pretrained_recipe import StageModels
-from trainer.recipe import PartialRecipe, PlanInputs, Recipe, complete_recipe, input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.scoring.collect import require_slices
 from trainer.stage_models import named_models, with_backbone
 from trainer.stages import TrainingData
-from trainer.time_plan import TimePlan, plan_time
 
 MAX_PIXEL_BYTES = 2 * 2**30
 """Decoded images above this size are kept in memory-mapped files of the run folder."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trainer.backbone_choice import (
+from trainer.config import TrainConfig, resolved
+from trainer.planning.backbone_choice import (
     AUTO,
     SCRATCH,
     Situation,
@@ -12,9 +13,8 @@ from trainer.backbone_choice import (
     recorded_choice,
     trained_images,
 )
-from trainer.config import TrainConfig, resolved
-from trainer.pretrained_recipe import StageModels, planned_size, resolve_backbone, resolve_models
-from trainer.recipe import SHARE_OF_B
+from trainer.planning.pretrained_recipe import StageModels, planned_size, resolve_backbone, resolve_models
+from trainer.planning.recipe import SHARE_OF_B
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 

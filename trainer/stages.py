@@ -20,8 +20,8 @@ from trainer.fit.loop import Callbacks, FitResult, StepProgress, fit
 from trainer.fit.threads import numbers_of, several_numbers
 from trainer.models import VARIANTS, ResolvedModel, StageModel, build_model, macs, n_parameters
 from trainer.models.onnx_export import export_onnx
-from trainer.pretrained_recipe import PLANNED, StageModels
-from trainer.recipe import Recipe, StageRecipe
+from trainer.planning.pretrained_recipe import PLANNED, StageModels
+from trainer.planning.recipe import Recipe, StageRecipe
 from trainer.run.console import Bar, RunConsole
 from trainer.run.digests import file_digest
 from trainer.run.folder import RunFolder, write_csv, write_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from demur.output import run_console, write_json
-from trainer.plan import TrainingPlan
+from trainer.reports.training_plan import TrainingPlan
 from trainer.run.console import RunConsole
 
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from trainer.config import ConfigError, TrainConfig, load_config, resolved
+from trainer.planning.recipe import PartialRecipe, PlanInputs, default_recipe
 from trainer.pretrain.config import load_pretrain_config
-from trainer.recipe import PartialRecipe, PlanInputs, default_recipe
 
 
 def test_the_command_line_wins_over_the_file_and_none_changes_nothing(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_labels_of_the_other_splits_do_not_reach_training(
 ) -> None:
     from trainer.data.splits import Splits
     from trainer.fit.context import RunContext
-    from trainer.recipe import Recipe
+    from trainer.planning.recipe import Recipe
     from trainer.stages import TrainingData, train_stages
 
     _, first = trained

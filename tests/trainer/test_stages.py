@@ -12,7 +12,7 @@ from trainer.fit.config import LoopConfig
 from trainer.fit.context import RunContext
 from trainer.fit.device import EXACT
 from trainer.models import ModelConfig, ResolvedModel, build_model
-from trainer.recipe import StageRecipe
+from trainer.planning.recipe import StageRecipe
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 from trainer.stages import StageJob, fit_stage, start_of_a

@@ -28,7 +28,7 @@ from trainer.data.opening import open_data
 from trainer.data.perceptual import THUMB
 from trainer.data.splits import CalibrationNeed, Splits, SplitSizes, make_splits
 from trainer.errors import RunError
-from trainer.plan import PlannedData, TrainingPlan
+from trainer.reports.training_plan import PlannedData, TrainingPlan
 from trainer.run.console import RunConsole
 from trainer.run.digests import file_digest
 from trainer.run.folder import RunFolder, write_bytes, write_json

@@ -23,8 +23,8 @@ from trainer.fit.augment import level
 from trainer.fit.config import LoopConfig
 from trainer.models.backbones import family_of
 from trainer.models.pretrained import BackboneError, WeightFolder, open_weights
+from trainer.planning.pretrained_recipe import DEFAULT_SIZE
 from trainer.pretrain.weights import overlap_notices
-from trainer.pretrained_recipe import DEFAULT_SIZE
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_yaml
 from trainer.run.lock import locked

@@ -29,6 +29,8 @@ from trainer.models.backbones import (
 from trainer.models.normalisation import IMAGENET, MeanStd
 from trainer.models.pretrained import WeightFolder, open_weights
 from trainer.models.registry import SMALLEST_IMAGE
+from trainer.planning.pretrained_recipe import DEFAULT_SIZE
+from trainer.planning.recipe import input_size
 from trainer.pretrain.autoencoder import MaskedAutoencoder
 from trainer.pretrain.config import PretrainConfig
 from trainer.pretrain.decoder import DecoderConfig, build_decoder, load_decoder
@@ -43,8 +45,6 @@ from trainer.pretrain.loop import (
 )
 from trainer.pretrain.pictures import draw_loss, draw_reconstructions
 from trainer.pretrain.weights import save_backbone
-from trainer.pretrained_recipe import DEFAULT_SIZE
-from trainer.recipe import input_size
 from trainer.run.console import RunConsole
 from trainer.run.folder import write_csv, write_json, write_yaml
 from trainer.run.lock import locked

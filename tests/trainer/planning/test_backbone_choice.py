@@ -10,8 +10,11 @@ import pytest
 import yaml
 from fakes.tiny_vit import save_tiny_transformer
 
-from trainer import backbone_choice
-from trainer.backbone_choice import (
+from trainer.config import ConfigError, load_config
+from trainer.models.efficientnet import MissingExtra
+from trainer.models.pretrained import at_hub
+from trainer.planning import backbone_choice
+from trainer.planning.backbone_choice import (
     MANY_IMAGES,
     SCRATCH,
     SMALL_IMAGE,
@@ -23,9 +26,6 @@ from trainer.backbone_choice import (
     recorded_choice,
     weights_at_hand,
 )
-from trainer.config import ConfigError, load_config
-from trainer.models.efficientnet import MissingExtra
-from trainer.models.pretrained import at_hub
 
 LITE0 = "efficientnet-lite0"
 INSTALLED = AtHand(LITE0, "its ImageNet weights are installed")

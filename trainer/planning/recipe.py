@@ -29,7 +29,7 @@ from trainer.models import (
 )
 from trainer.models.cost import MACS_PER_SECOND
 from trainer.models.efficientnet import STRIDE
-from trainer.pretrained_recipe import (
+from trainer.planning.pretrained_recipe import (
     EMA_DECAY,
     FROZEN_BLOCKS,
     MOST_EPOCHS,

@@ -9,7 +9,7 @@ import pytest
 from fakes.tiny_vit import save_tiny_transformer
 
 from trainer.models import ResolvedModel, build_model, macs
-from trainer.pretrained_recipe import (
+from trainer.planning.pretrained_recipe import (
     MOST_EPOCHS,
     learning_rate,
     planned_size,
@@ -17,7 +17,14 @@ from trainer.pretrained_recipe import (
     resolve_backbone,
     sizes,
 )
-from trainer.recipe import MOST_VIEWS, PartialRecipe, PlanInputs, Recipe, StageRecipe, complete_recipe
+from trainer.planning.recipe import (
+    MOST_VIEWS,
+    PartialRecipe,
+    PlanInputs,
+    Recipe,
+    StageRecipe,
+    complete_recipe,
+)
 
 CATS_AND_DOGS = (7_900, 96, 12.0)
 NOTHING = PartialRecipe()

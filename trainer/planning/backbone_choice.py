@@ -27,7 +27,13 @@ from pydantic import BaseModel, ConfigDict
 from trainer.choices import Adapt
 from trainer.models.efficientnet import VARIANTS, MissingExtra, weight_file
 from trainer.models.pretrained import HUB_BACKBONE, at_hub
-from trainer.pretrained_recipe import FEWEST_EPOCHS, adapt_of, forward_seconds, resolve_backbone, sizes
+from trainer.planning.pretrained_recipe import (
+    FEWEST_EPOCHS,
+    adapt_of,
+    forward_seconds,
+    resolve_backbone,
+    sizes,
+)
 
 AUTO, SCRATCH = "auto", "none"
 """Values of `backbone` beside the names of weights"""

@@ -7,7 +7,7 @@ import pytest
 from trainer.fit.augment import level
 from trainer.models import build_model, macs
 from trainer.models.cost import MACS_PER_SECOND
-from trainer.recipe import (
+from trainer.planning.recipe import (
     ENOUGH_EPOCHS,
     LEAST_SHARE_A,
     LEAST_SHARE_B,

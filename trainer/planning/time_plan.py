@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from trainer.models import ResolvedModel
-from trainer.pretrained_recipe import forward_seconds
-from trainer.recipe import Recipe
+from trainer.planning.pretrained_recipe import forward_seconds
+from trainer.planning.recipe import Recipe
 
 BEFORE: Final = ("Opening the images", "Rendering", "Decoding")
 TRAINING: Final = "Training stage"

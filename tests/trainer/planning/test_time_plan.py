@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trainer.models import ResolvedModel
-from trainer.recipe import PlanInputs, Recipe, default_recipe
-from trainer.time_plan import SCORING, SECONDS_OF_THE_REST, TEACHER, TRAINING, TimePlan, plan_time
+from trainer.planning.recipe import PlanInputs, Recipe, default_recipe
+from trainer.planning.time_plan import SCORING, SECONDS_OF_THE_REST, TEACHER, TRAINING, TimePlan, plan_time
 
 
 @pytest.fixture(scope="module")

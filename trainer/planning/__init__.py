@@ -1,0 +1,1 @@
+"""Plan of a training before anything is trained: start of stage B, recipes of both stages, and time."""
