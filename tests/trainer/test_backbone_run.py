@@ -14,11 +14,11 @@ from fakes.channel_models import channel_images
 from fakes.tiny_vit import save_tiny_transformer
 
 from bundle.loader import load_bundle
-from trainer import backbone_choice
 from trainer.bundling.finish import RunResult
 from trainer.config import ConfigError, load_config
 from trainer.models.pretrained import BackboneError
 from trainer.pipeline import train
+from trainer.planning import backbone_choice
 from trainer.planning.backbone_choice import SCRATCH, AtHand
 from trainer.planning.pretrained_recipe import adapt_of, resolve_backbone
 from trainer.run.console import RunConsole
