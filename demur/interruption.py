@@ -16,6 +16,14 @@ RESUMABLE = ("train", "demo", "pretrain", "compare")
 """Verbs that go on from the last finished step when they are called again"""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to end.
+
+    A class of its own: if a plain KeyboardInterrupt passes through `exec` (as in the definition of a
+    dataclass), Python ends by SIGINT whatever exit code was asked for.
+    """
+
+
 class Interruption:
     """The signal that asked this process to end, if one has arrived."""
 
@@ -24,7 +32,7 @@ class Interruption:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Inside, every signal that asks the process to end is a `KeyboardInterrupt`.
+        """Inside, every signal that asks the process to end is an `Interrupted`.
 
         A signal that the parent ignores (nohup, a background job) stays ignored.
         """
@@ -53,7 +61,7 @@ class Interruption:
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         self.number = self.number or number
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 def asked_verb() -> str:

@@ -35,6 +35,7 @@ PAGE: Mapping[str, Page] = {
             "group-betting",
             "coverage-bound",
             "look-ahead",
+            "e-detector",
             "hints",
             "scrc",
             "plan-on-real-scores",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes.tiny_bundle import colour_image
 
-from demur.interruption import RESUMABLE, Interruption
+from demur.interruption import RESUMABLE, STOPS, Interruption
 
 PROGRAM = (sys.executable, "-P", "-m", "demur.start")
 
@@ -30,6 +30,12 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+def with_default_signals() -> None:
+    """In a new process: undo what a background job of a shell or nohup leaves to all below it."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def stopped(
     arguments: list[str], number: signal.Signals, ready: Callable[[int], bool], tmp_path: Path
 ) -> subprocess.CompletedProcess[str]:
@@ -41,6 +47,7 @@ def stopped(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=with_default_signals,
         env={**os.environ, "DEMUR_LEDGER": str(tmp_path / "ledger")},
     ) as process:
         until = time.monotonic() + 60
@@ -129,3 +136,18 @@ def test_what_can_go_on_says_so() -> None:
     one = Interruption()
     assert one.sentence("wrap") == "interrupted"
     assert all("the same command goes on" in one.sentence(verb) for verb in RESUMABLE)
+
+
+def test_a_signal_that_passes_through_exec_leaves_the_exit_code() -> None:
+    script = """
+import os, signal, sys
+from demur.interruption import Interruption
+one = Interruption()
+try:
+    with one.watched():
+        exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM); 1 + 1")
+except KeyboardInterrupt:
+    sys.exit(one.exit_code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, preexec_fn=with_default_signals)
+    assert done.returncode == 143
