@@ -27,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named cannot be written"),
+    ("arguments", "named"),
     [
         ("predict --bundle {bundle} --data folder:{photos} --out {out}/d.csv", "d.csv cannot be written"),
         (
