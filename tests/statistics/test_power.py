@@ -293,7 +293,7 @@ def test_a_cascade_as_one_policy_beats_half_of_delta_per_stage(
                 "coverage gained, compute saved, against a certificate per stage",
                 f"{min(gains):.3f} to {max(gains):.3f}, {min(savings):.3f} to {max(savings):.3f}",
                 "at least .08, .10",
-                met,
+                min(gains) >= 0.08 and min(savings) >= 0.10,
             )
         ],
         detail=markdown_table(header, rows),
