@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
 from fastapi import APIRouter
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -50,13 +50,16 @@ async def docs(request: Request) -> Response:
     return Response(content, media_type="text/html; charset=utf-8", headers=headers)
 
 
-@router.get("/docs/{name}", include_in_schema=False)
-async def file_of_docs(request: Request, name: str) -> Response:
-    file = _FILES.get(name)
-    if file is None:
-        raise HTTPException(404)
-    headers = {**HEADERS, "Cache-Control": f"max-age={_MAX_AGE}"}
-    return Response(_content(file), media_type=f"{file.media_type}; charset=utf-8", headers=headers)
+def _serving(file: _File) -> Callable[[], Awaitable[Response]]:
+    async def file_of_docs() -> Response:
+        headers = {**HEADERS, "Cache-Control": f"max-age={_MAX_AGE}"}
+        return Response(_content(file), media_type=f"{file.media_type}; charset=utf-8", headers=headers)
+
+    return file_of_docs
+
+
+for _name, _file in _FILES.items():
+    router.add_api_route(f"/docs/{_name}", _serving(_file), include_in_schema=False)
 
 
 @cache
