@@ -37,6 +37,8 @@ _MEMORY_WORDS = (
     "out of memory",
     "bad_alloc",
     "bad allocation",
+    # oneDNN does not say why; shapes and types are checked before, so memory for its code is what is left.
+    "could not create a primitive",
 )
 
 

@@ -138,6 +138,7 @@ def test_a_single_image_that_does_not_fit_stops_training() -> None:
 
 def test_other_errors_are_not_taken_for_it() -> None:
     assert ran_out_of_memory(MemoryError())
+    assert ran_out_of_memory(RuntimeError("could not create a primitive"))
     assert ran_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
     assert not ran_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not ran_out_of_memory(ValueError("out of memory"))
