@@ -30,7 +30,7 @@ FALL = 0.75
 """Throughput relative to the best so far below which the threads are measured again"""
 WINDOW_S = 5.0
 """Seconds over which the throughput is watched"""
-OVERHEAD_ON_HOPE, OVERHEAD_ON_FALL = 0.03, 0.1
+OVERHEAD_ON_HOPE, OVERHEAD_ON_FALL = 0.05, 0.1
 """Share of the time that measuring again may take: in case the machine is quiet again, and after a fall of
 the throughput, which costs more"""
 
