@@ -204,6 +204,8 @@ def test_a_port_that_cannot_be_had(host: str, why: str, tiny_bundle: Path, tmp_p
         done = subprocess.run(
             [DEMUR, "serve", "--bundle", str(tiny_bundle), "--host", host, "--port", port],
             cwd=tmp_path,
+            # A variable of the tests, such as DEMUR_DATA, would be named as misspelt.
+            env={name: value for name, value in os.environ.items() if not name.startswith("DEMUR_")},
             capture_output=True,
             text=True,
             check=False,
