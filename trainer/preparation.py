@@ -15,7 +15,7 @@ from trainer.data.folder_splits import mapping_sentence
 from trainer.data.grouping import near_copies_in
 from trainer.data.images import ImageSource, Notice
 from trainer.data.opening import calibration_need, open_data, split_data
-from trainer.data.pixels import typical_size
+from trainer.data.pixels import MAX_PIXEL_BYTES, typical_size
 from trainer.data.splits import Splits, SplitSizes
 from trainer.fit.mirror_check import check_mirroring
 from trainer.models.registry import SMALLEST_IMAGE
@@ -29,9 +29,6 @@ from trainer.run.folder import RunFolder, read_json, write_json
 from trainer.scoring.collect import require_slices
 from trainer.stage_models import named_models, with_backbone
 from trainer.stages import TrainingData
-
-MAX_PIXEL_BYTES = 2 * 2**30
-"""Decoded images above this size are kept in memory-mapped files of the run folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ THREADS, THREADS_PER_CORE = 8, 6
 OPEN_FILES = 48
 """Files that are open at a time, at most"""
 MEBIBYTE = 2**20
+ALLOCATION_FAILURES = ("can't allocate memory", "out of memory", "bad_alloc", "bad allocation")
+"""Parts of the messages of libraries that found no memory, in lower case"""
 
 
 class LimitTooLow(BundlePackageError):
@@ -37,6 +39,12 @@ class Limit:
     way_out: str
 
 
+MEMORY = Limit(
+    frozenset({errno.ENOMEM}),
+    (*ALLOCATION_FAILURES, "cannot allocate memory", "failed to map segment", "unable to allocate"),
+    "ulimit -v",
+    "memory ran out: raise `ulimit -v` or the memory limit of the container, or use a larger machine",
+)
 LIMITS = (
     Limit(
         frozenset({errno.EAGAIN}),
@@ -44,20 +52,7 @@ LIMITS = (
         "ulimit -u",
         "no further process or thread can be started: raise `ulimit -u`, or the limit of the container",
     ),
-    Limit(
-        frozenset({errno.ENOMEM}),
-        (
-            "cannot allocate memory",
-            "can't allocate memory",
-            "failed to map segment",
-            "unable to allocate",
-            "bad_alloc",
-            "bad allocation",
-            "out of memory",
-        ),
-        "ulimit -v",
-        "memory ran out: raise `ulimit -v` or the memory limit of the container, or use a larger machine",
-    ),
+    MEMORY,
     Limit(
         frozenset({errno.EMFILE, errno.ENFILE}),
         ("too many open files",),
@@ -90,7 +85,7 @@ FOLDER_ERRORS: Mapping[int, str] = {
 def way_out(error: BaseException) -> str | None:
     """What helps against an error of the system, whichever library reports it; None for other errors."""
     if isinstance(error, MemoryError):
-        return LIMITS[1].way_out
+        return MEMORY.way_out
     number = (error.errno or 0) if isinstance(error, OSError) else 0
     text = str(error).lower()
     for limit in LIMITS:

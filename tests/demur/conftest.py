@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes.channel_models import RED, channel_images, channel_model
 from fakes.command_line import Demur, in_this_process
-from PIL import Image
+from fakes.squares import write_squares
 
 
 @pytest.fixture
@@ -30,16 +30,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """160 images of 32 pixels: noise, and noise with a bright square."""
-    root = tmp_path_factory.mktemp("squares")
-    generator = np.random.default_rng(0)
-    for name in ("plain", "square"):
-        (root / name).mkdir()
-        for index in range(80):
-            pixels = generator.integers(0, 200, (32, 32, 3)).astype(np.uint8)
-            if name == "square":
-                pixels[12:22, 12:22] = 255
-            Image.fromarray(pixels).save(root / name / f"{index:03d}.png")
-    return root
+    return write_squares(tmp_path_factory.mktemp("squares"), 80)
 
 
 @pytest.fixture(scope="session")

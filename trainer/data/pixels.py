@@ -18,6 +18,8 @@ from trainer.data.passes import each_row
 from trainer.errors import DataError
 from trainer.run.cache import Facts, cached, new_array
 
+MAX_PIXEL_BYTES = 2 * 2**30
+"""Decoded images above this size are kept in memory-mapped files of the run folder."""
 CACHE_FORMAT = 1
 
 

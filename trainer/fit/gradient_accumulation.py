@@ -18,6 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from bundle.system.limits import ALLOCATION_FAILURES
 from trainer.errors import TrainingError
 from trainer.models import HeadOutputs
 
@@ -32,11 +33,8 @@ EVALUATION_BATCH = 256
 """Images per forward pass if no gradient is kept."""
 
 _MEMORY_WORDS = (
-    "can't allocate memory",
+    *ALLOCATION_FAILURES,
     "defaultcpuallocator",
-    "out of memory",
-    "bad_alloc",
-    "bad allocation",
     # oneDNN does not say why; shapes and types are checked before, so memory for its code is what is left.
     "could not create a primitive",
 )

@@ -18,14 +18,12 @@ from trainer.choices import PretrainRows, PretrainSplit
 from trainer.data.faults import prepare
 from trainer.data.images import ImageSource, row_units
 from trainer.data.opening import split_data
-from trainer.data.pixels import Pixels, load_pixels
+from trainer.data.pixels import MAX_PIXEL_BYTES, Pixels, load_pixels
 from trainer.errors import DataError
 from trainer.pretrain.config import PretrainConfig
 from trainer.run.console import RunConsole
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.02, 512
-MAX_PIXEL_BYTES = 2 * 2**30
-"""Decoded images above this size are kept in memory-mapped files of the run folder."""
 
 
 class UnusableImages(DataError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.squares import write_squares
 from fakes.tiny_vit import save_tiny_transformer
 from PIL import Image
 from rich.console import Console
@@ -36,16 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Noise in one folder, noise with a bright square in the other."""
-    root = tmp_path_factory.mktemp("photos")
-    generator = np.random.default_rng(0)
-    for name in ("plain", "square"):
-        (root / name).mkdir()
-        for index in range(110):
-            pixels = generator.integers(0, 200, (32, 32, 3)).astype(np.uint8)
-            if name == "square":
-                pixels[12:22, 12:22] = 255
-            Image.fromarray(pixels).save(root / name / f"{index:03d}.png")
-    return root
+    return write_squares(tmp_path_factory.mktemp("photos"), 110)
 
 
 @pytest.fixture(scope="module")
