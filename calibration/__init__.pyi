@@ -81,5 +81,7 @@ from .scrc import ScrcTerms as ScrcTerms
 from .sequential.audits import audit_weights as audit_weights
 from .sequential.e_detector import EDetector as EDetector
 from .sequential.e_detector import e_detector as e_detector
+from .sequential.mixture_sprt import mixture_sprt as mixture_sprt
 from .sequential.risk_interval import RiskInterval as RiskInterval
 from .sequential.risk_interval import risk_interval as risk_interval
+from .sequential.sample_ratio import sample_ratio_e_value as sample_ratio_e_value

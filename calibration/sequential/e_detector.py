@@ -15,8 +15,10 @@ good past; R forgets it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 
@@ -33,12 +35,40 @@ _RUIN: Final = 0.999
 """Share of its value that a bet may lose on one right answer; larger ones, at a large alpha, are replaced"""
 _LARGEST_LOSS: Final = 0.5
 """Share that replaces it"""
+_LARGEST: Final = 1e280
+"""Value at which P and R are cut, long after every alarm"""
+_LARGEST_EXPONENT: Final = 640.0
+"""Growth in one step is cut there for the same reason"""
 _BLOCK: Final = 32
 """Images per block; products within a block stay inside of float64"""
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorState:
+    """P and R of each bet after some images. Counted from (1, 0), it also says what these images make of any
+    other state, because each image maps P to f P and R to f R + f rho."""
+
+    products: tuple[float, ...]
+    """P of each bet"""
+    restarts: tuple[float, ...]
+    """R of each bet"""
+
+    @classmethod
+    def fresh(cls, bets: int) -> Self:
+        """The state before the first image."""
+        return cls((1.0,) * bets, (0.0,) * bets)
+
+    def then(self, later: DetectorState) -> DetectorState:
+        """The state after these images and then those of `later`, which was counted from a fresh state."""
+        pairs = zip(self.restarts, later.products, later.restarts, strict=True)
+        return DetectorState(
+            tuple(min(p * q, _LARGEST) for p, q in zip(self.products, later.products, strict=True)),
+            tuple(min(r * q + s, _LARGEST) for r, q, s in pairs),
+        )
+
+
 class EDetector:
-    """State of the detector after any number of answered images."""
+    """The detector after any number of answered images."""
 
     def __init__(
         self,
@@ -58,8 +88,27 @@ class EDetector:
     @property
     def value(self) -> float:
         """E; an alarm at 1 / delta."""
+        return self.value_of(self.state)
+
+    @property
+    def state(self) -> DetectorState:
+        """To go on from later: `detector.state = ...` of one with the same parameters."""
+        # A value beyond the largest number is no number any more after the next product.
+        return DetectorState(
+            tuple(min(one, _LARGEST) for one in self._product),
+            tuple(min(one, _LARGEST) for one in self._restarts),
+        )
+
+    @state.setter
+    def state(self, state: DetectorState) -> None:
+        if not len(state.products) == len(state.restarts) == len(self._rates.lambdas):
+            raise ValueError(f"the state has {len(state.products)} bets, not {len(self._rates.lambdas)}")
+        self._product, self._restarts = list(state.products), list(state.restarts)
+
+    def value_of(self, state: DetectorState) -> float:
+        """E of another state of this detector."""
         rates = self._rates
-        pairs = zip(self._product, self._restarts, strict=True)
+        pairs = zip(state.products, state.restarts, strict=True)
         return sum(rates.head * product + rates.tail * restarts for product, restarts in pairs)
 
     def update(self, wrong: bool, audited: bool = True, probability: float = 1.0) -> float:
@@ -75,6 +124,29 @@ class EDetector:
             factor = 1.0 + stake * (found - rates.alpha)
             self._product[k] *= factor
             self._restarts[k] = (rates.share + self._restarts[k]) * factor
+        return self.value
+
+    def repeat(
+        self, images: int, wrong: bool = False, audited: bool = False, probability: float = 1.0
+    ) -> float:
+        """E after `images` answered images that are alike, by default not audited, in one step.
+
+        P f^n, and R f^n + rho (f + f^2 + ... + f^n). Raises ValueError.
+        """
+        if images < 0:
+            raise ValueError(f"images is {images!r}; it must be at least 0")
+        if not 0.0 < probability <= 1.0:
+            raise ValueError(f"probability is {probability!r}; it must lie in (0, 1]")
+        found = 1.0 / probability if audited and wrong else 0.0
+        rates = self._rates
+        for k, stake in enumerate(rates.stakes):
+            gain = stake * (found - rates.alpha)
+            exponent = min(images * math.log1p(gain), _LARGEST_EXPONENT)
+            growth = math.exp(exponent)
+            # expm1 keeps the digits of a factor that is close to 1.
+            sum_of_powers = images if gain == 0.0 else math.expm1(exponent) / gain
+            self._restarts[k] = self._restarts[k] * growth + rates.share * (1.0 + gain) * sum_of_powers
+            self._product[k] *= growth
         return self.value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,8 +15,17 @@ _TILTS: Final = np.geomspace(0.01, 1000.0, 48)
 _HALVINGS: Final = 60
 
 
+@dataclass(frozen=True, slots=True)
+class IntervalState:
+    """Sums from which an interval goes on later."""
+
+    images: int
+    log_more: tuple[float, ...]
+    log_fewer: tuple[float, ...]
+
+
 class RiskInterval:
-    """State of the interval after any number of answered images.
+    """The interval after any number of answered images.
 
     With found errors i of audit probability pi_i among n answered images, and a bet a > -min pi,
 
@@ -59,6 +69,18 @@ class RiskInterval:
         self._n += images
         self._log_more += np.log1p(self._more / chance[:, None]).sum(axis=0)
         self._log_fewer += np.log1p(self._fewer / chance[:, None]).sum(axis=0)
+
+    @property
+    def state(self) -> IntervalState:
+        """To go on from later: `interval.state = ...` of one with the same parameters."""
+        return IntervalState(self._n, tuple(self._log_more.tolist()), tuple(self._log_fewer.tolist()))
+
+    @state.setter
+    def state(self, state: IntervalState) -> None:
+        if not len(state.log_more) == len(state.log_fewer) == len(_TILTS):
+            raise ValueError(f"the state has {len(state.log_more)} bets, not {len(_TILTS)}")
+        self._n = state.images
+        self._log_more, self._log_fewer = np.array(state.log_more), np.array(state.log_fewer)
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calibration import EDetector, audit_weights, e_detector
-from calibration.sequential.e_detector import HEAD_START, HORIZON, LAMBDAS
+from calibration.sequential.e_detector import HEAD_START, HORIZON, LAMBDAS, DetectorState
 
 
 def by_the_formula(
@@ -135,3 +135,64 @@ def test_malformed_arrays_are_refused(
 def test_a_bad_probability_is_refused_by_the_state() -> None:
     with pytest.raises(ValueError, match="probability is 0"):
         EDetector(0.01).update(True, True, 0)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 400), st.booleans(), st.booleans(), st.floats(0.05, 1.0), st.floats(1e-4, 0.5))
+def test_images_that_are_alike_equal_one_after_another(
+    images: int, wrong: bool, audited: bool, probability: float, alpha: float
+) -> None:
+    at_once, one_by_one = EDetector(alpha, share=0.3), EDetector(alpha, share=0.3)
+    for detector in (at_once, one_by_one):
+        detector.update(True, True, 0.5)
+    value = at_once.repeat(images, wrong, audited, probability)
+    for _ in range(images):
+        one_by_one.update(wrong, audited, probability)
+    if value < 1e200:  # beyond it the values are cut
+        assert value == pytest.approx(one_by_one.value, rel=1e-11)
+        assert at_once.state.restarts == pytest.approx(one_by_one.state.restarts, rel=1e-11)
+
+
+def test_a_million_images_without_an_audit_take_one_step() -> None:
+    detector = EDetector(0.01, share=0.1)
+    steady = detector.repeat(1_000_000)
+    assert steady == pytest.approx(detector.repeat(1), rel=1e-9)
+    assert 0.0 < steady < 0.01
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 80), st.integers(0, 80))
+def test_two_parts_of_a_stream_compose(seed: int, first: int, second: int) -> None:
+    wrong = np.random.default_rng(seed).random(first + second) < 0.1
+    whole, before, after = EDetector(0.02), EDetector(0.02), EDetector(0.02)
+    for one in wrong:
+        whole.update(bool(one))
+    for one in wrong[:first]:
+        before.update(bool(one))
+    for one in wrong[first:]:
+        after.update(bool(one))
+    assert whole.value_of(before.state.then(after.state)) == pytest.approx(whole.value, rel=1e-12)
+
+
+def test_a_detector_goes_on_from_a_state() -> None:
+    one, other = EDetector(0.01), EDetector(0.01)
+    one.update(True)
+    other.state = one.state
+    assert other.update(False) == one.update(False)
+    with pytest.raises(ValueError, match="the state has 1 bets, not 3"):
+        other.state = DetectorState((1.0,), (0.0,))
+
+
+def test_values_stay_finite_while_everything_is_wrong() -> None:
+    detector = EDetector(0.01)
+    for _ in range(3):
+        detector.repeat(100_000, wrong=True, audited=True)
+        detector.state = detector.state.then(detector.state)
+        assert np.isfinite(detector.value)
+    assert np.isfinite(detector.repeat(1_000_000))
+
+
+def test_bad_repetitions_are_refused() -> None:
+    with pytest.raises(ValueError, match="images is -1"):
+        EDetector(0.01).repeat(-1)
+    with pytest.raises(ValueError, match="probability is 2"):
+        EDetector(0.01).repeat(1, True, True, 2)
