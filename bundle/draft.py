@@ -12,6 +12,7 @@ from bundle.engines.contract import DEFAULT_PRECISION
 from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from bundle.policy import CertificateEntry
+from calibration.sequential.audits import AuditCurve
 
 FileSource = Path | bytes
 """The path of a file to copy, or its content."""
@@ -63,5 +64,9 @@ class BundleDraft:
     provenance: Provenance = field(default_factory=Provenance)
     evaluation: Mapping[str, float] = field(default_factory=dict)
     """Figures of the report on val_test, including `stage_a_share`."""
+    audits: Mapping[str, tuple[AuditCurve, ...]] = field(default_factory=dict)
+    """Engine and precision -> the audit curve of each stage."""
+    reference: bytes | None = None
+    """The drift signals of val_select, see `bundle.reference`; None: drift is off."""
     extra: Mapping[str, FileSource] = field(default_factory=dict)
     """Further files by their path in the bundle: `adapter/...`, `metrics/...`."""

@@ -22,10 +22,13 @@ from bundle.images.decode import DEFAULT_LIMITS, DecodeLimits
 from bundle.images.errors import ImageError
 from bundle.manifest import MANIFEST_FILE, BundleManifest, BundleTampered, StageSpec
 from bundle.policy import CertificateEntry
+from bundle.reference import read_reference
 from bundle.runner import CascadeRunner, CascadeStage
 from bundle.verify import read_verified, verify_bundle
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint
+from calibration.drift.signals import SignalSample
+from calibration.sequential.audits import AuditCurve
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class LoadedBundle:
     operating_point: OperatingPoint
     """The certified operating point; without a certificate, one that abstains on every image."""
     runner: CascadeRunner
+    audits: tuple[AuditCurve, ...] = ()
+    """The audit curve of each stage on this engine; empty: answers are audited uniformly."""
+    reference: SignalSample | None = None
+    """The drift signals of val_select on this engine; None: drift is off."""
 
     @property
     def certified(self) -> bool:
@@ -103,7 +110,15 @@ def load_bundle(
         issued_here=local is not None,
         operating_point=point,
         runner=CascadeRunner(stages, point, limits=limits, threads=runner_threads),
+        audits=manifest.audits.get(str(key), ()),
+        reference=_reference(folder, manifest, str(key)),
     )
+
+
+def _reference(folder: Path, manifest: BundleManifest, key: str) -> SignalSample | None:
+    if manifest.reference is None:
+        return None
+    return read_reference(read_verified(folder, manifest, manifest.reference)).on(key)
 
 
 def open_stages(

@@ -27,11 +27,14 @@ from bundle.errors import BundlePackageError
 from bundle.images.preprocess import PreprocessSpec, decode_target
 from bundle.policy import CertificateEntry, KeyPart
 from calibration.decision import STAGE_NAMES, DecisionKind, OperatingPoint, StageName, StageRule
+from calibration.sequential.audits import AuditCurve
 
-SCHEMA_VERSION: Final = 1
-"""Increased whenever an older reader would misinterpret a bundle."""
+SCHEMA_VERSION: Final = 2
+"""Increased whenever an older reader would misinterpret or refuse a bundle. Version 2 adds audit curves and
+the reference of the drift signals; version 1 is read as a bundle without them."""
 
 MANIFEST_FILE = "bundle.json"
+REFERENCE_FILE: Final = "reference.json"
 MAX_MANIFEST_BYTES = 8 * 2**20
 
 
@@ -158,7 +161,7 @@ class Provenance(_Record):
 class BundleManifest(_Record):
     """The whole of `bundle.json`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     name: KeyPart
     version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     """Digest of everything else in this manifest, and so of every file."""
@@ -175,6 +178,11 @@ class BundleManifest(_Record):
     provenance: Provenance
     files: dict[BundlePath, FileRecord]
     """Every file of the folder except this one."""
+    audits: dict[str, tuple[AuditCurve, ...]] = {}
+    """Engine and precision -> for each stage, how much likelier than on average an answer is audited at its
+    confidence. Without a curve all answers are equally likely."""
+    reference: BundlePath | None = None
+    """The drift signals of val_select, with which production is compared; None: drift is off."""
 
     @property
     def decode_target(self) -> tuple[int, int]:
@@ -217,6 +225,7 @@ class BundleManifest(_Record):
             raise ValueError(f"two certificates for one engine and precision: {keys}")
         for entry in self.certificates:
             self._check_entry(entry)
+        self._check_monitoring()
         return self
 
     def _check_entry(self, entry: CertificateEntry) -> None:
@@ -229,15 +238,26 @@ class BundleManifest(_Record):
             if rule.score == "gate" and not stage.has_gate:
                 raise ValueError(f"{entry.key}: stage {stage.name} has no gate to score with")
 
+    def _check_monitoring(self) -> None:
+        if self.reference is not None and self.reference not in self.files:
+            raise ValueError(f"{self.reference} is referred to, but is not among the files")
+        for key, curves in self.audits.items():
+            if self.entry(key) is None:
+                raise ValueError(f"audits has curves for {key}, which has no certificate")
+            if len(curves) != len(self.stages):
+                raise ValueError(f"audits: {len(curves)} curves of {key} for {len(self.stages)} stages")
+        if self.schema_version == 1 and (self.audits or self.reference is not None):
+            raise ValueError("audits and reference came with schema version 2; this is version 1")
+
 
 def canonical_bytes(manifest: BundleManifest) -> bytes:
     """The one spelling of `manifest`: sorted keys, one space of indent, UTF-8, a newline at the end."""
-    return _canonical(manifest.model_dump(mode="json"))
+    return _canonical(_content(manifest))
 
 
 def sealed(manifest: BundleManifest) -> BundleManifest:
     """The same manifest with its version set to the digest of its content."""
-    return manifest.model_copy(update={"version": _version(manifest.model_dump(mode="json"))})
+    return manifest.model_copy(update={"version": _version(_content(manifest))})
 
 
 def parse_manifest(data: bytes) -> BundleManifest:
@@ -268,6 +288,12 @@ def parse_manifest(data: bytes) -> BundleManifest:
     if manifest.version != _version(content):
         raise BundleTampered(MANIFEST_FILE, f"its content is not that of version {manifest.version}")
     return manifest
+
+
+def _content(manifest: BundleManifest) -> dict[str, Any]:
+    """The manifest in plain values; one of version 1 without the fields that it did not have."""
+    later = {"audits", "reference"} if manifest.schema_version == 1 else set()
+    return manifest.model_dump(mode="json", exclude=later)
 
 
 def _version(content: dict[str, Any]) -> str:

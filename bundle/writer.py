@@ -23,6 +23,7 @@ from bundle.hugging_face import model_config, preprocessor_config
 from bundle.images.headers import read_header
 from bundle.manifest import (
     MANIFEST_FILE,
+    REFERENCE_FILE,
     BundleError,
     BundleManifest,
     BundlePath,
@@ -61,7 +62,7 @@ def write_bundle(draft: BundleDraft, folder: Path, *, replace: bool = False) -> 
         models = _stage_models(draft)
         stages = _open_stages(draft, models)
         golden, images = _golden_cases(draft, stages)
-        files: dict[str, FileSource] = {**models, **images, **_cards(draft)}
+        files: dict[str, FileSource] = {**models, **images, **_cards(draft), **_reference(draft)}
         files |= _extra(draft, files)
         records = {path: _write_file(scratch / path, source) for path, source in files.items()}
         manifest = sealed(_manifest(draft, next(iter(stages.values())), golden, records))
@@ -177,6 +178,10 @@ def _cards(draft: BundleDraft) -> dict[str, bytes]:
     }
 
 
+def _reference(draft: BundleDraft) -> dict[str, bytes]:
+    return {} if draft.reference is None else {REFERENCE_FILE: draft.reference}
+
+
 def _manifest(
     draft: BundleDraft,
     opened: list[CascadeStage],
@@ -214,6 +219,8 @@ def _manifest(
         evaluation=dict(draft.evaluation),
         provenance=draft.provenance,
         files=records,
+        audits=dict(draft.audits),
+        reference=None if draft.reference is None else REFERENCE_FILE,
     )
 
 

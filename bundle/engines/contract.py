@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import BundlePackageError
-from calibration.scores import StageOutputs
+from calibration.scores import FloatArray, StageOutputs
 
 DEFAULT_ENGINE: Final = "onnxruntime-cpu"
 DEFAULT_PRECISION: Final = "fp32"
@@ -134,5 +134,12 @@ class StageModel(Protocol):
     def has_gate(self) -> bool:
         """Whether `run` returns gate logits."""
 
+    @property
+    def has_embedding(self) -> bool:
+        """Whether `run_with_embedding` returns an embedding."""
+
     def run(self, batch: NDArray[np.float32]) -> StageOutputs:
         """float32 [B, 3, H, W], B >= 1 -> logits float64 [B, K] and, with a gate, gate float64 [B]."""
+
+    def run_with_embedding(self, batch: NDArray[np.float32]) -> tuple[StageOutputs, FloatArray | None]:
+        """The same, and the output named `embedding` as float64 [B, d]; None for a model without one."""

@@ -6,10 +6,11 @@ demur without extras has no runtime: `onnxruntime` comes with the extra [cpu], `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,11 @@ from bundle.engines.openvino_cpu import OpenVinoSession
 from bundle.engines.ort import PROVIDERS, OrtSession
 from bundle.engines.outputs import TO_LOGITS
 from bundle.engines.time_limit import within
-from calibration.scores import StageOutputs
+from calibration.scores import FloatArray, StageOutputs
+
+_GATE: Final = "gate"
+_EMBEDDING: Final = "embedding"
+"""Names of the outputs beside the main one"""
 
 
 def open_model(
@@ -88,10 +93,11 @@ class OnnxModel:
         self._one_by_one = session.inputs[0].shape[0] == 1 or key.precision in ONE_BY_ONE
         self._outputs = _output_names(session)
         self.has_gate = len(self._outputs) == 2
+        self.has_embedding = _EMBEDDING in session.outputs
         self._deadline: float | None = None
         try:
             with self.ending_by(monotonic() + time_limit):
-                trial = self.run(np.zeros((2, 3, *image_size), dtype=np.float32))
+                trial, _ = self.run_with_embedding(np.zeros((2, 3, *image_size), dtype=np.float32))
         except ModelTimeout:
             raise
         except Exception as error:  # the runtime's own exception types are not public
@@ -119,18 +125,28 @@ class OnnxModel:
 
     def run(self, batch: NDArray[np.float32]) -> StageOutputs:
         """float32 [B, 3, H, W], B >= 1 -> logits float64 [B, K] and, with a gate, gate float64 [B]."""
-        if self._one_by_one and len(batch) > 1:
-            parts = [self._compute(batch[row : row + 1]) for row in range(len(batch))]
-            outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        else:
-            outputs = self._compute(batch)
-        logits = self._to_logits(outputs[0])
-        gate = outputs[1].astype(np.float64).reshape(len(batch)) if self.has_gate else None
-        return StageOutputs(logits, gate)
+        return self._scores(self._computed(batch, self._outputs))
 
-    def _compute(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def run_with_embedding(self, batch: NDArray[np.float32]) -> tuple[StageOutputs, FloatArray | None]:
+        """The same, and the output named `embedding` as float64 [B, d]; None for a model without one."""
+        if not self.has_embedding:
+            return self.run(batch), None
+        *outputs, embedding = self._computed(batch, [*self._outputs, _EMBEDDING])
+        return self._scores(outputs), embedding.astype(np.float64).reshape(len(batch), -1)
+
+    def _scores(self, outputs: Sequence[NDArray[np.float32]]) -> StageOutputs:
+        logits = self._to_logits(outputs[0])
+        return StageOutputs(logits, outputs[1].astype(np.float64).reshape(-1) if self.has_gate else None)
+
+    def _computed(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        if self._one_by_one and len(batch) > 1:
+            parts = [self._compute(batch[row : row + 1], outputs) for row in range(len(batch))]
+            return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return self._compute(batch, outputs)
+
+    def _compute(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         limit = None if self._deadline is None else self._deadline - monotonic()
-        return self._session.compute(self._input, batch, self._outputs, limit)
+        return self._session.compute(self._input, batch, outputs, limit)
 
 
 def _open_session(content: bytes, key: EngineKey, threads: int, calls: int) -> Session:
@@ -175,8 +191,8 @@ def _text(tensor: Tensor) -> str:
 def _output_names(session: Session) -> list[str]:
     """The main output and, if there is one, the output named `gate`."""
     names = list(session.outputs)
-    gate = ["gate"] if "gate" in names else []
-    main = [name for name in names if name != "gate"]
+    gate = [_GATE] if _GATE in names else []
+    main = [name for name in names if name not in (_GATE, _EMBEDDING)]
     if "logits" in main:
         return ["logits", *gate]
     if len(main) != 1:

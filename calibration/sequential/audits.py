@@ -7,7 +7,9 @@ each found error by its pi, which keeps them valid whatever pi was.
 
 from __future__ import annotations
 
-from typing import Final
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from calibration.scores import BoolArray, FloatArray
 
 UNIFORM_PART: Final = 0.4
 """Least value of the audit weight q: no image is so confident that it is never audited"""
+_KNOTS: Final = 32
+"""Points that keep a curve, at quantiles of the confidence"""
 
 
 def audit_weights(error_rate: FloatArray) -> FloatArray:
@@ -34,6 +38,51 @@ def audit_weights(error_rate: FloatArray) -> FloatArray:
     mean = float(root.mean())
     shape = root / mean if mean > 0.0 else np.ones(len(root))
     return np.asarray(UNIFORM_PART + (1.0 - UNIFORM_PART) * shape, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCurve:
+    """The audit weight q as a function of the confidence: linear between its points, constant beyond them.
+
+    The tests are valid for any weights, so an old curve costs labels and never a guarantee.
+    """
+
+    confidences: tuple[float, ...]
+    """[k], rising"""
+    weights: tuple[float, ...]
+    """[k], q at each; never rising, and at least `UNIFORM_PART`"""
+
+    def __post_init__(self) -> None:
+        points = np.array(self.confidences), np.array(self.weights)
+        if not 1 <= len(points[0]) == len(points[1]):
+            raise ValueError("an audit curve needs one weight per confidence, and at least one point")
+        if not all(np.isfinite(values).all() for values in points):
+            raise ValueError("an audit curve holds finite numbers only")
+        if (np.diff(points[0]) <= 0.0).any() or (np.diff(points[1]) > 0.0).any():
+            raise ValueError("the confidences of an audit curve must rise, and its weights must not")
+        if points[1].min() < UNIFORM_PART:
+            raise ValueError(f"a weight of the audit curve is below {UNIFORM_PART:g}, the least one")
+
+    @classmethod
+    def through(cls, confidence: FloatArray, weight: FloatArray) -> Self:
+        """The curve of the weights [n >= 1] at the confidences [n], thinned to a few quantiles.
+
+        The weights must not rise with the confidence. Raises ValueError.
+        """
+        points, first = np.unique(confidence, return_index=True)
+        kept = np.unique(np.linspace(0, len(points) - 1, _KNOTS).round().astype(np.int64))
+        return cls(tuple(points[kept].tolist()), tuple(weight[first[kept]].tolist()))
+
+    def weight(self, confidence: float) -> float:
+        """q at a confidence, in plain floats: once per answered image."""
+        if not confidence > self.confidences[0]:
+            return self.weights[0]
+        after = bisect_right(self.confidences, confidence)
+        if after == len(self.confidences):
+            return self.weights[-1]
+        low, high = self.confidences[after - 1], self.confidences[after]
+        part = (confidence - low) / (high - low)
+        return self.weights[after - 1] + part * (self.weights[after] - self.weights[after - 1])
 
 
 def found_errors(

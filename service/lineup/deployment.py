@@ -18,7 +18,9 @@ from bundle.selection.issued import IssuedCertificates
 from bundle.selection.timing import require_batch_invariance
 from bundle.selection.timing_cache import TimingCache
 from bundle.system.machine import this_machine
-from calibration.decision import STAGE_NAMES, OperatingPoint
+from calibration.decision import STAGE_NAMES, OperatingPoint, StageName
+from calibration.drift.signals import SignalSample
+from calibration.sequential.audits import AuditCurve
 from service.settings import Settings
 
 logger = structlog.get_logger("demur.deployment")
@@ -67,6 +69,14 @@ class Deployment:
     """What is promised, or that nothing is; without a full stop"""
     evidence: str
     """The counts behind the claim, or the reason why nothing is promised"""
+    audits: tuple[AuditCurve, ...] = ()
+    """The audit curve of each stage; empty: answers are audited uniformly"""
+    reference: SignalSample | None = None
+    """The drift signals of val_select; None: drift is off"""
+
+    def audit_weight(self, stage: StageName, confidence: float) -> float:
+        """q, by which the share of audits is multiplied for an answer of `stage` at this confidence."""
+        return self.audits[STAGE_NAMES.index(stage)].weight(confidence) if self.audits else 1.0
 
     @property
     def label(self) -> str:
@@ -102,6 +112,8 @@ class Deployment:
             promise=promise,
             claim=claim,
             evidence=evidence,
+            audits=loaded.audits,
+            reference=loaded.reference,
         )
 
 

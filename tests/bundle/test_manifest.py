@@ -14,11 +14,12 @@ from fakes.tiny_bundle import colour_image, colour_model, tiny_draft
 
 from bundle.golden import GoldenMismatch
 from bundle.loader import load_bundle
-from bundle.manifest import MANIFEST_FILE, BundleError, BundleTampered, BundleTooNew
+from bundle.manifest import MANIFEST_FILE, BundleError, BundleTampered, BundleTooNew, canonical_bytes
 from bundle.verify import verify_bundle
 from bundle.writer import write_bundle
 
 MODEL_A = "stage_a/model.onnx"
+CURVE = {"confidences": [1.0, 2.0], "weights": [1.5, 0.5]}
 
 
 class TestForged:
@@ -163,11 +164,27 @@ class TestForged:
 
         self.forged(bundle, change, r"bundle\.json")
 
-    @pytest.mark.parametrize("schema", [2, 99, 10**30])
+    @pytest.mark.parametrize("schema", [3, 99, 10**30])
     def test_a_newer_schema(self, bundle: Path, schema: int) -> None:
         forge(bundle, lambda content: content.update(schema_version=schema, whatever={"new": True}))
         with pytest.raises(BundleTooNew, match="install a newer one"):
             load_bundle(bundle)
+
+    def test_the_first_schema_has_no_curves_and_no_reference(self, bundle: Path) -> None:
+        def to_first(content: dict[str, Any]) -> None:
+            content["schema_version"] = 1
+            del content["audits"], content["reference"]
+
+        forge(bundle, to_first)
+        loaded = load_bundle(bundle)
+        assert loaded.manifest.schema_version == 1
+        assert loaded.audits == ()
+        assert canonical_bytes(loaded.manifest) == (bundle / MANIFEST_FILE).read_bytes()
+
+    def test_curves_are_those_of_the_engine(self, bundle: Path) -> None:
+        forge(bundle, lambda content: content.update(audits={"onnxruntime-cpu/fp32": [CURVE, CURVE]}))
+        loaded = load_bundle(bundle)
+        assert [curve.weight(1.5) for curve in loaded.audits] == [1.0, 1.0]
 
     @pytest.mark.parametrize("schema", [0, -1, "1", 1.5, True, None, "x"])
     def test_an_invalid_schema(self, bundle: Path, schema: object) -> None:
@@ -204,6 +221,14 @@ class TestForged:
             ("a feasible certificate without a threshold",
              lambda c: c["certificates"][0]["certificate"].update(threshold=None)),
             ("a tolerance above one", lambda c: c.update(golden_tolerances={"onnxruntime-cpu/fp32": 7})),
+            ("curves of an engine without a certificate",
+             lambda c: c.update(audits={"openvino/fp32": [CURVE, CURVE]})),
+            ("one curve for two stages", lambda c: c.update(audits={"onnxruntime-cpu/fp32": [CURVE]})),
+            ("a curve that rises", lambda c: c.update(audits={"onnxruntime-cpu/fp32": [
+                CURVE, {"confidences": [1.0, 2.0], "weights": [0.5, 0.9]}]})),
+            ("a reference that is no file", lambda c: c.update(reference="reference.json")),
+            ("curves before their version",
+             lambda c: c.update(schema_version=1, audits={"onnxruntime-cpu/fp32": [CURVE, CURVE]})),
             ("a golden file that is none", lambda c: c["golden"][0].update(file="golden/999.jpg")),
         ],
     )  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 from bundle.manifest import BundleManifest
 from trainer.bundling.class_order import check_class_order
 from trainer.bundling.pack import keep_golden, pack_bundle
+from trainer.bundling.reference import keep_signals
 from trainer.certify.certification import certify_run
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.exact import correlation_of_errors, reads_all_frames
@@ -57,6 +58,7 @@ def finish_run(
     console.heading("Scores and gate, on val_select")
     select = score_split(source, splits, "val_select", runner, run, console, same_models=same)
     check_class_order(select, record.classes)
+    keep_signals(source, splits.val_select, select, runner, run, console)
     gate = fit_gate(select, record.promise, splits.units["val_calib"])
     write_gate(gate, run)
     for sentence in gate.sentences():

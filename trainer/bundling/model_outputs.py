@@ -16,7 +16,9 @@ from trainer.errors import RunError
 _MODEL_GRAPH: Final = 7
 _GRAPH_OUTPUT: Final = 12
 _VALUE_NAME: Final = 1
-_GATE, _LOGITS = "gate", "logits"
+_LOGITS = "logits"
+_BESIDE = ("gate", "embedding")
+"""Outputs that may be beside the main one"""
 
 
 class OutputUnknown(RunError):
@@ -26,13 +28,13 @@ class OutputUnknown(RunError):
 def read_with_output(model: Path, output: str | None = None) -> bytes:
     """The content of `model` as one file, with `output` as its only output.
 
-    None keeps the outputs as they are; they must then be a single one, or hold `logits`; a second one named
-    `gate` may be beside it. Raises `OutputUnknown` and `ModelRefused`.
+    None keeps the outputs as they are; they must then be a single one, or hold `logits`; others named `gate`
+    and `embedding` may be beside it. Raises `OutputUnknown` and `ModelRefused`.
     """
     content = read_model(model)
     names = output_names(content)
     if output is None:
-        main = [name for name in names if name != _GATE]
+        main = [name for name in names if name not in _BESIDE]
         if len(main) > 1 and _LOGITS not in main:
             raise OutputUnknown(
                 f"{model.name} has the outputs {', '.join(main)}; name the one that tells the classes apart "

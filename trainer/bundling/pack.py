@@ -14,14 +14,17 @@ from bundle.engines.contract import DEFAULT_PRECISION, EngineKey, file_precision
 from bundle.manifest import BundleManifest, Provenance
 from bundle.policy import CertificateEntry
 from bundle.writer import write_bundle
-from calibration.decision import STAGE_KEYS
+from calibration.decision import STAGE_KEYS, OperatingPoint
 from calibration.scores import IntArray
+from trainer.bundling.audits import audit_curves
+from trainer.bundling.reference import drift_reference
 from trainer.certify.evidence import Policy
 from trainer.data.images import ImageSource
 from trainer.reports.evaluation import Report
 from trainer.reports.summary import idle_stage_note
 from trainer.run.folder import RunFolder, write_bytes
 from trainer.run.record import RunRecord, check_models, remembered_ledger
+from trainer.scoring.split_scores import SplitScores, load_scores
 
 GOLDEN_CANDIDATES = 120
 
@@ -68,6 +71,8 @@ def pack_bundle(
     precisions = {DEFAULT_PRECISION, *(file_precision(one.key.precision) for one in certified)}
     for precision in sorted(precisions):
         check_models(record, run, precision)
+    select = _select_policies(run, own, certified)
+    reference = drift_reference(run, select)
     draft = BundleDraft(
         name=record.name,
         created_at=datetime.now(UTC).replace(microsecond=0),
@@ -96,6 +101,8 @@ def pack_bundle(
         provenance=_provenance(record, certified, run),
         evaluation=({} if report is None else evaluation(report))
         | {f"{one.key} {name}": value for one in further for name, value in one.figures.items()},
+        audits={key: curves for key, policy in select.items() if (curves := audit_curves(*policy))},
+        reference=None if reference is None else reference.to_bytes(),
         extra=_metrics(run) | _adapters(run) | dict(extra or {}),
     )
     return write_bundle(draft, run.bundle, replace=True)
@@ -120,6 +127,18 @@ def _provenance(record: RunRecord, certified: Sequence[FurtherEngine], run: RunF
     idle = [f"{one.key}: {note}" for one in certified for note in idle_stage_note(record, one.policy)]
     notices = (*asked, *record.provenance.notices, *entered, *idle)
     return record.provenance.model_copy(update={"notices": notices})
+
+
+def _select_policies(
+    run: RunFolder, own: EngineKey, certified: Sequence[FurtherEngine]
+) -> dict[str, tuple[SplitScores, OperatingPoint]]:
+    """Engine and precision -> scores of val_select there, and the operating point."""
+    found = {}
+    for one in certified:
+        folder = run if one.key == own else run.on_engine(str(one.key))
+        scores = load_scores(folder.need(folder.scores("val_select"), "demur train"))
+        found[str(one.key)] = (scores, one.policy.point)
+    return found
 
 
 def _candidates(run: RunFolder) -> Sequence[GoldenCandidate]:

@@ -90,6 +90,11 @@ class RunFolder:
         return self.root / "scores" / f"{split}.parquet"
 
     @property
+    def signals(self) -> Path:
+        """What images of val_select look like: the reference of the drift signals."""
+        return self.root / "scores" / "signals.json"
+
+    @property
     def record(self) -> Path:
         """Inputs of the run: enough to repeat the later steps and to write the bundle again."""
         return self.root / "run.json"

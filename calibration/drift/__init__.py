@@ -1,0 +1,1 @@
+"""Drift without labels: has the stream of images moved away from its reference? NumPy alone."""
