@@ -31,6 +31,14 @@ class PredictionEvent:
     """Unix time, seconds."""
     unit_id: str | None = None
     audit: bool = False
+    """Whether the answer asked for its label; see `monitoring.promise.sampling`."""
+    reason: str | None = None
+    """Why the image was not answered; None for an answer."""
+    draw: float | None = None
+    """Random number in [0, 1): of a unit's frames in a window of time, the one with the smallest draw counts.
+    None: the monitors do not count this frame."""
+    audit_probability: float | None = None
+    """Probability with which this frame was to be audited, drawn or not; None for an abstention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class FeedbackEvent:
     label: int
     at: float
     """Unix time, seconds; of two labels for one prediction, the later one holds."""
+    source: str | None = None
+    """Name under which the label was sent; None if no name was asked for."""
 
 
 Event = PredictionEvent | FeedbackEvent
@@ -68,8 +78,10 @@ def prediction_event(
     at: float,
     unit_id: str | None = None,
     audit: bool = False,
+    draw: float | None = None,
+    audit_probability: float | None = None,
 ) -> PredictionEvent:
-    """The event of one decision; `at` is Unix time, seconds."""
+    """The event of one decision; `at` is Unix time, seconds. The other fields are those of the event."""
     return PredictionEvent(
         request_id=request_id,
         bundle=bundle,
@@ -81,4 +93,7 @@ def prediction_event(
         at=at,
         unit_id=unit_id,
         audit=audit,
+        reason=decision.reason,
+        draw=draw,
+        audit_probability=audit_probability,
     )

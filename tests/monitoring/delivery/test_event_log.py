@@ -50,7 +50,7 @@ def segments(parent: Path) -> list[Path]:
 _TEXT = st.text(max_size=30)
 _TIMES = st.floats(0, 4e9, allow_nan=False)
 _EVENTS = st.one_of(
-    st.builds(FeedbackEvent, _TEXT, st.integers(0, 9), _TIMES),
+    st.builds(FeedbackEvent, _TEXT, st.integers(0, 9), _TIMES, st.none() | _TEXT),
     st.builds(
         PredictionEvent,
         _TEXT,
@@ -63,6 +63,9 @@ _EVENTS = st.one_of(
         _TIMES,
         st.none() | _TEXT,
         st.booleans(),
+        st.none() | _TEXT,
+        st.none() | st.floats(0, 1),
+        st.none() | st.floats(0, 1),
     ),
 )
 
@@ -72,6 +75,16 @@ def test_an_event_is_one_line_and_comes_back(written: Event) -> None:
     line = line_of(written)
     assert line.count(b"\n") == 1
     assert event_of(line) == written
+
+
+def test_a_line_of_an_earlier_version_is_read() -> None:
+    content = orjson.loads(line_of(event(0)))
+    for added_later in ("reason", "draw", "audit_probability"):
+        del content[added_later]
+    assert event_of(orjson.dumps(content)) == event(0)
+    label = orjson.loads(line_of(event(2)))
+    del label["source"]
+    assert event_of(orjson.dumps(label)) == event(2)
 
 
 def test_a_line_of_a_later_version_is_read() -> None:

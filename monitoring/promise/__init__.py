@@ -1,0 +1,1 @@
+"""The promise in production: which frames are audited, and what the monitors count."""
