@@ -3,14 +3,16 @@ the record of each decided image."""
 
 from __future__ import annotations
 
-import random
 import time
+from hashlib import blake2b
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 
+from calibration.decision import Decision
 from monitoring.events import prediction_event
+from monitoring.promise.sampling import NOT_DRAWN, Draw
 from service.compute.predictor import Prediction
 from service.compute.shadows import AnsweredImage
 from service.errors import InvalidField
@@ -18,6 +20,9 @@ from service.http.request_ids import well_formed
 from service.lineup.deployment import Deployment
 from service.responses import prediction_body
 from service.state import Service
+
+_NOT_COUNTED: Final = frozenset({"no-promise", "suspended"})
+"""Reasons of abstentions that say nothing about the images"""
 
 
 def deadline_of(request: Request, service: Service) -> float:
@@ -37,9 +42,11 @@ def deadline_of(request: Request, service: Service) -> float:
 
 
 def unit_of(request: Request) -> str | None:
-    """The X-Unit-Id, if it is well formed."""
-    unit = request.headers.get("x-unit-id")
-    return unit if unit is not None and well_formed(unit) else None
+    """The X-Unit-Id; a long or odd one becomes a digest, so that its images are still those of one unit."""
+    unit = request.headers.get("x-unit-id", "").strip()
+    if not unit or well_formed(unit):
+        return unit or None
+    return f"unit-{blake2b(unit.encode(), digest_size=16).hexdigest()}"
 
 
 def record_answer(
@@ -47,7 +54,8 @@ def record_answer(
 ) -> dict[str, Any]:
     """Count and record a decided image and offer it to the shadows. Returns the body of its answer."""
     decision = prediction.decision
-    audit = random.random() < service.settings.audit_share
+    at = round(time.time(), 6)
+    drawn = _draw(service, deployment, decision, image, at)
     service.instruments.decisions.labels(deployment.label, decision.stage, decision.decision).inc()
     if decision.reason is not None:
         service.instruments.abstentions.labels(deployment.label, decision.reason).inc()
@@ -56,10 +64,27 @@ def record_answer(
             decision,
             request_id=image.request_id,
             bundle=deployment.label,
-            at=time.time(),
+            at=at,
             unit_id=image.unit_id,
-            audit=audit,
+            audit=drawn.audit,
+            draw=drawn.draw,
+            audit_probability=drawn.probability,
         )
     )
     service.shadows.offer(service.deployments.shadows, image)
-    return prediction_body(prediction, deployment, image.request_id, audit=audit)
+    return prediction_body(prediction, deployment, image.request_id, audit=drawn.audit)
+
+
+def _draw(
+    service: Service, deployment: Deployment, decision: Decision, image: AnsweredImage, at: float
+) -> Draw:
+    """Whether this frame is an audit. A bundle that may not answer at all has nothing to be audited."""
+    if decision.reason in _NOT_COUNTED:
+        return NOT_DRAWN
+    weight = None if decision.label is None else audit_weight(deployment, decision.confidence)
+    return service.sampler.draw(deployment.label, image.unit_id, at, weight)
+
+
+def audit_weight(deployment: Deployment, confidence: float) -> float:
+    """q: how much more often than on average an answer of this confidence is audited."""
+    return 1.0

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitoring.metrics.instruments import Instruments
+from monitoring.promise.sampling import AuditSampler
 from service.compute.overruns import Overruns, Supervision
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
@@ -153,7 +154,16 @@ def _lifespan(
         )
         overruns = Overruns(settings.compute_timeout, instruments, supervision)
         service = Service(
-            settings, deployments, predictor, shadows, overruns, windows, instruments, phase, quotas
+            settings,
+            deployments,
+            predictor,
+            shadows,
+            overruns,
+            windows,
+            AuditSampler(settings.audit_share, settings.audit_gap),
+            instruments,
+            phase,
+            quotas,
         )
         _log_start(deployments, predictor, windows)
         _warn_if_abstaining(deployments.champion)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
+from monitoring.windows.unit_windows import ItemTimes
 from service.choices import LogFormat, LogLevel
 from service.environment import PREFIX, SECRET, values_of, variable_of
 from service.errors import SettingsError
@@ -135,7 +136,11 @@ class Settings(BaseModel):
     """Bytes of memory for the images that wait for the shadows, per worker."""
 
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the predictions that are flagged for labelling, drawn at random."""
+    """Share of the answers that ask for a label, at most one per unit and `audit_gap`, drawn at random."""
+    audit_gap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 600.0
+    """Seconds in which the frames of one unit count once in the audits and the monitors."""
+    audit_wait: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7 * 86_400.0
+    """Seconds after an answer within which the label of its audit must be sent."""
     drain: Annotated[float, Field(ge=0)] = 0.5
     """Seconds between "not ready" and the closing of the port, for load balancers to notice."""
     stop_timeout: Seconds = 20.0
@@ -229,6 +234,10 @@ class Settings(BaseModel):
     def engine_preference(self) -> EnginePreference:
         """The requested engine, precision and batch size."""
         return EnginePreference(self.engine, self.precision, self.batch)
+
+    def item_times(self) -> ItemTimes:
+        """The times by which frames become items of the monitors."""
+        return ItemTimes(self.audit_gap, self.audit_wait)
 
     def log_options(self) -> LogOptions:
         """Level, form and place of the log."""

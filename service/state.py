@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from calibration.decision import STAGE_NAMES
 from monitoring.metrics.instruments import Instruments
+from monitoring.promise.sampling import AuditSampler
 from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
@@ -37,6 +38,7 @@ class Service:
     shadows: Shadows
     overruns: Overruns
     windows: WindowClient
+    sampler: AuditSampler
     instruments: Instruments
     phase: Phase
     quotas: Quotas | None

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -16,6 +17,7 @@ from monitoring.delivery.event_log import LogBounds
 from monitoring.delivery.recorder import Recorder
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
 from monitoring.metrics.instruments import Instruments
+from monitoring.promise.stored_items import StoredItems
 from monitoring.store import contract
 from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import RollingSnapshot
@@ -89,6 +91,10 @@ class StoreClient:
             timeout=settings.redis_timeout,
             prediction_ttl=settings.prediction_ttl,
             parked_ttl=settings.parked_ttl,
+            items=settings.item_times(),
+        )
+        self._items = StoredItems.at(
+            redis_url, settings.model or model, settings.item_times(), timeout=settings.redis_timeout
         )
         self._recorder = Recorder(
             self._windows,
@@ -125,6 +131,7 @@ class StoreClient:
         self._recorder.close(self._stop_timeout / 2)
         self._reader.shutdown(wait=False, cancel_futures=True)
         self._windows.close()
+        self._items.close()
 
     def record_prediction(self, event: PredictionEvent) -> None:
         self._recorder.record(event)
@@ -160,6 +167,7 @@ class StoreClient:
         with suppress(contract.StoreUnavailable):
             for bundle, with_reward in bundles:
                 self._instruments.show_rolling(self._windows.snapshot(bundle), with_reward=with_reward)
+                self._instruments.show_audits(bundle, asdict(self._items.counts(bundle)))
 
 
 class NoStore:

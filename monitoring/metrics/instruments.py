@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, values
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from monitoring.metrics import names
 from monitoring.windows.snapshot import RollingSnapshot
@@ -26,6 +28,11 @@ _GAUGE_MODES: dict[names.AcrossWorkers, Literal["livesum", "livemostrecent"]] = 
     "sum": "livesum",
     "latest": "livemostrecent",
 }
+
+_AUDITS: Final = names.Gauge(names.AUDITS.name, names.AUDITS.help, names.AUDITS.labels)
+_STORE_COUNTERS: Final = frozenset(
+    spec.name for spec in vars(names).values() if isinstance(spec, names.Counter) and spec.in_store
+)
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
@@ -53,6 +60,20 @@ def forget_worker(pid: int) -> None:
         # Killed before it had written the first byte; every scrape would fail on the file.
         if file.stat().st_size == 0:
             file.unlink()
+
+
+class _Typed(Collector):
+    """The metrics of another collector, with those that the store counts as counters. In the files of the
+    workers they are gauges, since counters would be added up."""
+
+    def __init__(self, inner: Collector) -> None:
+        self._inner = inner
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._inner.collect():
+            if metric.name in _STORE_COUNTERS:
+                metric.name, metric.type = metric.name.removesuffix("_total"), "counter"
+            yield metric
 
 
 class AdminInstruments:
@@ -103,6 +124,8 @@ class Instruments:
         self._rolling_n = self._gauge(names.ROLLING_N)
         self._label_coverage = self._gauge(names.LABEL_COVERAGE)
         self._label_lag = self._gauge(names.LABEL_LAG)
+        self._audits = self._gauge(_AUDITS)
+        self._audits_shown: dict[tuple[str, str], int] = {}
 
     def show_shares(self, shares: Mapping[str, float]) -> None:
         """Set the gauge of each bundle's share of the units; a bundle that is gone has 0 from then on."""
@@ -139,13 +162,19 @@ class Instruments:
         if lag is not None:
             self._label_lag.labels(bundle).set(lag)
 
+    def show_audits(self, bundle: str, counts: Mapping[str, int]) -> None:
+        """Set the counters of a bundle's audits, by outcome. None of them falls, although a store that has
+        lost its memory begins anew and is filled again."""
+        for outcome, number in counts.items():
+            shown = max(number, self._audits_shown.get((bundle, outcome), 0))
+            self._audits_shown[bundle, outcome] = shown
+            self._audits.labels(bundle, outcome).set(shown)
+
     def render(self) -> bytes:
         """The scrape in Prometheus' text format. It takes milliseconds, too long for the event loop."""
         if _MULTIPROCESS_FOLDER not in os.environ:
-            return generate_latest(self.registry)
-        all_workers = CollectorRegistry()
-        MultiProcessCollector(all_workers)  # type: ignore[no-untyped-call]
-        return generate_latest(all_workers)
+            return generate_latest(_Typed(self.registry))
+        return generate_latest(_Typed(MultiProcessCollector(None)))  # type: ignore[no-untyped-call]
 
     def _counter(self, spec: names.Counter) -> prometheus_client.Counter:
         return prometheus_client.Counter(spec.name, spec.help, spec.labels, registry=self.registry)

@@ -21,6 +21,8 @@ class Counter:
     name: str
     help: str
     labels: tuple[str, ...] = ()
+    in_store: bool = False
+    """Whether the store counts for all workers, which only show its figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +169,11 @@ LABEL_LAG = Gauge(
     "demur_label_lag_seconds",
     "Median time from prediction to label, of the last 100 labels.",
     ("bundle",),
+)
+
+AUDITS = Counter(
+    "demur_audits_total",
+    "Answers that asked for a label: drawn, replaced (by another frame of the unit), labelled, expired.",
+    ("bundle", "outcome"),
+    in_store=True,
 )

@@ -12,8 +12,6 @@ windows, so a store that has lost its memory is recognised by it and receives ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha1
-from importlib.resources import files
 from typing import Any, Final, Self, cast
 
 import redis
@@ -23,7 +21,9 @@ from calibration.metrics.reward import ACCURACY_WINDOW, MCC_WINDOW
 from monitoring.events import Event, PredictionEvent
 from monitoring.store.connection import connect, translated_errors
 from monitoring.store.contract import EventOutcome, EventRefused, PositionLost
+from monitoring.windows.scripts import Script, key_prefix, run_script
 from monitoring.windows.snapshot import RollingSnapshot, SeriesSnapshot, WindowSnapshot
+from monitoring.windows.unit_windows import ItemTimes
 
 ACC_SIZE: Final = ACCURACY_WINDOW
 MCC_SIZE: Final = MCC_WINDOW
@@ -32,17 +32,8 @@ _LAGS_KEPT: Final = 100
 _RECENT: Final = 10_000
 """Number of the latest predictions of a bundle whose times are kept, to compute the share labelled."""
 
-_Call = tuple[str, list[str | int]]
+_Call = tuple[str, list[str | int | bytes]]
 """A script's digest; its one key and its arguments."""
-
-
-class _Script:
-    """A Lua script: its text, and the digest under which the store keeps it."""
-
-    def __init__(self, name: str) -> None:
-        folder = files("monitoring.windows") / "lua"
-        self.text = "\n".join((folder / part).read_text("utf-8") for part in ("window.lua", f"{name}.lua"))
-        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 class RollingWindows:
@@ -58,17 +49,18 @@ class RollingWindows:
         *,
         prediction_ttl: float = 7 * 86_400,
         parked_ttl: float = 86_400,
+        items: ItemTimes | None = None,
     ) -> None:
         """`prediction_ttl`: seconds for which a prediction waits for its label (and recognises a repeated
-        or corrected one); `parked_ttl`: seconds for which an early label waits for its prediction."""
-        if not model or any(c in "{}" for c in model):
-            raise ValueError(f"model is {model!r}; it must be a name without braces")
+        or corrected one); `parked_ttl`: seconds for which an early label waits for its prediction; `items`:
+        the times of the monitors' items."""
         self._client = client
-        self._prefix = f"demur:{{{model}}}:"
+        self._prefix = key_prefix(model)
+        self._items = items or ItemTimes()
         self._prediction_ttl = _whole_seconds("prediction_ttl", prediction_ttl)
         self._parked_ttl = _whole_seconds("parked_ttl", parked_ttl)
-        self._predict, self._label, self._snapshot = map(_Script, ("predict", "label", "snapshot"))
-        self._advance = _Script("advance")
+        self._predict, self._label, self._snapshot = map(Script, ("predict", "label", "snapshot"))
+        self._advance = Script("advance")
 
     @classmethod
     def at(
@@ -79,13 +71,14 @@ class RollingWindows:
         timeout: float = 1.0,
         prediction_ttl: float = 7 * 86_400,
         parked_ttl: float = 86_400,
+        items: ItemTimes | None = None,
     ) -> Self:
         """The windows in the store at `url`, over a connection of their own; `close` at the end.
 
         `timeout`: seconds after which a call gives up. See `monitoring.store.connection.connect`.
         """
         client = connect(url, timeout=timeout)
-        return cls(client, model, prediction_ttl=prediction_ttl, parked_ttl=parked_ttl)
+        return cls(client, model, prediction_ttl=prediction_ttl, parked_ttl=parked_ttl, items=items)
 
     def close(self) -> None:
         """Close the connections to the store."""
@@ -124,12 +117,8 @@ class RollingWindows:
         """All windows of one bundle at one moment; empty ones for an unknown bundle."""
         args = [f"{self._prefix}predictions:{bundle}", self._prefix, _SIZES, bundle]
         with translated_errors():
-            try:
-                reply = self._client.evalsha(self._snapshot.digest, 1, *args)
-            except NoScriptError:
-                self._load_scripts()
-                reply = self._client.evalsha(self._snapshot.digest, 1, *args)
-        predictions, labelled, recent, since, lags, *windows = cast("list[Any]", reply)
+            reply = run_script(self._client, self._snapshot, *args)
+        predictions, labelled, recent, since, lags, *windows = reply
         read = {
             (series.decode(), int(size)): WindowSnapshot.of(int(size), _cells(flat))
             for series, size, flat in windows
@@ -157,12 +146,12 @@ class RollingWindows:
 
     def _call(self, event: Event) -> _Call:
         key = f"{self._prefix}prediction:{event.request_id}"
-        head: list[str | int] = [key, self._prefix, event.request_id, _SIZES, _LAGS_KEPT]
+        head: list[str | int | bytes] = [key, self._prefix, event.request_id, _SIZES, _LAGS_KEPT]
         at = f"{event.at:.6f}"
         if isinstance(event, PredictionEvent):
             answer = "" if event.answer is None else event.answer
-            tail: list[str | int] = [event.bundle, event.predicted, answer, at, self._prediction_ttl, _RECENT]
-            return self._predict.digest, [*head, *tail]
+            head += [event.bundle, event.predicted, answer, at, self._prediction_ttl, _RECENT]
+            return self._predict.digest, [*head, *self._items.arguments(event)]
         return self._label.digest, [*head, event.label, at, self._parked_ttl]
 
     def _all(self, calls: Sequence[_Call]) -> list[Any]:

@@ -132,7 +132,8 @@ HEADERS: list[dict[str, Any]] = [
     {
         "name": "X-Unit-Id",
         "in": "header",
-        "description": "Unit (a camera, a user); all its requests get the same bundle in an experiment.",
+        "description": "Unit (a camera, a user): all its requests get the same bundle in an experiment, and "
+        "its frames of a short time count once in the audits.",
         "schema": {"type": "string"},
     },
     {

@@ -5,12 +5,14 @@
 
 local prefix, id, sizes, lags, label, at, parked_ttl = unpack(ARGV)
 
-local found = redis.call('HMGET', KEYS[1], 'bundle', 'predicted', 'answer', 'made', 'label', 'label_at')
-local bundle, predicted, answer, made, held, held_at = unpack(found, 1, 6)
+local found = redis.call(
+  'HMGET', KEYS[1], 'bundle', 'predicted', 'answer', 'made', 'label', 'label_at', 'wait')
+local bundle, predicted, answer, made, held, held_at, wait = unpack(found, 1, 7)
 
 if not bundle then
   local parked = prefix .. 'parked:' .. id
   local waiting = redis.call('HMGET', parked, 'label', 'label_at')
+  park_label(parked, label, at)
   local same = waiting[1] == label
   if waiting[1] and tonumber(at) < tonumber(waiting[2]) then
     return { same and 'duplicate' or 'stale' }
@@ -21,6 +23,10 @@ if not bundle then
     return { 'duplicate' }
   end
   return { waiting[1] and 'corrected' or 'unknown' }
+end
+
+if wait then
+  label_item(prefix, bundle, id, tonumber(made), tonumber(wait), tonumber(label), tonumber(at))
 end
 
 if not held then
