@@ -81,10 +81,5 @@ def _draw(
     """Whether this frame is an audit. A bundle that may not answer at all has nothing to be audited."""
     if decision.reason in _NOT_COUNTED:
         return NOT_DRAWN
-    weight = None if decision.label is None else audit_weight(deployment, decision.confidence)
+    weight = None if decision.label is None else deployment.audit_weight(decision.stage, decision.confidence)
     return service.sampler.draw(deployment.label, image.unit_id, at, weight)
-
-
-def audit_weight(deployment: Deployment, confidence: float) -> float:
-    """q: how much more often than on average an answer of this confidence is audited."""
-    return 1.0
