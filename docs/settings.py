@@ -28,7 +28,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Quotas": ("quota_rate", "quota_burst", "quota_clients"),
     "Challengers": ("challengers", "experiment", "experiment_salt", "shadow_images", "shadow_bytes"),
     "Labels, stopping, log": (
-        *("audit_share", "audit_gap", "audit_wait", "drain", "stop_timeout"),
+        *("feedback_tokens", "trust_open_labels", "audit_share", "audit_gap", "audit_wait"),
+        *("drain", "stop_timeout"),
         *("log_level", "log_format", "log_file", "log_bytes"),
     ),
 }

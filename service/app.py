@@ -23,11 +23,13 @@ from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
 from service.environment import environment_notes
 from service.errors import InvalidField, RequestError
+from service.http import labels
 from service.http.body_limits import BodyLimits
 from service.http.direct_routes import DirectRoutes
 from service.http.head_requests import HeadRequests
 from service.http.observability import Observability
 from service.http.quotas import Quotas
+from service.http.token_gate import TokenGate
 from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
 from service.logs import configure_logging
@@ -36,7 +38,7 @@ from service.routes import docs, feedback, inference_protocol, page, predict, st
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
 from service.state import LifespanState, Phase, Service, request_id, service_of
-from service.window_client import WindowClient, window_client
+from service.window_client import window_client
 
 _SMALL_BODY = 64 * 2**10
 _FORM_OVERHEAD = 64 * 2**10
@@ -96,6 +98,7 @@ def create_app(
                 # Base64 in JSON takes four bytes for three.
                 "/predict": settings.max_image_bytes * 4 // 3 + _FORM_OVERHEAD,
                 "/predict/batch": settings.max_batch_bytes,
+                "/feedback/batch": labels.MAX_BATCH_BYTES,
             },
             by_prefix={f"{PROTOCOL_PATH}/models/": settings.max_batch_bytes},
             otherwise=_SMALL_BODY,
@@ -164,8 +167,9 @@ def _lifespan(
             instruments,
             phase,
             quotas,
+            _label_gate(settings, instruments),
         )
-        _log_start(deployments, predictor, windows)
+        _log_start(service)
         _warn_if_abstaining(deployments.champion)
         watch = asyncio.create_task(_watch(service))
         try:
@@ -199,16 +203,26 @@ def _warn_if_abstaining(deployment: Deployment) -> None:
         )
 
 
-def _log_start(deployments: Deployments, predictor: Predictor, windows: WindowClient) -> None:
+def _label_gate(settings: Settings, instruments: Instruments) -> TokenGate | None:
+    """The gate of labels; None without tokens in the settings."""
+    if not settings.feedback_tokens:
+        return None
+    tokens = {one.name: one.token for one in settings.feedback_tokens}
+    return TokenGate(tokens, lambda why: instruments.feedback_refusals.labels(why).inc())
+
+
+def _log_start(service: Service) -> None:
+    deployments = service.deployments
     deployment = deployments.champion
     logger.info(
         "service_started",
         bundle=deployment.label,
         engine=deployment.engine,
-        cores=predictor.admission.slots,
+        cores=service.predictor.admission.slots,
         promise=deployment.promise,
         challengers={one.deployment.label: one.share or "shadow" for one in deployments.challengers},
-        store="off" if windows.state == "off" else "on",
+        store="off" if service.windows.state == "off" else "on",
+        labels="open" if service.label_gate is None else "with a token",
     )
 
 

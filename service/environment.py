@@ -16,7 +16,9 @@ from typing import Final
 from service.errors import SettingsError
 
 PREFIX: Final = "DEMUR_"
-SECRET: Final = "admin_token"  # noqa: S105 - the name of the setting, not its value
+_ADMIN_TOKEN: Final = "admin_token"  # noqa: S105 - the name of the setting, not its value
+SECRETS: Final = frozenset({_ADMIN_TOKEN, "feedback_tokens"})
+"""Settings whose values are never shown."""
 OTHER_VARIABLES: Final = frozenset(
     {"DEMUR_DEBUG", "DEMUR_LEDGER", "DEMUR_RECORD", "DEMUR_SLOW", "DEMUR_WEIGHTS"}
 )
@@ -105,7 +107,7 @@ def _is_link(variable: str, value: str) -> bool:
 
 def _cleaned(setting: str, value: str) -> str:
     value = value.strip()
-    # Docker's --env-file keeps quotes. Those of a secret may belong to it.
-    if setting != SECRET and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+    # Docker's --env-file keeps quotes. Those of a token may belong to it.
+    if setting != _ADMIN_TOKEN and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1].strip()
     return value

@@ -14,9 +14,10 @@ DemurError                              calibration.errors: the root of all erro
         ├── UnsupportedMediaType        a Content-Type that the route does not read
         ├── MalformedJson, MalformedForm, InvalidBase64
         ├── MissingField, InvalidField
-        ├── TooManyImages
+        ├── TooManyImages, TooManyLabels
+        ├── ContradictingLabels         one batch, one request id, different labels
         ├── ImageRefused                the bytes of one image; `cause` is bundle's ImageError
-        ├── Unauthorized                an admin request without the token
+        ├── Unauthorized                a request without the token that its route asks for
         ├── QuotaExceeded, QueueFull, DeadlinePassed, ComputeTimeout
         ├── StoreUnavailable, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger
@@ -26,10 +27,13 @@ DemurError                              calibration.errors: the root of all erro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from bundle.images.errors import ImageError, TooFewPixels, TooManyBytes, TooManyPixels
 from calibration.errors import DemurError
+
+MAX_LABELS: Final = 1000
+"""Labels of one /feedback/batch"""
 
 
 class ServiceError(DemurError):
@@ -165,6 +169,30 @@ class TooManyImages(RequestError):
     """The request has more images than one request may have."""
 
 
+class TooManyLabels(RequestError):
+    """The batch has more than `MAX_LABELS` labels."""
+
+    def __init__(self, labels: int) -> None:
+        super().__init__(
+            f"the batch has {labels} labels; at most {MAX_LABELS} are accepted",
+            field="labels",
+            value=labels,
+            limit=MAX_LABELS,
+        )
+
+
+class ContradictingLabels(RequestError):
+    """A batch has different labels for one prediction, so that none of them can hold."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        """`places`: of the labels in the batch, counted from 0."""
+        every = ", ".join(f"labels[{place}]" for place in places)
+        super().__init__(
+            f"{every} differ for one request_id, and none of them was taken; send the one that holds",
+            field=f"labels[{places[0]}].label",
+        )
+
+
 class ImageRefused(RequestError):
     """An image cannot be decoded, or may not be."""
 
@@ -183,7 +211,7 @@ class ImageRefused(RequestError):
 
 
 class Unauthorized(RequestError):
-    """An admin request without the token."""
+    """A request without the token that its route asks for."""
 
 
 class QuotaExceeded(RequestError):

@@ -62,6 +62,8 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.MissingField: ProblemKind("missing-field", 422),
         errors.InvalidField: ProblemKind("invalid-field", 422),
         errors.TooManyImages: ProblemKind("too-many-images", 413),
+        errors.TooManyLabels: ProblemKind("too-many-labels", 413),
+        errors.ContradictingLabels: ProblemKind("contradicting-labels", 422),
         EmptyImage: ProblemKind("empty-image", 400),
         NotAnImage: ProblemKind("not-an-image", 400),
         TruncatedImage: ProblemKind("truncated-image", 400),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -14,15 +13,13 @@ from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
 from monitoring.windows.unit_windows import ItemTimes
 from service.choices import LogFormat, LogLevel
-from service.environment import PREFIX, SECRET, values_of, variable_of
+from service.environment import PREFIX, SECRETS, values_of, variable_of
 from service.errors import SettingsError
 from service.logs import LogOptions
+from service.tokens import MIN_LENGTH, FeedbackToken, read_feedback_tokens, token_fault
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-
-_TOKEN: Final = re.compile(r"[!-~]+")
-"""Characters that every client can send in a header: printable ASCII without spaces."""
 
 NO_STORE: Final = "off"
 """Value of `redis_url` for a service without a store."""
@@ -67,7 +64,7 @@ class Settings(BaseModel):
     """Private port on `admin_host` for changing bundles; None: no such port; 0: any free port."""
     admin_host: str = "127.0.0.1"
     """Address of the private port."""
-    admin_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
+    admin_token: Annotated[str, Field(min_length=MIN_LENGTH)] | None = Field(default=None, repr=False)
     """Token that every admin request must carry as `Authorization: Bearer TOKEN`."""
     bundles: Path | None = None
     """Folder of the bundles that may be activated, by name; None: the parent folder of `bundle`."""
@@ -135,6 +132,10 @@ class Settings(BaseModel):
     shadow_bytes: Count = 32 * 2**20
     """Bytes of memory for the images that wait for the shadows, per worker."""
 
+    feedback_tokens: tuple[FeedbackToken, ...] = Field(default=(), repr=False)
+    """Tokens of those who may send labels, as NAME=TOKEN, separated by commas; empty: everybody may."""
+    trust_open_labels: bool = False
+    """Whether alarms, fallbacks and roll-backs may follow from labels that everybody may send."""
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the answers that ask for a label, at most one per unit and `audit_gap`, drawn at random."""
     audit_gap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 600.0
@@ -186,7 +187,13 @@ class Settings(BaseModel):
             raise SettingsError("; ".join(faults)) from None
         if settings.admin_port is not None and settings.admin_token is None:
             raise SettingsError(
-                f"admin_port is set, but no token; give it as {PREFIX}ADMIN_TOKEN, 16 characters or more"
+                f"admin_port is set, but no token; give it as {PREFIX}ADMIN_TOKEN, {MIN_LENGTH} characters "
+                "or more"
+            )
+        if settings.admin_token in [one.token for one in settings.feedback_tokens]:
+            raise SettingsError(
+                f"{PREFIX}FEEDBACK_TOKENS holds the token of the private port, so a sender of labels could "
+                "change bundles; give labels tokens of their own"
             )
         return settings
 
@@ -221,9 +228,14 @@ class Settings(BaseModel):
     @field_validator("admin_token")
     @classmethod
     def _check_token(cls, value: str | None) -> str | None:
-        if value is not None and not _TOKEN.fullmatch(value):
-            raise ValueError("a token has only printable ASCII characters and no spaces or line ends")
+        if value is not None and (fault := token_fault(value)) is not None:
+            raise ValueError(fault)
         return value
+
+    @field_validator("feedback_tokens", mode="before")
+    @classmethod
+    def _read_feedback_tokens(cls, value: Any) -> Any:
+        return read_feedback_tokens(value) if isinstance(value, str) else value
 
     @field_validator("bundle", "bundles", "data_dir", "log_file")
     @classmethod
@@ -270,6 +282,6 @@ def _fault(fault: Any, found: Mapping[str, str]) -> str:
         return f"{name} is not set; give it as an argument or as {variable_of(name)}"
     if fault["type"] == "extra_forbidden":
         return f"{name} is no setting"
-    if name in (SECRET, "redis_url"):  # an address may hold a password
+    if name in (*SECRETS, "redis_url"):  # an address may hold a password
         return f"{source}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
     return f"{source} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

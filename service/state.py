@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from starlette.requests import Request
 
@@ -15,6 +15,7 @@ from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
 from service.http.quotas import Quotas, client_of
+from service.http.token_gate import TokenGate
 from service.lineup.lineup import Deployments
 from service.settings import Settings
 from service.window_client import WindowClient
@@ -42,17 +43,39 @@ class Service:
     instruments: Instruments
     phase: Phase
     quotas: Quotas | None
+    label_gate: TokenGate | None
+    """Tokens of those who may send labels; None: labels are open."""
     started_at: float = field(default_factory=time.time)
 
-    def admit(self, request: Request) -> None:
-        """Count one image or label against the client's quota. Raises QuotaExceeded."""
+    def admit(self, request: Request, sender: str | None = None) -> None:
+        """Count one image or label against the quota of the client, or of the sender whose token it carries.
+        Raises QuotaExceeded."""
         if self.quotas is not None:
-            self.quotas.admit(client_of(request))
+            self.quotas.admit(client_of(request, sender))
 
-    def charge(self, request: Request, images: int) -> None:
-        """Count further images of a request that has been admitted."""
-        if self.quotas is not None and images:
-            self.quotas.charge(client_of(request), images)
+    def charge(self, request: Request, further: int, sender: str | None = None) -> None:
+        """Count further images or labels of a request that has been admitted."""
+        if self.quotas is not None and further:
+            self.quotas.charge(client_of(request, sender), further)
+
+    @property
+    def labels_may_act(self) -> bool:
+        """Whether something may be done automatically on account of labels: an alarm of the promise, a
+        fallback, a roll-back. Everything of that kind asks here."""
+        return self.label_gate is not None or self.settings.trust_open_labels
+
+    def label_access(self) -> dict[str, Any]:
+        """Who may send labels and what may follow from them, for /health, /rolling and the page."""
+        is_open = self.label_gate is None
+        note = "Labels need a token."
+        if is_open:
+            effect = (
+                "and the service acts on them"
+                if self.labels_may_act
+                else "so nothing is done on their account"
+            )
+            note = f"Labels are open: anyone who reaches this port may send them, {effect}."
+        return {"open": is_open, "may_act": self.labels_may_act, "note": note}
 
     @property
     def degraded(self) -> bool:

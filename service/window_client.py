@@ -61,11 +61,9 @@ class WindowClient(Protocol):
     def record_prediction(self, event: PredictionEvent) -> None:
         """Never waits and never fails: an event beyond the buffer is dropped and counted."""
 
-    def record_feedback(self, event: FeedbackEvent) -> None:
-        """Raises StoreUnavailable if the label cannot be kept, because an accepted label must not be lost."""
-
-    def record_shadow_feedback(self, event: FeedbackEvent) -> None:
-        """The same for a shadow bundle, without an error: no label is refused for a shadow's sake."""
+    def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
+        """Keep labels in their order; how many are kept. The others must be refused (`label_not_kept`),
+        because an accepted label must not be lost. Never waits. Raises StoreUnavailable without a store."""
 
     def rolling(self, bundle: str) -> RollingSnapshot:
         """All windows of a bundle; waits for the store. Raises StoreUnavailable."""
@@ -136,15 +134,8 @@ class StoreClient:
     def record_prediction(self, event: PredictionEvent) -> None:
         self._recorder.record(event)
 
-    def record_feedback(self, event: FeedbackEvent) -> None:
-        if not self._recorder.record(event):
-            raise StoreUnavailable(
-                "neither the store nor the event log takes labels, and no more can be held; "
-                "send this one again later"
-            )
-
-    def record_shadow_feedback(self, event: FeedbackEvent) -> None:
-        self._recorder.record(event)
+    def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
+        return self._recorder.record_all(events)
 
     def rolling(self, bundle: str) -> RollingSnapshot:
         try:
@@ -190,17 +181,21 @@ class NoStore:
     def record_prediction(self, event: PredictionEvent) -> None:
         pass
 
-    def record_feedback(self, event: FeedbackEvent) -> None:
+    def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
         raise StoreUnavailable("this service runs without a store, so labels cannot be kept")
-
-    def record_shadow_feedback(self, event: FeedbackEvent) -> None:
-        pass
 
     def rolling(self, bundle: str) -> RollingSnapshot:
         raise StoreUnavailable("this service runs without a store, so there are no rolling metrics")
 
     def scrape(self, bundles: Mapping[str, bool]) -> None:
         self._instruments.redis_up.set(0)
+
+
+def label_not_kept() -> StoreUnavailable:
+    """The error of a label for which there was no room."""
+    return StoreUnavailable(
+        "neither the store nor the event log takes labels, and no more can be held; send this one again later"
+    )
 
 
 def window_client(settings: Settings, model: str, instruments: Instruments) -> WindowClient:

@@ -12,6 +12,7 @@ request id, so that the service counts the request once.
 from __future__ import annotations
 
 import json
+import math
 import random
 import secrets
 import time
@@ -52,6 +53,7 @@ __all__ = [
 
 _RETRIED: Final = (429, 503)
 """HTTP statuses after which a request is sent again"""
+_JSON: Final = {"Content-Type": "application/json"}
 _LONGEST_PAUSE: Final = 5.0
 """Seconds of backoff, at most"""
 
@@ -73,14 +75,16 @@ class Client:
         url: str,
         *,
         api_key: str | None = None,
+        token: str | None = None,
         deadline: float = 30.0,
         retries: int = 5,
         backoff: float = 0.1,
     ) -> None:
-        """`deadline`: seconds per call, retries included, if the call names none; `retries`: number of
-        further tries, at most; `backoff`: seconds before the first retry, doubled for each further one.
+        """`token`: of a sender of labels, if the service asks for one (`DEMUR_FEEDBACK_TOKENS`); `deadline`:
+        seconds per call, retries included, if the call names none; `retries`: number of further tries, at
+        most; `backoff`: seconds before the first retry, doubled for each further one.
 
-        Raises ValueError if `url` is no http or https URL.
+        Raises ValueError if `url` is no http or https URL, or if no header can carry `token`.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
@@ -88,7 +92,9 @@ class Client:
         connection = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = connection(parts.hostname, parts.port)
         self._prefix = parts.path.rstrip("/")
-        self._key = {} if api_key is None else {"X-Api-Key": api_key}
+        self._identity = {} if api_key is None else {"X-Api-Key": api_key}
+        if token is not None:
+            self._identity["Authorization"] = f"Bearer {_checked(token)}"
         self._deadline = deadline
         self._retries = retries
         self._backoff = backoff
@@ -149,12 +155,21 @@ class Client:
 
         `label`: the index of a class, also as a NumPy number or as a whole float, or its name.
         """
-        if not isinstance(label, str | bool):
-            label = float(label)
-            label = int(label) if label.is_integer() else label
-        body = json.dumps({"request_id": request_id, "label": label}).encode()
-        headers = {"Content-Type": "application/json"}
-        self._call("POST", "/feedback", body, headers, deadline, lambda _: None)
+        body = json.dumps({"request_id": request_id, "label": _plain(label)}).encode()
+        self._call("POST", "/feedback", body, _JSON, deadline, lambda _: None)
+
+    def feedback_batch(
+        self, labels: Sequence[tuple[str, int | float | str]], *, deadline: float | None = None
+    ) -> tuple[Problem | None, ...]:
+        """Send many true labels, as (request id, label), at most 1,000 at a time. Returns the problem with
+        each label, None for an accepted one, in their order.
+
+        Labels that differ for one request id are all refused. Raises ClientError if the service refuses the
+        batch as a whole.
+        """
+        entries = [{"request_id": request_id, "label": _plain(label)} for request_id, label in labels]
+        body = json.dumps({"labels": entries}).encode()
+        return self._call("POST", "/feedback/batch", body, _JSON, deadline, _label_problems)
 
     def rolling(self, *, deadline: float | None = None) -> Rolling:
         """Rolling accuracy and Matthews correlation of the labelled predictions. Raises ClientError."""
@@ -214,7 +229,7 @@ class Client:
                 method,
                 self._prefix + path,
                 body,
-                {**headers, **self._key, "X-Deadline-Ms": milliseconds},
+                {**headers, **self._identity, "X-Deadline-Ms": milliseconds},
             )
         except (BrokenPipeError, ConnectionResetError):
             # The service may have refused the request before all of the body was sent.
@@ -222,6 +237,28 @@ class Client:
                 raise
         response: HTTPResponse = connection.getresponse()
         return _Answer(response.status, _seconds(response.headers.get("Retry-After")), response.read())
+
+
+def _checked(token: str) -> str:
+    # The token of a file often has a line end behind it.
+    token = token.strip()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError("token must have printable ASCII characters and no spaces")
+    return token
+
+
+def _plain(label: int | float | str) -> int | float | str | None:
+    """A label as JSON has it, also from a NumPy number; None for one that JSON does not have."""
+    if isinstance(label, str | bool):
+        return label
+    label = float(label)
+    if not math.isfinite(label):
+        return None
+    return int(label) if label.is_integer() else label
+
+
+def _label_problems(body: Mapping[str, Any]) -> tuple[Problem | None, ...]:
+    return tuple(Problem.of(result["problem"]) if "problem" in result else None for result in body["results"])
 
 
 def _encoded(image: Path | str | bytes) -> bytes:

@@ -18,7 +18,7 @@ from bundle.extras import pip_line
 from bundle.verify import read_manifest
 from demur.doctor.finding import Finding, Status
 from demur.doctor.installation import hub_cache
-from service.environment import OTHER_VARIABLES, PREFIX, SECRET, environment_notes, values_of, variable_of
+from service.environment import OTHER_VARIABLES, PREFIX, SECRETS, environment_notes, values_of, variable_of
 from service.errors import SettingsError
 from service.settings import Settings
 from trainer.certify.ledger_folder import LedgerFolder
@@ -160,7 +160,7 @@ def _folder(what: str, folder: Path, variable: str) -> Finding:
 
 
 def _masked(name: str, value: str) -> str:
-    if name == variable_of(SECRET) or "SALT" in name:
+    if name in map(variable_of, SECRETS) or "SALT" in name:
         return "***"
     return _without_password(value.strip())
 

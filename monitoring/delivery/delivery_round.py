@@ -24,6 +24,8 @@ logger = structlog.get_logger("demur.recorder")
 
 _SLICE: Final = 0.1
 """Seconds of delivery after which newly recorded events are written to the log first."""
+_SHORT_PAUSE: Final = 0.01
+"""Seconds between two rounds while events arrive faster than a slice of time delivers them."""
 
 
 class RecorderObserver(Protocol):
@@ -119,6 +121,12 @@ class DeliveryRound:
         """Whether the store is receiving again what it had forgotten."""
         delivery = self._delivery
         return delivery is not None and delivery.rebuilding
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next round. A rebuild, which may take minutes, leaves others half of the time."""
+        behind = self.connected and not self.rebuilding and self.waiting >= self._options.batch
+        return min(_SHORT_PAUSE, self._options.interval) if behind else self._options.interval
 
     @property
     def _delivery(self) -> Delivery | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -87,6 +87,17 @@ class Recorder:
         self._events.append(event)
         return True
 
+    def record_all(self, events: Sequence[Event]) -> int:
+        """Keep `events`, in their order, as far as the buffer has room; how many are kept.
+
+        The others, at the end, are dropped and counted.
+        """
+        room = max(0, self._options.capacity - len(self._events))
+        self._events.extend(events[:room])
+        for event in events[room:]:
+            self._observer.dropped(event)
+        return min(room, len(events))
+
     def close(self, timeout: float = 5.0) -> int:
         """Write the buffer to the log and deliver for at most `timeout` seconds; the number of events lost.
 
@@ -106,7 +117,7 @@ class Recorder:
     def _run(self) -> None:
         # The first round runs at once: the service reports itself degraded until the store has answered.
         self._round.run()
-        while not self._stopping.wait(self._options.interval):
+        while not self._stopping.wait(self._round.pause):
             self._round.run()
         # One more try for whatever is in a pause after a failure.
         self._round.end_pauses()

@@ -1,29 +1,24 @@
 """Instruments for the metrics of `monitoring.metrics.names`, on a registry of their own.
 
-If PROMETHEUS_MULTIPROC_DIR was set before this process began, the values of all workers are kept in that
-folder, and a scrape of any worker shows their sum (or, for values that all workers share, the latest).
+Inside `monitoring.metrics.worker_files.shared_metrics` the values of all workers are kept in one folder, and
+a scrape of any worker shows their sum (or, for values that all workers share, the latest).
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, Literal
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from monitoring.metrics import names
+from monitoring.metrics.worker_files import WorkerFiles
 from monitoring.windows.snapshot import RollingSnapshot
 
-_MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _GAUGE_MODES: dict[names.AcrossWorkers, Literal["livesum", "livemostrecent"]] = {
     "sum": "livesum",
     "latest": "livemostrecent",
@@ -35,31 +30,6 @@ _STORE_COUNTERS: Final = frozenset(
 )
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
-
-
-@contextmanager
-def shared_metrics() -> Iterator[None]:
-    """Folder in which the metrics of worker processes add up; they must be spawned inside the context."""
-    with tempfile.TemporaryDirectory(prefix="demur-metrics-") as folder:
-        # prometheus_client reads it when a worker imports it; this process has imported it already.
-        os.environ[_MULTIPROCESS_FOLDER] = folder
-        before = values.ValueClass
-        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
-        try:
-            yield
-        finally:
-            values.ValueClass = before
-            del os.environ[_MULTIPROCESS_FOLDER]
-
-
-def forget_worker(pid: int) -> None:
-    """Drop the gauges of a worker process that has ended; its counters remain. Call it inside
-    `shared_metrics`."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
-    for file in Path(os.environ[_MULTIPROCESS_FOLDER]).glob(f"*_{pid}.db"):
-        # Killed before it had written the first byte; every scrape would fail on the file.
-        if file.stat().st_size == 0:
-            file.unlink()
 
 
 class _Typed(Collector):
@@ -104,6 +74,7 @@ class Instruments:
         self._bundle_share = self._gauge(names.BUNDLE_SHARE)
         self._sharing: set[str] = set()
         self.refusals = self._counter(names.REFUSALS)
+        self.feedback_refusals = self._counter(names.FEEDBACK_REFUSALS)
         self.overruns = self._counter(names.OVERRUNS)
         self.queue_depth = self._gauge(names.QUEUE_DEPTH)
         self.stage_queue_depth = self._gauge(names.STAGE_QUEUE_DEPTH)
@@ -172,9 +143,7 @@ class Instruments:
 
     def render(self) -> bytes:
         """The scrape in Prometheus' text format. It takes milliseconds, too long for the event loop."""
-        if _MULTIPROCESS_FOLDER not in os.environ:
-            return generate_latest(_Typed(self.registry))
-        return generate_latest(_Typed(MultiProcessCollector(None)))  # type: ignore[no-untyped-call]
+        return generate_latest(_Typed(WorkerFiles.of_this_service() or self.registry))
 
     def _counter(self, spec: names.Counter) -> prometheus_client.Counter:
         return prometheus_client.Counter(spec.name, spec.help, spec.labels, registry=self.registry)

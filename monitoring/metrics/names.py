@@ -93,6 +93,11 @@ ADMIN_REFUSALS = Counter(
     "Admin requests refused because their token was missing or wrong.",
     ("token",),
 )
+FEEDBACK_REFUSALS = Counter(
+    "demur_feedback_refusals_total",
+    "Requests with labels refused because their token was missing or wrong.",
+    ("token",),
+)
 OVERRUNS = Counter(
     "demur_compute_overruns_total",
     "Images on which a bundle's model computed for too long; each costs a thread, or a restart of a worker.",

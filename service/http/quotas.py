@@ -1,7 +1,8 @@
 """Quotas: images and labels per second of one client, over all workers together.
 
 A client is an X-Api-Key or, without one, an address. The keys are not checked here: they tell clients
-apart that come through one proxy.
+apart that come through one proxy. Labels that come with a token are counted by the token's name, so that no
+stranger uses up the quota of a known sender.
 
 One time is stored per client: when everything that it has requested would be due at its rate (the generic
 cell rate algorithm, ITU-T I.371, which admits the same requests as a token bucket). The times lie in memory
@@ -90,8 +91,12 @@ class Quotas:
             self._due[cell] = max(self._due[cell], due)
 
 
-def client_of(request: Request) -> bytes:
-    """Identity of the client; of a key only the digest is kept."""
+def client_of(request: Request, sender: str | None = None) -> bytes:
+    """Identity of the client, or of the sender whose token the request carries; of a key only the digest is
+    kept."""
+    if sender is not None:
+        # No key holds a zero byte, so none can stand for a sender.
+        return sha256(b"\0" + sender.encode()).digest()
     key = request.headers.get(API_KEY)
     if key is not None:
         return sha256(key.encode()).digest()

@@ -1,16 +1,19 @@
-"""OpenAPI documents of /feedback and /rolling."""
+"""OpenAPI documents of /feedback, /feedback/batch and /rolling."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from service.errors import (
+    MAX_LABELS,
     BodyTooLarge,
     InvalidField,
     MalformedJson,
     MissingField,
     NoSuchBundle,
     StoreUnavailable,
+    TooManyLabels,
+    Unauthorized,
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
@@ -18,8 +21,10 @@ from service.openapi.parts import (
     API_KEY,
     ID,
     JSON,
+    LABEL_ACCESS,
     NULLABLE_STRING,
     NUMBER_OR_NULL,
+    PROBLEM_SCHEMA,
     QUOTA_USED_UP,
     TOO_SLOW,
     answer,
@@ -27,7 +32,50 @@ from service.openapi.parts import (
     problems,
 )
 
+SENDER: Final = (
+    "Token of a sender of labels, where the service asks for one (`labels.open` of /health is false)."
+)
+_NO_TOKEN = ("Labels need a token here, and it is missing or wrong.", Unauthorized)
+_LABEL: dict[str, Any] = {
+    "type": "object",
+    "required": ["request_id", "label"],
+    "properties": {
+        "request_id": ID,
+        "label": {
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
+            "description": "Index of the class, or its name.",
+        },
+    },
+}
+_ACCEPTED: dict[str, Any] = {
+    "type": "object",
+    "required": ["request_id", "status"],
+    "properties": {"request_id": ID, "status": {"const": "accepted"}},
+}
+_NOT_KEPT = ("Labels cannot be kept now.", StoreUnavailable)
+
 FEEDBACK: Final[dict[str, Any]] = {
+    "parameters": [API_KEY],
+    "requestBody": body((JSON, {"schema": _LABEL, "example": {"request_id": "5f0c3a", "label": 1}})),
+    "responses": {
+        "202": answer(
+            "Accepted. A label may arrive before its prediction, twice, or corrected; the latest one counts.",
+            _ACCEPTED,
+            accepted={"request_id": "5f0c3a", "status": "accepted"},
+        ),
+        **problems(
+            ("The body is not JSON.", MalformedJson),
+            _NO_TOKEN,
+            TOO_SLOW,
+            ("The body is too large.", BodyTooLarge),
+            ("The body is not declared as JSON.", UnsupportedMediaType, UnsupportedEncoding),
+            ("A malformed id, or a label that is no class.", InvalidField, MissingField),
+            QUOTA_USED_UP,
+            _NOT_KEPT,
+        ),
+    },
+}
+FEEDBACK_BATCH: Final[dict[str, Any]] = {
     "parameters": [API_KEY],
     "requestBody": body(
         (
@@ -35,37 +83,57 @@ FEEDBACK: Final[dict[str, Any]] = {
             {
                 "schema": {
                     "type": "object",
-                    "required": ["request_id", "label"],
+                    "required": ["labels"],
                     "properties": {
-                        "request_id": ID,
-                        "label": {
-                            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
-                            "description": "Index of the class, or its name.",
-                        },
+                        "labels": {"type": "array", "minItems": 1, "maxItems": MAX_LABELS, "items": _LABEL}
                     },
                 },
-                "example": {"request_id": "5f0c3a", "label": 1},
+                "example": {
+                    "labels": [{"request_id": "5f0c3a", "label": 1}, {"request_id": "5f0c3b", "label": 0}]
+                },
             },
         )
     ),
     "responses": {
         "202": answer(
-            "Accepted. A label may arrive before its prediction, twice, or corrected; the latest one counts.",
+            "One result per label, in the order sent: accepted, or the problem with this label. Labels of "
+            "one batch that differ for one id are all refused.",
             {
                 "type": "object",
-                "required": ["request_id", "status"],
-                "properties": {"request_id": ID, "status": {"const": "accepted"}},
+                "required": ["accepted", "results"],
+                "properties": {
+                    "accepted": {"type": "integer", "description": "Number of labels accepted."},
+                    "results": {
+                        "type": "array",
+                        "items": {
+                            "anyOf": [
+                                _ACCEPTED,
+                                {
+                                    "type": "object",
+                                    "required": ["request_id", "problem"],
+                                    "properties": {
+                                        "request_id": {
+                                            **NULLABLE_STRING,
+                                            "description": "As sent; null if it is no string.",
+                                        },
+                                        "problem": PROBLEM_SCHEMA,
+                                    },
+                                },
+                            ]
+                        },
+                    },
+                },
             },
-            accepted={"request_id": "5f0c3a", "status": "accepted"},
         ),
         **problems(
             ("The body is not JSON.", MalformedJson),
+            _NO_TOKEN,
             TOO_SLOW,
-            ("The body is too large.", BodyTooLarge),
+            ("The body is too large, or has too many labels.", BodyTooLarge, TooManyLabels),
             ("The body is not declared as JSON.", UnsupportedMediaType, UnsupportedEncoding),
-            ("A malformed id, or a label that is no class.", InvalidField, MissingField),
+            ("The body has no list of labels.", InvalidField, MissingField),
             QUOTA_USED_UP,
-            ("Labels cannot be kept now.", StoreUnavailable),
+            _NOT_KEPT,
         ),
     },
 }
@@ -108,7 +176,9 @@ ROLLING: Final[dict[str, Any]] = {
             "`all`: every labelled prediction, forced to a label; `answered`: the answered ones alone.",
             {
                 "type": "object",
-                "required": ["bundle", "all", "answered", "predictions", "labelled", "label_coverage"],
+                "required": [
+                    *("bundle", "all", "answered", "predictions", "labelled", "label_coverage", "labels")
+                ],
                 "properties": {
                     "bundle": {"type": "string"},
                     "all": _SERIES,
@@ -118,6 +188,7 @@ ROLLING: Final[dict[str, Any]] = {
                     "label_coverage": NUMBER_OR_NULL,
                     "label_lag_seconds": {"type": "object", "additionalProperties": NUMBER_OR_NULL},
                     "events_waiting": {"type": "integer"},
+                    "labels": LABEL_ACCESS,
                 },
             },
         ),

@@ -42,6 +42,20 @@ ID = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]
 NULLABLE_STRING = {"type": ["string", "null"]}
 NUMBER_OR_NULL = {"type": ["number", "null"]}
 
+LABEL_ACCESS: dict[str, Any] = {
+    "type": "object",
+    "description": "Who may send labels, and what may follow from them.",
+    "required": ["open", "may_act", "note"],
+    "properties": {
+        "open": {"type": "boolean", "description": "No token is asked for."},
+        "may_act": {
+            "type": "boolean",
+            "description": "Something may be done automatically on account of labels.",
+        },
+        "note": {"type": "string", "description": "The same in a sentence."},
+    },
+}
+
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from service.errors import Draining
-from service.openapi.parts import answer, problems
+from service.openapi.parts import LABEL_ACCESS, answer, problems
 
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
@@ -20,7 +20,7 @@ HEALTH: Final[dict[str, Any]] = {
             "the details.",
             {
                 "type": "object",
-                "required": ["status", "store", "event_log"],
+                "required": ["status", "store", "event_log", "labels"],
                 "properties": {
                     "status": {"enum": ["ok", "degraded", "draining"]},
                     "computes": {
@@ -39,6 +39,7 @@ HEALTH: Final[dict[str, Any]] = {
                     "claim": {"type": "string", "description": "Its first half: what is promised."},
                     "evidence": {"type": "string", "description": "The counts behind the claim."},
                     "event_log": {"enum": ["ok", "failing", "off"]},
+                    "labels": LABEL_ACCESS,
                     "overruns": {
                         "type": "object",
                         "description": "Threads of this worker that compute without end, and workers that "

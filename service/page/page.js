@@ -10,7 +10,7 @@ const byId = id => document.getElementById(id);
 const inPercent = (x, digits) => (100 * x).toLocaleString("en", {maximumFractionDigits: digits});
 const percent = x => inPercent(x, 2) + " %";
 const items = [];
-let classes = [];
+let classes = [], access = {open: true, note: ""}, token = "";
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -106,7 +106,19 @@ function details(a) {
 }
 
 function labelChoice(item) {
-  const said = element("span", {className: "soft", role: "status"});
+  const made = element("fieldset", {className: "labels"});
+  // Returns the first control, for the focus of a keyboard.
+  function offer(words = "") {
+    const said = element("span", {className: "soft", role: "status", textContent: words});
+    const controls = access.open || token ? labelControls(item, said, offer) : tokenControls(offer);
+    made.replaceChildren(text("legend", "", "What is it really?"), element("div", {}, ...controls, said));
+    return controls[0];
+  }
+  offer();
+  return made;
+}
+
+function labelControls(item, said, offer) {
   const few = classes.length <= MOST_BUTTONS;
   const choose = few
     ? classes.map((name, k) => element("button", {type: "button", textContent: name, onclick: () => send(k)}))
@@ -117,13 +129,35 @@ function labelChoice(item) {
     else choose[0].value = item.label ?? "";
   }
   async function send(k) {
-    const reply = await post("feedback", "application/json", JSON.stringify({request_id: item.answer.request_id, label: k}));
+    const headers = token ? {Authorization: "Bearer " + token} : {};
+    const reply = await post("feedback", "application/json", JSON.stringify({request_id: item.answer.request_id, label: k}), headers);
+    if (reply.status === 401) return refuse(offer);
     said.textContent = reply.ok ? "saved" : sentence(reply.body.detail);
     if (reply.ok) { item.label = k; setTimeout(refresh, 300); }
     mark();
   }
   mark();
-  return element("fieldset", {className: "labels"}, text("legend", "", "What is it really?"), element("div", {}, ...choose, said));
+  return choose;
+}
+
+function refuse(offer) {
+  const words = token ? "This token is not accepted." : "A label needs a token.";
+  access = {open: false, note: ""};
+  token = "";
+  offer(words).focus();
+}
+
+// The token stays in this page's memory: a reload forgets it.
+function tokenControls(offer) {
+  const field = element("input", {type: "password", autocomplete: "off", ariaLabel: "Token for labels", placeholder: "Token for labels"});
+  function use() {
+    token = field.value.trim();
+    // No other characters can be sent in a header.
+    if (/^[!-~]+$/.test(token)) offer().focus();
+    else refuse(offer);
+  }
+  field.onkeydown = event => { if (event.key === "Enter") use(); };
+  return [field, element("button", {type: "button", textContent: "Use this token", onclick: use})];
 }
 
 function show(item) {
@@ -158,10 +192,10 @@ function listRecent() {
   }));
 }
 
-async function post(path, kind, body) {
+async function post(path, kind, body, headers = {}) {
   try {
-    const reply = await fetch(path, {method: "POST", headers: {"Content-Type": kind}, body});
-    return {ok: reply.ok, body: await reply.json()};
+    const reply = await fetch(path, {method: "POST", headers: {"Content-Type": kind, ...headers}, body});
+    return {ok: reply.ok, status: reply.status, body: await reply.json()};
   } catch (error) {
     return {ok: false, body: {detail: "The service did not answer."}};
   }
@@ -219,14 +253,25 @@ function showRolling(rolling) {
     : `${of}. The figures appear once true labels arrive, here or through /feedback.`;
 }
 
+function showLabelAccess() {
+  byId("label-access").hidden = !access.open;
+  byId("label-access").textContent = access.note;
+  const authorization = access.open ? "" : "-H 'Authorization: Bearer TOKEN' ";
+  byId("commands").textContent = `curl -s -H 'Content-Type: image/jpeg' --data-binary @photo.jpg ${address("predict")}
+
+curl -s ${authorization}-H 'Content-Type: application/json' -d '{"request_id": "...", "label": 1}' ${address("feedback")}`;
+}
+
 async function refresh() {
   try {
     const health = await (await fetch("health")).json();
     classes = health.classes;
+    access = health.labels;
     byId("status").textContent = statusInWords(health);
     byId("status").className = "status " + health.status;
     byId("bundle").textContent = `${health.bundle.name} ${health.bundle.version} on ${health.engine}`;
     showPromise(health);
+    showLabelAccess();
     const reply = await fetch("rolling"), rolling = await reply.json();
     if (reply.ok) showRolling(rolling);
     else byId("labels").textContent = sentence(rolling.detail);
@@ -237,9 +282,6 @@ async function refresh() {
 }
 
 const address = path => new URL(path, document.baseURI).href;
-byId("commands").textContent = `curl -s -H 'Content-Type: image/jpeg' --data-binary @photo.jpg ${address("predict")}
-
-curl -s -H 'Content-Type: application/json' -d '{"request_id": "...", "label": 1}' ${address("feedback")}`;
 byId("file").onchange = event => { decideAll([...event.target.files]); event.target.value = ""; };
 for (const kind of ["dragover", "dragleave", "drop"])
   document.addEventListener(kind, event => {
@@ -248,5 +290,6 @@ for (const kind of ["dragover", "dragleave", "drop"])
     if (kind === "drop") decideAll([...event.dataTransfer.files]);
   });
 document.addEventListener("paste", event => decideAll([...event.clipboardData.files]));
+showLabelAccess();
 refresh();
 setInterval(() => { if (!document.hidden) refresh(); }, EVERY);

@@ -23,7 +23,7 @@ from typing import Any, Final
 import structlog
 
 from bundle.verify import read_manifest
-from monitoring.metrics.instruments import forget_worker, shared_metrics
+from monitoring.metrics.worker_files import WorkerFiles, shared_metrics
 from service.admin.port import admin_port
 from service.errors import WorkersFailed
 from service.http.quotas import Quotas
@@ -56,17 +56,20 @@ def supervise(settings: Settings, listener: socket.socket, on_ready: OnReady) ->
     Raises BundleError if the bundle cannot be read, and WorkersFailed if a worker ends before it answers;
     its log says why.
     """
-    with shared_metrics():
-        _Supervisor(settings, listener, on_ready).run()
+    with shared_metrics() as files:
+        _Supervisor(settings, listener, on_ready, files).run()
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, listener: socket.socket, on_ready: OnReady) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, on_ready: OnReady, files: WorkerFiles
+    ) -> None:
         # A worker that starts later must count in the same windows, whichever bundle it loads.
         name = settings.model or read_manifest(settings.bundle).name
         self._settings = settings.model_copy(update={"model": name})
         self._shared = SharedState(listener, Quotas.of(settings))
         self._on_ready: OnReady | None = on_ready
+        self._files = files
         self._admin_url: str | None = None
         self._workers: dict[int, WorkerProcess] = {}
         """By number"""
@@ -248,7 +251,7 @@ class _Supervisor:
             # Its connection closes by itself: a change may be waiting for its report.
             del self._fleet.workers[worker.key]
         worker.reports.close()
-        forget_worker(pid)
+        self._files.forget(pid)
 
     def _stop(self) -> None:
         # An open copy in the parent would still take connections that no worker accepts any more.

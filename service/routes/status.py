@@ -45,6 +45,7 @@ async def health(request: Request) -> Response:
             "status": status,
             "store": {"state": store, "events_waiting": service.windows.waiting},
             "event_log": service.windows.log_state,
+            "labels": service.label_access(),
             "overruns": {
                 "lost_threads": service.overruns.lost_threads,
                 "workers_being_replaced": service.overruns.replacing,
