@@ -4,6 +4,7 @@
     ├── StoreUnavailable               the store does not answer, or is in trouble
     ├── EventRefused                   the store cannot take one event because of its content
     ├── PositionLost                   the store has forgotten how far a log was delivered
+    ├── LatchUnreadable                a document is no latch of the promise monitor
     ├── LogUnreadable                  an event log cannot be read
     ├── UnreadableLine (ValueError)    a line of an event log is no event
     └── EmbeddedValkeyError            the embedded server cannot be started

@@ -39,6 +39,8 @@ class PredictionEvent:
     None: the monitors do not count this frame."""
     audit_probability: float | None = None
     """Probability with which this frame was to be audited, drawn or not; None for an abstention."""
+    part: str = ""
+    """The part in which the answer lies, of a promise in each part by itself"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def prediction_event(
     audit: bool = False,
     draw: float | None = None,
     audit_probability: float | None = None,
+    part: str = "",
 ) -> PredictionEvent:
     """The event of one decision; `at` is Unix time, seconds. The other fields are those of the event."""
     return PredictionEvent(
@@ -96,4 +99,5 @@ def prediction_event(
         reason=decision.reason,
         draw=draw,
         audit_probability=audit_probability,
+        part=part,
     )

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+NO_PART: Final = ""
+"""The part of an answer if the certificate promises all answers together"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class AuditItem:
     """Whether the answer was wrong; None while there is no label from within the wait for one."""
     label_at: float | None
     """Unix time of that label, seconds."""
+    part: str = NO_PART
+    """The promised part in which the answer lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,8 @@ class ItemChanges:
     """New audited items, and those whose label has changed."""
     removed: Sequence[str]
     """Request ids that are no longer items; of an unknown one, nothing is to be removed."""
-    unaudited: Mapping[int, int]
-    """Second -> number of items answered in it that are not audited."""
+    unaudited: Mapping[int, Mapping[str, int]]
+    """Second -> promised part -> number of items answered in it that are not audited."""
     decided: Mapping[int, tuple[int, int]]
     """Second -> (items over all decided frames, answered ones among them), for the coverage."""
     complete: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,11 @@ from monitoring.windows.unit_windows import ItemTimes
 _CHANGES_AT_A_TIME: Final = 250
 """A change of a minute carries up to 180 counts, and the store does nothing else meanwhile."""
 _MORE_AT_A_TIME: Final = 100
-_RECORD: Final = struct.Struct(">dddhh")
-"""As in items.lua: made, probability, time of the label, answer, label; the unit follows"""
+_RECORD: Final = struct.Struct(">dddhhH")
+"""As in items.lua: made, probability, time of the label, answer, label, length of the part; part and unit
+follow"""
+_COUNT: Final = re.compile(r"(\d+)([uda])(.*)", re.DOTALL)
+"""Name of a count of a minute: second, kind, part"""
 _NO_LABEL: Final = -1
 _Identity = tuple[str, str]
 """The server's run and the beginning of a bundle's items. Another one: numbers of changes mean nothing."""
@@ -170,17 +174,12 @@ class _Found:
     def __init__(self) -> None:
         self._audits: dict[str, AuditItem] = {}
         self._removed: list[str] = []
-        self._unaudited: dict[int, int] = {}
+        self._unaudited: dict[int, dict[str, int]] = {}
         self._decided: dict[int, tuple[int, int]] = {}
 
     def add(self, page: _Page, *, complete: bool) -> None:
         for minute, flat in page.counts:
-            counts = {name.decode(): int(number) for name, number in zip(flat[::2], flat[1::2], strict=True)}
-            for offset in {int(name[:-1]) for name in counts}:
-                second = 60 * int(minute) + offset
-                of_kind = (counts.get(f"{offset}{kind}", 0) for kind in "uda")
-                self._unaudited[second], *decided = of_kind
-                self._decided[second] = (decided[0], decided[1])
+            self._add_counts(60 * int(minute), dict(zip(flat[::2], flat[1::2], strict=True)))
         for name, record in page.audits:
             request_id = name.decode()
             if record:
@@ -189,6 +188,18 @@ class _Found:
             self._audits.pop(request_id, None)
             if not complete:
                 self._removed.append(request_id)
+
+    def _add_counts(self, minute: int, counts: dict[bytes, bytes]) -> None:
+        for name, number in counts.items():
+            found = _COUNT.fullmatch(name.decode())
+            assert found is not None  # noqa: S101 - items.lua names the counts
+            second, kind, part = minute + int(found[1]), found[2], found[3]
+            parts = self._unaudited.setdefault(second, {})
+            decided, answered = self._decided.get(second, (0, 0))
+            if kind == "u":
+                parts[part] = int(number)
+            decided = int(number) if kind == "d" else decided
+            self._decided[second] = (decided, int(number) if kind == "a" else answered)
 
     def changes(self, page: _Page, *, complete: bool, since: float) -> ItemChanges:
         return ItemChanges(
@@ -204,7 +215,7 @@ class _Found:
 
 
 def _audit(request_id: str, record: bytes) -> AuditItem:
-    made, probability, label_at, answer, label = _RECORD.unpack_from(record)
+    made, probability, label_at, answer, label, length = _RECORD.unpack_from(record)
     labelled = label != _NO_LABEL
     return AuditItem(
         request_id=request_id,
@@ -213,11 +224,13 @@ def _audit(request_id: str, record: bytes) -> AuditItem:
         probability=probability,
         wrong=label != answer if labelled else None,
         label_at=label_at if labelled else None,
+        part=record[_RECORD.size : _RECORD.size + length].decode(),
     )
 
 
 def _unit(record: bytes) -> str | None:
-    return record[_RECORD.size :].decode() or None
+    *_, length = _RECORD.unpack_from(record)
+    return record[_RECORD.size + length :].decode() or None
 
 
 def _cursor(audit: WaitingAudit) -> str:

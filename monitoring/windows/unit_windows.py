@@ -54,17 +54,18 @@ class ItemTimes:
 
     def arguments(self, event: PredictionEvent) -> list[str | int | bytes]:
         """What `predict.lua` reads of the item of an event: draw ('' none), probability of the audit ('' not
-        audited), seconds of the wait, seconds kept, unit-window in its bucket ('' no unit), bucket, unit."""
+        audited), seconds of the wait, seconds kept, unit-window in its bucket ('' no unit), bucket, unit,
+        part of the promise."""
         audit = "" if not event.audit or event.audit_probability is None else repr(event.audit_probability)
         head: list[str | int | bytes] = ["" if event.draw is None else repr(event.draw), audit]
         head += [repr(self.wait), int(self.kept)]
         if event.unit_id is None or event.draw is None:
-            return [*head, "", "", ""]
+            return [*head, "", "", "", event.part]
         window = unit_window(event.unit_id, event.at, self.gap)
         began = window.number * self.gap - _phase(window.unit, self.gap)
         bucket = floor(began / max(self.gap, _LEAST_BUCKET))
         key = window.unit + window.number.to_bytes(8, signed=True)
-        return [*head, key, bucket, event.unit_id]
+        return [*head, key, bucket, event.unit_id, event.part]
 
 
 def _phase(unit: bytes, gap: float) -> float:

@@ -3,8 +3,9 @@
 -- Of each window of a unit, the frame with the smallest draw is the item: one among the answered frames, for
 -- the risk, and one among all decided frames, for the coverage. A smaller draw takes the place of the former
 -- item, so events in any order give the same items. Kept for each bundle:
---   items:counts:B:MINUTE    hash, second of the minute and u, d or a -> number of unaudited items, of items
---                            over all decided frames, and of answered ones among those
+--   items:counts:B:MINUTE    hash, second of the minute and uPART, d or a -> number of unaudited items in a
+--                            part of the promise, of items over all decided frames, and of answered ones
+--                            among those
 --   items:audits:B:MINUTE    hash, request id -> record of the audited item; '' once it has been replaced
 --   items:minutes:B          sorted set of the minutes that hold anything
 --   items:waiting:B          sorted set of the ids of unlabelled audits, by the time of the answer
@@ -15,8 +16,9 @@
 --                            time to live, so a full store may evict it
 
 local MOST_AUDITS = 250000 -- of a bundle; beyond them, the oldest are forgotten
-local RECORD = '>dddhh' -- made, probability, time of the label, answer, label (-1: none); then the unit
-local SMALLEST = '>Bdddd' -- flags; draw and second among all frames; draw and second among the answered ones
+-- Made, probability, time of the label, answer, label (-1: none), length of the part; then part and unit.
+local RECORD = '>dddhhH'
+local SMALLEST = '>Bdddd' -- flags; draw and second among all frames, and among answered ones; id or part
 local DECIDED_ANSWERED, HAS_ANSWERED, AUDITED = 1, 2, 4
 
 local function items_key(prefix, part, bundle, suffix)
@@ -118,9 +120,10 @@ local function count(prefix, bundle, second, by)
   note_change(prefix, bundle, 'm:' .. minute)
 end
 
-local function add_audit(prefix, bundle, id, made, probability, answer, unit)
+local function add_audit(prefix, bundle, id, made, answer, item)
   local minute = minute_of(math.floor(made))
-  local record = struct.pack(RECORD, made, probability, 0, answer, -1) .. unit
+  local record = struct.pack(RECORD, made, item.probability, 0, answer, -1, #item.part)
+    .. item.part .. item.unit
   redis.call('HSET', items_key(prefix, 'audits', bundle, minute), id, record)
   redis.call('ZADD', items_key(prefix, 'waiting', bundle), string.format('%.6f', made), id)
   add_total(prefix, bundle, 'held', 1)
@@ -172,9 +175,9 @@ local function enter_unit_window(prefix, bundle, id, second, answered, item)
     if bit.band(flags, AUDITED) > 0 then
       take_audit_back(prefix, bundle, former, answered_second)
     elseif bit.band(flags, HAS_ANSWERED) > 0 then
-      count(prefix, bundle, answered_second, { u = -1 })
+      count(prefix, bundle, answered_second, { ['u' .. former] = -1 })
     end
-    draw, answered_second, former = item.draw, second, item.probability and id or ''
+    draw, answered_second, former = item.draw, second, item.probability and id or item.part
     flags = bit.bor(bit.band(flags, DECIDED_ANSWERED), HAS_ANSWERED, item.probability and AUDITED or 0)
   end
   redis.call('HSET', bucket, item.window,
@@ -183,7 +186,8 @@ local function enter_unit_window(prefix, bundle, id, second, answered, item)
   return first_of_all, first_of_answered
 end
 
--- Enters a decided frame. `item`: draw, probability (nil: not audited), kept, window, bucket, unit ('': none).
+-- Enters a decided frame. `item`: draw, probability (nil: not audited), kept, window, bucket, unit ('': none),
+-- part.
 local function enter_item(prefix, bundle, id, made, answer, item)
   if is_forgotten(prefix, bundle, made, item.kept) then
     return
@@ -198,7 +202,7 @@ local function enter_item(prefix, bundle, id, made, answer, item)
   if item.probability then
     add_total(prefix, bundle, 'drawn', 1)
     if first_of_answered then
-      add_audit(prefix, bundle, id, made, item.probability, answer, item.unit)
+      add_audit(prefix, bundle, id, made, answer, item)
     else
       add_total(prefix, bundle, 'replaced', 1)
     end
@@ -206,7 +210,7 @@ local function enter_item(prefix, bundle, id, made, answer, item)
   local unaudited = first_of_answered and not item.probability
   if first_of_all or unaudited then
     count(prefix, bundle, second, {
-      u = unaudited and 1 or nil,
+      ['u' .. item.part] = unaudited and 1 or nil,
       d = first_of_all and 1 or nil,
       a = first_of_all and answered and 1 or nil,
     })
@@ -225,12 +229,12 @@ local function label_item(prefix, bundle, id, made, wait, label, at)
   if not record or record == '' then
     return -- replaced, or forgotten
   end
-  local _, probability, held_at, answer, held, unit = struct.unpack(RECORD, record)
+  local _, probability, held_at, answer, held, part_length, rest = struct.unpack(RECORD, record)
   if held >= 0 and (at < held_at or at == held_at and label <= held) then
     return
   end
   redis.call('HSET', audits, id,
-    struct.pack(RECORD, made, probability, at, answer, label) .. string.sub(record, unit))
+    struct.pack(RECORD, made, probability, at, answer, label, part_length) .. string.sub(record, rest))
   if held < 0 then
     redis.call('ZREM', items_key(prefix, 'waiting', bundle), id)
     add_total(prefix, bundle, 'labelled', 1)

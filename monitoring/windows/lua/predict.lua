@@ -2,11 +2,11 @@
 -- ARGV     prefix, id, sizes "10,100", lags kept, bundle, predicted, answer ('' abstained), time made,
 --          time to live in seconds, number of the latest predictions whose times are kept; of its item
 --          (see items.lua): draw ('' none), probability of the audit ('' not audited), seconds of the wait
---          for a label, seconds kept, window ('' no unit), bucket, unit
+--          for a label, seconds kept, window ('' no unit), bucket, unit, part of the promise
 -- Returns  {recorded | joined | repeated}
 
 local prefix, id, sizes, lags, bundle, predicted, answer, made, ttl, recent = unpack(ARGV, 1, 10)
-local draw, probability, wait, kept, window, bucket, unit = unpack(ARGV, 11)
+local draw, probability, wait, kept, window, bucket, unit, part = unpack(ARGV, 11)
 local audited = probability ~= ''
 
 if redis.call('HEXISTS', KEYS[1], 'made') == 1 then
@@ -32,6 +32,7 @@ if draw ~= '' then
     window = window,
     bucket = bucket,
     unit = unit,
+    part = part,
   })
 end
 

@@ -66,6 +66,7 @@ _EVENTS = st.one_of(
         st.none() | _TEXT,
         st.none() | st.floats(0, 1),
         st.none() | st.floats(0, 1),
+        _TEXT,
     ),
 )
 
@@ -79,7 +80,7 @@ def test_an_event_is_one_line_and_comes_back(written: Event) -> None:
 
 def test_a_line_of_an_earlier_version_is_read() -> None:
     content = orjson.loads(line_of(event(0)))
-    for added_later in ("reason", "draw", "audit_probability"):
+    for added_later in ("reason", "draw", "audit_probability", "part"):
         del content[added_later]
     assert event_of(orjson.dumps(content)) == event(0)
     label = orjson.loads(line_of(event(2)))

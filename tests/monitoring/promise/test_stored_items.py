@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -35,6 +35,7 @@ def decided(
     at: float = 0.0,
     unit: str | None = None,
     bundle: str = BUNDLE,
+    part: str = "",
 ) -> PredictionEvent:
     """A frame decided `at` seconds from now; `pi`: it is audited, with this probability."""
     return PredictionEvent(
@@ -50,6 +51,7 @@ def decided(
         audit=pi is not None,
         draw=draw,
         audit_probability=pi,
+        part=part,
     )
 
 
@@ -62,7 +64,7 @@ class State:
     """What a reader knows after all changes so far."""
 
     audits: dict[str, AuditItem] = field(default_factory=dict)
-    unaudited: dict[int, int] = field(default_factory=dict)
+    unaudited: dict[int, Mapping[str, int]] = field(default_factory=dict)
     decided: dict[int, tuple[int, int]] = field(default_factory=dict)
     sequence: int | None = None
 
@@ -79,9 +81,13 @@ class State:
     def without_zeros(self) -> State:
         return State(
             self.audits,
-            {second: number for second, number in self.unaudited.items() if number},
+            {second: kept for second, parts in self.unaudited.items() if (kept := _positive(parts))},
             {second: numbers for second, numbers in self.decided.items() if numbers != (0, 0)},
         )
+
+
+def _positive(parts: Mapping[str, int]) -> dict[str, int]:
+    return {part: number for part, number in parts.items() if number}
 
 
 def read(items: StoredItems, bundle: str = BUNDLE) -> State:
@@ -112,14 +118,15 @@ def recount(events: Sequence[Event], bundle: str = BUNDLE) -> State:
         at, label = max(valid, default=(None, None))
         assert one.audit_probability is not None
         wrong = None if label is None else label != one.answer
-        return AuditItem(one.request_id, one.unit_id, one.at, one.audit_probability, wrong, at)
+        return AuditItem(one.request_id, one.unit_id, one.at, one.audit_probability, wrong, at, one.part)
 
     state = State()
     for one in smallest([one for one in mine if one.answer is not None]):
         if one.audit:
             state.audits[one.request_id] = item(one)
         else:
-            state.unaudited[int(one.at)] = state.unaudited.get(int(one.at), 0) + 1
+            parts = state.unaudited.setdefault(int(one.at), {})
+            state.unaudited[int(one.at)] = {**parts, one.part: parts.get(one.part, 0) + 1}
     for one in smallest(mine):
         items, answered = state.decided.get(int(one.at), (0, 0))
         state.decided[int(one.at)] = (items + 1, answered + (one.answer is not None))
@@ -169,6 +176,7 @@ def _streams(draw: st.DrawFn) -> list[Event]:
             at=-draw(st.integers(0, 3_000_000_000)) / 1e6,
             unit=draw(_UNITS),
             bundle=draw(st.sampled_from([BUNDLE, BUNDLE, "roadwork:2"])),
+            part="" if answer is None else draw(st.sampled_from(["", "yes", "10: d\nu"])),
         )
         events.append(replace(frame, audit=False, audit_probability=None) if frame.draw is None else frame)
     for _ in range(draw(st.integers(0, 12))):
@@ -212,7 +220,7 @@ def test_a_smaller_draw_takes_the_place_of_an_item(writers: list[RollingWindows]
     writers[1].apply([decided("b", 0.3, unit="u"), decided("c", 0.4, pi=0.2, unit="u")])
     then = items.changes(BUNDLE, first.sequence)
     assert (then.audits, then.removed, then.complete) == ([], ["a"], False)
-    assert then.unaudited == {int(NOW): 1}
+    assert then.unaudited == {int(NOW): {"": 1}}
     assert items.counts(BUNDLE) == AuditCounts(drawn=2, replaced=2, labelled=0, expired=0)
     assert items.changes(BUNDLE, then.sequence).sequence == then.sequence
 
@@ -232,7 +240,7 @@ def test_frames_without_units_are_items_of_their_own(
     writers[0].apply([decided(f"r{n}", n / 9, answer=None if n % 3 == 0 else 1) for n in range(9)])
     changes = items.changes(BUNDLE, None)
     assert not changes.with_units
-    assert changes.unaudited == {int(NOW): 6}
+    assert changes.unaudited == {int(NOW): {"": 6}}
     assert changes.decided == {int(NOW): (9, 6)}
 
 

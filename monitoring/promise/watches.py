@@ -1,0 +1,325 @@
+"""Watches: each signal of a bundle as a fold over its timeline, and the counts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from calibration.sequential import (
+    AuditSums,
+    DetectorState,
+    EDetector,
+    IntervalState,
+    RiskInterval,
+    coverage_detector,
+    worse_detector,
+)
+from calibration.sequential import baseline as baselines
+from monitoring.promise.items import AuditItem
+from monitoring.promise.timeline import SECONDS, Chunk, Fold, Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a chunk does to a detector."""
+
+    end: DetectorState
+    looks: tuple[DetectorState, ...]
+    """After each second in which an error was found, which alone can raise the value"""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A detector after some chunks."""
+
+    state: DetectorState
+    peak: float = 0.0
+    """Largest value at any look"""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        state = {"products": list(self.state.products), "restarts": list(self.state.restarts)}
+        return {"state": state, "peak": self.peak}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Watched:
+        """The inverse of `to_dict`."""
+        state = values["state"]
+        return cls(DetectorState(tuple(state["products"]), tuple(state["restarts"])), float(values["peak"]))
+
+
+Pass = Callable[[EDetector, Chunk, int | None], tuple[DetectorState, ...]]
+"""Updates a detector by a chunk, up to a second, and gives the states at which it is looked at"""
+
+
+class DetectorWatch:
+    """One detector over the timeline."""
+
+    def __init__(
+        self, key: str, detector: EDetector, update: Pass, start: Watched | None = None, *, first: int = 0
+    ) -> None:
+        self._detector = detector
+        self._update = update
+        self._fresh = detector.state
+        self._fold: Fold[Watched, Passage] = Fold(
+            key, start or Watched(self._fresh), self._compute, self._step, first=first
+        )
+        self.forget_from = self._fold.forget_from
+        self.before = self._fold.before
+        self.start_at = self._fold.start_at
+
+    def value(self, watched: Watched) -> float:
+        """E of a state of this watch."""
+        return self._detector.value_of(watched.state)
+
+    def _compute(self, chunk: Chunk, until: int | None) -> Passage:
+        self._detector.state = self._fresh
+        looks = self._update(self._detector, chunk, until)
+        return Passage(self._detector.state, looks)
+
+    def _step(self, before: Watched, passage: Passage) -> Watched:
+        states = (before.state.then(one) for one in (*passage.looks, passage.end))
+        values = [(self._detector.value_of(state), state) for state in states]
+        return Watched(values[-1][1], max(before.peak, *(value for value, _ in values)))
+
+
+def risk_watch(alpha: float, share: float, part: str, start: Watched | None) -> DetectorWatch:
+    """*Broken*: is the risk of the answers in `part` above alpha?"""
+    return DetectorWatch(f"broken {part}", EDetector(alpha, share=share), partial(_pass_items, part), start)
+
+
+def coverage_watch(coverage: float, start: Watched | None) -> DetectorWatch:
+    """Are fewer images answered than the certificate proves?"""
+    return DetectorWatch("coverage", coverage_detector(coverage), _pass_decisions, start)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Audits of the beginning of a bundle."""
+
+    sums: AuditSums = field(default_factory=AuditSums)
+    ends: int | None = None
+    """Index of the chunk with which the baseline is complete, and frozen; None: it is not yet"""
+
+
+class WorseWatch:
+    """*Worse*: is the risk of the answers in `part` above that of the bundle's own beginning?
+
+    The baseline ends with the chunk in which it has its 5,000 audits; the detector begins with the next one.
+    Before that, it tests against `given`, if there is one.
+    """
+
+    def __init__(
+        self,
+        alpha: float,
+        share: float,
+        part: str,
+        given: float | None,
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._alpha, self._share, self._part, self._given = alpha, share, part, given
+        before = Baseline() if start is None else _baseline_from(start["baseline"])
+        self._baseline: Fold[Baseline, tuple[int, AuditSums]] = Fold(
+            f"baseline {part}", before, self._sums, _add_to_baseline
+        )
+        self._tested: float | None = None
+        self._detector: DetectorWatch | None = None
+        if start is not None and start["tested"] is not None:
+            self._test(float(start["tested"]), 0, Watched.from_dict(start["watched"]))
+
+    def forget_from(self, index: int) -> None:
+        """Compute the chunks from `index` on again."""
+        self._baseline.forget_from(index)
+        if self._detector is not None:
+            self._detector.forget_from(index)
+
+    def before(self, timeline: Timeline, until: int) -> tuple[float | None, Watched | None]:
+        """(risk that is tested against, the detector) at the second `until`; None while there is none."""
+        baseline = self._baseline.before(timeline, until // SECONDS * SECONDS)
+        if baseline.ends is not None:
+            risk: float | None = min(self._alpha, baseline.sums.upper_bound())
+            first = baseline.ends + 1
+        else:
+            risk, first = None if self._given is None else min(self._alpha, self._given), 0
+        if risk is None:
+            self._tested = self._detector = None
+            return None, None
+        if self._detector is None or risk != self._tested:
+            self._test(risk, first, None)
+        assert self._detector is not None  # noqa: S101 - set by `_test`
+        return risk, self._detector.before(timeline, until)
+
+    def value(self, watched: Watched) -> float:
+        """E of a state of this watch."""
+        assert self._detector is not None  # noqa: S101 - it gave the state
+        return self._detector.value(watched)
+
+    def settle(self, timeline: Timeline, second: int) -> dict[str, Any]:
+        """Begin at `second`; the values from which a new watch goes on there."""
+        tested, watched = self.before(timeline, second)
+        baseline = self._baseline.before(timeline, second // SECONDS * SECONDS)
+        self._baseline.start_at(baseline, second)
+        if self._detector is not None and watched is not None:
+            self._detector.start_at(watched, second)
+        return {
+            "baseline": asdict(baseline),
+            "tested": tested,
+            "watched": None if watched is None else watched.to_dict(),
+        }
+
+    def _test(self, risk: float, first: int, start: Watched | None) -> None:
+        self._tested = risk
+        detector = worse_detector(risk, self._alpha, share=self._share)
+        key = f"worse {self._part} {risk!r}"
+        self._detector = DetectorWatch(key, detector, partial(_pass_items, self._part), start, first=first)
+
+    def _sums(self, chunk: Chunk, until: int | None) -> tuple[int, AuditSums]:
+        sums = AuditSums()
+        for items, _ in chunk.seconds(self._part, until):
+            for item in items:
+                sums = sums.plus(is_error(item), 1.0 / item.probability)
+        return chunk.index, sums
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of answered items."""
+
+    images: int = 0
+    audits: int = 0
+    missing: int = 0
+    """Audits whose label never came"""
+    errors: int = 0
+    """Audits with a label that was wrong"""
+    decided: int = 0
+    """Items of the coverage"""
+    answered: int = 0
+
+    def plus(self, other: Tally) -> Tally:
+        return Tally(
+            self.images + other.images,
+            self.audits + other.audits,
+            self.missing + other.missing,
+            self.errors + other.errors,
+            self.decided + other.decided,
+            self.answered + other.answered,
+        )
+
+
+def tally_of(chunk: Chunk, until: int | None) -> Tally:
+    """The counts of a chunk, up to a second."""
+    tally = Tally()
+    for items, unaudited in chunk.seconds(None, until):
+        missing = sum(item.wrong is None for item in items)
+        wrong = sum(item.wrong is True for item in items)
+        tally = tally.plus(Tally(len(items) + unaudited, len(items), missing, wrong))
+    for abstentions, answers in chunk.decisions(until):
+        tally = tally.plus(Tally(decided=abstentions + answers, answered=answers))
+    return tally
+
+
+class IntervalWatch:
+    """Interval of the risk over all items, with the missing labels counted as wrong, or as right.
+
+    It holds for audit probabilities of at least `least`. If an item has a smaller one, because the share of
+    audits was smaller then, the interval begins anew behind its chunk.
+    """
+
+    def __init__(self, share: float, least: float, *, missing_wrong: bool) -> None:
+        self._share, self._least = share, least
+        self._missing_wrong = missing_wrong
+        self._base = self._new()
+        self._settled = self._new()
+        """Sums of the base and of the chunks up to `_upto`, so that most looks count the last chunks alone"""
+        self._upto = 0
+
+    def restore(self, state: IntervalState | None) -> None:
+        """Go on from a state of an interval with the same `least`."""
+        if state is not None:
+            self._base.state = state
+        self._restart()
+
+    def forget_from(self, index: int) -> None:
+        """Count the chunks from `index` on again."""
+        if index < self._upto:
+            self._restart()
+
+    def before(self, timeline: Timeline, until: int) -> RiskInterval:
+        """The interval at the second `until`."""
+        if until < self._upto * SECONDS:
+            self._restart()
+        for chunk in timeline.chunks(self._upto, until):
+            self._settled = self._add(self._settled, chunk, None)
+            self._upto = chunk.index + 1
+        interval = self._new()
+        interval.state = self._settled.state
+        open_chunk = timeline.open_chunk(until)
+        return interval if open_chunk is None else self._add(interval, open_chunk, until)
+
+    def settle(self, timeline: Timeline, second: int) -> IntervalState:
+        """Begin at `second`; the state from which a new interval goes on there."""
+        self._base = self.before(timeline, second)
+        self._restart()
+        return self._base.state
+
+    def _restart(self) -> None:
+        self._settled = self._new()
+        self._settled.state = self._base.state
+        self._upto = 0
+
+    def _new(self) -> RiskInterval:
+        return RiskInterval(share=self._share, least_probability=self._least)
+
+    def _add(self, interval: RiskInterval, chunk: Chunk, until: int | None) -> RiskInterval:
+        images, found = 0, []
+        for items, unaudited in chunk.seconds(None, until):
+            images += len(items) + unaudited
+            if any(item.probability < self._least * (1.0 - 1e-9) for item in items):
+                return self._new()
+            found += [
+                item.probability
+                for item in items
+                if item.wrong or (item.wrong is None and self._missing_wrong)
+            ]
+        interval.add(images, np.array(found, dtype=np.float64))
+        return interval
+
+
+def is_error(item: AuditItem) -> bool:
+    """Whether an audit counts as wrong: also one whose label did not come. Read only behind the wait."""
+    return item.wrong is not False
+
+
+def _pass_items(part: str, detector: EDetector, chunk: Chunk, until: int | None) -> tuple[DetectorState, ...]:
+    looks = []
+    for items, unaudited in chunk.seconds(part, until):
+        for item in items:
+            detector.update(is_error(item), True, item.probability)
+        detector.repeat(unaudited)
+        if any(map(is_error, items)):
+            looks.append(detector.state)
+    return tuple(looks)
+
+
+def _pass_decisions(detector: EDetector, chunk: Chunk, until: int | None) -> tuple[DetectorState, ...]:
+    for abstentions, answers in chunk.decisions(until):
+        # In this order R is the smallest that any order within the second gives.
+        detector.repeat(abstentions, True, True)
+        detector.repeat(answers, False, True)
+    return ()
+
+
+def _add_to_baseline(before: Baseline, chunk: tuple[int, AuditSums]) -> Baseline:
+    if before.ends is not None:
+        return before
+    index, more = chunk
+    sums = before.sums + more
+    return Baseline(sums, index if sums.audits >= baselines.AUDITS else None)
+
+
+def _baseline_from(values: Mapping[str, Any]) -> Baseline:
+    return Baseline(AuditSums(**values["sums"]), values["ends"])
