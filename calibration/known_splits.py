@@ -2,7 +2,9 @@
 
 The ledger of a run is a file of its folder, so a second folder with the same split has a delta of its own.
 Here a split is known by the content of its units, without labels, and splits that share units share one
-account. The accounts are a value: each change returns a new one.
+account. All certificates of one model share one delta. Those of different models each hold with their own
+confidence, and all together with 1 minus the sum of their deltas, which a choice among them costs: that is
+what `KnownSplits.confidence` states. The accounts are a value: each change returns a new one.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from calibration.ledger import ROUNDING
 from calibration.overlap import SplitSketch, units_digest
 
 USUAL_BUDGET = 0.05
-"""Delta of a split if its first certificate asks for no more; several smaller ones share it"""
+"""Delta of a model on a split if its first certificate asks for no more; several smaller ones share it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class KnownCertificate:
     made_by: str = ""
     """Digest of the configuration or models behind the scores, by which a repetition is expected before its
     scores exist; empty if unknown"""
+    model: str = ""
+    """Digest of the same without the promise; certificates of one model share one delta. Empty if unknown"""
 
     @property
     def key(self) -> tuple[str, float]:
@@ -72,7 +76,7 @@ class KnownSplit:
     units: int
     sketch: SplitSketch
     budget: float = 0.0
-    """Delta of all its certificates together; 0 until the first one spends some"""
+    """Delta of all certificates of one model together; 0 until the first one spends some"""
     certificates: tuple[KnownCertificate, ...] = ()
     aliases: frozenset[str] = frozenset()
     """See `SplitIdentity.aliases`"""
@@ -123,19 +127,31 @@ class KnownSplits:
                 found[one.key] = replace(before, withdrawn="", place=one.place)
         return tuple(found.values())
 
-    def spent(self, split: SplitIdentity) -> float:
-        """Delta of all certificates on these units that are not withdrawn."""
-        return sum(one.delta for one in self.certificates(split) if not one.withdrawn)
+    def holding(self, split: SplitIdentity, model: str | None = None) -> tuple[KnownCertificate, ...]:
+        """Certificates on these units that spend delta and are not withdrawn; `model`: of this one alone."""
+        return tuple(
+            one
+            for one in self.certificates(split)
+            if one.delta > 0 and not one.withdrawn and model in (None, one.model)
+        )
+
+    def spent(self, split: SplitIdentity, model: str | None = None) -> float:
+        """Delta of all certificates on these units that are not withdrawn; `model`: of this one alone."""
+        return sum(one.delta for one in self.holding(split, model))
 
     def budget(self, split: SplitIdentity, asked: float = 0.0) -> float:
-        """Delta of these units; a split without one gets `USUAL_BUDGET`, or `asked` if that is more."""
+        """Delta of a model on these units: `USUAL_BUDGET` or, if that is more, what the first one `asked`."""
         own = [self.splits[digest].budget for digest in self.sharing(split)]
         known = [budget for budget in own if budget > 0]
         return min(known) if known else max(USUAL_BUDGET, asked)
 
-    def left(self, split: SplitIdentity) -> float:
-        """Delta that is left for further certificates on these units."""
-        return max(0.0, self.budget(split) - self.spent(split))
+    def left(self, split: SplitIdentity, model: str = "") -> float:
+        """Delta that is left for further certificates of this model on these units."""
+        return max(0.0, self.budget(split) - self.spent(split, model))
+
+    def confidence(self, split: SplitIdentity) -> float:
+        """Confidence with which all certificates on these units hold together: 1 - sum of delta, at least 0."""
+        return max(0.0, 1.0 - self.spent(split))
 
     def at_place(self, split: SplitIdentity, place: str) -> tuple[KnownCertificate, ...]:
         """Certificates of one run folder or file on this very split that are not withdrawn."""
@@ -145,20 +161,21 @@ class KnownSplits:
     def charge(
         self, split: SplitIdentity, certificates: Sequence[KnownCertificate], asked: float
     ) -> KnownSplits:
-        """The accounts with these certificates; `DeltaExhausted` if too little delta is left for all of them.
+        """The accounts with these certificates; `DeltaExhausted` if one model has too little delta left.
 
         A computation that is known costs nothing in any place. `asked`: delta that all certificates of the
         run may spend together.
         """
         if not certificates:
             return self
-        held = {one.key for one in self.certificates(split) if not one.withdrawn}
-        fresh = {one.key: one for one in certificates if one.key not in held}
-        needed = sum(one.delta for one in fresh.values())
+        held = {one.key for one in self.holding(split)}
+        fresh = {one.key: one for one in certificates if one.key not in held and one.delta > 0}
         budget = self.budget(split, asked)
-        if needed > 0 and self.spent(split) + needed > budget + ROUNDING:
-            raise DeltaExhausted(self._refusal(split, tuple(fresh.values()), needed, budget))
-        return self.record(split, certificates, budget if needed > 0 else 0.0)
+        for model in {one.model for one in fresh.values()}:
+            own = tuple(one for one in fresh.values() if one.model == model)
+            if self.spent(split, model) + sum(one.delta for one in own) > budget + ROUNDING:
+                raise DeltaExhausted(self._refusal(split, own, budget))
+        return self.record(split, certificates, budget if fresh else 0.0)
 
     def record(
         self, split: SplitIdentity, certificates: Iterable[KnownCertificate], budget: float
@@ -224,20 +241,20 @@ class KnownSplits:
             )
         return KnownSplits(splits)
 
-    def _refusal(
-        self, split: SplitIdentity, asked: Sequence[KnownCertificate], needed: float, budget: float
-    ) -> str:
-        held = [one for one in self.certificates(split) if not one.withdrawn and one.delta > 0]
+    def _refusal(self, split: SplitIdentity, asked: Sequence[KnownCertificate], budget: float) -> str:
+        held = self.holding(split, asked[0].model)
         shared = "" if self._same(split) else " (it shares units with splits that are known)"
-        left = max(0.0, budget - self.spent(split))
+        needed = sum(one.delta for one in asked)
+        left = max(0.0, budget - sum(one.delta for one in held))
         earlier = "; ".join(f"{one.what}, delta {one.delta:g}, in {one.place} at {one.at}" for one in held)
         smaller = f"certify with a delta of at most {left:g}, or label" if left > ROUNDING else "label"
         return (
             f"certifying {', '.join(repr(one.what) for one in asked)} asks for delta {needed:g}, but "
-            f"{left:g} of {budget:g} is left on calibration split {split.digest[:12]}{shared}, whose labels "
-            f"have proven {len(held)} certificate(s): {earlier}. Every certificate on one split shares its "
-            f"delta, in whichever folder it is: {smaller} a fresh calibration split, or give each "
-            "certificate a smaller share from the first on (--delta). `demur ledger show` lists the account"
+            f"{left:g} of {budget:g} is left for this model on calibration split {split.digest[:12]}{shared}, "
+            f"whose labels have proven {len(held)} certificate(s) of it: {earlier}. All certificates of one "
+            f"model on one split share its delta, in whichever folder they are: {smaller} a fresh calibration "
+            "split, or give each certificate a smaller share from the first on (--delta). `demur ledger show` "
+            "lists the account"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -284,4 +301,5 @@ def _known_certificate(values: Mapping[str, Any]) -> KnownCertificate:
     if not 0.0 <= delta < 1.0:
         raise ValueError(f"delta is {delta!r}; it must lie between 0 and 1")
     texts = {name: str(values[name]) for name in ("what", "fingerprint", "place", "at", "withdrawn")}
-    return KnownCertificate(delta=delta, made_by=str(values.get("made_by", "")), **texts)
+    later = {name: str(values.get(name, "")) for name in ("made_by", "model")}
+    return KnownCertificate(delta=delta, **texts, **later)

@@ -23,7 +23,7 @@ from trainer.reports.training_plan import PlannedData, PlannedStage, TrainingPla
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_yaml
 from trainer.run.lock import locked
-from trainer.run.origin import origin
+from trainer.run.origin import Origin
 from trainer.run.record import RunRecord, StageRecord, library_versions
 from trainer.stages import train_stages
 
@@ -90,8 +90,8 @@ def _outlook(prepared: PreparedRun, run: RunFolder) -> str | None:
     """What is left of the calibration split's delta; `DeltaExhausted` before training, not after."""
     config, splits = prepared.config, prepared.splits
     content = [prepared.data.pixels.content[row] for row in splits.val_calib.tolist()]
-    made_by, digest = origin(resolved(config)), splits.digests["val_calib"]
-    return outlook(content, digest, config.promise, run, made_by, seeds=OTHER_SEEDS)
+    origin, digest = Origin.of(resolved(config)), splits.digests["val_calib"]
+    return outlook(content, digest, config.promise, run, origin, seeds=OTHER_SEEDS)
 
 
 def _record(

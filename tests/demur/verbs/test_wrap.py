@@ -62,12 +62,17 @@ def test_a_second_model_on_the_same_images_begins_only_without_a_promise(tmp_pat
         )
 
     assert "This one will spend 0.05" in " ".join(wrap(red, "first").output.split())
-    refused = wrap(green, "second")
+    refused = wrap(red, "again", "--alpha=0.02")
     assert isinstance(refused.exception, DeltaExhausted)
     assert "--certificate none" in str(refused.exception)
-    assert not (tmp_path / "second" / "scores").exists()
-    tried = wrap(green, "second", "--certificate=none")
+    assert not (tmp_path / "again" / "scores").exists()
+    tried = wrap(red, "again", "--alpha=0.02", "--certificate=none")
     assert tried.exit_code == 0, tried.output
+    other = wrap(green, "second")
+    assert other.exit_code == 0, other.output
+    assert "all together hold with 90 % confidence" in " ".join(other.output.split())
+    notice = "Certificate 2 of this calibration split known here; all 2, of several models, hold together"
+    assert notice in (tmp_path / "second" / "bundle" / "README.md").read_text("utf-8")
     assert "Planned on val_select" in " ".join(tried.output.split())
     repeated = wrap(red, "third")
     assert repeated.exit_code == 0, repeated.output

@@ -48,6 +48,7 @@ from trainer.reports.summary import idle_stage_note
 from trainer.run.console import RunConsole
 from trainer.run.digests import DamagedFile
 from trainer.run.folder import RunFolder, read_json
+from trainer.run.origin import origin_of_run
 from trainer.run.promise import PromiseConfig
 from trainer.run.record import read_record
 from trainer.scoring.agreement import Agreement, agreement
@@ -365,11 +366,14 @@ class TestLedger:
         self, proven: RunFolder, quiet: RunConsole
     ) -> None:
         calib = load_scores(proven.scores("val_calib"))
-        other = KnownCertificate("of another model", 0.05, "f", "/runs/other", "2026-01-01T00:00:00+00:00")
+        model = origin_of_run(proven).model
+        other = KnownCertificate(
+            "of another engine", 0.05, "f", "/runs/other", "2026-01-01T00:00:00+00:00", model=model
+        )
         change_accounts(lambda known: known.record(split_of(calib), [other], 0.05))
         for reissue in (False, True):
             with pytest.raises(
-                DeltaExhausted, match=r"of another model.*in /runs/other.*not make enough room"
+                DeltaExhausted, match=r"of another engine.*in /runs/other.*not make enough room"
             ):
                 certify(proven, VINO, console=quiet, reissue=reissue)
         assert not proven.withdrawn.exists()

@@ -1,4 +1,4 @@
-"""One calibration split has one delta: in eleven folders, with other labels, and without its ledger."""
+"""A model has one delta on a calibration split: in eleven folders, with other labels, and without its ledger."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_same_computation_is_free_in_another_folder(tmp_path: Path) -> None:
     assert certify_run(evidence(), RunFolder(tmp_path / "b")).certificate == first.certificate
 
 
-def test_two_models_share_the_delta_of_a_split(tmp_path: Path) -> None:
+def test_two_promises_of_a_model_share_its_delta_in_several_folders(tmp_path: Path) -> None:
     for index in range(2):
         certify_run(evidence(delta=0.025, alpha=0.01 + index / 100), RunFolder(tmp_path / f"{index}"))
     with pytest.raises(DeltaExhausted, match="2 certificate"):
