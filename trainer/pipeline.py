@@ -90,7 +90,7 @@ def _outlook(prepared: PreparedRun, run: RunFolder) -> str | None:
     """What is left of the calibration split's delta; `DeltaExhausted` before training, not after."""
     config, splits = prepared.config, prepared.splits
     content = [prepared.data.pixels.content[row] for row in splits.val_calib.tolist()]
-    origin, digest = Origin.of(resolved(config)), splits.digests["val_calib"]
+    origin, digest = Origin.of(resolved(config), config.promise), splits.digests["val_calib"]
     return outlook(content, digest, config.promise, run, origin, seeds=OTHER_SEEDS)
 
 

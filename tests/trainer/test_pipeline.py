@@ -120,7 +120,9 @@ class TestSeveralSettings:
         assert not (tmp_path / "b" / "stage_b").exists()
         assert not (tmp_path / "b" / "config.yaml").exists()
         second = train(_config(source, seed=1), tmp_path / "b", quiet)
-        assert any("hold together with 90 % confidence" in text for text in second.manifest.provenance.notices)
+        assert any(
+            "hold together with 90 % confidence" in text for text in second.manifest.provenance.notices
+        )
 
     def test_try_without_a_promise_then_certify_one(
         self, source: str, tmp_path: Path, quiet: RunConsole

@@ -50,7 +50,9 @@ def outlook(
         return None
     left = known.left(split, origin.model) if held else max(USUAL_BUDGET, promise.delta)
     if left >= promise.delta - ROUNDING:
-        return _room(len(own), left, promise.delta) if own or not held else _others(known, split, promise, seeds)
+        return (
+            _room(len(own), left, promise.delta) if own or not held else _others(known, split, promise, seeds)
+        )
     first = next((one for one in own if origin.made_by and one.made_by == origin.made_by), None)
     if first is not None:
         return (

@@ -102,9 +102,7 @@ def _other_models(record: RunRecord, run: RunFolder) -> Iterator[Way]:
             else f"the AUGRC on val_select still fell by {100 * fall:.0f} % in the last quarter of the epochs"
         )
         more = f"--minutes {MORE_MINUTES * minutes:g}"
-        yield Way(
-            "More minutes", f"{why}; they buy epochs and larger input images", _train(run, more)
-        )
+        yield Way("More minutes", f"{why}; they buy epochs and larger input images", _train(run, more))
 
 
 def _labels(record: RunRecord, certificate: Certificate, run: RunFolder) -> Iterator[Way]:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import orjson
 
 from trainer.run.folder import RunFolder
+from trainer.run.promise import PromiseConfig
 from trainer.run.record import RunRecord, StageRecord, read_record
 
 
@@ -26,17 +27,20 @@ class Origin:
     """Without it: runs that differ in their promise alone certify one model"""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], stages: Sequence[StageRecord] = ()) -> Self:
-        """From a resolved configuration, and the stages of a run."""
+    def of(
+        cls, config: Mapping[str, Any], promise: PromiseConfig, stages: Sequence[StageRecord] = ()
+    ) -> Self:
+        """From a resolved configuration, the promise that is asked for, and the stages of a run."""
         is_given = bool(stages) and all(stage.epochs == 0 for stage in stages)
         # A model that was given stays the same however its images were read.
         bare = {} if is_given else {name: value for name, value in config.items() if name != "promise"}
-        return cls(_digest(config, stages), _digest(bare, stages))
+        promised = {**config, "promise": promise.model_dump(mode="json")}
+        return cls(_digest(promised, stages), _digest(bare, stages))
 
 
 def origin_of(record: RunRecord) -> Origin:
     """The origin of a run."""
-    return Origin.of(record.provenance.config, record.stages)
+    return Origin.of(record.provenance.config, record.promise, record.stages)
 
 
 def origin_of_run(run: RunFolder) -> Origin:

@@ -47,7 +47,7 @@ def test_an_unusable_name_is_refused_before_delta_is_spent(tmp_path: Path) -> No
     assert not out.exists()
 
 
-def test_a_second_model_on_the_same_images_begins_only_without_a_promise(tmp_path: Path) -> None:
+def test_a_second_promise_of_a_model_is_refused_and_a_second_model_is_told_its_price(tmp_path: Path) -> None:
     images = channel_images(60)
     for row in range(len(images)):
         folder = tmp_path / "images" / images.class_names[images.labels[row]]

@@ -13,7 +13,7 @@ from trainer.bundling.finish import RunResult
 from trainer.certify.outlook import outlook
 from trainer.certify.user_ledger import change_accounts, ledger_in
 from trainer.run.folder import RunFolder, read_json, write_json
-from trainer.run.origin import Origin
+from trainer.run.origin import Origin, origin_of_run
 from trainer.run.promise import PromiseConfig
 
 IMAGES = [f"image {i}" for i in range(1000)]
@@ -38,7 +38,9 @@ def said(
 def test_the_first_training_says_that_it_spends_everything_and_how_to_try_settings(tmp_path: Path) -> None:
     note = said(tmp_path)
     assert note is not None
-    assert "which has delta 0.05. This one will spend 0.05, after which no other promise of this model" in note
+    assert (
+        "which has delta 0.05. This one will spend 0.05, after which no other promise of this model" in note
+    )
     assert "--certificate none" in note
     assert "demur calibrate RUN --certificate exact" in note
 
@@ -124,4 +126,5 @@ def test_what_a_run_of_an_older_version_has_spent_is_known_before_it_is_resumed(
     tmp_path: Path, wrapped: RunResult
 ) -> None:
     finished(tmp_path, wrapped, Ledger().charge("digest", "exact", 0.05, "f"))
-    assert "0 of delta 0.05 is left" in str(said(tmp_path))
+    model = origin_of_run(RunFolder(tmp_path)).model
+    assert "0 of delta 0.05 is left" in str(said(tmp_path, model=model))
