@@ -140,7 +140,7 @@ class KnownSplits:
         return sum(one.delta for one in self.holding(split, model))
 
     def budget(self, split: SplitIdentity, asked: float = 0.0) -> float:
-        """Delta of a model on these units: `USUAL_BUDGET` or, if that is more, what the first one `asked`."""
+        """Delta of a model on these units: `USUAL_BUDGET`, or what the first one `asked` if that is more."""
         own = [self.splits[digest].budget for digest in self.sharing(split)]
         known = [budget for budget in own if budget > 0]
         return min(known) if known else max(USUAL_BUDGET, asked)
@@ -150,7 +150,7 @@ class KnownSplits:
         return max(0.0, self.budget(split) - self.spent(split, model))
 
     def confidence(self, split: SplitIdentity) -> float:
-        """Confidence with which all certificates on these units hold together: 1 - sum of delta, at least 0."""
+        """Confidence with which all certificates on these units hold together: 1 - sum of delta."""
         return max(0.0, 1.0 - self.spent(split))
 
     def at_place(self, split: SplitIdentity, place: str) -> tuple[KnownCertificate, ...]:
@@ -250,11 +250,11 @@ class KnownSplits:
         smaller = f"certify with a delta of at most {left:g}, or label" if left > ROUNDING else "label"
         return (
             f"certifying {', '.join(repr(one.what) for one in asked)} asks for delta {needed:g}, but "
-            f"{left:g} of {budget:g} is left for this model on calibration split {split.digest[:12]}{shared}, "
-            f"whose labels have proven {len(held)} certificate(s) of it: {earlier}. All certificates of one "
-            f"model on one split share its delta, in whichever folder they are: {smaller} a fresh calibration "
-            "split, or give each certificate a smaller share from the first on (--delta). `demur ledger show` "
-            "lists the account"
+            f"{left:g} of {budget:g} is left for this model on calibration split "
+            f"{split.digest[:12]}{shared}, whose labels have proven {len(held)} certificate(s) of it: "
+            f"{earlier}. All certificates of one model on one split share its delta, in whichever folder "
+            f"they are: {smaller} a fresh calibration split, or give each certificate a smaller share from "
+            "the first on (--delta). `demur ledger show` lists the account"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ ledger = typer.Typer(
     name="ledger",
     no_args_is_help=True,
     help="Show and merge the ledger of all calibration splits that this user has certified on.\n\n"
-    "All certificates of one model on one split share its delta, in whichever folder they are; those of several "
-    "models hold together with a smaller confidence, which is shown. The ledger is in a folder "
+    "All certificates of one model on one split share its delta, in whichever folder they are; those of "
+    "several models hold together with a smaller confidence, which is shown. The ledger is in a folder "
     "of the user, or where `DEMUR_LEDGER` says: in another folder or in a Redis server "
     "(`redis://HOST:PORT/DB`), which several users may share.",
 )

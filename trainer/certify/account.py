@@ -189,7 +189,7 @@ def sentence(known: KnownSplits, split: SplitIdentity, keys: Sequence[tuple[str,
 
 
 def together(known: KnownSplits, split: SplitIdentity, further: float = 0.0) -> str:
-    """The confidence with which all certificates on a split hold, in words; `further`: delta of another one."""
+    """Confidence with which all certificates on a split hold, in words; `further`: delta of one more."""
     confidence = max(0.0, known.confidence(split) - further)
     return f"{100 * confidence:.4g} % confidence" if confidence > ROUNDING else "no confidence"
 

@@ -60,8 +60,9 @@ def outlook(
             "and costs no delta"
         )
     spent = (
-        f"{left:g} of delta {known.budget(split):g} is left for this model on the images of calibration split "
-        f"{split.digest[:12]}, and this run asks for {promise.delta:g}: their labels have proven {_listed(own)}"
+        f"{left:g} of delta {known.budget(split):g} is left for this model on the images of calibration "
+        f"split {split.digest[:12]}, and this run asks for {promise.delta:g}: their labels have proven "
+        f"{_listed(own)}"
     )
     if run.record.is_file():
         return f"{spent}; only the same certificates as before are free"
@@ -90,8 +91,8 @@ def _others(known: KnownSplits, split: SplitIdentity, promise: PromiseConfig, se
     held = known.holding(split)
     return (
         f"The labels of this calibration split have proven {len(held)} certificate(s) of other models: "
-        f"{_listed(held)}. This one will be certificate {len(known.certificates(split)) + 1} of the split: it "
-        f"holds with {100 * (1 - promise.delta):g} % confidence by itself, and all together hold with "
+        f"{_listed(held)}. This one will be certificate {len(known.certificates(split)) + 1} of the split: "
+        f"it holds with {100 * (1 - promise.delta):g} % confidence by itself, and all together hold with "
         f"{together(known, split, promise.delta)}, which is what counts if you choose among them; the bundle "
         f"says so. {seeds}To try several settings without that price, {TRY_FIRST}. `demur ledger show` lists "
         "the account"
@@ -105,8 +106,9 @@ def _listed(held: Sequence[KnownCertificate]) -> str:
 def _refusal(spent: str, left: float) -> str:
     smaller = f"ask for a smaller share (--delta {left:g}); or " if left > ROUNDING else ""
     return (
-        f"{spent}. A second certificate of one model would make its promises false too often, so it would be "
-        f"refused after the work; nothing was begun. Ways out: {smaller}go on without a promise (--certificate "
-        "none), for figures and to choose settings; or label new images, of which a calibration split is "
-        f"drawn. Next time, before the first certificate, {TRY_FIRST}. `demur ledger show` lists the account"
+        f"{spent}. A second certificate of one model would make its promises false too often, so it would "
+        f"be refused after the work; nothing was begun. Ways out: {smaller}go on without a promise "
+        "(--certificate none), for figures and to choose settings; or label new images, of which a "
+        f"calibration split is drawn. Next time, before the first certificate, {TRY_FIRST}. "
+        "`demur ledger show` lists the account"
     )

@@ -12,7 +12,7 @@ from trainer.run.record import RunRecord, remembered_ledger
 def closing_lines(
     record: RunRecord, policy: Policy, report: Report | None, run: RunFolder
 ) -> tuple[str, ...]:
-    """One line each: the certificate and its number on the split, figures on val_test, and paths of the files."""
+    """One line each: the certificate, its number on the split, figures on val_test, paths of the files."""
     return (
         policy.certificate.sentence(),
         *_ledger_note(run),

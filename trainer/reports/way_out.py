@@ -64,14 +64,15 @@ def way_out(record: RunRecord, policy: Policy, report: Report | None, run: RunFo
 
 
 def _price(promise: PromiseConfig, run: RunFolder) -> tuple[str, ...]:
-    """What it costs to certify another model on the same images; nothing for a promise without a confidence."""
+    """What a certificate of another model on the same images costs; nothing for one without a confidence."""
     remembered = remembered_ledger(run)
     if remembered is None or not remembered.total:
         return ()
     together = max(0.0, 1.0 - remembered.total - promise.delta)
     return (
-        f"  A model that is trained again is certified on the same images: with {100 * (1 - promise.delta):g} % "
-        f"confidence by itself, {100 * together:.4g} % together with this run.",
+        "  A model that is trained again is certified on the same images: with "
+        f"{100 * (1 - promise.delta):g} % confidence by itself, {100 * together:.4g} % together with this "
+        "run.",
     )
 
 

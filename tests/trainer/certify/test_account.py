@@ -1,4 +1,4 @@
-"""A model has one delta on a calibration split: in eleven folders, with other labels, and without its ledger."""
+"""A model has one delta on a split: in eleven folders, with other labels, and without its ledger."""
 
 from __future__ import annotations
 

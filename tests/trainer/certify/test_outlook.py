@@ -1,4 +1,4 @@
-"""What is said of a split's delta before a model is trained; a run whose model has none left does not begin."""
+"""What is said of a split's delta before a model is trained; without any left a run does not begin."""
 
 from __future__ import annotations
 
