@@ -14,6 +14,8 @@ import redis
 from fakes.service_process import ServiceProcess
 from fakes.waiting import eventually
 
+from monitoring.promise.items import AuditItem, ItemChanges
+from monitoring.promise.stored_items import StoredItems
 from monitoring.store.connection import connect
 
 Images = Callable[..., bytes]
@@ -48,6 +50,10 @@ def counts(service: ServiceProcess) -> tuple[int, int]:
     return (seen.get("predictions", 0), seen.get("labelled", 0))
 
 
+def by_id(changes: ItemChanges) -> dict[str, AuditItem]:
+    return {item.request_id: item for item in changes.audits}
+
+
 def embedded(folder: Path) -> redis.Redis:
     return connect(f"unix://{folder / 'valkey' / 'valkey.sock'}")
 
@@ -63,13 +69,20 @@ def test_the_windows_come_back_from_the_log(
     """Two workers; the store is flushed and killed while the service runs, and lost before the next start."""
     folder = tmp_path / "service"
     image = make_colour_image(1, 0.9)
-    with ServiceProcess(tiny_bundle, folder, workers=2) as service:
+    with ServiceProcess(tiny_bundle, folder, workers=2, audit_share=1.0) as service:
         send(service, image, 0, 60)
         eventually(lambda: counts(service) == (60, 60))
         expected = rolling(service)
         store = embedded(folder)
+        items = StoredItems(store, "tiny")
+        held = items.changes(expected["bundle"], None)
+        assert len(held.audits) == 60
+        assert all(item.wrong is not None for item in held.audits)
         store.flushall()
         eventually(lambda: rolling(service) == expected)
+        rebuilt = items.changes(expected["bundle"], held.sequence)
+        assert rebuilt.complete
+        assert by_id(rebuilt) == by_id(held)
         store.close()
         (server,) = [pid for pid in service.descendants() if b"valkey-server" in _command(pid)]
         os.kill(server, signal.SIGKILL)

@@ -327,13 +327,16 @@ class TestForgetting:
             [decided(f"old{n}", n / 9, pi=0.5, at=-8 * day - 60 * n, unit=f"u{n}") for n in range(6)]
         )
         patient.apply([decided("other", 0.5, pi=0.5, at=-8 * day, bundle="roadwork:2"), labelled("old0", 0)])
+        patient.apply([decided("replaced", 0.9, pi=0.5, at=-8 * day, unit="v")])
+        patient.apply([decided("replacing", 0.1, pi=0.5, at=-8 * day, unit="v")])
         items = StoredItems(client, model, TIMES, clock=lambda: NOW)
-        assert len(read(items).audits) == 6
+        assert len(read(items).audits) == 7
         usual = RollingWindows(client, model, items=TIMES)
         usual.apply([decided(f"new{n}", 0.5, pi=0.5, at=-60 * n) for n in range(3)])
         assert sorted(read(items).audits) == ["new0", "new1", "new2"]
         assert items.changes("roadwork:2", None).audits == []
-        assert items.counts(BUNDLE) == AuditCounts(drawn=9, replaced=0, labelled=1, expired=5)
+        assert items.counts(BUNDLE) == AuditCounts(drawn=11, replaced=1, labelled=1, expired=6)
+        assert client.zcard(f"demur:{{{model}}}:items:changes:{BUNDLE}") == 6
         assert not client.keys(f"demur:{{{model}}}:items:audits:roadwork:2:*")
         client.close()
 

@@ -156,12 +156,6 @@ def test_one_stage(
     assert [(body["decision"], body["stage"]) for body in decisions] == [("answer", "A"), ("abstain", "A")]
 
 
-def test_the_share_of_audits(make_client: Callable[..., TestClient], make_colour_image: Images) -> None:
-    image = make_colour_image(1, ANSWERED_BY_A)
-    every = make_client(audit_share=1.0)
-    assert every.post("/predict", content=image, headers=JPEG).json()["audit"] is True
-
-
 @pytest.mark.parametrize("way", ["form", "json"])
 def test_a_batch_answers_in_order_and_each_image_for_itself(
     client: TestClient, make_colour_image: Images, way: str
