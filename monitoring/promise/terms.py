@@ -35,6 +35,18 @@ class WatchOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchPolicy:
+    """What follows from a broken promise, and on whose labels."""
+
+    acts: bool = False
+    """Whether a bundle whose promise is broken answers nothing, or is exchanged"""
+    trusted: bool = False
+    """Whether labels may act: they need a token, or the operator trusts open ones"""
+    open_labels: bool = True
+    """Whether anybody may send labels"""
+
+
+@dataclass(frozen=True, slots=True)
 class PromiseTerms:
     """What a bundle promises on this machine."""
 
@@ -90,10 +102,10 @@ class PromiseTerms:
         """E-value at which a signal alarms; parts share delta."""
         return (1 if signal == "coverage" else len(self.parts)) / DELTA
 
-    def part_of(self, answer: str, values: dict[str, str] | None = None) -> str:
-        """The watched part in which an answer lies: by the answer itself, or by a value of the column that
-        the request gave; NO_PART if there are no parts, or it lies in none."""
+    def part_of(self, answer: str, slice_value: str | None = None) -> str:
+        """The watched part in which an answer lies: by the name of the answer itself, or by the value of the
+        certificate's column that the request gave. NO_PART if there are no parts, or it lies in none."""
         if self.each is None:
             return NO_PART
-        value = answer if self.each == EACH_ANSWER else (values or {}).get(self.each, NO_PART)
+        value = answer if self.each == EACH_ANSWER else slice_value
         return value if value in self.parts else NO_PART
