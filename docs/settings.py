@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Quotas": ("quota_rate", "quota_burst", "quota_clients"),
     "Challengers": ("challengers", "experiment", "experiment_salt", "shadow_images", "shadow_bytes"),
+    "Drift": ("drift_images", "drift_false_alarms", "drift_season"),
     "Labels, stopping, log": (
         *("feedback_tokens", "trust_open_labels", "audit_share", "audit_gap", "audit_wait"),
         *("drain", "stop_timeout"),

@@ -72,6 +72,7 @@ def record_answer(
         )
     )
     service.shadows.offer(service.deployments.shadows, image)
+    service.drift.offer(deployment, image)
     return prediction_body(prediction, deployment, image.request_id, audit=drawn.audit)
 
 

@@ -18,9 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitoring.metrics.instruments import Instruments
 from monitoring.promise.sampling import AuditSampler
+from service.compute.drift_samples import DriftSamples
 from service.compute.overruns import Overruns, Supervision
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
+from service.compute.spare_time import SpareTime
 from service.environment import environment_notes
 from service.errors import InvalidField, RequestError
 from service.http import labels
@@ -148,19 +150,19 @@ def _lifespan(
         predictor = Predictor(settings.cores_per_worker(), settings.queue_limit, instruments)
         windows = window_client(settings, deployments.champion.name, instruments)
         windows.start()
-        shadows = Shadows(
-            predictor.admission,
-            windows,
-            instruments,
-            max_images=settings.shadow_images,
-            max_bytes=settings.shadow_bytes,
+        spare = SpareTime(
+            predictor.admission, max_images=settings.shadow_images, max_bytes=settings.shadow_bytes
         )
+        shadows = Shadows(spare, windows, instruments)
+        drift = DriftSamples(settings, spare, instruments)
         overruns = Overruns(settings.compute_timeout, instruments, supervision)
         service = Service(
             settings,
             deployments,
             predictor,
+            spare,
             shadows,
+            drift,
             overruns,
             windows,
             AuditSampler(settings.audit_share, settings.audit_gap),
@@ -176,7 +178,8 @@ def _lifespan(
             yield LifespanState(service=service)
         finally:
             phase.draining = True
-            await shadows.close(settings.stop_timeout)
+            await spare.close(settings.stop_timeout)
+            await drift.close()
             await asyncio.to_thread(predictor.close, settings.stop_timeout)
             watch.cancel()
             await asyncio.to_thread(windows.close)
@@ -187,7 +190,7 @@ def _lifespan(
 
 async def _watch(service: Service) -> None:
     while True:
-        service.overruns.look(service.predictor.admission, service.shadows)
+        service.overruns.look(service.predictor.admission, service.spare)
         # A scrape may reach another worker, which sees only the values that this one has written.
         service.show_load()
         await asyncio.sleep(_WATCH_INTERVAL)

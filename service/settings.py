@@ -136,6 +136,13 @@ class Settings(BaseModel):
     """Tokens of those who may send labels, as NAME=TOKEN, separated by commas; empty: everybody may."""
     trust_open_labels: bool = False
     """Whether alarms, fallbacks and roll-backs may follow from labels that everybody may send."""
+    drift_images: Annotated[int, Field(ge=0)] = 500
+    """Images per hour that are looked at for drift, over all workers, in spare time; 0: none."""
+    drift_false_alarms: Annotated[float, Field(ge=0.01, le=1)] = 0.05
+    """False alarms of drift per week that are accepted, all tests together; 0.05: one in twenty weeks."""
+    drift_season: Annotated[int, Field(ge=0, le=8)] = 0
+    """Earlier weeks whose same hours drift is compared with; 0: the bundle's reference."""
+
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the answers that ask for a label, at most one per unit and `audit_gap`, drawn at random."""
     audit_gap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 600.0

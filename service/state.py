@@ -11,9 +11,11 @@ from starlette.requests import Request
 from calibration.decision import STAGE_NAMES
 from monitoring.metrics.instruments import Instruments
 from monitoring.promise.sampling import AuditSampler
+from service.compute.drift_samples import DriftSamples
 from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
+from service.compute.spare_time import SpareTime
 from service.http.quotas import Quotas, client_of
 from service.http.token_gate import TokenGate
 from service.lineup.lineup import Deployments
@@ -36,7 +38,9 @@ class Service:
     settings: Settings
     deployments: Deployments
     predictor: Predictor
+    spare: SpareTime
     shadows: Shadows
+    drift: DriftSamples
     overruns: Overruns
     windows: WindowClient
     sampler: AuditSampler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -57,5 +58,5 @@ def _estimate(values: FloatArray) -> Estimate | None:
     if n == 0:
         return None
     mean = float(values.mean())
-    half = _QUANTILE * float(values.std(ddof=1)) / np.sqrt(n) if n > 1 else 1.0
+    half = _QUANTILE * float(values.std(ddof=1)) / sqrt(n) if n > 1 else 1.0
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half), n)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from math import isfinite
+from typing import Any, Final, Self
 
 import numpy as np
 
 from calibration.scores import FloatArray, IntArray
+
+_DIGITS: Final = 5
+"""Significant digits of a number"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,17 @@ class SignalSample:
 
     @classmethod
     def of(cls, rows: Sequence[SignalRow]) -> Self:
-        """The columns of rows; signals that not all rows have are left out."""
+        """The columns of rows; signals that not all rows have are left out.
+
+        Numbers get five significant digits, as they are kept: equal values, such as the shape of a camera's
+        images, must stay equal to those of a reference that was written to a file.
+        """
         numbers = _common([row.numbers for row in rows])
         categories = _common([row.categories for row in rows])
         vectors = [row.embedding for row in rows if row.embedding is not None]
         whole = len(vectors) == len(rows) > 0 and len({len(vector) for vector in vectors}) == 1
         return cls(
-            {name: np.array([row.numbers[name] for row in rows], np.float64) for name in numbers},
+            {name: _numbers(_rounded([row.numbers[name] for row in rows])) for name in numbers},
             {name: np.array([row.categories[name] for row in rows], np.int64) for name in categories},
             np.array([row.right for row in rows], np.float64),
             np.array(vectors, np.float64) if whole else None,
@@ -78,12 +86,14 @@ class SignalSample:
         )
 
     def to_values(self) -> dict[str, Any]:
-        """Plain JSON values with six significant digits; an unknown number is None."""
+        """Plain JSON values with five significant digits; an unknown number is None."""
         return {
-            "numbers": {name: _rounded(column) for name, column in self.numbers.items()},
+            "numbers": {name: _rounded(column.tolist()) for name, column in self.numbers.items()},
             "categories": {name: column.tolist() for name, column in self.categories.items()},
-            "right": _rounded(self.right),
-            "embedding": None if self.embedding is None else [_rounded(row) for row in self.embedding],
+            "right": _rounded(self.right.tolist()),
+            "embedding": None
+            if self.embedding is None
+            else [_rounded(row) for row in self.embedding.tolist()],
         }
 
     @classmethod
@@ -104,8 +114,8 @@ def _common(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in (rows[0] if rows else {}) if all(name in row for row in rows)]
 
 
-def _rounded(column: FloatArray) -> list[float | None]:
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in column.tolist()]
+def _rounded(values: Sequence[float]) -> list[float | None]:
+    return [float(f"{value:.{_DIGITS}g}") if isfinite(value) else None for value in values]
 
 
 def _numbers(values: Any) -> FloatArray:

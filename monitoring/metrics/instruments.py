@@ -15,6 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from monitoring.drift.conclusion import Conclusion
 from monitoring.metrics import names
 from monitoring.metrics.worker_files import WorkerFiles
 from monitoring.windows.snapshot import RollingSnapshot
@@ -71,6 +72,13 @@ class Instruments:
         self._engine_info = self._gauge(names.ENGINE_INFO)
         self._engines: set[tuple[str, ...]] = set()
         self.shadows = self._counter(names.SHADOWS)
+        self.drift_samples = self._counter(names.DRIFT_SAMPLES)
+        self._drift_alarm = self._gauge(names.DRIFT_ALARM)
+        self._drift_psi = self._gauge(names.DRIFT_PSI)
+        self._drift_p_value = self._gauge(names.DRIFT_P_VALUE)
+        self._drift_images = self._gauge(names.DRIFT_IMAGES)
+        self._expected_accuracy = self._gauge(names.EXPECTED_ACCURACY)
+        self._expected_risk = self._gauge(names.EXPECTED_RISK)
         self._bundle_share = self._gauge(names.BUNDLE_SHARE)
         self._sharing: set[str] = set()
         self.refusals = self._counter(names.REFUSALS)
@@ -140,6 +148,20 @@ class Instruments:
             shown = max(number, self._audits_shown.get((bundle, outcome), 0))
             self._audits_shown[bundle, outcome] = shown
             self._audits.labels(bundle, outcome).set(shown)
+
+    def show_drift(self, bundle: str, found: Conclusion) -> None:
+        """Set the gauges of drift; figures that the window does not have stay as they are."""
+        self._drift_alarm.labels(bundle).set(found.alarm)
+        self._drift_images.labels(bundle).set(found.images)
+        for shift in found.shifts:
+            self._drift_psi.labels(bundle, shift.name).set(shift.psi)
+            self._drift_p_value.labels(bundle, shift.name).set(shift.p_value)
+        if found.joint_p_value is not None:
+            self._drift_p_value.labels(bundle, "joint").set(found.joint_p_value)
+        if found.expected.accuracy is not None:
+            self._expected_accuracy.labels(bundle).set(found.expected.accuracy.value)
+        if found.expected.risk is not None:
+            self._expected_risk.labels(bundle).set(found.expected.risk.value)
 
     def render(self) -> bytes:
         """The scrape in Prometheus' text format. It takes milliseconds, too long for the event loop."""

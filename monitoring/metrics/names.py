@@ -83,6 +83,38 @@ SHADOWS = Counter(
     "Images offered to a shadow bundle: answer, abstain, shed (no thread was free) or failed.",
     ("bundle", "outcome"),
 )
+DRIFT_SAMPLES = Counter(
+    "demur_drift_samples_total",
+    "Images drawn for the drift signals: kept, shed (no thread was free) or failed.",
+    ("outcome",),
+)
+DRIFT_ALARM = Gauge(
+    "demur_drift_alarm",
+    "1 while the last window of images has moved away from its reference.",
+    ("bundle",),
+)
+DRIFT_PSI = Gauge(
+    "demur_drift_psi",
+    "Population stability index of a signal in the last window; descriptive.",
+    ("bundle", "signal"),
+)
+DRIFT_P_VALUE = Gauge(
+    "demur_drift_p_value",
+    "P value of a signal in the last window, adjusted for all signals; `joint` is the test of all numbers "
+    "together.",
+    ("bundle", "signal"),
+)
+DRIFT_IMAGES = Gauge("demur_drift_images", "Images in the last window that was compared.", ("bundle",))
+EXPECTED_ACCURACY = Gauge(
+    "demur_expected_accuracy",
+    "Accuracy in the last window by the model's own probabilities, without labels.",
+    ("bundle",),
+)
+EXPECTED_RISK = Gauge(
+    "demur_expected_risk",
+    "Share of wrong answers in the last window by the model's own probabilities, without labels.",
+    ("bundle",),
+)
 REFUSALS = Counter(
     "demur_refusals_total",
     "Requests and images refused, by the type of the problem document.",

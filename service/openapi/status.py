@@ -38,6 +38,20 @@ HEALTH: Final[dict[str, Any]] = {
                     "promise": {"type": "string", "description": "The promise in a sentence."},
                     "claim": {"type": "string", "description": "Its first half: what is promised."},
                     "evidence": {"type": "string", "description": "The counts behind the claim."},
+                    "drift": {
+                        "type": "object",
+                        "description": "Whether the images have moved away from the bundle's reference, in "
+                        "a sentence, and what the probabilities say about accuracy and risk without labels.",
+                        "properties": {
+                            "state": {"enum": ["off", "failing", "collecting", "quiet", "moved"]},
+                            "sentence": {"type": "string"},
+                            "expected": {"type": ["string", "null"]},
+                            "moved": {"type": "array", "items": {"type": "string"}},
+                            "images": {"type": ["integer", "null"]},
+                            "at": {"type": ["number", "null"]},
+                            "waiting": {"type": "integer"},
+                        },
+                    },
                     "event_log": {"enum": ["ok", "failing", "off"]},
                     "labels": LABEL_ACCESS,
                     "overruns": {

@@ -68,6 +68,7 @@ async def health(request: Request) -> Response:
             "promise": deployment.promise,
             "claim": deployment.claim,
             "evidence": deployment.evidence,
+            "drift": service.drift.status(deployment).to_dict(),
             "queue": {
                 "running": admission.running,
                 "slots": admission.slots,

@@ -112,8 +112,15 @@ class TestSignals:
         written.numbers["brightness"][4] = np.inf
         read = SignalSample.from_values(written.to_values())
         assert np.isnan(read.numbers["brightness"][4])
-        np.testing.assert_allclose(read.right, written.right, rtol=1e-5)
+        np.testing.assert_allclose(read.right, written.right, rtol=1e-4)
         np.testing.assert_array_equal(read.answered, written.answered)
+
+    def test_equal_values_stay_equal_to_those_that_were_written(self) -> None:
+        rows = [SignalRow({"aspect": 4 / 3}, {}, 0.5) for _ in range(300)]
+        fresh = SignalSample.of(rows)
+        read = SignalSample.from_values(fresh.to_values())
+        np.testing.assert_array_equal(read.numbers["aspect"], fresh.numbers["aspect"])
+        assert not compare(read, fresh, level=0.5).alarm
 
     def test_columns_of_different_lengths(self) -> None:
         with pytest.raises(ValueError, match="signal 'a'"):

@@ -23,6 +23,7 @@ from bundle.manifest import BundleError
 from monitoring.metrics.instruments import Instruments
 from service.compute.admission import Admission, Lane
 from service.compute.shadows import AnsweredImage, Shadows
+from service.compute.spare_time import SpareTime
 from service.errors import SettingsError
 from service.lineup.assignment import arm_of
 from service.lineup.deployment import deployment_for
@@ -168,7 +169,8 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
         deployment = await asyncio.to_thread(deployment_for, settings)
         instruments = Instruments()
         admission = Admission(1, 8)
-        shadows = Shadows(admission, NoStore(instruments), instruments, max_images=3, max_bytes=100)
+        spare = SpareTime(admission, max_images=3, max_bytes=100)
+        shadows = Shadows(spare, NoStore(instruments), instruments)
         threads: list[str] = []
 
         def read() -> bytes:
@@ -196,11 +198,11 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
         async with asyncio.timeout(10):
             while outcomes() != {"shed": 2, "failed": 3}:
                 await asyncio.sleep(0.01)
-        assert {name.rsplit("_", 1)[0] for name in threads} == {"shadow"}
+        assert {name.rsplit("_", 1)[0] for name in threads} == {"spare"}
         # The queue is empty again, and an image that waits at the end counts as shed.
         admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
         shadows.offer([deployment], image(100))
-        await shadows.close()
+        await spare.close()
         busy.release()
         admission.close()
         assert outcomes() == {"shed": 3, "failed": 3}

@@ -1,0 +1,148 @@
+"""Drift in the service: images are looked at in spare time, and what they say is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.referenced_bundle import usual_image, write_referenced_bundle
+from fakes.tiny_bundle import colour_image
+from fakes.waiting import eventually
+from starlette.testclient import TestClient
+
+from bundle.loader import load_bundle
+from bundle.signals import observe
+from monitoring.drift.sample_folder import SampledRow, SampleFolder
+from monitoring.metrics.instruments import Instruments
+from service.compute import drift_samples
+from service.compute.admission import Admission, Lane
+from service.compute.drift_samples import DriftSamples, drift_folder
+from service.compute.shadows import AnsweredImage
+from service.compute.spare_time import SpareTime
+from service.lineup.deployment import deployment_for
+from service.settings import Settings
+
+Clients = Callable[..., TestClient]
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture(scope="session")
+def referenced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_referenced_bundle(tmp_path_factory.mktemp("referenced") / "bundle")
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift_samples, "_EVERY", 0.05)
+
+
+def drift(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/health").json()["drift"]
+    return found
+
+
+def samples_of(referenced: Path, data_dir: Path) -> SampleFolder:
+    manifest = load_bundle(referenced).manifest
+    return SampleFolder(drift_folder(data_dir, f"{manifest.name}:{manifest.version}"))
+
+
+def test_a_bundle_without_a_reference_has_no_drift(client: TestClient) -> None:
+    assert drift(client)["sentence"] == "no reference: drift is off"
+
+
+def test_drift_can_be_turned_off(make_client: Clients, referenced: Path) -> None:
+    found = drift(make_client(bundle=referenced, drift_images=0))
+    assert (found["state"], found["sentence"]) == ("off", "DEMUR_DRIFT_IMAGES is 0: drift is off")
+
+
+def test_answered_images_are_looked_at(make_client: Clients, referenced: Path, tmp_path: Path) -> None:
+    client = make_client(bundle=referenced)
+    for number in range(3):
+        headers = {**JPEG, "X-Unit-Id": f"camera-{number}"}
+        assert client.post("/predict", content=usual_image(number), headers=headers).status_code == 200
+    eventually(lambda: drift(client)["waiting"] == 3)
+    assert "3 of 250 images are there" in drift(client)["sentence"]
+    assert 'demur_drift_samples_total{outcome="kept"} 3.0' in client.get("/metrics").text
+    window = samples_of(referenced, tmp_path / "data").take(3, 10)
+    assert window is not None
+    assert window.with_units
+    assert set(window.sample.numbers) == set(load_bundle(referenced).reference.numbers)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_full_window_is_compared(
+    make_client: Clients, referenced: Path, tmp_path: Path, moved: bool
+) -> None:
+    runner = load_bundle(referenced).runner
+    images = [colour_image(0, 0.9, seed) if moved else usual_image(seed + 1_000) for seed in range(260)]
+    rows = [
+        SampledRow(f"{place * 2**53:016x}", 0.5, time.time(), observe(runner, image), True)
+        for place, image in enumerate(images)
+    ]
+    samples_of(referenced, tmp_path / "data").append(rows)
+    client = make_client(bundle=referenced)
+    # A bundle is watched as soon as anything asks for it.
+    eventually(lambda: drift(client)["state"] == ("moved" if moved else "quiet"))
+    found = drift(client)
+    assert found["images"] == 260
+    assert ("predicted" in found["moved"]) is moved
+    assert found["expected"].startswith("if the probabilities still mean what they did")
+    metrics = client.get("/metrics").text
+    label = "{}:{}".format(*client.get("/health").json()["bundle"].values())
+    assert f'demur_drift_alarm{{bundle="{label}"}} {float(moved)}' in metrics
+    assert f'demur_drift_psi{{bundle="{label}",signal="brightness"}}' in metrics
+    assert f'demur_drift_p_value{{bundle="{label}",signal="joint"}}' in metrics
+    assert f'demur_expected_accuracy{{bundle="{label}"}}' in metrics
+
+
+def test_a_folder_that_cannot_be_written_fails_no_request(
+    make_client: Clients, referenced: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "drift").write_text("no folder")
+    client = make_client(bundle=referenced)
+    assert client.post("/predict", content=usual_image(0), headers=JPEG).status_code == 200
+    eventually(lambda: drift(client)["state"] == "failing")
+    assert "cannot be kept" in drift(client)["sentence"]
+    eventually(lambda: 'demur_drift_samples_total{outcome="failed"} 1.0' in client.get("/metrics").text)
+
+
+def test_samples_wait_for_a_free_core_and_are_shed_first(referenced: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        settings = Settings.read({}, bundle=referenced, redis_url="off", data_dir=tmp_path)
+        deployment = await asyncio.to_thread(deployment_for, settings)
+        instruments = Instruments()
+        admission = Admission(1, 8)
+        spare = SpareTime(admission, max_images=2, max_bytes=1000)
+        samples = DriftSamples(settings, spare, instruments)
+        read: list[str] = []
+
+        def reader() -> bytes:
+            read.append(threading.current_thread().name)
+            return usual_image(0) if len(read) > 1 else b"no image"
+
+        def outcomes() -> dict[str, float]:
+            found = next(iter(instruments.drift_samples.collect())).samples
+            return {sample.labels["outcome"]: sample.value for sample in found if sample.value}
+
+        busy = threading.Semaphore(0)
+        admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
+        for number in range(3):
+            samples.offer(deployment, AnsweredImage(reader, 10, f"r{number}", f"camera-{number}"))
+        await asyncio.sleep(0.2)
+        assert read == []
+        assert outcomes() == {"shed": 1}
+        busy.release()
+        async with asyncio.timeout(10):
+            while outcomes() != {"shed": 1, "failed": 1, "kept": 1}:
+                await asyncio.sleep(0.01)
+        assert {name.rsplit("_", 1)[0] for name in read} == {"spare"}
+        await spare.close()
+        await samples.close()
+
+    asyncio.run(scenario())
