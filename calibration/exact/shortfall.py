@@ -22,10 +22,14 @@ from calibration.error_curve import ErrorCurve
 from calibration.exact.steps import start_of
 from calibration.scores import BoolArray, FloatArray, IntArray
 
+LARGEST_RISK = 0.3
 ROUND_RISKS = tuple(
-    factor * 10.0**power for power in range(-4, 0) for factor in (1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
+    risk
+    for power in range(-4, 0)
+    for factor in (1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
+    if (risk := round(factor * 10.0**power, 6)) <= LARGEST_RISK
 )
-"""Risks that a hint may name"""
+"""Risks that a hint may name; a promise of more wrong answers than the largest is worth nothing"""
 
 LIKELY = 0.8
 """Chance from which a hint recommends a target or a number of labels"""
@@ -130,7 +134,10 @@ class Outlook:
                 f"{_percent(self.chance(labels, target))}"
             )
         if alpha is None:
-            return f"{first}; no larger risk is likely to be certified on a fresh split of {self.n}"
+            return (
+                f"{first}; no risk up to {LARGEST_RISK:g} is likely to be certified on a fresh split of "
+                f"{self.n}"
+            )
         at = RiskTarget(alpha, target.delta, target.min_coverage)
         return (
             f"{first}; on a fresh split of {self.n} alpha = {alpha:g} would be certified in about "

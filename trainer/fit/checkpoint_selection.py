@@ -165,11 +165,17 @@ def best_epoch(history: list[EpochMetrics], checkpoint_selection: str) -> EpochM
 
 
 def has_stalled(history: list[EpochMetrics], config: LoopConfig) -> bool:
-    """Whether none of the last `config.patience` epochs is better than the best one before them."""
-    if config.patience is None or len(history) <= config.patience:
+    """Whether none of the last `config.patience` epochs is better than the best one before them, neither by
+    the criterion of the selection nor by the loss.
+
+    On a hundred images the AUGRC of an untrained model may be small by chance; the loss is less noisy.
+    """
+    patience = config.patience
+    if patience is None or len(history) <= patience:
         return False
-    costs = [CRITERIA[config.checkpoint_selection].cost(metrics) for metrics in history]
-    return min(costs[-config.patience :]) >= min(costs[: -config.patience])
+    criteria = (CRITERIA[config.checkpoint_selection], CRITERIA["loss"])
+    costs = ([criterion.cost(metrics) for metrics in history] for criterion in criteria)
+    return all(min(each[-patience:]) >= min(each[:-patience]) for each in costs)
 
 
 def _standard_error(terms: FloatArray) -> float:

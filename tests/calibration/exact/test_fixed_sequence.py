@@ -205,7 +205,7 @@ def test_all_wrong_and_all_right() -> None:
     wrong = certify(confidence, np.ones(1000), None, TARGET)
     assert not wrong.feasible
     assert "better classifier" in wrong.needed
-    assert "no larger risk is likely" in wrong.needed
+    assert "no risk up to 0.3 is likely" in wrong.needed
     right = certify(confidence, np.zeros(1000), None, TARGET)
     assert right.coverage == 1.0
     assert right.meets_coverage

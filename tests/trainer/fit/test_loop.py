@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +284,8 @@ def test_without_patience_the_plan_is_trained_in_full() -> None:
     assert not has_stalled(history[:3], patient)
     gained = [*history[:3], metrics(4, augrc=0.009)]
     assert not has_stalled(gained, patient)
+    learning = [*history[:3], replace(metrics(4, augrc=0.01), loss=history[0].loss - 0.01)]
+    assert not has_stalled(learning, patient)
 
 
 def test_a_loose_budget_changes_no_bit(reference: FitResult) -> None:
