@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -10,31 +11,46 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monitoring.metrics.instruments import AdminInstruments
 from service.http.token_gate import TokenGate
 from service.problems import INTERNAL, problem_of
+from service.tokens import FeedbackToken
 
-_OWNER: Final = "admin"
+_ADMIN: Final = ""
+"""Owner of the port's own token; a sender of labels has a name."""
+_FOR_SENDERS: Final = frozenset({("GET", "/audits")})
+"""Requests that a token of a sender of labels lets in too: a labelling tool fetches its work there."""
 
 logger = structlog.get_logger("demur.admin")
 
 
 class TokenRequired:
-    """Middleware that admits requests with the bearer token, and logs each request and its outcome.
+    """Middleware that admits requests with the bearer token, and logs each request and its outcome. The
+    tokens of the senders of labels open the few routes that are meant for them.
 
     Default deny: anything but an HTTP request with the token ends here. Refusals are slowed down, counted and
     logged as warnings; a request with the token is never delayed.
     """
 
-    def __init__(self, app: ASGIApp, token: str, instruments: AdminInstruments) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str,
+        feedback_tokens: Sequence[FeedbackToken],
+        instruments: AdminInstruments,
+    ) -> None:
         self._app = app
-        self._gate = TokenGate({_OWNER: token}, lambda why: instruments.refusals.labels(why).inc())
+        tokens = {_ADMIN: token, **{one.name: one.token for one in feedback_tokens}}
+        self._gate = TokenGate(tokens, lambda why: instruments.refusals.labels(why).inc())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        allowed = self._gate.owner(scope["headers"]) is not None
+        owner = self._gate.owner(scope["headers"])
+        allowed = owner == _ADMIN or (owner is not None and (scope["method"], scope["path"]) in _FOR_SENDERS)
         request = {
             "method": scope["method"],
             "path": scope["path"],
             "client": scope["client"][0] if scope["client"] else None,
+            **({"sender": owner} if owner else {}),
         }
         # Before anything is done, so that even a change that ends the process is in the log.
         (logger.info if allowed else logger.warning)("admin", **request, allowed=allowed)

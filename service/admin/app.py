@@ -1,4 +1,4 @@
-"""Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers.
+"""Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers; list audits.
 
 Every route needs the token, compared in constant time before anything else is read. A bundle is given by its
 plain name, never by a path or an address, and comes from one folder. Every request is logged.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,9 @@ from starlette.responses import Response
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
 from bundle.verify import verify_bundle
 from monitoring.metrics.instruments import AdminInstruments
+from monitoring.promise.items import ItemReader
 from service.admin.access import TokenRequired
+from service.admin.audits import add_audit_routes
 from service.errors import (
     BundleRefused,
     BundlesUnreadable,
@@ -44,6 +46,7 @@ from service.openapi import admin as openapi
 from service.problems import problem_of, problem_of_status
 from service.responses import json_response
 from service.settings import ChallengerSettings
+from service.tokens import FeedbackToken
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_BODY_BYTES: Final = 4096
@@ -54,8 +57,18 @@ _Result = TypeVar("_Result")
 logger = structlog.get_logger("demur.admin")
 
 
-def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
-    """The admin application over `fleet`; its bundles are the folders in `bundles`."""
+def create_admin_app(
+    fleet: Fleet,
+    bundles: Path,
+    token: str,
+    *,
+    feedback_tokens: Sequence[FeedbackToken] = (),
+    items: ItemReader | None = None,
+) -> FastAPI:
+    """The admin application over `fleet`; its bundles are the folders in `bundles`.
+
+    `feedback_tokens`: of the senders of labels, who may list the audits of `items`; None without a store.
+    """
     app = FastAPI(
         title="demur admin",
         summary="Bundles and challengers that change while the service runs.",
@@ -70,13 +83,16 @@ def create_admin_app(fleet: Fleet, bundles: Path, token: str) -> FastAPI:
     )
     _add_bundle_routes(app, fleet, bundles)
     _add_challenger_routes(app, fleet, bundles)
+    add_audit_routes(app, items)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OSError, _system_error)
     app.add_middleware(BodyLimits, by_path={}, otherwise=_MAX_BODY_BYTES, timeout=_BODY_TIMEOUT)
     app.add_middleware(HeadRequests)
     # Outermost: without the token not even an unknown path can be told from a known one.
-    app.add_middleware(TokenRequired, token=token, instruments=AdminInstruments())
+    app.add_middleware(
+        TokenRequired, token=token, feedback_tokens=feedback_tokens, instruments=AdminInstruments()
+    )
     return app
 
 

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 
+from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
 from service.http.connection import guarded_connection
 from service.lineup.fleet import Fleet
-from service.settings import Settings
+from service.settings import NO_STORE, Settings
 
 logger = structlog.get_logger("demur.admin")
 
@@ -26,8 +27,15 @@ def admin_port(settings: Settings, fleet: Fleet) -> Iterator[socket.socket | Non
         yield None
         return
     bundles = (settings.bundles or settings.bundle.parent).resolve()
+    items = _items(settings)
     config = uvicorn.Config(
-        create_admin_app(fleet, bundles, settings.admin_token),
+        create_admin_app(
+            fleet,
+            bundles,
+            settings.admin_token,
+            feedback_tokens=settings.feedback_tokens,
+            items=items,
+        ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",
         lifespan="off",
@@ -48,3 +56,14 @@ def admin_port(settings: Settings, fleet: Fleet) -> Iterator[socket.socket | Non
     finally:
         server.should_exit = True
         thread.join(5.0)
+        if items is not None:
+            items.close()
+
+
+def _items(settings: Settings) -> StoredItems | None:
+    """The audits in the settings' store; None without one."""
+    if settings.redis_url in (None, NO_STORE) or settings.model is None:
+        return None
+    return StoredItems.at(
+        settings.redis_url, settings.model, settings.item_times(), timeout=settings.redis_timeout
+    )

@@ -39,6 +39,7 @@ def test_every_route_is_described_with_the_token(client: TestClient) -> None:
         ("get", "/challengers"),
         ("put", "/challengers/{name}"),
         ("delete", "/challengers/{name}"),
+        ("get", "/audits"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():
