@@ -16,15 +16,16 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from demur.client.answer import Answer
 from demur.client.results import (
+    AuditPage,
     ClientError,
     DeadlinePassed,
     Guarantee,
@@ -34,6 +35,7 @@ from demur.client.results import (
     Rolling,
     Series,
     Unreachable,
+    WaitingAudit,
     Window,
 )
 
@@ -48,6 +50,7 @@ __all__ = [
     "Rolling",
     "Series",
     "Unreachable",
+    "WaitingAudit",
     "Window",
 ]
 
@@ -58,13 +61,6 @@ _LONGEST_PAUSE: Final = 5.0
 """Seconds of backoff, at most"""
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    retry_after: float
-    content: bytes
 
 
 class Client:
@@ -175,6 +171,20 @@ class Client:
         """Rolling accuracy and Matthews correlation of the labelled predictions. Raises ClientError."""
         return self._call("GET", "/rolling", None, {}, deadline, Rolling.of)
 
+    def audits(self, *, bundle: str | None = None, deadline: float | None = None) -> Iterator[WaitingAudit]:
+        """Answers that wait for the label of their audit, the oldest first; of all bundles, or of one,
+        `name:version`. The client must be that of the private port. Raises ClientError.
+
+        `deadline`: seconds per page of 1,000.
+        """
+        after: str | None = ""
+        while after is not None:
+            asked = {"limit": "1000", "bundle": bundle, "after": after}
+            query = urlencode({name: value for name, value in asked.items() if value})
+            page = self._call("GET", f"/audits?{query}", None, {}, deadline, AuditPage.of)
+            yield from page.audits
+            after = page.next
+
     def _call(
         self,
         method: str,
@@ -199,8 +209,8 @@ class Client:
                 failure = Unreachable(f"{path} cannot be reached: {error!r}")
             else:
                 if answer.status < 400:
-                    return _read(answer, read)
-                failure = _failure(answer)
+                    return answer.read(read)
+                failure = answer.failure()
                 retry_after = answer.retry_after
                 if answer.status not in _RETRIED:
                     raise failure
@@ -218,7 +228,7 @@ class Client:
 
     def _send(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], left: float
-    ) -> _Answer:
+    ) -> Answer:
         connection = self._connection
         connection.timeout = left
         if connection.sock is not None:
@@ -236,14 +246,14 @@ class Client:
             if connection.sock is None:
                 raise
         response: HTTPResponse = connection.getresponse()
-        return _Answer(response.status, _seconds(response.headers.get("Retry-After")), response.read())
+        return Answer.of(response)
 
 
 def _checked(token: str) -> str:
     # The token of a file often has a line end behind it.
     token = token.strip()
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ValueError("token must have printable ASCII characters and no spaces")
+    if not (token and token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError("token must have printable ASCII characters, at least one, and no spaces")
     return token
 
 
@@ -277,26 +287,3 @@ def _results(body: Mapping[str, Any]) -> tuple[Prediction | Problem, ...]:
         Problem.of(result["problem"]) if "problem" in result else Prediction.of(result)
         for result in body["results"]
     )
-
-
-def _read(answer: _Answer, read: Callable[[Mapping[str, Any]], _Result]) -> _Result:
-    try:
-        return read(json.loads(answer.content))
-    except (ValueError, KeyError, TypeError) as error:
-        raise Unreachable(f"this is no answer of a demur service: {error!r}") from error
-
-
-def _failure(answer: _Answer) -> ClientError:
-    try:
-        problem = Problem.of(json.loads(answer.content))
-    except (ValueError, KeyError, TypeError):
-        # The answer of a proxy, for example.
-        problem = Problem("http-status", answer.status, answer.content[:200].decode("utf-8", "replace"))
-    if problem.kind == "deadline-passed":
-        return DeadlinePassed(problem.detail)
-    return Refused(problem)
-
-
-def _seconds(header: str | None) -> float:
-    """Seconds of a Retry-After header; 0 for none and for a date."""
-    return float(header) if header is not None and header.isascii() and header.isdigit() else 0.0

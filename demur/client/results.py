@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -182,6 +183,44 @@ class Rolling:
             label_coverage=body["label_coverage"],
             events_waiting=body["events_waiting"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingAudit:
+    """Answer that waits for the label of its audit."""
+
+    request_id: str
+    """Id for `Client.feedback` and `Client.feedback_batch`"""
+    unit_id: str | None
+    bundle: str
+    """`name:version`"""
+    time: datetime
+    """Time of the answer, UTC"""
+    age: float
+    """Seconds since then"""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Some of the audits that wait."""
+
+    audits: tuple[WaitingAudit, ...]
+    next: str | None
+    """Cursor of the page behind this one; None: there is none"""
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(tuple(map(_audit, body["audits"])), body["next"])
+
+
+def _audit(body: Mapping[str, Any]) -> WaitingAudit:
+    return WaitingAudit(
+        body["request_id"],
+        body["unit_id"],
+        body["bundle"],
+        datetime.fromisoformat(body["time"]),
+        body["age_seconds"],
+    )
 
 
 def _guarantee(body: Mapping[str, Any]) -> Guarantee:

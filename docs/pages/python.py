@@ -24,7 +24,7 @@ A [tutorial](../tutorials/python.md) uses it. The results and errors are in `dem
 
 """
 _RESULTS = (
-    *("Prediction", "Guarantee", "Problem", "Rolling", "Series", "Window"),
+    *("Prediction", "Guarantee", "Problem", "Rolling", "Series", "Window", "WaitingAudit"),
     *("ClientError", "Refused", "Unreachable", "DeadlinePassed"),
 )
 

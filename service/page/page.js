@@ -156,7 +156,11 @@ function tokenControls(offer) {
     if (/^[!-~]+$/.test(token)) offer().focus();
     else refuse(offer);
   }
-  field.onkeydown = event => { if (event.key === "Enter") use(); };
+  field.onkeydown = event => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();  // Else the same key presses the button that gets the focus.
+    use();
+  };
   return [field, element("button", {type: "button", textContent: "Use this token", onclick: use})];
 }
 

@@ -194,6 +194,51 @@ def test_a_bundle_without_a_promise_says_that_it_may_not_answer(
         page.close()
 
 
+def test_labels_are_offered_to_those_with_a_token(
+    browser: Browser, tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    tokens = "anna=the-token-of-anna"
+    with ServiceProcess(tiny_bundle, tmp_path / "service", feedback_tokens=tokens) as service:
+        page = browser.new_page(viewport={"width": 375, "height": 700})
+        page.goto(service.url)
+        expect(page.locator("#status")).to_have_text("serving")
+        expect(page.locator("#label-access")).to_be_hidden()
+        expect(page.locator("#commands")).to_contain_text("Authorization: Bearer TOKEN")
+        page.locator("#file").set_input_files([jpeg(make_colour_image(RED, BY_A))])
+        choice = page.locator("#result .labels")
+        expect(choice.get_by_role("button", name="red")).to_have_count(0)
+        field = choice.get_by_label("Token for labels")
+        for wrong in ("a-token-that-is-wrong", "ein-tökén"):
+            field.fill(wrong)
+            field.press("Enter")
+            if wrong.isascii():
+                choice.get_by_role("button", name="red").click()
+            expect(choice).to_contain_text("This token is not accepted.")
+            expect(field).to_be_focused()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        field.fill(" the-token-of-anna ")
+        field.press("Enter")
+        expect(choice.get_by_role("button", name="blue")).to_be_focused()
+        # The key that confirms the token sends no label.
+        page.wait_for_timeout(300)
+        assert "saved" not in choice.inner_text()
+        choice.get_by_role("button", name="red").click()
+        expect(choice).to_contain_text("saved")
+        expect(page.locator("#labels")).to_contain_text("1 of 1 predictions labelled", timeout=10_000)
+        page.locator("#file").set_input_files([jpeg(make_colour_image(RED, BY_A))])
+        expect(page.locator("#recent button")).to_have_count(2)
+        expect(choice.get_by_role("button", name="red")).to_be_visible()
+        page.close()
+
+
+def test_open_labels_are_said(visit: Callable[..., Visit]) -> None:
+    here = visit()
+    expect(here.page.locator("#label-access")).to_contain_text(
+        "Labels are open: anyone who reaches this port"
+    )
+    expect(here.page.locator("#commands")).not_to_contain_text("Authorization")
+
+
 @pytest.mark.parametrize("width", [320, 375, 768])
 def test_it_fits_a_narrow_screen(visit: Callable[..., Visit], make_colour_image: Images, width: int) -> None:
     here = visit(width, 700)
