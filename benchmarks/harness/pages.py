@@ -90,6 +90,7 @@ PAGE: Mapping[str, Page] = {
             "stops",
             "stops-beside-others",
             "worker-kills",
+            "event-memory",
             "hostile",
         ),
     ),
