@@ -18,8 +18,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Serving": ("bundle", "host", "port", "workers", "cores", "engine", "precision", "batch"),
     "Private port": ("admin_port", "admin_host", "admin_token", "bundles", "prepare_timeout"),
     "Store and event log": (
-        *("redis_url", "redis_timeout", "data_dir", "model", "prediction_ttl", "parked_ttl", "events_kept"),
-        *("event_log", "event_log_bytes", "event_log_days"),
+        *("redis_url", "redis_timeout", "data_dir", "model", "windows", "prediction_ttl", "parked_ttl"),
+        *("events_kept", "event_log", "event_log_bytes", "event_log_days"),
     ),
     "Limits of a request": (
         *("max_image_bytes", "max_pixels", "max_batch_images", "max_batch_bytes", "max_header_bytes"),

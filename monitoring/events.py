@@ -11,6 +11,9 @@ from calibration.decision import Decision
 FORCED_ABOVE = 0.5
 """A forced binary answer is label 1 above this probability and label 0 at or below it."""
 
+SHADOW_MARK = "~"
+"""A character in the id of every shadow's prediction, and in no other id."""
+
 
 @dataclass(frozen=True, slots=True)
 class PredictionEvent:
@@ -60,9 +63,10 @@ Event = PredictionEvent | FeedbackEvent
 PredictionOutcome = Literal["recorded", "joined", "repeated"]
 """recorded: new. joined: new, and its label was waiting. repeated: the id was recorded before."""
 
-FeedbackOutcome = Literal["ok", "duplicate", "corrected", "stale", "unknown"]
+FeedbackOutcome = Literal["ok", "duplicate", "corrected", "stale", "expired", "unknown"]
 """ok: first label. duplicate: the same label again. corrected: a different, later one, which replaces
-the first. stale: a different, older one, ignored. unknown: no such prediction yet, parked."""
+the first. stale: a different, older one, ignored. expired: too long after its prediction, or before it,
+ignored. unknown: no such prediction yet, parked."""
 
 
 def forced_label(probabilities: Sequence[float]) -> int:

@@ -36,7 +36,7 @@ from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
 from service.logs import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
-from service.routes import docs, feedback, inference_protocol, page, predict, status
+from service.routes import docs, feedback, inference_protocol, page, predict, rolling, status
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
 from service.state import LifespanState, Phase, Service, request_id, service_of
@@ -87,7 +87,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (predict, feedback, inference_protocol, status, page, docs):
+    for routes in (predict, feedback, rolling, inference_protocol, status, page, docs):
         app.include_router(routes.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)

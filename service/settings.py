@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
+from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 from service.choices import LogFormat, LogLevel
 from service.environment import PREFIX, SECRETS, values_of, variable_of
@@ -20,12 +21,15 @@ from service.tokens import MIN_LENGTH, FeedbackToken, read_feedback_tokens, toke
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+WindowSize = Annotated[int, Field(ge=1, le=100_000)]
 
 NO_STORE: Final = "off"
 """Value of `redis_url` for a service without a store."""
 _STORE_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 MAX_CHALLENGERS: Final = 4
 """Challengers beside the champion at a time."""
+MAX_WINDOWS: Final = 6
+"""Sizes of rolling windows at a time."""
 
 
 class ChallengerSettings(BaseModel):
@@ -78,6 +82,9 @@ class Settings(BaseModel):
     """Folder of the event log and of the embedded Valkey's data."""
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     """Name of the windows in the store; None: the name of the bundle at start."""
+    windows: Annotated[tuple[WindowSize, ...], Field(min_length=1, max_length=MAX_WINDOWS)] = REWARD_SIZES
+    """Sizes of the rolling windows, up to six from 1 to 100,000, separated by commas. Other sizes than before
+    are filled from the event log."""
     redis_timeout: Seconds = 1.0
     """Seconds for one reply of the store."""
     prediction_ttl: Seconds = 7 * 86_400.0
@@ -162,6 +169,18 @@ class Settings(BaseModel):
     """File of the JSON lines; None: `service.jsonl` in `data_dir` beside text, else standard error."""
     log_bytes: Annotated[int, Field(ge=2**16)] = 64 * 2**20
     """Size of that file; a full one is kept as NAME.1 while the next one fills."""
+
+    @field_validator("windows", mode="before")
+    @classmethod
+    def _parse_windows(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return [text.strip() for text in value.split(",") if text.strip()]
+
+    @field_validator("windows")
+    @classmethod
+    def _order_windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(value)))
 
     @field_validator("challengers", mode="before")
     @classmethod

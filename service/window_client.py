@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Literal, Protocol
+
+import structlog
 
 from monitoring.delivery.delivery_round import RecorderOptions
 from monitoring.delivery.event_lines import kind_of
@@ -20,7 +22,7 @@ from monitoring.metrics.instruments import Instruments
 from monitoring.promise.stored_items import StoredItems
 from monitoring.store import contract
 from monitoring.windows.rolling import RollingWindows
-from monitoring.windows.snapshot import RollingSnapshot
+from monitoring.windows.snapshot import TOTAL, RollingSnapshot
 from service.errors import StoreUnavailable
 from service.settings import NO_STORE, Settings
 
@@ -32,6 +34,8 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.+")
 """Characters that the name of a folder does not get."""
 
 SCRAPE_WAIT: Final = 0.1
+
+logger = structlog.get_logger("demur.windows")
 
 
 class WindowClient(Protocol):
@@ -65,13 +69,18 @@ class WindowClient(Protocol):
         """Keep labels in their order; how many are kept. The others must be refused (`label_not_kept`),
         because an accepted label must not be lost. Never waits. Raises StoreUnavailable without a store."""
 
-    def rolling(self, bundle: str) -> RollingSnapshot:
-        """All windows of a bundle; waits for the store. Raises StoreUnavailable."""
+    def rolling(self, scopes: Sequence[str], classes: int) -> list[RollingSnapshot]:
+        """All windows of some bundles, or of `TOTAL`, at one moment; waits for the store. Raises
+        StoreUnavailable."""
 
-    def scrape(self, bundles: Mapping[str, bool]) -> None:
+    def bundles(self) -> list[str]:
+        """Every bundle that has served, the latest at the end; waits for the store. Raises
+        StoreUnavailable."""
+
+    def scrape(self, bundles: Mapping[str, bool], classes: int) -> None:
         """Update the gauges of the windows of these bundles and of earlier ones, whose labels may still
-        come; `bundles` says which of them earn the reward of their task. Waits for the store for
-        `SCRAPE_WAIT` seconds at most; the next scrape shows a later reply."""
+        come; `bundles` says which of them earn the reward of their task, `classes` how many classes they
+        know. Waits for the store for `SCRAPE_WAIT` seconds at most; the next scrape shows a later reply."""
 
 
 class StoreClient:
@@ -86,13 +95,18 @@ class StoreClient:
         self._windows = RollingWindows.at(
             redis_url,
             settings.model or model,
+            sizes=settings.windows,
             timeout=settings.redis_timeout,
             prediction_ttl=settings.prediction_ttl,
             parked_ttl=settings.parked_ttl,
             items=settings.item_times(),
         )
         self._items = StoredItems.at(
-            redis_url, settings.model or model, settings.item_times(), timeout=settings.redis_timeout
+            redis_url,
+            settings.model or model,
+            settings.item_times(),
+            sizes=settings.windows,
+            timeout=settings.redis_timeout,
         )
         self._recorder = Recorder(
             self._windows,
@@ -124,6 +138,7 @@ class StoreClient:
 
     def start(self) -> None:
         self._recorder.start()
+        self._reader.submit(self._discard_unused)
 
     def close(self) -> None:
         self._recorder.close(self._stop_timeout / 2)
@@ -137,27 +152,37 @@ class StoreClient:
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
         return self._recorder.record_all(events)
 
-    def rolling(self, bundle: str) -> RollingSnapshot:
-        try:
-            return self._windows.snapshot(bundle)
-        except contract.StoreUnavailable as error:
-            raise StoreUnavailable(f"the store of the rolling metrics does not answer: {error}") from error
+    def rolling(self, scopes: Sequence[str], classes: int) -> list[RollingSnapshot]:
+        with _refused():
+            return self._windows.snapshots(scopes, classes)
 
-    def scrape(self, bundles: Mapping[str, bool]) -> None:
+    def bundles(self) -> list[str]:
+        with _refused():
+            return self._windows.bundles()
+
+    def scrape(self, bundles: Mapping[str, bool], classes: int) -> None:
         # The same source as /health: reads may succeed while the store refuses writes.
         self._instruments.redis_up.set(self.state != "down")
         for bundle in bundles.items():
             if bundle not in self._shown:
                 self._shown.append(bundle)
         if self._refresh is None or self._refresh.done():
-            self._refresh = self._reader.submit(self._show_windows, tuple(self._shown))
+            self._refresh = self._reader.submit(self._show_windows, tuple(self._shown), classes)
         wait([self._refresh], SCRAPE_WAIT)
 
-    def _show_windows(self, bundles: Sequence[tuple[str, bool]]) -> None:
-        # A store that does not answer leaves the gauges as they are; the recorder notices it.
+    def _discard_unused(self) -> None:
+        # Windows of an earlier setting take memory; if the store is away, the next start tries again.
         with suppress(contract.StoreUnavailable):
-            for bundle, with_reward in bundles:
-                self._instruments.show_rolling(self._windows.snapshot(bundle), with_reward=with_reward)
+            for sizes in self._windows.discard_unused():
+                logger.info("windows_discarded", sizes=sizes)
+
+    def _show_windows(self, bundles: Sequence[tuple[str, bool]], classes: int) -> None:
+        # A store that does not answer leaves the gauges as they are; the recorder notices it.
+        rewards = {**dict(bundles), TOTAL: any(reward for _, reward in bundles)}
+        with suppress(contract.StoreUnavailable):
+            for snapshot in self._windows.snapshots([*rewards], classes):
+                self._instruments.show_rolling(snapshot, with_reward=rewards[snapshot.bundle])
+            for bundle, _ in bundles:
                 self._instruments.show_audits(bundle, asdict(self._items.counts(bundle)))
 
 
@@ -184,10 +209,13 @@ class NoStore:
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
         raise StoreUnavailable("this service runs without a store, so labels cannot be kept")
 
-    def rolling(self, bundle: str) -> RollingSnapshot:
+    def rolling(self, scopes: Sequence[str], classes: int) -> list[RollingSnapshot]:
         raise StoreUnavailable("this service runs without a store, so there are no rolling metrics")
 
-    def scrape(self, bundles: Mapping[str, bool]) -> None:
+    def bundles(self) -> list[str]:
+        raise StoreUnavailable("this service runs without a store, so there are no rolling metrics")
+
+    def scrape(self, bundles: Mapping[str, bool], classes: int) -> None:
         self._instruments.redis_up.set(0)
 
 
@@ -224,6 +252,15 @@ class _EventCounters:
 
     def unlogged(self, event: Event) -> None:
         self._unlogged.labels(kind_of(event)).inc()
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """The store's error as one of the service."""
+    try:
+        yield
+    except contract.StoreUnavailable as error:
+        raise StoreUnavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
 
 def _log_folder(settings: Settings, model: str) -> Path | None:

@@ -9,6 +9,7 @@ from calibration.metrics.classification import (
     specificity,
     wilson_interval,
 )
+from calibration.metrics.intervals import mcc_interval, mean_of_shares
 from calibration.metrics.probabilistic import (
     Reliability,
     brier,
@@ -38,6 +39,8 @@ __all__ = [
     "expected_calibration_error",
     "failure_auroc",
     "mcc",
+    "mcc_interval",
+    "mean_of_shares",
     "natix_reward",
     "nll",
     "recall",

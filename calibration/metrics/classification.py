@@ -77,10 +77,11 @@ def specificity(labels: ArrayLike, predictions: ArrayLike, positive: int = 1) ->
     return _share(predicted[true != positive] != positive)
 
 
-def wilson_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(hits: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Two-sided interval of a share seen `hits` times in `n` (Wilson, JASA 22, 1927).
 
-    For display beside a figure; a promise needs the exact bounds. (0, 1) if n is 0.
+    For display beside a figure; a promise needs the exact bounds. (0, 1) if n is 0. Both are whole numbers,
+    unless n is an effective sample size.
     """
     if not 0 <= hits <= n:
         raise ValueError(f"hits is {hits} of n = {n}; it must lie between 0 and n")

@@ -26,12 +26,15 @@ from urllib.parse import urlencode, urlsplit
 from demur.client.answer import Answer
 from demur.client.results import (
     AuditPage,
+    ClassFigures,
     ClientError,
     DeadlinePassed,
+    Figure,
     Guarantee,
     Prediction,
     Problem,
     Refused,
+    RewardWindow,
     Rolling,
     Series,
     Unreachable,
@@ -40,13 +43,16 @@ from demur.client.results import (
 )
 
 __all__ = [
+    "ClassFigures",
     "Client",
     "ClientError",
     "DeadlinePassed",
+    "Figure",
     "Guarantee",
     "Prediction",
     "Problem",
     "Refused",
+    "RewardWindow",
     "Rolling",
     "Series",
     "Unreachable",
@@ -167,9 +173,14 @@ class Client:
         body = json.dumps({"labels": entries}).encode()
         return self._call("POST", "/feedback/batch", body, _JSON, deadline, _label_problems)
 
-    def rolling(self, *, deadline: float | None = None) -> Rolling:
-        """Rolling accuracy and Matthews correlation of the labelled predictions. Raises ClientError."""
-        return self._call("GET", "/rolling", None, {}, deadline, Rolling.of)
+    def rolling(self, bundle: str | None = None, *, deadline: float | None = None) -> Rolling:
+        """Figures of the labelled predictions over windows of several sizes. Raises ClientError.
+
+        `bundle`: `name:version` of one that serves or has served, or `total` for all of them together; None:
+        the champion.
+        """
+        path = "/rolling" if bundle is None else f"/rolling?{urlencode({'bundle': bundle})}"
+        return self._call("GET", path, None, {}, deadline, Rolling.of)
 
     def audits(self, *, bundle: str | None = None, deadline: float | None = None) -> Iterator[WaitingAudit]:
         """Answers that wait for the label of their audit, the oldest first; of all bundles, or of one,

@@ -133,8 +133,49 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure with the ends of its 95 % interval."""
+
+    value: float | None
+    """None if its denominator is zero; a Matthews correlation is 0 then"""
+    low: float
+    high: float
+    reason: str | None
+    """Why the denominator is zero; None if it is not"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """Figures of the labelled predictions in a window. Precision, recall and specificity are of class 1; of
+    more than two classes each is the mean over the classes that have one."""
+
+    n: int
+    """Number of labelled predictions in the window so far"""
+    accuracy: Figure
+    mcc: Figure
+    precision: Figure
+    recall: Figure
+    specificity: Figure
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
-    """Metrics of the last `size` labelled predictions."""
+    """The last `size` predictions."""
+
+    size: int
+    all: ClassFigures
+    """All labelled predictions; each counts as answered at probability > 0.5"""
+    answered: ClassFigures
+    """The answered ones among them"""
+    coverage: Figure
+    """Share answered, of the labelled and the others"""
+    stage_b: Figure
+    """Share that went to stage B, of the labelled and the others"""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardWindow:
+    """Metrics of the last `size` labelled predictions, for the reward."""
 
     size: int
     n: int
@@ -152,17 +193,20 @@ class Window:
 class Series:
     """ACC over the last 10 predictions and MCC over the last 100."""
 
-    acc: Window
-    mcc: Window
+    acc: RewardWindow
+    mcc: RewardWindow
     reward: float | None = None
     """Of the roadwork task, from both; None for bundles of other tasks"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rolling:
-    """Rolling metrics of the bundle that answers now."""
+    """Rolling metrics of one bundle, or of all bundles together."""
 
     bundle: str
+    """`name:version`, or `total`"""
+    windows: Mapping[int, Window]
+    """By size, as DEMUR_WINDOWS names them"""
     all: Series
     """All labelled predictions; each counts as answered at probability > 0.5"""
     answered: Series
@@ -171,17 +215,21 @@ class Rolling:
     labelled: int
     label_coverage: float | None
     events_waiting: int
+    bundles: tuple[str, ...]
+    """Every bundle that has served, the latest at the end"""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
         return cls(
             bundle=body["bundle"],
+            windows={window["size"]: _window(window) for window in body["windows"]},
             all=_series(body["all"]),
             answered=_series(body["answered"]),
             predictions=body["predictions"],
             labelled=body["labelled"],
             label_coverage=body["label_coverage"],
             events_waiting=body["events_waiting"],
+            bundles=tuple(body["bundles"]),
         )
 
 
@@ -230,11 +278,11 @@ def _guarantee(body: Mapping[str, Any]) -> Guarantee:
 
 
 def _series(body: Mapping[str, Any]) -> Series:
-    return Series(_window(body["acc"]), _window(body["mcc"]), body.get("reward"))
+    return Series(_reward_window(body["acc"]), _reward_window(body["mcc"]), body.get("reward"))
 
 
-def _window(body: Mapping[str, Any]) -> Window:
-    return Window(
+def _reward_window(body: Mapping[str, Any]) -> RewardWindow:
+    return RewardWindow(
         body["size"],
         body["n"],
         body["accuracy"],
@@ -243,3 +291,23 @@ def _window(body: Mapping[str, Any]) -> Window:
         body["mcc"],
         body["mcc_reason"],
     )
+
+
+def _window(body: Mapping[str, Any]) -> Window:
+    decided = body["decided"]
+    return Window(
+        body["size"],
+        _class_figures(body["all"]),
+        _class_figures(body["answered"]),
+        _figure(decided["coverage"]),
+        _figure(decided["stage_b"]),
+    )
+
+
+def _class_figures(body: Mapping[str, Any]) -> ClassFigures:
+    names = ("accuracy", "mcc", "precision", "recall", "specificity")
+    return ClassFigures(body["n"], *(_figure(body[name]) for name in names))
+
+
+def _figure(body: Mapping[str, Any]) -> Figure:
+    return Figure(body["value"], body["low"], body["high"], body["reason"])

@@ -24,7 +24,8 @@ A [tutorial](../tutorials/python.md) uses it. The results and errors are in `dem
 
 """
 _RESULTS = (
-    *("Prediction", "Guarantee", "Problem", "Rolling", "Series", "Window", "WaitingAudit"),
+    *("Prediction", "Guarantee", "Problem", "Rolling", "Window", "ClassFigures", "Figure"),
+    *("Series", "RewardWindow", "WaitingAudit"),
     *("ClientError", "Refused", "Unreachable", "DeadlinePassed"),
 )
 

@@ -6,6 +6,7 @@ a scrape of any worker shows their sum (or, for values that all workers share, t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
@@ -18,6 +19,7 @@ from prometheus_client.registry import Collector
 from monitoring.drift.conclusion import Conclusion
 from monitoring.metrics import names
 from monitoring.metrics.worker_files import WorkerFiles
+from monitoring.windows.figures import Figure
 from monitoring.windows.snapshot import RollingSnapshot
 
 _GAUGE_MODES: dict[names.AcrossWorkers, Literal["livesum", "livemostrecent"]] = {
@@ -101,6 +103,16 @@ class Instruments:
         self._rolling_acc_high = self._gauge(names.ROLLING_ACC_HIGH)
         self._rolling_reward = self._gauge(names.ROLLING_REWARD)
         self._rolling_n = self._gauge(names.ROLLING_N)
+        self._window_labelled = self._gauge(names.WINDOW_LABELLED)
+        self._window_figures = {
+            "accuracy": self._gauge(names.WINDOW_ACCURACY),
+            "mcc": self._gauge(names.WINDOW_MCC),
+            "precision": self._gauge(names.WINDOW_PRECISION),
+            "recall": self._gauge(names.WINDOW_RECALL),
+            "specificity": self._gauge(names.WINDOW_SPECIFICITY),
+        }
+        self._window_coverage = self._gauge(names.WINDOW_COVERAGE)
+        self._window_stage_b = self._gauge(names.WINDOW_STAGE_B)
         self._label_coverage = self._gauge(names.LABEL_COVERAGE)
         self._label_lag = self._gauge(names.LABEL_LAG)
         self._audits = self._gauge(_AUDITS)
@@ -126,15 +138,24 @@ class Instruments:
         `with_reward`: the bundle is of the task that has a reward."""
         bundle = snapshot.bundle
         for name, series in (("all", snapshot.all), ("answered", snapshot.answered)):
-            self._rolling_mcc.labels(bundle, name).set(series.mcc.mcc)
-            self._rolling_mcc_undefined.labels(bundle, name).set(series.mcc.mcc_reason is not None)
+            accuracy, mcc = series.acc.accuracy, series.mcc.mcc
+            self._rolling_mcc.labels(bundle, name).set(mcc.value or 0.0)
+            self._rolling_mcc_undefined.labels(bundle, name).set(mcc.reason is not None)
             self._rolling_n.labels(bundle, name).set(series.mcc.n)
             if with_reward:
                 self._rolling_reward.labels(bundle, name).set(series.reward)
-            if series.acc.accuracy is not None:
-                self._rolling_acc.labels(bundle, name).set(series.acc.accuracy)
-                self._rolling_acc_low.labels(bundle, name).set(series.acc.accuracy_low)
-                self._rolling_acc_high.labels(bundle, name).set(series.acc.accuracy_high)
+            if accuracy.value is not None:
+                self._rolling_acc.labels(bundle, name).set(accuracy.value)
+                self._rolling_acc_low.labels(bundle, name).set(accuracy.low)
+                self._rolling_acc_high.labels(bundle, name).set(accuracy.high)
+            for size in snapshot.sizes:
+                window = series.windows[size]
+                self._window_labelled.labels(bundle, name, size).set(window.n)
+                for figure, value in window.figures.by_name().items():
+                    _show(self._window_figures[figure], (bundle, name, size), value)
+        for size in snapshot.sizes:
+            _show(self._window_coverage, (bundle, size), snapshot.decided[size].coverage)
+            _show(self._window_stage_b, (bundle, size), snapshot.decided[size].stage_b)
         if snapshot.label_coverage is not None:
             self._label_coverage.labels(bundle).set(snapshot.label_coverage)
         lag = snapshot.label_lag(0.5)
@@ -183,3 +204,11 @@ class Instruments:
         return prometheus_client.Histogram(
             spec.name, spec.help, spec.labels, registry=self.registry, buckets=spec.buckets
         )
+
+
+def _show(gauge: prometheus_client.Gauge, labels: tuple[object, ...], figure: Figure) -> None:
+    """Set a figure and the ends of its interval; NaN while it has none, since an old value would mislead."""
+    defined = figure.value is not None
+    bounds = {"value": figure.value, "low": figure.low, "high": figure.high}
+    for bound, value in bounds.items():
+        gauge.labels(*labels, bound).set(value if defined and value is not None else math.nan)

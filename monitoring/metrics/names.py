@@ -197,6 +197,46 @@ ROLLING_REWARD = Gauge(
     ("bundle", "series"),
 )
 ROLLING_N = Gauge("demur_rolling_n", "Labelled predictions in the window of 100.", ("bundle", "series"))
+WINDOW_LABELLED = Gauge(
+    "demur_window_labelled", "Labelled predictions in a window.", ("bundle", "series", "window")
+)
+_OF_WINDOW = ("bundle", "series", "window", "bound")
+WINDOW_ACCURACY = Gauge(
+    "demur_window_accuracy",
+    "Accuracy of the labelled predictions in a window; `bound` is value, low or high, the ends of its "
+    "95 % interval. `bundle` is `total` for all bundles together.",
+    _OF_WINDOW,
+)
+WINDOW_MCC = Gauge(
+    "demur_window_mcc",
+    "Matthews correlation of the labelled predictions in a window; 0 if it is undefined.",
+    _OF_WINDOW,
+)
+WINDOW_PRECISION = Gauge(
+    "demur_window_precision",
+    "Precision of class 1 in a window; of more than two classes the mean over the predicted ones.",
+    _OF_WINDOW,
+)
+WINDOW_RECALL = Gauge(
+    "demur_window_recall",
+    "Recall of class 1 in a window; of more than two classes the mean over the labelled ones.",
+    _OF_WINDOW,
+)
+WINDOW_SPECIFICITY = Gauge(
+    "demur_window_specificity",
+    "Specificity of class 1 in a window; of more than two classes the mean, each against the rest.",
+    _OF_WINDOW,
+)
+WINDOW_COVERAGE = Gauge(
+    "demur_window_coverage",
+    "Share answered of the last predictions, labelled or not.",
+    ("bundle", "window", "bound"),
+)
+WINDOW_STAGE_B = Gauge(
+    "demur_window_stage_b",
+    "Share of the last predictions that went to stage B.",
+    ("bundle", "window", "bound"),
+)
 LABEL_COVERAGE = Gauge(
     "demur_label_coverage",
     "Share labelled of the predictions since the oldest in the window of 100.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Self, cast
 
 import redis
@@ -15,6 +15,7 @@ from monitoring.promise.items import AuditCounts, AuditItem, AuditPage, ItemChan
 from monitoring.store.connection import connect, translated_errors
 from monitoring.store.contract import StoreUnavailable
 from monitoring.windows.scripts import Script, key_prefix, run_script
+from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 
 _CHANGES_AT_A_TIME: Final = 250
@@ -39,23 +40,33 @@ class StoredItems:
         model: str,
         times: ItemTimes | None = None,
         *,
+        sizes: Sequence[int] = REWARD_SIZES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`times`: those with which the events are entered; `clock`: Unix time, seconds."""
+        """`times`, `sizes`: those of the windows with which the events are entered; `clock`: Unix time,
+        seconds."""
         self._client = client
-        self._prefix = key_prefix(model)
+        self._prefix = key_prefix(model, sizes)
         self._times = times or ItemTimes()
         self._clock = clock
         self._script = Script("changes")
         self._seen: dict[str, _Identity] = {}
 
     @classmethod
-    def at(cls, url: str, model: str, times: ItemTimes, *, timeout: float = 1.0) -> Self:
+    def at(
+        cls,
+        url: str,
+        model: str,
+        times: ItemTimes,
+        *,
+        sizes: Sequence[int] = REWARD_SIZES,
+        timeout: float = 1.0,
+    ) -> Self:
         """The items in the store at `url`, over a connection of their own; `close` at the end.
 
         `timeout`: seconds after which a call gives up.
         """
-        return cls(connect(url, timeout=timeout), model, times)
+        return cls(connect(url, timeout=timeout), model, times, sizes=sizes)
 
     def close(self) -> None:
         """Close the connections to the store."""

@@ -3,34 +3,37 @@
 Each script is atomic and idempotent, so any number of processes may write, an event may be sent twice,
 and labels may come late, early, twice, corrected or in any order: the windows end up the same. They
 hold the last N *labelled* predictions in the order in which they were *made*, one set of windows per
-bundle version. All keys of a model share one {hash tag}, as Redis Cluster requires.
+bundle version and one for all of them. All keys of a model share one {hash tag}, as Redis Cluster requires.
 
 Events from a log carry the position that they lead to. The store keeps that position beside the
-windows, so a store that has lost its memory is recognised by it and receives everything again.
+windows, so a store that has lost its memory is recognised by it and receives everything again. The sizes
+of the windows are a part of every key: under other sizes the same happens, and the windows are rebuilt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Self, cast
 
 import redis
 from redis.exceptions import NoScriptError, ResponseError
 
-from calibration.metrics.reward import ACCURACY_WINDOW, MCC_WINDOW
+from calibration.metrics.reward import MCC_WINDOW
 from monitoring.events import Event, PredictionEvent
 from monitoring.store.connection import connect, translated_errors
 from monitoring.store.contract import EventOutcome, EventRefused, PositionLost
-from monitoring.windows.scripts import Script, key_prefix, run_script
-from monitoring.windows.snapshot import RollingSnapshot, SeriesSnapshot, WindowSnapshot
+from monitoring.windows.replies import Replies
+from monitoring.windows.scripts import Script, held_sizes, key_prefix, model_prefix, run_script
+from monitoring.windows.snapshot import REWARD_SIZES, RollingSnapshot
 from monitoring.windows.unit_windows import ItemTimes
 
-ACC_SIZE: Final = ACCURACY_WINDOW
-MCC_SIZE: Final = MCC_WINDOW
-_SIZES: Final = f"{ACC_SIZE},{MCC_SIZE}"
+DEFAULT_SIZES: Final = REWARD_SIZES
 _LAGS_KEPT: Final = 100
 _RECENT: Final = 10_000
-"""Number of the latest predictions of a bundle whose times are kept, to compute the share labelled."""
+"""Number of the latest predictions of a bundle that are kept at least, to compute the share labelled."""
+_SCANNED: Final = 1000
+"""Keys per round trip in which those of unused sizes are looked for."""
 
 _Call = tuple[str, list[str | int | bytes]]
 """A script's digest; its one key and its arguments."""
@@ -47,20 +50,28 @@ class RollingWindows:
         client: redis.Redis,
         model: str,
         *,
+        sizes: Sequence[int] = DEFAULT_SIZES,
         prediction_ttl: float = 7 * 86_400,
         parked_ttl: float = 86_400,
         items: ItemTimes | None = None,
     ) -> None:
-        """`prediction_ttl`: seconds for which a prediction waits for its label (and recognises a repeated
-        or corrected one); `parked_ttl`: seconds for which an early label waits for its prediction; `items`:
-        the times of the monitors' items."""
+        """`sizes`: of the windows, each at least 1. `prediction_ttl`: seconds for which a prediction waits
+        for its label (and knows a repeated or corrected one); a later label does not count. `parked_ttl`:
+        seconds for which an early label waits for its prediction. `items`: the times of the monitors' items.
+        Raises ValueError."""
         self._client = client
-        self._prefix = key_prefix(model)
+        self._sizes = tuple(sorted(set(sizes)))
+        self._held = held_sizes(sizes)
+        self._prefix = key_prefix(model, sizes)
+        self._model_prefix = model_prefix(model)
+        self._layout = ",".join(map(str, self._held))
+        self._kept = max(self._held[-1], _RECENT)
         self._items = items or ItemTimes()
         self._prediction_ttl = _whole_seconds("prediction_ttl", prediction_ttl)
         self._parked_ttl = _whole_seconds("parked_ttl", parked_ttl)
         self._predict, self._label, self._snapshot = map(Script, ("predict", "label", "snapshot"))
         self._advance = Script("advance")
+        self._replies = Replies(self._sizes, self._held, self._kept)
 
     @classmethod
     def at(
@@ -68,6 +79,7 @@ class RollingWindows:
         url: str,
         model: str,
         *,
+        sizes: Sequence[int] = DEFAULT_SIZES,
         timeout: float = 1.0,
         prediction_ttl: float = 7 * 86_400,
         parked_ttl: float = 86_400,
@@ -78,7 +90,19 @@ class RollingWindows:
         `timeout`: seconds after which a call gives up. See `monitoring.store.connection.connect`.
         """
         client = connect(url, timeout=timeout)
-        return cls(client, model, prediction_ttl=prediction_ttl, parked_ttl=parked_ttl, items=items)
+        return cls(
+            client, model, sizes=sizes, prediction_ttl=prediction_ttl, parked_ttl=parked_ttl, items=items
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the windows, ascending."""
+        return self._sizes
+
+    @property
+    def prefix(self) -> str:
+        """What every key of these windows begins with."""
+        return self._prefix
 
     def close(self) -> None:
         """Close the connections to the store."""
@@ -97,7 +121,8 @@ class RollingWindows:
         The call may be repeated if its answer did not arrive. Raises PositionLost if the store knows the
         log to be neither at `before` nor at `after`; the events have been entered all the same.
         """
-        advance: _Call = (self._advance.digest, [self._logs, log, before or "", after])
+        place: list[str | int | bytes] = [self._logs, log, before or "", after, self._in_use, self._layout]
+        advance: _Call = (self._advance.digest, place)
         calls = [self._call(event) for event in events]
         with translated_errors():
             *replies, noted = self._all([*calls, advance])
@@ -113,31 +138,39 @@ class RollingWindows:
             held = cast("bytes | None", self._client.hget(self._logs, log))
         return None if held is None else held.decode()
 
-    def snapshot(self, bundle: str) -> RollingSnapshot:
+    def snapshot(self, bundle: str, classes: int = 2) -> RollingSnapshot:
         """All windows of one bundle at one moment; empty ones for an unknown bundle."""
-        args = [f"{self._prefix}predictions:{bundle}", self._prefix, _SIZES, bundle]
+        (snapshot,) = self.snapshots([bundle], classes)
+        return snapshot
+
+    def snapshots(self, scopes: Sequence[str], classes: int = 2) -> list[RollingSnapshot]:
+        """All windows of some bundles, or of `TOTAL`, at one moment. `classes`: number of classes."""
         with translated_errors():
-            reply = run_script(self._client, self._snapshot, *args)
-        predictions, labelled, recent, since, lags, *windows = reply
-        read = {
-            (series.decode(), int(size)): WindowSnapshot.of(int(size), _cells(flat))
-            for series, size, flat in windows
-        }
-        return RollingSnapshot(
-            bundle=bundle,
-            all=SeriesSnapshot.of(read["all", ACC_SIZE], read["all", MCC_SIZE]),
-            answered=SeriesSnapshot.of(read["answered", ACC_SIZE], read["answered", MCC_SIZE]),
-            predictions=predictions,
-            labelled=labelled,
-            label_coverage=_coverage(read["all", MCC_SIZE].n, since, recent, labelled, predictions),
-            lags=tuple(float(lag.split(b":", 1)[0]) for lag in lags),
-        )
+            replies = run_script(self._client, self._snapshot, self._logs, self._prefix, MCC_WINDOW, *scopes)
+        return [
+            self._replies.snapshot(scope, values, classes)
+            for scope, values in zip(scopes, replies, strict=True)
+        ]
 
     def bundles(self) -> list[str]:
-        """Bundles that have served, in the order in which they began; the latest at the end."""
+        """Bundles that have served, in the order of their latest predictions; the latest at the end."""
         with translated_errors():
             names = cast("list[bytes]", self._client.zrange(f"{self._prefix}bundles", 0, -1))
         return [name.decode() for name in names]
+
+    def discard_unused(self) -> list[str]:
+        """Delete windows of other sizes that no service has used for as long as a prediction waits for its
+        label; the sizes of each."""
+        with translated_errors():
+            used = cast("dict[bytes, bytes]", self._client.hgetall(self._in_use))
+            oldest = time.time() - self._prediction_ttl
+            unused = [layout.decode() for layout, at in used.items() if int(at) < oldest]
+            unused = [layout for layout in unused if layout != self._layout]
+            for layout in unused:
+                for keys in self._keys_of(layout):
+                    self._client.unlink(*keys)
+                self._client.hdel(self._in_use, layout)
+        return unused
 
     def ping(self) -> None:
         """Return if the store answers."""
@@ -146,13 +179,29 @@ class RollingWindows:
 
     def _call(self, event: Event) -> _Call:
         key = f"{self._prefix}prediction:{event.request_id}"
-        head: list[str | int | bytes] = [key, self._prefix, event.request_id, _SIZES, _LAGS_KEPT]
+        head: list[str | int | bytes] = [
+            *(key, self._prefix, event.request_id, self._layout, _LAGS_KEPT),
+            *(self._prediction_ttl, self._parked_ttl),
+        ]
         at = f"{event.at:.6f}"
         if isinstance(event, PredictionEvent):
             answer = "" if event.answer is None else event.answer
-            head += [event.bundle, event.predicted, answer, at, self._prediction_ttl, _RECENT]
+            head += [event.bundle, event.predicted, answer, at, event.stage, self._kept]
             return self._predict.digest, [*head, *self._items.arguments(event)]
-        return self._label.digest, [*head, event.label, at, self._parked_ttl]
+        return self._label.digest, [*head, event.label, at]
+
+    def _keys_of(self, layout: str) -> Iterator[list[bytes]]:
+        """The keys of windows of other sizes, some at a time."""
+        cursor = 0
+        while True:
+            cursor, keys = cast(
+                "tuple[int, list[bytes]]",
+                self._client.scan(cursor, match=f"{self._model_prefix}{layout}:*", count=_SCANNED),
+            )
+            if keys:
+                yield keys
+            if cursor == 0:
+                return
 
     def _all(self, calls: Sequence[_Call]) -> list[Any]:
         """The replies, including errors, of one round trip, or of two if the scripts have to be loaded."""
@@ -167,6 +216,11 @@ class RollingWindows:
     @property
     def _logs(self) -> str:
         return f"{self._prefix}logs"
+
+    @property
+    def _in_use(self) -> str:
+        """The hash of the sizes of all windows, each with the time of their last delivery."""
+        return f"{self._model_prefix}sizes"
 
     def _pipelined(self, calls: Sequence[_Call]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipe:
@@ -192,25 +246,6 @@ def _is_about_the_event(error: Exception) -> bool:
     have a class of their own or begin with a code in capitals, and are temporary."""
     code = str(error).split(" ", 1)[0]
     return type(error) is ResponseError and (code == "WRONGTYPE" or not code.isupper())
-
-
-def _coverage(n: int, since: int, recent: int, labelled: int, predictions: int) -> float | None:
-    """Share labelled of the predictions since the oldest of the n in the window."""
-    if not n:
-        return None
-    if since == recent >= _RECENT:
-        # The oldest is further back than the times are kept: the share of all predictions stands in.
-        return min(1.0, labelled / predictions)
-    return n / since if since else None
-
-
-def _cells(flat: Sequence[Any]) -> dict[tuple[int, int], int]:
-    """`[b"1:0", b"3", ...]` -> `{(1, 0): 3, ...}`"""
-    cells = {}
-    for name, count in zip(flat[::2], flat[1::2], strict=True):
-        predicted, label = name.split(b":")
-        cells[int(predicted), int(label)] = int(count)
-    return cells
 
 
 def _whole_seconds(name: str, seconds: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final, cast
@@ -9,7 +10,9 @@ from typing import Any, Final, cast
 import redis
 from redis.exceptions import NoScriptError
 
-_SHARED: Final = ("window.lua", "items.lua")
+from monitoring.windows.snapshot import REWARD_SIZES
+
+_SHARED: Final = ("window.lua", "items.lua", "labels.lua")
 
 
 class Script:
@@ -31,8 +34,26 @@ def run_script(client: redis.Redis, script: Script, key: str, *arguments: str | 
     return cast("list[Any]", reply)
 
 
-def key_prefix(model: str) -> str:
+def held_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Sizes of windows that are held if these are asked for: they, and those of the reward; ascending.
+
+    Raises ValueError.
+    """
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"sizes is {sizes!r}; each must be at least 1")
+    return tuple(sorted({*sizes, *REWARD_SIZES}))
+
+
+def model_prefix(model: str) -> str:
     """Beginning of every key of a model; in braces is what Redis Cluster places by. Raises ValueError."""
     if not model or any(c in "{}" for c in model):
         raise ValueError(f"model is {model!r}; it must be a name without braces")
     return f"demur:{{{model}}}:"
+
+
+def key_prefix(model: str, sizes: Sequence[int]) -> str:
+    """Beginning of every key of a model's windows and items under these sizes. Raises ValueError.
+
+    Under other sizes everything is entered again from the log, each event once, so nothing may be shared.
+    """
+    return f"{model_prefix(model)}{','.join(map(str, held_sizes(sizes)))}:"

@@ -65,5 +65,9 @@ def _items(settings: Settings) -> StoredItems | None:
     if settings.redis_url in (None, NO_STORE) or settings.model is None:
         return None
     return StoredItems.at(
-        settings.redis_url, settings.model, settings.item_times(), timeout=settings.redis_timeout
+        settings.redis_url,
+        settings.model,
+        settings.item_times(),
+        sizes=settings.windows,
+        timeout=settings.redis_timeout,
     )

@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from calibration.decision import Decision
-from monitoring.events import prediction_event
+from monitoring.events import SHADOW_MARK, prediction_event
 from monitoring.metrics.instruments import Instruments
 from service.compute.predictor import Stopwatch, decide_image
 from service.compute.spare_time import SpareTime, SpareWork
@@ -37,8 +37,8 @@ class AnsweredImage:
 
 
 def shadow_id(request_id: str, deployment: Deployment) -> str:
-    """The id of a shadow's prediction. No client can send it, because `~` is in no valid id."""
-    return f"{request_id}~{deployment.version}"
+    """The id of a shadow's prediction. No client can send it, because the mark is in no valid id."""
+    return f"{request_id}{SHADOW_MARK}{deployment.version}"
 
 
 class Shadows:

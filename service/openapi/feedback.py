@@ -1,4 +1,4 @@
-"""OpenAPI documents of /feedback, /feedback/batch and /rolling."""
+"""OpenAPI documents of /feedback and /feedback/batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from service.errors import (
     InvalidField,
     MalformedJson,
     MissingField,
-    NoSuchBundle,
     StoreUnavailable,
     TooManyLabels,
     Unauthorized,
@@ -21,9 +20,7 @@ from service.openapi.parts import (
     API_KEY,
     ID,
     JSON,
-    LABEL_ACCESS,
     NULLABLE_STRING,
-    NUMBER_OR_NULL,
     PROBLEM_SCHEMA,
     QUOTA_USED_UP,
     TOO_SLOW,
@@ -134,67 +131,6 @@ FEEDBACK_BATCH: Final[dict[str, Any]] = {
             ("The body has no list of labels.", InvalidField, MissingField),
             QUOTA_USED_UP,
             _NOT_KEPT,
-        ),
-    },
-}
-
-_WINDOW: dict[str, Any] = {
-    "type": "object",
-    "required": ["size", "n", "accuracy", "accuracy_low", "accuracy_high", "mcc", "mcc_reason", "cells"],
-    "properties": {
-        "size": {"type": "integer"},
-        "n": {"type": "integer"},
-        "accuracy": NUMBER_OR_NULL,
-        "accuracy_low": {"type": "number"},
-        "accuracy_high": {"type": "number"},
-        "mcc": {"type": "number"},
-        "mcc_reason": NULLABLE_STRING,
-        "cells": {"type": "array", "items": {"type": "object"}},
-    },
-}
-_SERIES: dict[str, Any] = {
-    "type": "object",
-    "required": ["acc", "mcc"],
-    "properties": {
-        "acc": _WINDOW,
-        "mcc": _WINDOW,
-        "reward": {"type": "number", "description": "For bundles of the roadwork task alone."},
-    },
-}
-
-ROLLING: Final[dict[str, Any]] = {
-    "parameters": [
-        {
-            "name": "bundle",
-            "in": "query",
-            "description": "name:version of a serving bundle, champion or challenger; default: the champion.",
-            "schema": {"type": "string"},
-        }
-    ],
-    "responses": {
-        "200": answer(
-            "`all`: every labelled prediction, forced to a label; `answered`: the answered ones alone.",
-            {
-                "type": "object",
-                "required": [
-                    *("bundle", "all", "answered", "predictions", "labelled", "label_coverage", "labels")
-                ],
-                "properties": {
-                    "bundle": {"type": "string"},
-                    "all": _SERIES,
-                    "answered": _SERIES,
-                    "predictions": {"type": "integer"},
-                    "labelled": {"type": "integer"},
-                    "label_coverage": NUMBER_OR_NULL,
-                    "label_lag_seconds": {"type": "object", "additionalProperties": NUMBER_OR_NULL},
-                    "events_waiting": {"type": "integer"},
-                    "labels": LABEL_ACCESS,
-                },
-            },
-        ),
-        **problems(
-            ("This bundle does not serve.", NoSuchBundle),
-            ("The store of the windows does not answer.", StoreUnavailable),
         ),
     },
 }

@@ -1,5 +1,4 @@
-"""POST /feedback and /feedback/batch: the true labels of predictions. GET /rolling: the metrics of the
-labelled ones."""
+"""POST /feedback and /feedback/batch: the true labels of predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from starlette.responses import Response
 
 from monitoring.events import FeedbackEvent
 from service.compute.shadows import shadow_id
-from service.errors import NoSuchBundle, RequestError
+from service.errors import RequestError
 from service.http.labels import Label, read_label, read_labels
 from service.openapi import feedback as openapi
 from service.problems import problem_of
@@ -104,21 +103,3 @@ def _problem(service: Service, error: RequestError, as_sent: str | None) -> dict
     problem = problem_of(error)
     service.instruments.refusals.labels(problem.kind).inc()
     return problem.to_dict(as_sent)
-
-
-@router.get("/rolling", summary="Rolling MCC@100 and ACC@10", openapi_extra=openapi.ROLLING)
-async def rolling(request: Request) -> Response:
-    service = service_of(request)
-    deployments = service.deployments
-    champion = deployments.champion
-    serving = {one.label: one for one in (champion, *(each.deployment for each in deployments.challengers))}
-    label = request.query_params.get("bundle", champion.label)
-    if label not in serving:
-        raise NoSuchBundle(
-            "this bundle does not serve", field="bundle", value=label[:200], limit=list(serving)
-        )
-    snapshot = await asyncio.to_thread(service.windows.rolling, label)
-    figures = snapshot.to_dict(with_reward=serving[label].earns_reward)
-    return json_response(
-        {**figures, "events_waiting": service.windows.waiting, "labels": service.label_access()}
-    )

@@ -89,7 +89,7 @@ async def metrics(request: Request) -> Response:
     rewards = {deployment.label: deployment.earns_reward for deployment in serving}
 
     def scrape() -> bytes:
-        service.windows.scrape(rewards)
+        service.windows.scrape(rewards, len(deployments.champion.classes))
         return service.instruments.render()
 
     return Response(await asyncio.to_thread(scrape), media_type=CONTENT_TYPE)

@@ -25,6 +25,15 @@ def test_arguments_take_precedence_over_the_environment() -> None:
         ({}, {"bundle": "b", "port": 70000}, r"port is 70000: input should be less than or equal to 65535"),
         ({}, {"bundle": "b", "audit_share": 2}, r"audit_share is 2"),
         ({}, {"bundle": "b", "colour": "red"}, r"colour is no setting"),
+        (
+            {"DEMUR_WINDOWS": "10,x"},
+            {"bundle": "b"},
+            r"DEMUR_WINDOWS is 'x': input should be",
+        ),
+        ({"DEMUR_WINDOWS": "0"}, {"bundle": "b"}, r"DEMUR_WINDOWS is '0': .* greater than or equal to 1"),
+        ({"DEMUR_WINDOWS": "100001"}, {"bundle": "b"}, r"less than or equal to 100000"),
+        ({"DEMUR_WINDOWS": "1,2,3,4,5,6,7"}, {"bundle": "b"}, r"DEMUR_WINDOWS is .* at most 6 items"),
+        ({"DEMUR_WINDOWS": ","}, {"bundle": "b"}, r"DEMUR_WINDOWS is .* at least 1 item"),
         ({"DEMUR_MODEL": "a{b}"}, {"bundle": "b"}, r"DEMUR_MODEL is 'a\{b\}'"),
     ],
 )
@@ -55,6 +64,7 @@ def test_a_faulty_setting_is_named_with_its_value(
         ("tcp://10.0.0.1:8000", "port", 8000),
         ("tcp://10.0.0.1:8001", "admin_port", None),
         ("TCP://[fd00::1]:8000", "port", 8000),
+        ("100, 10,100\n", "windows", (10, 100)),
         ("OFF", "redis_url", "off"),
         ("redis://store:6379/0\n", "redis_url", "redis://store:6379/0"),
     ],

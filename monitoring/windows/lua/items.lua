@@ -241,25 +241,3 @@ local function label_item(prefix, bundle, id, made, wait, label, at)
   end
   note_change(prefix, bundle, 'i:' .. minute .. ':' .. id)
 end
-
--- A label that came before its prediction: which of several is the latest from within the wait is known only
--- with the prediction, so each is parked, "at:TIME" -> label, up to a bound.
-local MOST_PARKED = 32
-
-local function park_label(parked, label, at)
-  local held = redis.call('HGET', parked, 'at:' .. at)
-  if held and tonumber(held) >= tonumber(label) or redis.call('HLEN', parked) >= MOST_PARKED then
-    return
-  end
-  redis.call('HSET', parked, 'at:' .. at, label)
-end
-
-local function each_parked_label(parked, act)
-  local held = redis.call('HGETALL', parked)
-  for at = 1, #held, 2 do
-    local time = string.match(held[at], '^at:(.+)$')
-    if time then
-      act(tonumber(held[at + 1]), tonumber(time))
-    end
-  end
-end

@@ -1,49 +1,103 @@
--- Shared by predict.lua and label.lua, which are loaded with this text in front of them.
+-- Windows: shared by the scripts that are loaded with this text in front of them.
 --
--- A window is a sorted set of labelled predictions, "predicted:label:id" scored by the time at which the
--- prediction was made, with a hash of counts beside it, "predicted:label" -> count.
--- It keeps the `size` latest *predictions*: an old prediction whose label is late enters at its place in
--- that order and, in a full window, leaves again at once. Since the order is that of the predictions and
--- not that of the arrivals, events that arrive late or in another order give the same window.
+-- A *scope* is one bundle, or 'total' for all bundles of the model. Each scope has three series: 'all'
+-- labelled predictions with their forced labels, the 'answered' ones among them with their answers, and
+-- 'decided' for every prediction, labelled or not.
+--
+-- A series is one sorted set, "id:first:second" scored by the time at which the prediction was made: its
+-- label and its guess, or whether it was answered and by which stage. The windows of all sizes are the last
+-- N of that one set; a hash of counts stands beside it, "N first:second" -> count.
+-- An old prediction whose label is late enters at its place in the order of the *predictions* and, behind a
+-- full window, leaves again at once. So events that arrive late or in another order give the same windows.
+-- Of predictions made at the same time, the id decides the order.
 
-local function window_key(prefix, bundle, series, size)
-  return prefix .. 'window:' .. bundle .. ':' .. series .. ':' .. size
+local function window_key(prefix, scope, series)
+  return prefix .. 'window:' .. scope .. ':' .. series
 end
 
-local function counts_key(prefix, bundle, series, size)
-  return prefix .. 'counts:' .. bundle .. ':' .. series .. ':' .. size
+local function counts_key(prefix, scope, series)
+  return prefix .. 'counts:' .. scope .. ':' .. series
 end
 
-local function enter(prefix, bundle, series, size, made, cell, id)
-  local window = window_key(prefix, bundle, series, size)
-  local counts = counts_key(prefix, bundle, series, size)
-  -- ZADD returns 0 for a member that is there already: a repeated delivery, after the hash had expired.
-  redis.call('HINCRBY', counts, cell, redis.call('ZADD', window, made, cell .. ':' .. id))
-  while redis.call('ZCARD', window) > tonumber(size) do
-    local oldest = redis.call('ZPOPMIN', window)
-    redis.call('HINCRBY', counts, string.match(oldest[1], '^%d+:%d+'), -1)
+-- "10,100" -> { 10, 100 } in ascending order, as given.
+local function numbers(text)
+  local found = {}
+  for number in string.gmatch(text, '%d+') do
+    table.insert(found, tonumber(number))
+  end
+  return found
+end
+
+-- Adds to one count; a count of zero takes no room.
+local function add_count(counts, size, member, by)
+  local field = size .. ' ' .. string.match(member, ':(%w+:%w+)$')
+  if redis.call('HINCRBY', counts, field, by) == 0 then
+    redis.call('HDEL', counts, field)
   end
 end
 
-local function exchange(prefix, bundle, series, size, made, before, after, id)
-  local window = window_key(prefix, bundle, series, size)
-  local counts = counts_key(prefix, bundle, series, size)
-  -- A prediction that has left the window stays outside.
-  if redis.call('ZREM', window, before .. ':' .. id) == 1 then
-    redis.call('HINCRBY', counts, before, -1)
-    redis.call('HINCRBY', counts, after, redis.call('ZADD', window, made, after .. ':' .. id))
+-- Enters a member, and pushes the oldest out of each window that is full. The set keeps `most` members.
+-- A member that is there already changes nothing: a repeated delivery, after the prediction had expired.
+local function enter(prefix, scope, series, sizes, most, made, member)
+  local window = window_key(prefix, scope, series)
+  local counts = counts_key(prefix, scope, series)
+  if redis.call('ZADD', window, made, member) == 0 then
+    return
   end
-end
-
--- Calls act(series, size, guess) for every window that holds this prediction: it is always in the
--- series 'all' with its forced label, and in 'answered' with its answer if it was answered.
-local function each_window(sizes, predicted, answer, act)
-  for size in string.gmatch(sizes, '%d+') do
-    act('all', size, predicted)
-    if answer ~= '' then
-      act('answered', size, answer)
+  local place = redis.call('ZREVRANK', window, member)
+  local held = redis.call('ZCARD', window)
+  for _, size in ipairs(sizes) do
+    if place < size then
+      add_count(counts, size, member, 1)
+      if held > size then
+        add_count(counts, size, redis.call('ZREVRANGE', window, size, size)[1], -1)
+      end
     end
   end
+  if held > most then
+    redis.call('ZPOPMIN', window)
+  end
+end
+
+-- Takes a member out; the next older one enters each window that had held it. False if it is not there.
+local function leave(prefix, scope, series, sizes, member)
+  local window = window_key(prefix, scope, series)
+  local counts = counts_key(prefix, scope, series)
+  local place = redis.call('ZREVRANK', window, member)
+  if not place then
+    return false
+  end
+  redis.call('ZREM', window, member)
+  for _, size in ipairs(sizes) do
+    if place < size then
+      add_count(counts, size, member, -1)
+      local next = redis.call('ZREVRANGE', window, size - 1, size - 1)[1]
+      if next then
+        add_count(counts, size, next, 1)
+      end
+    end
+  end
+  return true
+end
+
+-- Calls act(scope) for the bundle and for the total. A shadow answers nothing and copies what another
+-- bundle has answered, so it is in no total; no client can send an id with a '~'.
+local function each_scope(bundle, id, act)
+  act(bundle)
+  if not string.find(id, '~', 1, true) then
+    act('total')
+  end
+end
+
+-- Calls act(scope, series, guess) for every series of labelled predictions that holds this one: it is always
+-- in 'all' with its forced label, and in 'answered' with its answer if it was answered.
+local function each_labelled(bundle, id, predicted, answer, act)
+  each_scope(bundle, id, function(scope)
+    act(scope, 'all', predicted)
+    if answer ~= '' then
+      act(scope, 'answered', answer)
+    end
+  end)
 end
 
 -- Adds a member to a sorted set that keeps its `most` highest scores.
@@ -52,15 +106,4 @@ local function add_bounded(key, score, member, most)
   if redis.call('ZCARD', key) > tonumber(most) then
     redis.call('ZPOPMIN', key)
   end
-end
-
--- The first label of a prediction. `made` and `at` are Unix times in seconds.
-local function label_first(prefix, key, id, sizes, lags, bundle, predicted, answer, made, label, at)
-  redis.call('HSET', key, 'label', label, 'label_at', at)
-  each_window(sizes, predicted, answer, function(series, size, guess)
-    enter(prefix, bundle, series, size, made, guess .. ':' .. label, id)
-  end)
-  redis.call('INCR', prefix .. 'labelled:' .. bundle)
-  local lag = math.max(0, tonumber(at) - tonumber(made))
-  add_bounded(prefix .. 'lags:' .. bundle, at, string.format('%.6f:%s', lag, id), lags)
 end

@@ -271,7 +271,7 @@ def test_a_flood_of_early_labels_is_bounded(
 ) -> None:
     writers[0].apply([labelled("a", 0, at=float(n)) for n in range(500)])
     client = connect(valkey.url)
-    assert client.hlen(f"demur:{{{model}}}:parked:a") < 40
+    assert client.hlen(f"{writers[0].prefix}parked:a") < 40
     client.close()
 
 
