@@ -28,6 +28,7 @@ from demur.verbs.compare import compare
 from demur.verbs.data import data
 from demur.verbs.demo import demo
 from demur.verbs.doctor import doctor
+from demur.verbs.drift import drift
 from demur.verbs.evaluate import evaluate
 from demur.verbs.gate import gate
 from demur.verbs.init import init
@@ -63,7 +64,7 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "Production": (serve, profile),
     "Set-up": (doctor, init),
 }
-GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {"Certificates": (ledger,)}
+GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {"Certificates": (ledger,), "Production": (drift,)}
 """Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():
     for _verb in _verbs:

@@ -4,6 +4,7 @@
     └── InterfaceError                          root of the errors of `demur`
         ├── FileExists (ValueError)         a file is in the place of the one to be written
         ├── UnknownTableFormat (ValueError)     the output is no file, or its suffix names no format
+        ├── NoDriftYet                          there is nothing to report on yet
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part
         └── ClientError                         a call of the client failed
             ├── Unreachable                     no connection, a broken one, or no answer of a demur service

@@ -96,6 +96,9 @@ def serve(
     """
     import os
 
+    # Read when NumPy is loaded: a comparison of drift must not take every core from the requests.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from demur.commands.serve import serve_until_stopped
     from service.environment import with_env_file
     from service.settings import Settings

@@ -82,6 +82,11 @@ class Window:
     sample: SignalSample
 
 
+def drift_folder(data_dir: Path, label: str) -> Path:
+    """Folder of the samples of one bundle, `name:version`, in the data folder of a service."""
+    return data_dir / "drift" / label.replace(":", "-")
+
+
 class SampleFolder:
     """The samples of one bundle; any number of threads and processes may use it. Methods raise OSError."""
 

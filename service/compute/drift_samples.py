@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import structlog
@@ -22,7 +21,7 @@ from bundle.signals import observe
 from calibration.drift.comparison import LEAST_IMAGES
 from calibration.drift.signals import SignalRow
 from monitoring.drift.conclusion import Conclusion
-from monitoring.drift.sample_folder import SampledRow, SampleFolder
+from monitoring.drift.sample_folder import SampledRow, SampleFolder, drift_folder
 from monitoring.drift.unit_sampler import Draw, UnitSampler
 from monitoring.drift.watch import DriftPolicy, DriftWatch
 from monitoring.metrics.instruments import Instruments
@@ -223,11 +222,6 @@ class DriftSamples:
 
     def _count(self, outcome: str, rows: int = 1) -> None:
         self._instruments.drift_samples.labels(outcome).inc(rows)
-
-
-def drift_folder(data_dir: Path, label: str) -> Path:
-    """Folder of the samples of one bundle, `name:version`."""
-    return data_dir / "drift" / label.replace(":", "-")
 
 
 def _observe(runner: CascadeRunner, read: ImageReader) -> SignalRow:

@@ -17,11 +17,11 @@ from starlette.testclient import TestClient
 
 from bundle.loader import load_bundle
 from bundle.signals import observe
-from monitoring.drift.sample_folder import SampledRow, SampleFolder
+from monitoring.drift.sample_folder import SampledRow, SampleFolder, drift_folder
 from monitoring.metrics.instruments import Instruments
 from service.compute import drift_samples
 from service.compute.admission import Admission, Lane
-from service.compute.drift_samples import DriftSamples, drift_folder
+from service.compute.drift_samples import DriftSamples
 from service.compute.shadows import AnsweredImage
 from service.compute.spare_time import SpareTime
 from service.lineup.deployment import deployment_for
