@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from fakes.recording_observer import RecordingObserver
@@ -88,6 +89,55 @@ def test_a_full_buffer_refuses_the_newest_and_counts_them(tmp_path: object) -> N
     assert time.monotonic() - started < 3
     assert len(observer.lost) == 5
     assert recorder.connected is False
+
+
+def test_several_events_are_kept_in_their_order_as_far_as_there_is_room() -> None:
+    observer = RecordingObserver()
+    recorder = Recorder(
+        RollingWindows(connect("redis://127.0.0.1:1"), "m"), observer, options=RecorderOptions(capacity=3)
+    )
+    assert recorder.record(event(0))
+    assert recorder.record_all([event(1)]) == 1
+    assert recorder.record_all([]) == 0
+    assert recorder.record_all([event(number) for number in range(2, 5)]) == 1
+    assert recorder.record_all([event(5)]) == 0
+    assert [lost.request_id for lost in observer.lost] == ["r3", "r4", "r5"]
+    assert recorder.close(timeout=0.1) == 3
+
+
+class Slow:
+    """A store that takes a moment for each call."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
+        time.sleep(0.002)
+        self.taken += len(events)
+        return ["recorded" for _ in events]
+
+    def apply_from_log(
+        self, log: str, events: Sequence[Event], before: str | None, after: str
+    ) -> list[EventOutcome | EventRefused]:
+        return self.apply(events)
+
+    def position(self, log: str) -> str | None:
+        return None
+
+    def ping(self) -> None:
+        pass
+
+
+def test_rounds_follow_each_other_closely_while_more_waits_than_one_delivers(tmp_path: Path) -> None:
+    sink = Slow()
+    # 400 calls are needed; a round has time for 50 of them, and rests for far longer than the test otherwise.
+    recorder = Recorder(
+        sink, RecordingObserver(), logs=tmp_path, options=RecorderOptions(interval=30.0, batch=1)
+    )
+    recorder.record_all([event(number) for number in range(400)])
+    recorder.start()
+    eventually(lambda: sink.taken == 400)
+    assert recorder.close() == 0
 
 
 class Stubborn:
