@@ -7,7 +7,7 @@ on images that B does not answer either is to abstain. `confidence >= threshold`
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,8 +15,9 @@ import numpy as np
 from calibration.scores import BoolArray, FloatArray, IntArray, StageOutputs, score_by_name, softmax
 
 StageName = Literal["A", "B"]
-Reason = Literal["ambiguous", "atypical", "no-promise"]
-"""Why an image is not answered. no-promise: the operating point answers no image at all."""
+Reason = Literal["ambiguous", "atypical", "no-promise", "suspended"]
+"""Why an image is not answered. no-promise: the operating point answers no image at all. suspended: the
+bundle answers none until a person resets it, because its promise is broken."""
 DecisionKind = Literal["answer", "abstain"]
 
 STAGE_NAMES: tuple[StageName, StageName] = ("A", "B")
@@ -107,6 +108,15 @@ class Decision:
     confidence: float
     stage: StageName
     reason: Reason | None
+
+
+def suspend(decision: Decision) -> Decision:
+    """The decision on an image of a bundle that is suspended: an abstention, whatever it would have answered.
+    A bundle that may not answer at all stays what it is."""
+    if decision.reason == "no-promise":
+        return decision
+    every_label = tuple(range(len(decision.probabilities)))
+    return replace(decision, decision="abstain", label=None, prediction_set=every_label, reason="suspended")
 
 
 def answers(confidence: FloatArray, threshold: float | None) -> BoolArray:

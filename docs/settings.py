@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Drift": ("drift_images", "drift_false_alarms", "drift_season"),
     "Labels, stopping, log": (
         *("feedback_tokens", "trust_open_labels", "audit_share", "audit_gap", "audit_wait"),
+        *("missing_audits", "on_broken_promise", "baseline_risk"),
         *("drain", "stop_timeout"),
         *("log_level", "log_format", "log_file", "log_bytes"),
     ),

@@ -4,18 +4,21 @@ the record of each decided image."""
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, Final
 
 from starlette.requests import Request
 
-from calibration.decision import Decision
+from calibration.decision import Decision, suspend
 from monitoring.events import prediction_event
+from monitoring.promise.items import NO_PART
 from monitoring.promise.sampling import NOT_DRAWN, Draw
 from service.compute.predictor import Prediction
 from service.compute.shadows import AnsweredImage
 from service.errors import InvalidField
+from service.http.bodies import ImageReader
 from service.http.request_ids import well_formed
 from service.lineup.deployment import Deployment
 from service.responses import prediction_body
@@ -49,10 +52,18 @@ def unit_of(request: Request) -> str | None:
     return f"unit-{blake2b(unit.encode(), digest_size=16).hexdigest()}"
 
 
+def answered_image(request: Request, read: ImageReader, size: int, image_id: str) -> AnsweredImage:
+    """An image of a request, with the unit and the slice that the request gives."""
+    return AnsweredImage(read, size, image_id, unit_of(request), request.headers.get("x-slice"))
+
+
 def record_answer(
     service: Service, deployment: Deployment, prediction: Prediction, image: AnsweredImage
 ) -> dict[str, Any]:
-    """Count and record a decided image and offer it to the shadows. Returns the body of its answer."""
+    """Count and record a decided image and offer it to the shadows. Returns the body of its answer, which is
+    an abstention while the bundle is suspended."""
+    if deployment.label in service.promise.suspended:
+        prediction = replace(prediction, decision=suspend(prediction.decision))
     decision = prediction.decision
     at = round(time.time(), 6)
     drawn = _draw(service, deployment, decision, image, at)
@@ -69,11 +80,20 @@ def record_answer(
             audit=drawn.audit,
             draw=drawn.draw,
             audit_probability=drawn.probability,
+            part=_part(deployment, decision, image.slice),
         )
     )
     service.shadows.offer(service.deployments.shadows, image)
     service.drift.offer(deployment, image)
     return prediction_body(prediction, deployment, image.request_id, audit=drawn.audit)
+
+
+def _part(deployment: Deployment, decision: Decision, slice_value: str | None) -> str:
+    if decision.label is None:
+        return NO_PART
+    terms, label = deployment.terms, decision.label
+    # A certificate names its answers as the bundle names its classes, or by their numbers.
+    return terms.part_of(deployment.classes[label], slice_value) or terms.part_of(str(label), slice_value)
 
 
 def _draw(

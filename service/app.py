@@ -34,6 +34,7 @@ from service.http.quotas import Quotas
 from service.http.token_gate import TokenGate
 from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
+from service.lineup.promise_watch import promise_watch
 from service.logs import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
 from service.routes import docs, feedback, inference_protocol, page, predict, rolling, status
@@ -156,6 +157,8 @@ def _lifespan(
         shadows = Shadows(spare, windows, instruments)
         drift = DriftSamples(settings, spare, instruments)
         overruns = Overruns(settings.compute_timeout, instruments, supervision)
+        promise = promise_watch(settings, deployments, instruments, supervision.report_broken)
+        await asyncio.to_thread(promise.start)
         service = Service(
             settings,
             deployments,
@@ -166,6 +169,7 @@ def _lifespan(
             overruns,
             windows,
             AuditSampler(settings.audit_share, settings.audit_gap),
+            promise,
             instruments,
             phase,
             quotas,
@@ -182,6 +186,7 @@ def _lifespan(
             await drift.close()
             await asyncio.to_thread(predictor.close, settings.stop_timeout)
             watch.cancel()
+            await asyncio.to_thread(promise.close)
             await asyncio.to_thread(windows.close)
             logger.info("service_stopped")
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
+from monitoring.promise.terms import WatchOptions
 from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 from service.choices import LogFormat, LogLevel
@@ -156,6 +157,12 @@ class Settings(BaseModel):
     """Seconds in which the frames of one unit count once in the audits and the monitors."""
     audit_wait: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7 * 86_400.0
     """Seconds after an answer within which the label of its audit must be sent."""
+    missing_audits: Literal["wrong", "hold"] = "wrong"
+    """What an audit does whose label never comes: it counts as wrong, or the monitor holds before it."""
+    on_broken_promise: Literal["alert", "abstain", "previous"] = "alert"
+    """What follows from a broken promise: an alert; no answers of the bundle; or the bundle before it."""
+    baseline_risk: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Risk above which a bundle counts as worse until its first 5,000 audits are a baseline; None: silent."""
     drain: Annotated[float, Field(ge=0)] = 0.5
     """Seconds between "not ready" and the closing of the port, for load balancers to notice."""
     stop_timeout: Seconds = 20.0
@@ -223,7 +230,10 @@ class Settings(BaseModel):
             )
         return settings
 
-    @field_validator("engine", "precision", "log_level", "log_format", mode="before")
+    @field_validator(
+        *("engine", "precision", "log_level", "log_format", "missing_audits", "on_broken_promise"),
+        mode="before",
+    )
     @classmethod
     def _ignore_case(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -276,6 +286,12 @@ class Settings(BaseModel):
     def item_times(self) -> ItemTimes:
         """The times by which frames become items of the monitors."""
         return ItemTimes(self.audit_gap, self.audit_wait)
+
+    def watch_options(self) -> WatchOptions:
+        """What the monitors of the promise need."""
+        return WatchOptions(
+            self.audit_share, self.audit_gap, self.audit_wait, self.missing_audits, self.baseline_risk
+        )
 
     def log_options(self) -> LogOptions:
         """Level, form and place of the log."""

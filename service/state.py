@@ -11,6 +11,7 @@ from starlette.requests import Request
 from calibration.decision import STAGE_NAMES
 from monitoring.metrics.instruments import Instruments
 from monitoring.promise.sampling import AuditSampler
+from monitoring.promise.watch import PromiseWatch
 from service.compute.drift_samples import DriftSamples
 from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
@@ -44,6 +45,7 @@ class Service:
     overruns: Overruns
     windows: WindowClient
     sampler: AuditSampler
+    promise: PromiseWatch
     instruments: Instruments
     phase: Phase
     quotas: Quotas | None
@@ -84,7 +86,12 @@ class Service:
     @property
     def degraded(self) -> bool:
         """Whether there is a fault that does not keep the service from answering."""
-        return self.windows.degraded or self.overruns.lost_threads > 0 or self.overruns.replacing > 0
+        return (
+            self.windows.degraded
+            or self.overruns.lost_threads > 0
+            or self.overruns.replacing > 0
+            or self.deployments.champion.label in self.promise.suspended
+        )
 
     def show_load(self) -> None:
         """Update the gauges of this worker's load and line-up."""

@@ -7,7 +7,7 @@ a scrape of any worker shows their sum (or, for values that all workers share, t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, Literal
 
 import prometheus_client
@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from monitoring.drift.conclusion import Conclusion
 from monitoring.metrics import names
 from monitoring.metrics.worker_files import WorkerFiles
+from monitoring.promise.reading import Reading
 from monitoring.windows.figures import Figure
 from monitoring.windows.snapshot import RollingSnapshot
 
@@ -115,6 +116,11 @@ class Instruments:
         self._window_stage_b = self._gauge(names.WINDOW_STAGE_B)
         self._label_coverage = self._gauge(names.LABEL_COVERAGE)
         self._label_lag = self._gauge(names.LABEL_LAG)
+        self._promise_e_value = self._gauge(names.PROMISE_E_VALUE)
+        self._promise_alarm = self._gauge(names.PROMISE_ALARM)
+        self._promise_risk_low = self._gauge(names.PROMISE_RISK_LOW)
+        self._promise_risk_high = self._gauge(names.PROMISE_RISK_HIGH)
+        self._promise_audits = self._gauge(names.PROMISE_AUDITS)
         self._audits = self._gauge(_AUDITS)
         self._audits_shown: dict[tuple[str, str], int] = {}
 
@@ -183,6 +189,18 @@ class Instruments:
             self._expected_accuracy.labels(bundle).set(found.expected.accuracy.value)
         if found.expected.risk is not None:
             self._expected_risk.labels(bundle).set(found.expected.risk.value)
+
+    def show_promise(self, reading: Reading, alarmed: Collection[tuple[str, str]]) -> None:
+        """Set the gauges of a bundle's monitor. `alarmed`: (signal, part) of the alarms that stand."""
+        bundle = reading.bundle
+        for one in reading.signals:
+            labels = (bundle, one.part, one.signal)
+            self._promise_e_value.labels(*labels).set(one.e_value)
+            self._promise_alarm.labels(*labels).set((one.signal, one.part) in alarmed)
+        low, high = reading.risk
+        self._promise_risk_low.labels(bundle).set(low)
+        self._promise_risk_high.labels(bundle).set(high)
+        self._promise_audits.labels(bundle).set(reading.audits)
 
     def render(self) -> bytes:
         """The scrape in Prometheus' text format. It takes milliseconds, too long for the event loop."""

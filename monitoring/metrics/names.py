@@ -248,6 +248,31 @@ LABEL_LAG = Gauge(
     ("bundle",),
 )
 
+PROMISE_E_VALUE = Gauge(
+    "demur_promise_e_value",
+    "Evidence of a signal (broken, worse, coverage) in a promised part; it alarms at 20 times the parts.",
+    ("bundle", "part", "signal"),
+)
+PROMISE_ALARM = Gauge(
+    "demur_promise_alarm",
+    "1 from the alarm of a signal until a person resets it.",
+    ("bundle", "part", "signal"),
+)
+PROMISE_RISK_LOW = Gauge(
+    "demur_promise_risk_low",
+    "Lower end of the 95 % interval of the risk, valid at every look; missing labels count as wrong.",
+    ("bundle",),
+)
+PROMISE_RISK_HIGH = Gauge(
+    "demur_promise_risk_high",
+    "Upper end of the 95 % interval of the risk, valid at every look; missing labels count as wrong.",
+    ("bundle",),
+)
+PROMISE_AUDITS = Gauge(
+    "demur_promise_audits",
+    "Audits that count in the monitor of a bundle since it began.",
+    ("bundle",),
+)
 AUDITS = Counter(
     "demur_audits_total",
     "Answers that asked for a label: drawn, replaced (by another frame of the unit), labelled, expired.",

@@ -114,3 +114,6 @@ class ItemReader(Protocol):
 
     def counts(self, bundle: str) -> AuditCounts:
         """Audits drawn, replaced, labelled and expired."""
+
+    def close(self) -> None:
+        """Close the connections to the store."""

@@ -99,10 +99,12 @@ class PromiseWatch:
         self._thread.start()
 
     def close(self, timeout: float = 5.0) -> None:
-        """End the thread; what is final is kept."""
+        """End the thread, and close the reader."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        if self._reader is not None:
+            self._reader.close()
 
     def view(self, terms: PromiseTerms) -> MonitorView:
         """The latest look at a bundle."""

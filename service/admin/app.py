@@ -1,4 +1,5 @@
-"""Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers; list audits.
+"""Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers; list audits;
+end the alarms of a promise.
 
 Every route needs the token, compared in constant time before anything else is read. A bundle is given by its
 plain name, never by a path or an address, and comes from one folder. Every request is logged.
@@ -25,9 +26,11 @@ from starlette.responses import Response
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
 from bundle.verify import verify_bundle
 from monitoring.metrics.instruments import AdminInstruments
+from monitoring.promise.archive import Archive
 from monitoring.promise.items import ItemReader
 from service.admin.access import TokenRequired
 from service.admin.audits import add_audit_routes
+from service.admin.promise import add_promise_routes
 from service.errors import (
     BundleRefused,
     BundlesUnreadable,
@@ -64,10 +67,12 @@ def create_admin_app(
     *,
     feedback_tokens: Sequence[FeedbackToken] = (),
     items: ItemReader | None = None,
+    promises: Archive | None = None,
 ) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`.
 
     `feedback_tokens`: of the senders of labels, who may list the audits of `items`; None without a store.
+    `promises`: what the promise monitors keep; without it there are no routes for it.
     """
     app = FastAPI(
         title="demur admin",
@@ -84,6 +89,8 @@ def create_admin_app(
     _add_bundle_routes(app, fleet, bundles)
     _add_challenger_routes(app, fleet, bundles)
     add_audit_routes(app, items)
+    if promises is not None:
+        add_promise_routes(app, promises)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OSError, _system_error)

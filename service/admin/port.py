@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 
+from monitoring.promise.archive import Archive
 from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
 from service.http.connection import guarded_connection
@@ -20,7 +21,7 @@ logger = structlog.get_logger("demur.admin")
 
 
 @contextmanager
-def admin_port(settings: Settings, fleet: Fleet) -> Iterator[socket.socket | None]:
+def admin_port(settings: Settings, fleet: Fleet, promises: Archive) -> Iterator[socket.socket | None]:
     """Serve the admin routes inside the context, on the socket that it gives; without an admin port in the
     settings, do nothing."""
     if settings.admin_port is None or settings.admin_token is None:
@@ -35,6 +36,7 @@ def admin_port(settings: Settings, fleet: Fleet) -> Iterator[socket.socket | Non
             settings.admin_token,
             feedback_tokens=settings.feedback_tokens,
             items=items,
+            promises=promises,
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",

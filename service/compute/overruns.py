@@ -58,6 +58,8 @@ class Supervision:
     """Report an overrun of the bundle with this label, so that this worker is replaced."""
     replacing: SharedCount = field(default_factory=SharedCount)
     """Number of workers that are being replaced."""
+    report_broken: Callable[[str], None] = _no_report
+    """Report that the promise of the bundle with this label is broken, so that the one before it returns."""
 
 
 class Overruns:

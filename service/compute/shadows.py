@@ -34,6 +34,8 @@ class AnsweredImage:
     """Bytes of memory that it occupies, about"""
     request_id: str
     unit_id: str | None
+    slice: str | None = None
+    """Value of the certificate's column that the request gave"""
 
 
 def shadow_id(request_id: str, deployment: Deployment) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from bundle.system.machine import this_machine
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageName
 from calibration.drift.signals import SignalSample
 from calibration.sequential.audits import AuditCurve
+from monitoring.promise.terms import PromiseTerms
 from service.settings import Settings
 
 logger = structlog.get_logger("demur.deployment")
@@ -73,6 +74,8 @@ class Deployment:
     """The audit curve of each stage; empty: answers are audited uniformly"""
     reference: SignalSample | None = None
     """The drift signals of val_select; None: drift is off"""
+    terms: PromiseTerms = field(default_factory=lambda: PromiseTerms("", "not certified here"))
+    """What the monitors of the promise watch"""
 
     def audit_weight(self, stage: StageName, confidence: float) -> float:
         """q, by which the share of audits is multiplied for an answer of `stage` at this confidence."""
@@ -114,6 +117,12 @@ class Deployment:
             evidence=evidence,
             audits=loaded.audits,
             reference=loaded.reference,
+            terms=PromiseTerms.of(
+                f"{loaded.manifest.name}:{loaded.manifest.version}",
+                certificate,
+                reason,
+                least_weight=min((min(curve.weights) for curve in loaded.audits), default=1.0),
+            ),
         )
 
 

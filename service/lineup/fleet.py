@@ -35,6 +35,10 @@ def _no_trial(folder: Path, cancelled: Cancelled) -> str | None:
     return None
 
 
+def _not_noted(label: str) -> None:
+    pass
+
+
 def _two_minutes(folders: list[Path]) -> float:
     return 120.0
 
@@ -52,15 +56,18 @@ class Fleet:
         trial: Callable[[Path, Cancelled], str | None] = _no_trial,
         limit: Callable[[list[Path]], float] = _two_minutes,
         replace: Callable[[Connection], None] = Connection.close,
+        activated: Callable[[str], None] = _not_noted,
     ) -> None:
         """`trial`: try a bundle before the workers load it; it returns the reason why the bundle would
         abstain on every image, or raises ChangeRefused. `limit`: seconds that a worker may take to load the
-        bundles in these folders. `replace`: end a worker that took longer, and start another."""
+        bundles in these folders. `replace`: end a worker that took longer, and start another. `activated`: a
+        bundle with this label has become the champion instead of another one."""
         self.plan = plan
         """The line-up that serves; a worker that starts later loads it. Set with `membership` held."""
         self._trial = trial
         self._limit = limit
         self._replace = replace
+        self._activated = activated
         self._overdue: list[Connection] = []
         """Workers that did not carry out an order in time and have not ended yet."""
         self._former: list[Path] = []
@@ -91,6 +98,7 @@ class Fleet:
             plan = LineupPlan(folder, self.plan.challengers)
             label = self._change(plan, cancelled, reopen=True, allow_abstaining=allow_abstaining)
             if folder != before:
+                self._activated(label)
                 # Activating the same bundle twice, after a lost reply for instance, keeps the way back.
                 self._former.append(before)
             return label
@@ -109,6 +117,7 @@ class Fleet:
                     "roll that back"
                 )
             label = self._change(LineupPlan(previous, self.plan.challengers), cancelled, reopen=True)
+            self._activated(label)
             # The bundle that was rolled back is no target of a later roll-back.
             self._former = [folder for folder in self._former if folder != champion]
             while self._former and self._former[-1] == previous:

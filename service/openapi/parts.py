@@ -151,6 +151,13 @@ HEADERS: list[dict[str, Any]] = [
         "schema": {"type": "string"},
     },
     {
+        "name": "X-Slice",
+        "in": "header",
+        "description": "Value of the column whose values the certificate promises one by one: the monitors "
+        "watch the answers of each value apart.",
+        "schema": {"type": "string"},
+    },
+    {
         "name": "X-Deadline-Ms",
         "in": "header",
         "description": "Milliseconds after which the answer is useless; late work is not computed.",

@@ -52,6 +52,23 @@ HEALTH: Final[dict[str, Any]] = {
                             "waiting": {"type": "integer"},
                         },
                     },
+                    "monitors": {
+                        "type": "array",
+                        "description": "Whether the promise still holds, of each bundle that answers: in a "
+                        "sentence, and the counts, intervals, e-values and alarms behind it.",
+                        "items": {
+                            "type": "object",
+                            "required": ["bundle", "sentence", "suspended"],
+                            "properties": {
+                                "bundle": {"type": "string"},
+                                "sentence": {"type": "string"},
+                                "suspended": {
+                                    "type": "boolean",
+                                    "description": "It abstains on everything until a person resets it.",
+                                },
+                            },
+                        },
+                    },
                     "event_log": {"enum": ["ok", "failing", "off"]},
                     "labels": LABEL_ACCESS,
                     "overruns": {

@@ -4,6 +4,7 @@ const REASONS = {
   ambiguous: "too close to call",
   atypical: "unlike anything it was calibrated on",
   "no-promise": "this bundle may not answer at all",
+  suspended: "suspended until a person resets it",
 };
 const STORE = {down: "without its store", off: "without its store", rebuilding: "its store is being rebuilt from the event log"};
 const byId = id => document.getElementById(id);
@@ -59,6 +60,7 @@ function decisionInWords(a) {
   if (a.decision === "answer")
     return a.stage === "A" ? "Stage A, the fast one, was confident enough to answer." : "Stage A passed it on; stage B, the strong one, was confident enough to answer.";
   if (a.reason === "no-promise") return "This bundle may not answer at all, however clear the image. A person should look.";
+  if (a.reason === "suspended") return "The promise of this bundle is broken, so it answers nothing until somebody resets it. A person should look.";
   if (a.reason === "ambiguous") return `Too close to call: it may be ${a.prediction_set.map(nameOf).join(" or ")}. A person should look.`;
   return `It is ${REASONS[a.reason] || a.reason}. A person should look.`;
 }
@@ -233,8 +235,10 @@ function row(name, cell, rolling) {
 }
 
 function showPromise(health) {
-  const none = !health.guarantee, doubt = health.guarantee?.doubt;
-  byId("promise").className = none ? "none" : doubt ? "doubted" : "";
+  const none = !health.guarantee, doubt = health.guarantee?.doubt, watch = health.monitors[0], alarmed = watch.alarms.length > 0;
+  byId("promise").className = none || watch.suspended ? "none" : doubt || alarmed ? "doubted" : "";
+  byId("watch").textContent = watch.sentence;
+  byId("watch").className = alarmed ? "doubt" : "soft";
   byId("doubt").hidden = !doubt;
   byId("doubt").textContent = doubt || "";
   byId("promise-text").textContent = none ? "This bundle may not answer at all: every image is left to a person." : health.claim + ".";

@@ -29,11 +29,12 @@ from service.errors import WorkersFailed
 from service.http.quotas import Quotas
 from service.lineup.fleet import Fleet
 from service.lineup.lineup import LineupPlan
+from service.lineup.promises import Exchange, note_activation, promise_archive
 from service.lineup.trial import preparation_limit, try_bundle
 from service.process.listener import allow_new_clients
 from service.process.serving import ServedBundle, url_of
 from service.process.worker import LEAVE
-from service.process.worker_process import Overrun, Ready, SharedState, WorkerProcess
+from service.process.worker_process import BrokenPromise, Overrun, Ready, SharedState, WorkerProcess
 from service.settings import Settings
 
 _MIN_PAUSE, _MAX_PAUSE = 0.2, 10.0
@@ -83,6 +84,7 @@ class _Supervisor:
         self._wake.setblocking(False)
         self._overdue: list[Connection] = []
         """Workers to replace; other threads add to it."""
+        self._archive = promise_archive(self._settings, name)
         self._fleet = Fleet(
             LineupPlan(
                 settings.bundle.resolve(),
@@ -93,13 +95,16 @@ class _Supervisor:
             trial=partial(try_bundle, self._settings),
             limit=partial(preparation_limit, self._settings),
             replace=self._replace,
+            activated=lambda label: note_activation(self._archive, label),
         )
+        self._exchange = Exchange(self._fleet, self._archive)
         self._failed_starts = 0
         """Workers that have ended before the service was ready."""
         self._stopping = False
 
     def run(self) -> None:
-        with self._woken, self._wake, self._signals(), admin_port(self._settings, self._fleet) as admin:
+        port = admin_port(self._settings, self._fleet, self._archive)
+        with self._woken, self._wake, self._signals(), port as admin:
             self._admin_url = None if admin is None else url_of(admin)
             try:
                 for number in range(self._settings.workers):
@@ -166,6 +171,8 @@ class _Supervisor:
                     leaving.end(LEAVE, self._longest_stop())
         elif isinstance(report, Overrun):
             self._on_overrun(worker, report.bundle)
+        elif isinstance(report, BrokenPromise):
+            self._exchange.begin(report.bundle)
 
     def _on_overrun(self, worker: WorkerProcess, bundle: str) -> None:
         """Start a successor of a worker that has lost a thread."""

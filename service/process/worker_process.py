@@ -47,7 +47,15 @@ class Overrun:
     """Label of the bundle that it computes."""
 
 
-WorkerReport = Ready | Overrun
+@dataclass(frozen=True, slots=True)
+class BrokenPromise:
+    """Report of a worker: a bundle is suspended, and the one before it should return."""
+
+    bundle: str
+    """Its label"""
+
+
+WorkerReport = Ready | Overrun | BrokenPromise
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,11 @@ def _work(
         sys.exit(1)
     configure_logging(settings.log_options())
     to_parent = _Reports(reports)
-    supervision = Supervision(lambda bundle: to_parent.send(Overrun(bundle)), shared.replacing)
+    supervision = Supervision(
+        lambda bundle: to_parent.send(Overrun(bundle)),
+        shared.replacing,
+        lambda bundle: to_parent.send(BrokenPromise(bundle)),
+    )
     try:
         deployments = Deployments.open(settings)
         bundle = ServedBundle.of(deployments.champion)

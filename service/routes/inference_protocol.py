@@ -13,10 +13,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answering import deadline_of, record_answer, unit_of
+from service.answering import answered_image, deadline_of, record_answer
 from service.compute.batch_request import BatchRequest
 from service.compute.predictor import Prediction
-from service.compute.shadows import AnsweredImage
 from service.errors import Draining, NoSuchModel
 from service.http.bodies import ImageReader
 from service.http.compressed import content_encoding, decompressed
@@ -143,7 +142,7 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
     answers = []
     for index, (read, prediction) in enumerate(zip(parsed.readers, predictions, strict=True)):
         image_name = own_id if single else image_id(own_id, index)
-        image = AnsweredImage(read, len(body) // len(predictions), image_name, unit_of(request))
+        image = answered_image(request, read, len(body) // len(predictions), image_name)
         answers.append(record_answer(service, deployment, prediction, image))
     head: dict[str, Any] = {
         "model_name": deployment.name,

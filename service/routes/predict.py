@@ -6,9 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answering import deadline_of, record_answer, unit_of
+from service.answering import answered_image, deadline_of, record_answer, unit_of
 from service.compute.batch_request import BatchRequest
-from service.compute.shadows import AnsweredImage
 from service.errors import RequestError
 from service.http.bodies import batch_reader, image_reader
 from service.http.request_ids import image_id
@@ -29,7 +28,7 @@ async def predict(request: Request) -> Response:
     body = await request.body()
     read = image_reader(request.headers, body)
     prediction = await service.predictor.predict(deployment, read, deadline)
-    image = AnsweredImage(read, len(body), request_id(request), unit_of(request))
+    image = answered_image(request, read, len(body), request_id(request))
     return json_response({**record_answer(service, deployment, prediction, image), **replaced_ids(request)})
 
 
@@ -54,6 +53,6 @@ async def predict_batch(request: Request) -> Response:
             service.instruments.refusals.labels(problem.kind).inc()
             results.append({"request_id": own_id, "problem": problem.to_dict(own_id)})
         else:
-            image = AnsweredImage(read, len(body) // len(readers), own_id, unit_of(request))
+            image = answered_image(request, read, len(body) // len(readers), own_id)
             results.append(record_answer(service, deployment, outcome, image))
     return json_response({"request_id": request_id(request), "results": results, **replaced_ids(request)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.decision import OperatingPoint, StageRule, decide
+from calibration.decision import OperatingPoint, StageRule, decide, suspend
 from calibration.scores import StageOutputs
 
 CLEAR = StageOutputs(np.array([[9.0, -9.0], [0.1, 0.0]]), None)
@@ -27,3 +27,17 @@ def test_with_one_threshold_an_unclear_image_is_ambiguous(thresholds: tuple[floa
     clear, unclear = decide([CLEAR] * len(thresholds), point)
     assert (clear.decision, clear.reason) == ("answer", None)
     assert (unclear.decision, unclear.reason) == ("abstain", "ambiguous")
+
+
+def test_a_suspended_bundle_answers_nothing_and_keeps_its_probabilities() -> None:
+    clear, unclear = decide([CLEAR], OperatingPoint((StageRule(threshold=2.0),)))
+    for before in (clear, unclear):
+        after = suspend(before)
+        assert (after.decision, after.label, after.reason) == ("abstain", None, "suspended")
+        assert after.prediction_set == (0, 1)
+        assert (after.probabilities, after.confidence) == (before.probabilities, before.confidence)
+
+
+def test_a_bundle_without_a_promise_stays_one() -> None:
+    (one, _) = decide([CLEAR], OperatingPoint((StageRule(),)))
+    assert suspend(one) == one

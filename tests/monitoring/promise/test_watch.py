@@ -29,6 +29,7 @@ class Reader:
 
     items: Sequence[Answered] = ()
     away: bool = False
+    closed: bool = False
 
     def changes(self, bundle: str, after: int | None) -> ItemChanges:
         if self.away:
@@ -43,6 +44,9 @@ class Reader:
 
     def counts(self, bundle: str) -> AuditCounts:
         raise NotImplementedError
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @dataclass
@@ -170,3 +174,4 @@ def test_the_thread_looks_and_survives_a_failure(make_watch: Make, monkeypatch: 
     eventually(lambda: watch.suspended == {"tiny:1"})
     assert time.monotonic() - began < 5.0
     watch.close()
+    assert reader.closed

@@ -1,0 +1,79 @@
+"""GET /promise and POST /promise/{bundle}/reset: the alarms of the promise monitors, which a person ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from monitoring.promise.archive import Archive
+from monitoring.promise.latch import BundleLatch, Reset
+from service.errors import InvalidField, MissingField, NoSuchBundle, StoreUnavailable
+from service.http.bodies import read_json
+from service.openapi import promise as openapi
+from service.openapi.promise import MAX_TEXT
+from service.responses import json_response
+
+_MAX_LABEL: Final = 300
+
+logger = structlog.get_logger("demur.promise")
+
+
+def add_promise_routes(app: FastAPI, archive: Archive) -> None:
+    """Add the routes to the admin application."""
+
+    @app.get("/promise", summary="Alarms of the promise monitors", openapi_extra=openapi.PROMISE)
+    async def promise(request: Request) -> Response:
+        latch = await asyncio.to_thread(archive.latch)
+        return json_response({"bundles": [_body(bundle, one) for bundle, one in latch.bundles.items()]})
+
+    @app.post("/promise/{bundle}/reset", summary="End the alarms of a bundle", openapi_extra=openapi.RESET)
+    async def reset(request: Request, bundle: str) -> Response:
+        content = read_json(request.headers, await request.body())
+        done = Reset(time.time(), _text(content, "name"), _text(content, "reason"))
+        if set(content) != {"name", "reason"}:
+            raise InvalidField("the body must have the fields name and reason, and no others", field="body")
+        ended = (await asyncio.to_thread(archive.latch)).bundles.get(bundle)
+        if ended is None:
+            raise NoSuchBundle(
+                "the promise monitor keeps nothing of this bundle; GET /promise names those that it does",
+                field="bundle",
+                value=bundle[:_MAX_LABEL],
+            )
+        try:
+            latch = await asyncio.to_thread(archive.change_latch, lambda latch: latch.reset(bundle, done))
+        except OSError as error:
+            raise StoreUnavailable(f"the data folder does not keep the reset: {error.strerror}") from error
+        logger.warning(
+            "promise_reset", bundle=bundle, name=done.name, reason=done.reason, ended=sorted(ended.alarms)
+        )
+        return json_response(_body(bundle, latch.of(bundle)))
+
+
+def _body(bundle: str, latch: BundleLatch) -> dict[str, Any]:
+    return {
+        "bundle": bundle,
+        "begin": latch.begin or None,
+        "alarms": [asdict(alarm) for alarm in latch.alarms.values()],
+        "resets": [asdict(reset) for reset in latch.resets],
+    }
+
+
+def _text(content: dict[str, Any], name: str) -> str:
+    if name not in content:
+        raise MissingField(f"the body has no field {name!r}", field=name)
+    value = content[name]
+    if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TEXT:
+        return value.strip()
+    raise InvalidField(
+        f"{name} must be a text of 1 to {MAX_TEXT} characters: it is kept with the reset",
+        field=name,
+        value=value[:MAX_TEXT] if isinstance(value, str) else None,
+        limit=MAX_TEXT,
+    )

@@ -1,0 +1,149 @@
+"""The promise monitor in the real service: alarms, suspension on every worker, restarts and resets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fakes.service_process import ServiceProcess
+from fakes.tiny_bundle import write_tiny_bundle
+from fakes.waiting import eventually
+
+Images = Callable[..., bytes]
+JPEG = {"Content-Type": "image/jpeg"}
+ADMIN = "a-token-of-the-tests-0123456789"
+SENDER = "a-sender-of-the-tests-0123456789"
+BEARER = {"Authorization": f"Bearer {SENDER}"}
+WATCHED: dict[str, Any] = {
+    "workers": 2,
+    "cores": 1,
+    "admin_port": 0,
+    "admin_token": ADMIN,
+    "feedback_tokens": f"tests={SENDER}",
+    "audit_share": 1.0,
+}
+
+
+def answers(service: ServiceProcess, image: bytes, count: int) -> list[dict[str, Any]]:
+    """The answers to `count` images, from both workers."""
+    with service.client(every_worker=True) as client:
+        return [client.post("/predict", content=image, headers=JPEG).json() for _ in range(count)]
+
+
+def label_all(service: ServiceProcess, given: list[dict[str, Any]], *, wrong: bool) -> None:
+    """Send a label for each answer; `wrong`: another one than was answered."""
+    labels = [
+        {"request_id": one["request_id"], "label": 1 - one["label"] if wrong else one["label"]}
+        for one in given
+    ]
+    with service.client() as client:
+        sent = client.post("/feedback/batch", json={"labels": labels}, headers=BEARER)
+    assert sent.status_code in (200, 202), sent.text
+
+
+def monitors(service: ServiceProcess) -> list[dict[str, Any]]:
+    """The monitor of the champion as several connections see it, so that every worker is asked."""
+    with service.client(every_worker=True) as client:
+        return [client.get("/health").json()["monitors"][0] for _ in range(8)]
+
+
+def break_the_promise(service: ServiceProcess, image: bytes) -> None:
+    given = answers(service, image, 12)
+    assert all(one["audit"] and one["decision"] == "answer" for one in given)
+    label_all(service, given, wrong=True)
+
+
+def admin(service: ServiceProcess) -> httpx.Client:
+    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, trust_env=False)
+
+
+@pytest.fixture
+def image(make_colour_image: Images) -> bytes:
+    return make_colour_image(1, 0.9)
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> Path:
+    write_tiny_bundle(tmp_path / "bundles" / "one")
+    write_tiny_bundle(tmp_path / "bundles" / "two", stages=1, name="other")
+    return tmp_path / "bundles"
+
+
+def test_a_broken_promise_suspends_every_worker_until_a_person_resets_it(
+    bundles: Path, tmp_path: Path, image: bytes
+) -> None:
+    settings = {**WATCHED, "on_broken_promise": "abstain"}
+    with ServiceProcess(bundles / "one", tmp_path / "data", **settings) as service:
+        good = answers(service, image, 10)
+        label_all(service, good, wrong=False)
+        eventually(lambda: all(one["audits"] == 10 for one in monitors(service)))
+        assert "has held over 10 audited answers" in monitors(service)[0]["sentence"]
+        break_the_promise(service, image)
+        eventually(lambda: any(one["suspended"] for one in monitors(service)))
+        time.sleep(2.0)
+        assert {one["reason"] for one in answers(service, image, 10)} == {"suspended"}
+        (one,) = {one["sentence"] for one in monitors(service)}
+        assert one.startswith("The promise is broken")
+        with service.client() as client:
+            assert client.get("/health").json()["status"] == "degraded"
+            metrics = client.get("/metrics").text
+        assert any(
+            "promise_alarm" in line and 'signal="broken"} 1.0' in line for line in metrics.splitlines()
+        )
+        label = monitors(service)[0]["bundle"]
+
+    with ServiceProcess(bundles / "one", tmp_path / "data", **settings) as service:
+        assert {one["reason"] for one in answers(service, image, 6)} == {"suspended"}
+        with admin(service) as owner:
+            kept = owner.get("/promise").json()["bundles"]
+            assert [one["bundle"] for one in kept if one["alarms"]] == [label]
+            body = {"name": "Ada", "reason": "the lens was cleaned"}
+            assert owner.post(f"/promise/{label}/reset", json=body).status_code == 200
+        eventually(lambda: not any(one["suspended"] for one in monitors(service)))
+        time.sleep(1.5)
+        assert {one["decision"] for one in answers(service, image, 6)} == {"answer"}
+        with admin(service) as owner:
+            (kept,) = owner.get("/promise").json()["bundles"]
+            assert [(one["name"], one["reason"]) for one in kept["resets"]] == [
+                ("Ada", "the lens was cleaned")
+            ]
+
+
+def test_the_bundle_before_returns_by_itself_once(bundles: Path, tmp_path: Path, image: bytes) -> None:
+    settings = {**WATCHED, "on_broken_promise": "previous"}
+    with ServiceProcess(bundles / "one", tmp_path / "data", **settings) as service:
+        with admin(service) as owner:
+            assert owner.post("/bundles/two/activate").status_code == 200
+            break_the_promise(service, image)
+            eventually(lambda: owner.get("/bundles").json()["active"] == "one", timeout=40.0)
+        eventually(lambda: {one["bundle"]["name"] for one in answers(service, image, 6)} == {"tiny"})
+        assert {one["decision"] for one in answers(service, image, 6)} == {"answer"}
+        time.sleep(1.5)
+        rolled = [line for line in service.logs() if line["event"] == "promise_rolled_back"]
+        assert len(rolled) == 1
+
+
+def test_open_labels_suspend_nothing(bundles: Path, tmp_path: Path, image: bytes) -> None:
+    settings = {**WATCHED, "on_broken_promise": "abstain", "workers": 1}
+    del settings["feedback_tokens"]
+    with ServiceProcess(bundles / "one", tmp_path / "data", **settings) as service:
+        break_the_promise(service, image)
+        eventually(lambda: "promise is broken" in monitors(service)[0]["sentence"])
+        time.sleep(1.5)
+        assert {one["decision"] for one in answers(service, image, 3)} == {"answer"}
+        assert "so nothing was done by itself" in monitors(service)[0]["sentence"]
+
+
+def test_a_bundle_without_an_earlier_one_stays_suspended(bundles: Path, tmp_path: Path, image: bytes) -> None:
+    settings = {**WATCHED, "on_broken_promise": "previous"}
+    with ServiceProcess(bundles / "one", tmp_path / "data", **settings) as service:
+        break_the_promise(service, image)
+        eventually(lambda: all(one["suspended"] for one in monitors(service)))
+        eventually(lambda: any(line["event"] == "promise_not_rolled_back" for line in service.logs()))
+        assert {one["reason"] for one in answers(service, image, 4)} == {"suspended"}
