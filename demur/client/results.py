@@ -93,7 +93,8 @@ class Prediction:
     confidence: float
     stage: StageName
     reason: str | None
-    """Why the service abstains: ambiguous, atypical or, if the bundle may not answer at all, no-promise"""
+    """Why the service abstains: ambiguous, atypical, suspended or, if the bundle may not answer at all,
+    no-promise"""
     bundle: str
     """`name:version`"""
     guarantee: Guarantee | None

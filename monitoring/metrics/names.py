@@ -70,7 +70,7 @@ ENGINE_INFO = Gauge(
 )
 ABSTENTIONS = Counter(
     "demur_abstentions_total",
-    "Images not answered: ambiguous, atypical, or no-promise if the bundle may not answer at all.",
+    "Images not answered: ambiguous, atypical, suspended, or no-promise if the bundle may not answer at all.",
     ("bundle", "reason"),
 )
 BUNDLE_PROMISE = Gauge(
