@@ -33,10 +33,13 @@ from monitoring.promise.stored_items import StoredItems
 from monitoring.store.connection import connect
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
+from monitoring.windows.scripts import key_prefix
+from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 from trainer.run.console import RunConsole
 
 MODEL, BUNDLE = "memory", "memory:0123456789abcdef"
+PREFIX = key_prefix(MODEL, REWARD_SIZES)
 WEEK = 7 * 86_400.0
 SHARE, RISK, ANSWERED = 0.05, 0.01, 0.7
 AT_A_TIME = 256
@@ -146,7 +149,7 @@ def _known(client: redis.Redis, plan: Plan) -> list[float]:
         pipe = client.pipeline(transaction=False)
         asked = range(first, last, max(1, (last - first) // ASKED))
         for number in asked:
-            pipe.exists(f"demur:{{{MODEL}}}:prediction:{request_id(number)}")
+            pipe.exists(f"{PREFIX}prediction:{request_id(number)}")
         shares.append(sum(pipe.execute()) / len(asked))
     return shares
 
@@ -154,7 +157,7 @@ def _known(client: redis.Redis, plan: Plan) -> list[float]:
 def _item_bytes(client: redis.Redis) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for kind in ("counts", "audits", "units", "changes", "waiting"):
-        keys = list(client.scan_iter(f"demur:{{{MODEL}}}:items:{kind}:*", count=10_000))
+        keys = list(client.scan_iter(f"{PREFIX}items:{kind}:*", count=10_000))
         pipe = client.pipeline(transaction=False)
         for key in keys:
             pipe.memory_usage(key, samples=0)

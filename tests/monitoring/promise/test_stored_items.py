@@ -336,8 +336,8 @@ class TestForgetting:
         assert sorted(read(items).audits) == ["new0", "new1", "new2"]
         assert items.changes("roadwork:2", None).audits == []
         assert items.counts(BUNDLE) == AuditCounts(drawn=11, replaced=1, labelled=1, expired=6)
-        assert client.zcard(f"demur:{{{model}}}:items:changes:{BUNDLE}") == 6
-        assert not client.keys(f"demur:{{{model}}}:items:audits:roadwork:2:*")
+        assert client.zcard(f"{usual.prefix}items:changes:{BUNDLE}") == 6
+        assert not client.keys(f"{usual.prefix}items:audits:roadwork:2:*")
         client.close()
 
     def test_a_frame_of_long_ago_is_no_item_any_more(
