@@ -30,6 +30,7 @@ from demur.verbs.demo import demo
 from demur.verbs.doctor import doctor
 from demur.verbs.drift import drift
 from demur.verbs.evaluate import evaluate
+from demur.verbs.events import events
 from demur.verbs.gate import gate
 from demur.verbs.init import init
 from demur.verbs.inspect import inspect
@@ -64,7 +65,10 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "Production": (serve, profile),
     "Set-up": (doctor, init),
 }
-GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {"Certificates": (ledger,), "Production": (drift,)}
+GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {
+    "Certificates": (ledger,),
+    "Production": (drift, events),
+}
 """Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():
     for _verb in _verbs:

@@ -5,6 +5,11 @@
         ├── FileExists (ValueError)         a file is in the place of the one to be written
         ├── UnknownTableFormat (ValueError)     the output is no file, or its suffix names no format
         ├── NoDriftYet                          there is nothing to report on yet
+        ├── NoEvents                        there is no event log where one is looked for
+        ├── NoStoreNamed (ValueError)       nothing says where replayed events are to go
+        ├── FiguresDiffer                   the windows of a store are not what the events say
+        ├── UnknownRows (ValueError)        a name chooses no rows
+        ├── MalformedTime (ValueError)      a text is no date and no time
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part
         └── ClientError                         a call of the client failed
             ├── Unreachable                     no connection, a broken one, or no answer of a demur service

@@ -17,7 +17,8 @@ from bundle.manifest import BundleManifest
 from bundle.selection.choice import EnginePreference, first_choice
 from bundle.verify import read_manifest
 from calibration.decision import Decision
-from demur.commands.decision_table import UNREADABLE, DecisionRow, open_table, require_table
+from demur.commands.decision_table import UNREADABLE, DecisionRow, open_decisions
+from demur.commands.table_file import require_table
 from demur.output import printable, run_console, write_json
 from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
@@ -107,7 +108,7 @@ def predict_source(
     answered: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     with (
-        open_table(out, len(manifest.classes)) as table,
+        open_decisions(out, len(manifest.classes)) as table,
         console.bar("Deciding", len(source)) as bar,
     ):
         for rows in _decided(loaded, source, _truths(source, manifest.classes), threads):

@@ -28,7 +28,9 @@ from monitoring.events import Event
 
 logger = structlog.get_logger("demur.events")
 
-_FOLDER, _LOCK, _NAME = "writer-", "lock", "name"
+WRITER_FOLDER: Final = "writer-"
+"""Beginning of the name of every log's folder; its number follows."""
+_LOCK, _NAME = "lock", "name"
 _DRAWN_NAME: Final = re.compile("[0-9a-f]{32}")
 _MAX_WRITERS: Final = 1024
 
@@ -84,7 +86,7 @@ class EventLog:
         So a worker that is started in the place of a dead one continues its log.
         """
         for number in range(_MAX_WRITERS):
-            folder = parent / f"{_FOLDER}{number}"
+            folder = parent / f"{WRITER_FOLDER}{number}"
             if folder == besides:
                 continue
             folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +98,7 @@ class EventLog:
     @classmethod
     def unclaimed(cls, parent: Path, bounds: LogBounds) -> Iterator[Self]:
         """Each log in `parent` that has no writer now, claimed until the next one is requested."""
-        for folder in sorted(parent.glob(f"{_FOLDER}*")):
+        for folder in sorted(parent.glob(f"{WRITER_FOLDER}*")):
             lock = _locked(folder)
             if lock is not None:
                 log = cls(folder, lock, bounds)

@@ -7,14 +7,15 @@ each figure is computed from the labels of a window, so that a fault of either i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from calibration.scores import IntArray
-from monitoring.events import SHADOW_MARK, Event, FeedbackEvent, PredictionEvent
+from calibration.scores import BoolArray, IntArray
+from monitoring.events import SHADOW_MARK, Event, PredictionEvent
+from monitoring.windows.latest_labels import LatestLabels
 from monitoring.windows.snapshot import TOTAL, RollingSnapshot, WindowSnapshot
 
 _TOLERANCE: Final = 1e-9
@@ -29,15 +30,32 @@ class _Counted:
 
 
 @dataclass(slots=True)
+class Comparison:
+    """Figures of the store beside the same figures counted again."""
+
+    figures: int = 0
+    """Number of figures that were counted again."""
+    differences: list[str] = field(default_factory=list)
+    """A sentence for each that differs."""
+
+    def add(self, where: str, figure: str, held: object, counted: object) -> None:
+        """Compare one figure; of two floats up to rounding."""
+        self.figures += 1
+        same = held == counted
+        if isinstance(held, float) and isinstance(counted, float):
+            same = math.isclose(held, counted, abs_tol=_TOLERANCE)
+        if not same:
+            self.differences.append(
+                f"{where}: {figure} is {held} in the store and {counted} counted from the events"
+            )
+
+
+@dataclass(slots=True)
 class Recount:
     """Events, from which the figures of any window are counted again. `add` them in any order."""
 
-    prediction_ttl: float = 7 * 86_400.0
-    """Seconds after its prediction until which a label counts."""
-    parked_ttl: float = 86_400.0
-    """Seconds before its prediction from which on a label counts."""
+    labels: LatestLabels = field(default_factory=LatestLabels)
     _predictions: dict[str, PredictionEvent] = field(default_factory=dict)
-    _labels: dict[str, list[FeedbackEvent]] = field(default_factory=dict)
 
     def add(self, events: Iterable[Event]) -> None:
         """Take events; of several predictions of one id the first counts."""
@@ -45,37 +63,30 @@ class Recount:
             if isinstance(event, PredictionEvent):
                 self._predictions.setdefault(event.request_id, event)
             else:
-                self._labels.setdefault(event.request_id, []).append(event)
+                self.labels.add([event])
 
     def scopes(self) -> list[str]:
         """`TOTAL` and every bundle."""
         return [TOTAL, *sorted({event.bundle for event in self._predictions.values()})]
 
-    def differences(self, snapshots: Sequence[RollingSnapshot]) -> Iterator[str]:
-        """One line for each figure of the snapshots that is not the one counted here."""
+    def compare(self, snapshots: Sequence[RollingSnapshot]) -> Comparison:
+        """Count every figure of the snapshots again."""
         by_scope = self._by_scope()
+        comparison = Comparison()
         for snapshot in snapshots:
-            yield from _differences(snapshot, by_scope.get(snapshot.bundle, []))
+            _compare_scope(comparison, snapshot, by_scope.get(snapshot.bundle, []))
+        return comparison
 
     def _by_scope(self) -> Mapping[str, list[_Counted]]:
         """Scope -> its predictions in the order of the windows."""
         found: dict[str, list[_Counted]] = {}
         for event in sorted(self._predictions.values(), key=_place):
-            counted = _Counted(event, self._label_of(event))
+            feedback = self.labels.of(event)
+            counted = _Counted(event, None if feedback is None else feedback.label)
             found.setdefault(event.bundle, []).append(counted)
             if SHADOW_MARK not in event.request_id:
                 found.setdefault(TOTAL, []).append(counted)
         return found
-
-    def _label_of(self, event: PredictionEvent) -> int | None:
-        """The latest label that is in time; of two of the same time the higher one."""
-        in_time = (
-            (label.at, label.label)
-            for label in self._labels.get(event.request_id, ())
-            if -self.parked_ttl <= label.at - event.at <= self.prediction_ttl
-        )
-        latest = max(in_time, default=None)
-        return None if latest is None else latest[1]
 
 
 def _place(event: PredictionEvent) -> tuple[float, str]:
@@ -83,11 +94,11 @@ def _place(event: PredictionEvent) -> tuple[float, str]:
     return round(event.at, 6), f"{event.request_id}:"
 
 
-def _differences(snapshot: RollingSnapshot, counted: Sequence[_Counted]) -> Iterator[str]:
+def _compare_scope(comparison: Comparison, snapshot: RollingSnapshot, counted: Sequence[_Counted]) -> None:
     where = snapshot.bundle
     labelled = [one for one in counted if one.label is not None]
-    yield from _differs(where, "predictions", snapshot.predictions, len(counted))
-    yield from _differs(where, "labelled predictions", snapshot.labelled, len(labelled))
+    comparison.add(where, "predictions", snapshot.predictions, len(counted))
+    comparison.add(where, "labelled predictions", snapshot.labelled, len(labelled))
     all_pairs = [(one.event.predicted, one.label) for one in labelled]
     answered = [(one.event.answer, one.label) for one in labelled if one.event.answer is not None]
     for name, series, pairs in (
@@ -96,33 +107,31 @@ def _differences(snapshot: RollingSnapshot, counted: Sequence[_Counted]) -> Iter
     ):
         for size, window in series.windows.items():
             last = np.array(pairs[-size:], dtype=np.int64).reshape(-1, 2)
-            yield from _window_differences(f"{where}, window {size}, {name}", window, last)
+            _compare_window(comparison, f"{where}, window {size}, {name}", window, last)
     for size, decided in snapshot.decided.items():
         last_decided = [one.event for one in counted[-size:]]
         place = f"{where}, window {size}, decided"
         answers = [event.answer is not None for event in last_decided]
         passed_on = [event.stage == "B" for event in last_decided]
-        yield from _differs(place, "number", decided.n, len(last_decided))
-        yield from _differs(place, "coverage", decided.coverage.value, _mean(answers))
-        yield from _differs(place, "stage B", decided.stage_b.value, _mean(passed_on))
+        comparison.add(place, "number", decided.n, len(last_decided))
+        comparison.add(place, "coverage", decided.coverage.value, _mean(answers))
+        comparison.add(place, "stage B", decided.stage_b.value, _mean(passed_on))
 
 
-def _window_differences(where: str, window: WindowSnapshot, pairs: IntArray) -> Iterator[str]:
+def _compare_window(comparison: Comparison, where: str, window: WindowSnapshot, pairs: IntArray) -> None:
     """`pairs` [n, 2]: predicted and label."""
-    yield from _differs(where, "number", window.n, len(pairs))
+    predicted, label = pairs.T
     found, times = np.unique(pairs, axis=0, return_counts=True)
     cells = {(int(p), int(y)): int(n) for (p, y), n in zip(found, times, strict=True)}
-    yield from _differs(where, "counts", dict(window.cells), cells)
-    predicted, label = pairs.T
-    yield from _differs(where, "accuracy", window.accuracy.value, _mean(predicted == label))
-    yield from _differs(where, "Matthews correlation", window.mcc.value, _correlation(predicted, label))
+    comparison.add(where, "number", window.n, len(pairs))
+    comparison.add(where, "counts", dict(window.cells), cells)
+    comparison.add(where, "accuracy", window.accuracy.value, _mean(predicted == label))
+    comparison.add(where, "Matthews correlation", window.mcc.value, _correlation(predicted, label))
     if len(pairs) and pairs.max() <= 1:
         figures = window.figures
-        yield from _differs(where, "precision", figures.precision.value, _mean(label[predicted == 1] == 1))
-        yield from _differs(where, "recall", figures.recall.value, _mean(predicted[label == 1] == 1))
-        yield from _differs(
-            where, "specificity", figures.specificity.value, _mean(predicted[label == 0] == 0)
-        )
+        comparison.add(where, "precision", figures.precision.value, _mean(label[predicted == 1] == 1))
+        comparison.add(where, "recall", figures.recall.value, _mean(predicted[label == 1] == 1))
+        comparison.add(where, "specificity", figures.specificity.value, _mean(predicted[label == 0] == 0))
 
 
 def _correlation(predicted: IntArray, label: IntArray) -> float:
@@ -138,13 +147,5 @@ def _correlation(predicted: IntArray, label: IntArray) -> float:
     return float((guess * truth).sum() / math.sqrt(spread)) if spread > _TOLERANCE else 0.0
 
 
-def _mean(hits: Sequence[bool] | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float | None:
+def _mean(hits: Sequence[bool] | BoolArray) -> float | None:
     return float(np.mean(hits)) if len(hits) else None
-
-
-def _differs(where: str, figure: str, held: object, counted: object) -> Iterator[str]:
-    same = held == counted
-    if isinstance(held, float) and isinstance(counted, float):
-        same = math.isclose(held, counted, abs_tol=_TOLERANCE)
-    if not same:
-        yield f"{where}: {figure} is {held} in the store and {counted} counted from the events"

@@ -20,7 +20,7 @@ from bundle.engines.contract import PRECISIONS
 from bundle.engines.outputs import TO_LOGITS
 from bundle.images.preprocess import PreprocessSpec
 from demur.cli import PANELS
-from demur.commands.decision_table import WRITERS
+from demur.commands.table_file import WRITERS
 from service.settings import Settings
 from trainer.bundling.wrapped_model import NORMALISATIONS, ModelInput
 from trainer.compare.config import CompareConfig

@@ -24,9 +24,9 @@ from bundle.manifest import BundleTampered
 from bundle.selection.choice import EnginePreference
 from bundle.verify import read_manifest
 from bundle.writer import write_bundle
-from demur.commands import decision_table, predict
-from demur.commands.decision_table import UnknownTableFormat
+from demur.commands import predict, table_file
 from demur.commands.predict import predict_source
+from demur.commands.table_file import UnknownTableFormat
 from trainer.data.config import DataConfig
 from trainer.data.images import ImageSource
 from trainer.data.source import open_source
@@ -221,7 +221,7 @@ def test_order_is_kept_over_many_chunks(
     tiny_bundle: Path, tmp_path: Path, console: RunConsole, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     monkeypatch.setattr(predict, "CHUNK", 3)
-    monkeypatch.setattr(decision_table, "ROW_GROUP", 7)
+    monkeypatch.setattr(table_file, "ROW_GROUP", 7)
     images = {f"{n:03d}.jpg": colour_image(n % 2, 0.9, seed=n) for n in range(50)}
     out = tmp_path / "decisions.parquet"
     source = folder_of(tmp_path, images)

@@ -22,6 +22,7 @@ from monitoring.events import Event, FeedbackEvent, PredictionEvent, forced_labe
 from monitoring.store.connection import connect
 from monitoring.store.contract import EventRefused, PositionLost, StoreUnavailable
 from monitoring.store.embedded_valkey import EmbeddedValkey
+from monitoring.windows.latest_labels import LatestLabels
 from monitoring.windows.recount import Recount
 from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import TOTAL, RollingSnapshot
@@ -390,9 +391,9 @@ def test_windows_of_any_size_agree_with_a_recount_in_any_order(
     client.flushall()
     windows = RollingWindows(client, "m", sizes=(3, 25), prediction_ttl=100, parked_ttl=50)
     windows.apply(events)
-    recount = Recount(prediction_ttl=100, parked_ttl=50)
+    recount = Recount(LatestLabels(prediction_ttl=100, parked_ttl=50))
     recount.add(events)
-    assert list(recount.differences(windows.snapshots(recount.scopes()))) == []
+    assert recount.compare(windows.snapshots(recount.scopes())).differences == []
     client.close()
 
 
