@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,8 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.+")
 """Characters that the name of a folder does not get."""
 
 SCRAPE_WAIT: Final = 0.1
+_SETTLE_WAIT: Final = 3.0
+"""Longer than a store that has stopped answering keeps the thread that writes the log."""
 
 logger = structlog.get_logger("demur.windows")
 
@@ -68,6 +71,10 @@ class WindowClient(Protocol):
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
         """Keep labels in their order; how many are kept. The others must be refused (`label_not_kept`),
         because an accepted label must not be lost. Never waits. Raises StoreUnavailable without a store."""
+
+    async def settle(self) -> None:
+        """Wait until all that was recorded is in the log or in the store, so that the death of this worker
+        loses none of it; not if neither can take it now, and `_SETTLE_WAIT` seconds at most."""
 
     def rolling(self, scopes: Sequence[str], classes: int) -> list[RollingSnapshot]:
         """All windows of some bundles, or of `TOTAL`, at one moment; waits for the store. Raises
@@ -152,6 +159,10 @@ class StoreClient:
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
         return self._recorder.record_all(events)
 
+    async def settle(self) -> None:
+        if self._recorder.log_works or self._recorder.connected:
+            await asyncio.wait([asyncio.wrap_future(self._recorder.settled())], timeout=_SETTLE_WAIT)
+
     def rolling(self, scopes: Sequence[str], classes: int) -> list[RollingSnapshot]:
         with _refused():
             return self._windows.snapshots(scopes, classes)
@@ -208,6 +219,9 @@ class NoStore:
 
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
         raise StoreUnavailable("this service runs without a store, so labels cannot be kept")
+
+    async def settle(self) -> None:
+        pass
 
     def rolling(self, scopes: Sequence[str], classes: int) -> list[RollingSnapshot]:
         raise StoreUnavailable("this service runs without a store, so there are no rolling metrics")

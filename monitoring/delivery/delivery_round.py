@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,9 +78,11 @@ class DeliveryRound:
         observer: RecorderObserver,
         options: RecorderOptions,
         stopping: threading.Event,
+        awaited: deque[Future[None]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`events`: the recorder's buffer; `stopping`: set once the recorder is to end."""
+        """`events`: the recorder's buffer; `stopping`: set once the recorder is to end; `awaited`: done once
+        the events recorded before them have left the buffer."""
         self.connected: bool | None = None
         """Whether the store answered the last time; None before the first try."""
         self._events = events
@@ -87,6 +90,7 @@ class DeliveryRound:
         self._observer = observer
         self._options = options
         self._stopping = stopping
+        self._awaited = awaited
         self._clock = clock
         self._writer: LogWriter | None = None
         self._backoff = Backoff(options.interval, options.longest_pause)
@@ -137,6 +141,8 @@ class DeliveryRound:
         self.write()
         now = self._clock()
         due = now >= self._deliver_at or self.waiting >= self._options.batch or self._stopping.is_set()
+        # What waits to be safe waits for the store if there is no log.
+        due = due or (bool(self._awaited) and not self.log_works)
         if due and self._backoff.is_over(now):
             self._deliver_at = now + self._options.deliver_every
             self._note_connected(*self._try_to_deliver())
@@ -144,7 +150,10 @@ class DeliveryRound:
     def write(self) -> None:
         """Move the buffer to the log, if there is one."""
         if self._writer is not None:
+            awaited = len(self._awaited)
             self._writer.write(self._events)
+            if self._writer.works:
+                self._settle(awaited)
 
     def end_pauses(self) -> None:
         """Make the next round try the log and the store at once, also shortly after a failure."""
@@ -207,11 +216,11 @@ class DeliveryRound:
 
     def _deliver_buffer(self) -> None:
         """Send the buffer itself, since there is no log that it could be written to."""
-        batch_size = self._options.batch
+        batch_size, awaited = self._options.batch, len(self._awaited)
         for _ in range(1 + len(self._events) // batch_size):
             batch = list(islice(self._events, batch_size))
             if not batch:
-                return
+                break
             try:
                 outcomes = self._sink.apply(batch)
             except StoreUnavailable:
@@ -224,6 +233,14 @@ class DeliveryRound:
                     self._observer.unlogged(event)
             self._report(zip(batch, outcomes, strict=True))
             self._last_contact = self._clock()
+        self._settle(awaited)
+
+    def _settle(self, awaited: int) -> None:
+        """End the first `awaited` futures: the buffer has been emptied since they were asked for."""
+        for _ in range(awaited):
+            future = self._awaited.popleft()
+            if future.set_running_or_notify_cancel():
+                future.set_result(None)
 
     def _adopt(self, own: LogWriter) -> None:
         """Deliver what dead workers have left in their logs."""

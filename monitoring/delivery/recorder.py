@@ -1,9 +1,10 @@
 """The recorder of events: a buffer off the response path, and the thread that empties it.
 
-`record` costs well under a microsecond and never waits. The thread writes the events to the log on
-disk, and delivers them from there to the store, in their order. While the store is away, they stay in
-the log; while the log cannot be written, they stay in the buffer and go to the store directly. An event
-is refused, and counted, only if neither is available and the buffer is full.
+`record` costs well under a microsecond and never waits; a sender that must not lose an event waits for
+`settled`. The thread writes the events to the log on disk, and delivers them from there to the store, in
+their order. While the store is away, they stay in the log; while the log cannot be written, they stay in the
+buffer and go to the store directly. An event is refused, and counted, only if neither is available and the
+buffer is full.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import structlog
@@ -46,7 +48,11 @@ class Recorder:
         self._clock = clock
         self._events: deque[Event] = deque()
         self._stopping = threading.Event()
-        self._round = DeliveryRound(self._events, sink, observer, self._options, self._stopping, clock)
+        self._woken = threading.Event()
+        self._awaited: deque[Future[None]] = deque()
+        self._round = DeliveryRound(
+            self._events, sink, observer, self._options, self._stopping, self._awaited, clock
+        )
         if logs is not None:
             self._round.write_log(logs, bounds or LogBounds())
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -98,6 +104,14 @@ class Recorder:
             self._observer.dropped(event)
         return min(room, len(events))
 
+    def settled(self) -> Future[None]:
+        """Done once all that was recorded before is in the log or in the store, so that the death of this
+        process loses none of it."""
+        future: Future[None] = Future()
+        self._awaited.append(future)
+        self._woken.set()
+        return future
+
     def close(self, timeout: float = 5.0) -> int:
         """Write the buffer to the log and deliver for at most `timeout` seconds; the number of events lost.
 
@@ -105,6 +119,7 @@ class Recorder:
         """
         self._deliver_until = self._clock() + timeout
         self._stopping.set()
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join(timeout + self._options.longest_pause)
         lost = len(self._events)
@@ -117,7 +132,9 @@ class Recorder:
     def _run(self) -> None:
         # The first round runs at once: the service reports itself degraded until the store has answered.
         self._round.run()
-        while not self._stopping.wait(self._round.pause):
+        while not self._stopping.is_set():
+            self._woken.wait(self._round.pause)
+            self._woken.clear()
             self._round.run()
         # One more try for whatever is in a pause after a failure.
         self._round.end_pauses()

@@ -34,7 +34,7 @@ async def feedback(request: Request) -> Response:
     service = service_of(request)
     sender = await _sender(service, request)
     label = read_label(request.headers, await request.body(), service.deployments.champion.classes)
-    if not _record(service, [label], sender):
+    if not await _record(service, [label], sender):
         raise label_not_kept()
     return json_response(_accepted(label), 202)
 
@@ -50,7 +50,7 @@ async def feedback_batch(request: Request) -> Response:
     read = await asyncio.to_thread(read_labels, request.headers, await request.body(), classes)
     service.charge(request, len(read) - 1, sender)
     labels = [one for _, one in read if isinstance(one, Label)]
-    kept = _record(service, labels, sender)
+    kept = await _record(service, labels, sender)
     if labels and not kept:
         raise label_not_kept()
     results: list[dict[str, Any]] = []
@@ -78,8 +78,9 @@ async def _sender(service: Service, request: Request) -> str | None:
     return sender
 
 
-def _record(service: Service, labels: Sequence[Label], sender: str | None) -> int:
-    """Record labels, in their order, for the bundle that answered and for each shadow; how many are kept."""
+async def _record(service: Service, labels: Sequence[Label], sender: str | None) -> int:
+    """Record labels, in their order, for the bundle that answered and for each shadow; how many are kept,
+    whatever becomes of this worker."""
     at = time.time()
     kept = service.windows.record_feedback(
         [FeedbackEvent(one.request_id, one.label, at, sender) for one in labels]
@@ -91,6 +92,7 @@ def _record(service: Service, labels: Sequence[Label], sender: str | None) -> in
                 for one in labels[:kept]
             ]
         )
+    await service.windows.settle()
     return kept
 
 

@@ -127,6 +127,28 @@ def test_a_killed_worker_loses_no_event_and_the_metrics_add_up(
             assert client.get("/health").json()["status"] == "ok"
 
 
+def test_a_label_that_was_accepted_survives_its_worker(
+    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    """Both workers are killed as soon as the last label is accepted."""
+    folder = tmp_path / "service"
+    image = make_colour_image(1, 0.9)
+    with ServiceProcess(tiny_bundle, folder, workers=2) as service:
+        with service.client(every_worker=True) as client:
+            for number in range(20):
+                headers = {**JPEG, "X-Request-Id": f"r{number}"}
+                client.post("/predict", content=image, headers=headers)
+            eventually(lambda: counts(service) == (20, 0))
+            workers = [pid for pid in service.descendants() if b"spawn_main" in _command(pid)]
+            for number in range(20):
+                answer = client.post("/feedback", json={"request_id": f"r{number}", "label": 1})
+                assert answer.status_code == 202
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        eventually(lambda: all(worker not in service.descendants() for worker in workers))
+        eventually(lambda: _answers(service) and counts(service) == (20, 20), timeout=40)
+
+
 def test_a_stop_while_the_store_is_away_keeps_the_events_for_the_next_start(
     tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
 ) -> None:
@@ -157,6 +179,15 @@ def test_a_read_only_folder_is_reported_and_costs_no_answer(
         assert "demur_event_log_up 0.0" in client.get("/metrics").text
         (folder / "events").unlink()
         eventually(lambda: client.get("/health").json()["status"] == "ok")
+
+
+def _answers(service: ServiceProcess) -> bool:
+    """Whether a worker serves."""
+    try:
+        with service.client() as client:
+            return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def _command(pid: int) -> bytes:

@@ -251,3 +251,55 @@ def test_several_threads_may_record(windows: RollingWindows) -> None:
         thread.join()
     assert recorder.close() == 0
     assert windows.snapshot("b:1").predictions == 800
+
+
+class TestSettled:
+    """What was recorded is safe from the death of the process."""
+
+    def test_the_log_has_it_at_once(self, windows: RollingWindows, tmp_path: Path) -> None:
+        options = RecorderOptions(interval=60.0, deliver_every=60.0)
+        recorder = Recorder(windows, RecordingObserver(), logs=tmp_path, options=options)
+        recorder.start()
+        eventually(lambda: recorder.log_works is True)
+        for number in range(3):
+            recorder.record(event(number))
+            recorder.settled().result(10.0)
+            (segment,) = (tmp_path / "writer-0").glob("*.jsonl")
+            assert segment.read_bytes().count(b"\n") == number + 1
+        assert recorder.close() == 0
+
+    @pytest.mark.parametrize("logs", [False, True])
+    def test_without_a_log_the_store_has_it(
+        self, windows: RollingWindows, tmp_path: Path, logs: bool
+    ) -> None:
+        unwritable = tmp_path / "file"
+        unwritable.touch()
+        options = RecorderOptions(interval=60.0, deliver_every=60.0)
+        recorder = Recorder(windows, RecordingObserver(), logs=unwritable if logs else None, options=options)
+        recorder.start()
+        eventually(lambda: recorder.connected is True)
+        recorder.record(event(0))
+        recorder.settled().result(10.0)
+        assert windows.snapshot("b:1").predictions == 1
+        assert recorder.close() == 0
+
+    def test_it_is_not_done_while_neither_takes_it(self) -> None:
+        away = RollingWindows.at("redis://127.0.0.1:1", "m")
+        recorder = Recorder(away, RecordingObserver(), options=RecorderOptions(interval=0.01))
+        recorder.start()
+        recorder.record(event(0))
+        with pytest.raises(TimeoutError):
+            recorder.settled().result(0.3)
+        assert recorder.close(0.1) == 1
+        away.close()
+
+    def test_many_that_wait_at_once_are_all_told(self, windows: RollingWindows, tmp_path: Path) -> None:
+        recorder = Recorder(windows, RecordingObserver(), logs=tmp_path)
+        recorder.start()
+        waiting = []
+        for number in range(500):
+            recorder.record(event(number))
+            waiting.append(recorder.settled())
+        waiting[7].cancel()
+        assert all(one.result(10.0) is None for number, one in enumerate(waiting) if number != 7)
+        assert recorder.close() == 0
