@@ -36,6 +36,7 @@ PAGE: Mapping[str, Page] = {
             "coverage-bound",
             "look-ahead",
             "e-detector",
+            "drift",
             "hints",
             "scrc",
             "plan-on-real-scores",

@@ -15,6 +15,7 @@ from calibration.drift.signals import SignalSample
 from demur.errors import InterfaceError
 from monitoring.drift.conclusion import Conclusion
 from monitoring.drift.sample_folder import SampleFolder, Window, drift_folder
+from monitoring.drift.wording import signal_name
 
 
 class NoDriftYet(InterfaceError):
@@ -77,12 +78,12 @@ def report_lines(report: DriftReport) -> Iterator[str]:
     if not found.shifts:
         return
     yield ""
-    yield f"{'signal':<18}{'reference':>12}{'now':>12}{'PSI':>8}{'p':>10}  moved"
+    yield f"{'signal':<24}{'reference':>12}{'now':>12}{'PSI':>8}{'p':>10}  moved"
     for shift in sorted(found.shifts, key=lambda one: -one.psi):
         yield _row(shift)
     if found.joint_p_value is not None:
         moved = "yes" if found.joint_moved else ""
-        yield f"{'all together (MMD)':<42}{'':>8}{found.joint_p_value:>10.2g}  {moved}"
+        yield f"{'all together (MMD)':<48}{'':>8}{found.joint_p_value:>10.2g}  {moved}"
 
 
 def report_values(report: DriftReport, pictures: Sequence[Path]) -> dict[str, Any]:
@@ -133,12 +134,11 @@ def _concluded(folder: SampleFolder) -> Iterator[tuple[Window, Conclusion]]:
 
 
 def _row(shift: SignalShift) -> str:
-    name, before, now = shift.name.replace("_", " "), f"{shift.reference:.4g}", f"{shift.current:.4g}"
-    if shift.kind == "category":
-        name += f" = {shift.category}"
+    before, now = f"{shift.reference:.4g}", f"{shift.current:.4g}"
+    if shift.category is not None:
         before, now = f"{100 * shift.reference:.1f} %", f"{100 * shift.current:.1f} %"
     moved = "yes" if shift.moved else ""
-    return f"{name:<18}{before:>12}{now:>12}{shift.psi:>8.2f}{shift.p_value:>10.2g}  {moved}"
+    return f"{signal_name(shift):<24}{before:>12}{now:>12}{shift.psi:>8.2f}{shift.p_value:>10.2g}  {moved}"
 
 
 def _column(sample: SignalSample, name: str) -> Any:

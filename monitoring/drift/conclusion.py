@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Self
 
 from calibration.drift.comparison import Comparison, SignalShift
 from calibration.drift.performance import ASSUMPTION, Estimate, ExpectedPerformance, contradicts
+from monitoring.drift.wording import change_in_words
 
 Against = Literal["reference", "season"]
 
@@ -83,7 +84,7 @@ class Conclusion:
             rate += ", assuming that images do not depend on each other, since not all name their unit"
         if not self.alarm:
             return f"no drift between {window} and {other}; {rate}"
-        named = [_in_words(shift) for shift in self.moved[:_SHOWN]]
+        named = [change_in_words(shift) for shift in self.moved[:_SHOWN]]
         more = len(self.moved) - len(named)
         if more > 0:
             named.append(f"{more} more")
@@ -124,14 +125,6 @@ class Conclusion:
                 *(_estimate(values[name][figure]) for figure in ("accuracy", "risk"))
             )
         return cls(**known)
-
-
-def _in_words(shift: SignalShift) -> str:
-    name = shift.name.replace("_", " ")
-    if shift.kind == "category":
-        what = "the share answered" if name == "answered" else f"the share of {name} {shift.category}"
-        return f"{what} went from {100 * shift.reference:.3g} to {100 * shift.current:.3g} %"
-    return f"{name} went from {shift.reference:.3g} to {shift.current:.3g}"
 
 
 def _share(estimate: Estimate) -> str:

@@ -245,6 +245,10 @@ function showPromise(health) {
   byId("evidence").textContent = none ? health.promise : health.evidence;
   byId("can-answer").hidden = none;
   byId("abstains").textContent = none ? "Every image, however clear. The probability is still given." : "Not confident enough: no guess is made. The probability is still given.";
+  const drift = health.drift;
+  byId("drift").hidden = drift.state === "off";
+  byId("drift").className = drift.state === "moved" ? "doubt" : "soft";
+  byId("drift").textContent = [drift.sentence, drift.expected].filter(Boolean).map(sentence).join(" ");
   byId("beside").hidden = !health.challengers.length;
   byId("beside").textContent = "Challengers: " + health.challengers.map(besideInWords).join("; ") + ".";
 }

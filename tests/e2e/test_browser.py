@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.referenced_bundle import write_referenced_bundle
 from fakes.service_process import ServiceProcess
 from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
@@ -253,6 +254,20 @@ def test_it_fits_a_narrow_screen(visit: Callable[..., Visit], make_colour_image:
         assert box is not None
         assert box["height"] >= 40
         assert box["x"] + box["width"] <= width
+
+
+def test_drift_is_said_where_the_bundle_has_a_reference(
+    browser: Browser, visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    expect(visit().page.locator("#drift")).to_be_hidden()
+    bundle = write_referenced_bundle(tmp_path / "bundle")
+    with ServiceProcess(bundle, tmp_path / "service") as service:
+        page = browser.new_page()
+        page.goto(service.url)
+        expect(page.locator("#drift")).to_have_text(
+            "Nothing is concluded about drift yet: 0 of 250 images are there."
+        )
+        page.close()
 
 
 def test_faults_and_challengers_are_shown(

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from calibration.drift.comparison import SignalShift
 from calibration.scores import FloatArray, IntArray
+from monitoring.drift.wording import category_name, signal_name
 from trainer.reports.pictures import BLUE, GREY, ORANGE, RED, figure_on
 
 _SIZE = (9.6, 3.8)
@@ -39,17 +40,18 @@ def draw_signal(path: Path, shift: SignalShift, reference: FloatArray | IntArray
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
         figure.suptitle(_title(shift), fontsize=12, fontweight="bold", x=0.01, ha="left")
         if shift.kind == "number":
-            _distributions(left, shift.name, _finite(reference), _finite(course.values[-1]))
+            _distributions(left, signal_name(shift), _finite(reference), _finite(course.values[-1]))
             _quantiles(right, course, _finite(reference))
         else:
-            _shares(left, np.asarray(reference), np.asarray(course.values[-1]))
+            _shares(left, shift.name, np.asarray(reference), np.asarray(course.values[-1]))
             _share_over_time(right, course, shift)
         _time_axis(right, course.times)
 
 
 def _title(shift: SignalShift) -> str:
     verdict = "moved" if shift.moved else "not moved"
-    return f"{shift.name.replace('_', ' ')}: {verdict} (p {shift.p_value:.2g}, PSI {shift.psi:.2f})"
+    name = shift.name if shift.kind == "category" else signal_name(shift)
+    return f"{name}: {verdict} (p {shift.p_value:.2g}, PSI {shift.psi:.2f})"
 
 
 def _distributions(axes: Axes, name: str, before: FloatArray, now: FloatArray) -> None:
@@ -57,7 +59,7 @@ def _distributions(axes: Axes, name: str, before: FloatArray, now: FloatArray) -
         if len(values):
             levels = np.arange(1, len(values) + 1) / len(values)
             axes.step(np.sort(values), levels, where="post", color=colour, lw=2.0, label=label)
-    axes.set(xlabel=name.replace("_", " "), ylabel="share of images up to it", ylim=(0, 1.02))
+    axes.set(xlabel=name, ylabel="share of images up to it", ylim=(0, 1.02))
     axes.legend(loc="lower right")
 
 
@@ -72,23 +74,22 @@ def _quantiles(axes: Axes, course: Course, before: FloatArray) -> None:
     axes.legend(loc="best")
 
 
-def _shares(axes: Axes, before: IntArray, now: IntArray) -> None:
+def _shares(axes: Axes, signal: str, before: IntArray, now: IntArray) -> None:
     found = np.unique(np.concatenate([before, now]))
     places = np.arange(len(found))
     drawn = ((before, GREY, "reference", -0.2), (now, ORANGE, "last window", 0.2))
     for values, colour, label, aside in drawn:
         shares = [100 * (values == one).mean() for one in found]
         axes.bar(places + aside, shares, 0.38, color=colour, label=label)
-    axes.set_xticks(places, [str(one) for one in found.tolist()])
+    axes.set_xticks(places, [category_name(signal, one) for one in found.tolist()])
     axes.set(ylabel="% of images")
     axes.legend(loc="best")
 
 
 def _share_over_time(axes: Axes, course: Course, shift: SignalShift) -> None:
+    name = category_name(shift.name, shift.category or 0)
     shares = [100 * float((np.asarray(values) == shift.category).mean()) for values in course.values]
-    axes.plot(
-        _dates(course.times), shares, color=ORANGE, lw=1.8, marker="o", ms=3.5, label=f"% of {shift.category}"
-    )
+    axes.plot(_dates(course.times), shares, color=ORANGE, lw=1.8, marker="o", ms=3.5, label=f"% {name}")
     axes.axhline(100 * shift.reference, color=GREY, lw=1.4, ls="--", label="reference")
     _mark_alarms(axes, course, shares)
     axes.legend(loc="best")
