@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 from typing import Final
 
 import numpy as np
@@ -45,6 +45,16 @@ def expected_performance(right: FloatArray, answered: BoolArray) -> ExpectedPerf
     """
     known = np.isfinite(right)
     return ExpectedPerformance(_estimate(right[known]), _estimate(1.0 - right[known & answered]))
+
+
+def pooled(first: Estimate | None, second: Estimate | None) -> Estimate | None:
+    """The mean of all images of two samples; None if neither has any."""
+    if first is None or second is None:
+        return first or second
+    n = first.n + second.n
+    value = (first.n * first.value + second.n * second.value) / n
+    half = hypot(*(one.n * 0.5 * (one.high - one.low) for one in (first, second))) / n
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half), n)
 
 
 def contradicts(expected: Estimate, audited: tuple[float, float]) -> bool:

@@ -41,6 +41,8 @@ class Conclusion:
     """Accuracy and risk by the probabilities of this window"""
     expected_before: ExpectedPerformance = field(default_factory=lambda: ExpectedPerformance(None, None))
     """The same by those of the reference"""
+    risk_so_far: Estimate | None = None
+    """Risk by the probabilities of all windows so far; None if nothing was answered"""
     alarm_since: float | None = None
     """Time of the first of the alarms without a quiet window in between; None: no alarm"""
     withheld: str | None = None
@@ -94,7 +96,8 @@ class Conclusion:
     def performance_sentence(self, audited: tuple[float, float] | None = None) -> str | None:
         """Risk and accuracy without labels, with their assumption; None without images.
 
-        `audited`: interval of the risk over the audits, which is set beside it.
+        `audited`: interval of the risk over all audits so far, which is set beside the probabilities of all
+        windows so far: a risk that has risen lately is no contradiction.
         """
         accuracy, risk = self.expected.accuracy, self.expected.risk
         if accuracy is None:
@@ -103,12 +106,15 @@ class Conclusion:
         if risk is not None:
             said += f" and {_share(risk)} of the {risk.n:,} answers wrong"
         said += _before(self.expected_before)
-        if risk is None or audited is None:
+        if self.risk_so_far is None or audited is None:
             return said
         low, high = (f"{100 * end:.2g}" for end in audited)
-        said += f"; the audits say {low} to {high} % wrong"
-        if contradicts(risk, audited):
-            said += ", which contradicts it: the probabilities no longer mean what they did"
+        said += (
+            f"; of all answers so far the audits say that {low} to {high} % are wrong, "
+            f"the probabilities {_share(self.risk_so_far)}"
+        )
+        if contradicts(self.risk_so_far, audited):
+            said += ", which contradict each other: the probabilities no longer mean what they did"
         return said
 
     def to_values(self) -> dict[str, Any]:
@@ -124,6 +130,7 @@ class Conclusion:
             known[name] = ExpectedPerformance(
                 *(_estimate(values[name][figure]) for figure in ("accuracy", "risk"))
             )
+        known["risk_so_far"] = _estimate(values["risk_so_far"])
         return cls(**known)
 
 

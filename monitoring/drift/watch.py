@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from calibration.drift.comparison import LEAST_IMAGES, LEAST_REFERENCE, compare
-from calibration.drift.performance import ExpectedPerformance, expected_performance
+from calibration.drift.performance import ExpectedPerformance, expected_performance, pooled
 from calibration.drift.signals import SignalSample
 from monitoring.drift.conclusion import Conclusion
 from monitoring.drift.sample_folder import SampleFolder, Window
@@ -84,6 +84,8 @@ class DriftWatch:
     def _conclude(self, window: Window, before: Conclusion | None, now: float) -> Conclusion:
         reference = self._reference if not self._policy.season_weeks else self._season(window)
         n_reference = 0 if reference is None else len(reference)
+        expected = _expected(window.sample)
+        so_far = None if before is None else before.risk_so_far
         started = Conclusion(
             at=now,
             since=window.since,
@@ -94,8 +96,9 @@ class DriftWatch:
             n_reference=n_reference,
             false_alarms=self._policy.false_alarms,
             level=self._policy.level,
-            expected=_expected(window.sample),
+            expected=expected,
             expected_before=_expected(self._reference),
+            risk_so_far=pooled(so_far, expected.risk),
         )
         if reference is None or n_reference < LEAST_REFERENCE:
             what = "earlier weeks hold" if self._policy.season_weeks else "the bundle's reference holds"

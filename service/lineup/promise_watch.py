@@ -54,6 +54,11 @@ def monitor_bodies(watch: PromiseWatch, deployments: Deployments) -> list[dict[s
     return [_body(watch.view(one.terms)) for one in answering(deployments)]
 
 
+def audited_risk(view: MonitorView) -> tuple[float, float] | None:
+    """The 95 % interval of the risk over the audits; None without an audit."""
+    return view.reading.risk if view.reading is not None and view.reading.audits else None
+
+
 def _body(view: MonitorView) -> dict[str, Any]:
     reading = view.reading or Reading(view.terms.bundle, None)
     return {

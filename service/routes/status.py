@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from monitoring.metrics.instruments import CONTENT_TYPE
 from service.errors import Draining
-from service.lineup.promise_watch import monitor_bodies
+from service.lineup.promise_watch import audited_risk, monitor_bodies
 from service.openapi import status as openapi
 from service.responses import json_response
 from service.state import service_of
@@ -69,7 +69,9 @@ async def health(request: Request) -> Response:
             "promise": deployment.promise,
             "claim": deployment.claim,
             "evidence": deployment.evidence,
-            "drift": service.drift.status(deployment).to_dict(),
+            "drift": service.drift.status(deployment).to_dict(
+                audited_risk(service.promise.view(deployment.terms))
+            ),
             "monitors": monitor_bodies(service.promise, service.deployments),
             "queue": {
                 "running": admission.running,

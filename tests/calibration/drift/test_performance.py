@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.drift.performance import Estimate, contradicts, expected_performance
+from calibration.drift.performance import Estimate, contradicts, expected_performance, pooled
 
 
 def test_by_hand() -> None:
@@ -46,3 +46,18 @@ def test_nothing_answered_and_no_images() -> None:
 )
 def test_contradiction(low: float, high: float, contradicted: bool) -> None:
     assert contradicts(Estimate(0.015, 0.01, 0.02, 100), (low, high)) is contradicted
+
+
+def test_two_samples_are_pooled_as_one() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.beta(8.0, 1.0, 300), rng.beta(8.0, 1.0, 200)
+    parts = [expected_performance(one, np.ones(len(one), np.bool_)).risk for one in (first, second)]
+    found = pooled(*parts)
+    whole = expected_performance(np.concatenate([first, second]), np.ones(500, np.bool_)).risk
+    assert found is not None
+    assert whole is not None
+    assert (found.value, found.n) == (pytest.approx(whole.value), 500)
+    assert found.high - found.low == pytest.approx(whole.high - whole.low, rel=0.05)
+    assert pooled(None, whole) == whole
+    assert pooled(whole, None) == whole
+    assert pooled(None, None) is None

@@ -123,12 +123,26 @@ class TestConclusions:
         apart = found.performance_sentence((0.2, 0.3))
         beside = found.performance_sentence((0.001, 0.3))
         assert apart is not None
-        assert apart.endswith(
-            "the audits say 20 to 30 % wrong, which contradicts it: "
-            "the probabilities no longer mean what they did"
-        )
+        assert "the audits say that 20 to 30 % are wrong, the probabilities 2." in apart
+        assert apart.endswith("which contradict each other: the probabilities no longer mean what they did")
         assert beside is not None
-        assert beside.endswith("the audits say 0.1 to 30 % wrong")
+        assert "0.1 to 30 % are wrong" in beside
+        assert "contradict" not in beside
+
+    def test_a_risk_that_has_risen_lately_is_no_contradiction(self, folder: SampleFolder) -> None:
+        """Audits and probabilities are compared over all windows so far, not over the last one."""
+        watch = DriftWatch(folder, reference_sample(), DriftPolicy())
+        for hour, right in enumerate([0.99, 0.99, 0.99, 0.9]):
+            at = NOW + hour * LOOK_EVERY
+            rows = [replace(row, right=right) for row in signal_rows(260, hour)]
+            folder.append(sampled_rows(rows, at, seed=hour))
+            found = watch.look(at)
+        assert found is not None
+        assert found.expected.risk is not None
+        assert found.expected.risk.value == pytest.approx(0.1)
+        assert found.risk_so_far is not None
+        assert found.risk_so_far.value == pytest.approx(0.0325, abs=0.002)
+        assert "contradict" not in (found.performance_sentence((0.02, 0.05)) or "")
 
     def test_the_share_answered_is_named(self, folder: SampleFolder) -> None:
         folder.append(sampled_rows(signal_rows(260, answered=0.4), NOW))
