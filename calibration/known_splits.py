@@ -2,9 +2,10 @@
 
 The ledger of a run is a file of its folder, so a second folder with the same split has a delta of its own.
 Here a split is known by the content of its units, without labels, and splits that share units share one
-account. All certificates of one model share one delta. Those of different models each hold with their own
-confidence, and all together with 1 minus the sum of their deltas, which a choice among them costs: that is
-what `KnownSplits.confidence` states. The accounts are a value: each change returns a new one.
+account. All certificates of one model on one split share one delta. Those of other models, or on other
+splits of the same units, each hold with their own confidence, and all of an account together with 1 minus the
+sum of their deltas, which a choice among them costs: that is what `KnownSplits.confidence` states. The
+accounts are a value: each change returns a new one.
 """
 
 from __future__ import annotations
@@ -117,8 +118,11 @@ class KnownSplits:
 
         A computation that still holds somewhere stands for its withdrawn copies.
         """
+        return self._computations(self.sharing(split))
+
+    def _computations(self, splits: Iterable[str]) -> tuple[KnownCertificate, ...]:
         found: dict[tuple[str, float], KnownCertificate] = {}
-        entries = [one for digest in self.sharing(split) for one in self.splits[digest].certificates]
+        entries = [one for digest in splits for one in self.splits[digest].certificates]
         for one in sorted(entries, key=lambda one: one.at):
             before = found.get(one.key)
             if before is None:
@@ -128,25 +132,27 @@ class KnownSplits:
         return tuple(found.values())
 
     def holding(self, split: SplitIdentity, model: str | None = None) -> tuple[KnownCertificate, ...]:
-        """Certificates on these units that spend delta and are not withdrawn; `model`: of this one alone."""
+        """Certificates that spend delta and are not withdrawn: all on these units, or those of `model` on
+        this very split, which share one delta."""
+        among = self.sharing(split) if model is None else self._same(split)
         return tuple(
             one
-            for one in self.certificates(split)
+            for one in self._computations(among)
             if one.delta > 0 and not one.withdrawn and model in (None, one.model)
         )
 
     def spent(self, split: SplitIdentity, model: str | None = None) -> float:
-        """Delta of all certificates on these units that are not withdrawn; `model`: of this one alone."""
+        """Delta of `holding`."""
         return sum(one.delta for one in self.holding(split, model))
 
     def budget(self, split: SplitIdentity, asked: float = 0.0) -> float:
-        """Delta of a model on these units: `USUAL_BUDGET`, or what the first one `asked` if that is more."""
-        own = [self.splits[digest].budget for digest in self.sharing(split)]
+        """Delta of a model on this split: `USUAL_BUDGET`, or what the first one `asked` if that is more."""
+        own = [self.splits[digest].budget for digest in self._same(split)]
         known = [budget for budget in own if budget > 0]
         return min(known) if known else max(USUAL_BUDGET, asked)
 
     def left(self, split: SplitIdentity, model: str = "") -> float:
-        """Delta that is left for further certificates of this model on these units."""
+        """Delta that is left for further certificates of this model on this split."""
         return max(0.0, self.budget(split) - self.spent(split, model))
 
     def confidence(self, split: SplitIdentity) -> float:
@@ -243,7 +249,6 @@ class KnownSplits:
 
     def _refusal(self, split: SplitIdentity, asked: Sequence[KnownCertificate], budget: float) -> str:
         held = self.holding(split, asked[0].model)
-        shared = "" if self._same(split) else " (it shares units with splits that are known)"
         needed = sum(one.delta for one in asked)
         left = max(0.0, budget - sum(one.delta for one in held))
         earlier = "; ".join(f"{one.what}, delta {one.delta:g}, in {one.place} at {one.at}" for one in held)
@@ -251,7 +256,7 @@ class KnownSplits:
         return (
             f"certifying {', '.join(repr(one.what) for one in asked)} asks for delta {needed:g}, but "
             f"{left:g} of {budget:g} is left for this model on calibration split "
-            f"{split.digest[:12]}{shared}, whose labels have proven {len(held)} certificate(s) of it: "
+            f"{split.digest[:12]}, whose labels have proven {len(held)} certificate(s) of it: "
             f"{earlier}. All certificates of one model on one split share its delta, in whichever folder "
             f"they are: {smaller} a fresh calibration split, or give each certificate a smaller share from "
             "the first on (--delta). `demur ledger show` lists the account"

@@ -41,15 +41,14 @@ def test_smaller_shares_fit_together_until_the_delta_is_spent() -> None:
         known.charge(SPLIT, [certificate("f", 0.01)], 0.01)
 
 
-@pytest.mark.parametrize(("shared", "refused"), [(11, True), (9, False)])
-def test_splits_that_share_more_than_one_percent_share_the_account(shared: int, refused: bool) -> None:
+@pytest.mark.parametrize(("shared", "shares"), [(11, True), (9, False)])
+def test_splits_that_share_more_than_one_percent_share_the_account(shared: int, shares: bool) -> None:
     other = SplitIdentity.of([*UNITS[:shared], *(f"other {i}" for i in range(1000 - shared))])
-    assert ONE.spent(other) == (0.05 if refused else 0.0)
-    if refused:
-        with pytest.raises(DeltaExhausted, match="shares units"):
-            ONE.charge(other, [certificate("g")], 0.05)
-    else:
-        assert ONE.charge(other, [certificate("g")], 0.05).spent(other) == 0.05
+    assert ONE.spent(other) == (0.05 if shares else 0.0)
+    both = ONE.charge(other, [certificate("g")], 0.05)
+    assert both.confidence(other) == pytest.approx(0.9 if shares else 0.95)
+    with pytest.raises(DeltaExhausted, match="for this model"):
+        both.charge(other, [certificate("h")], 0.05)
 
 
 def test_another_model_has_a_delta_of_its_own_and_lowers_the_confidence_of_all() -> None:

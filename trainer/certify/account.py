@@ -1,7 +1,8 @@
 """The account of a run's calibration split: the run's ledger and the user's, which must agree.
 
-All certificates of one model share one delta, in whichever folder. Another model on the same split is
-certified with a delta of its own, and its bundle says with which confidence all of them hold together.
+All certificates of one model on one split share one delta, in whichever folder. Another model, or another
+split of the same images, is certified with a delta of its own, and the bundle says with which confidence all
+of them hold together.
 
 A charge is entered before labels of the split are read: as an intent in the run's folder, then in the user's
 ledger, then in the run's. A run that ends between the steps is settled by the user's ledger at its next
@@ -180,12 +181,13 @@ def sentence(known: KnownSplits, split: SplitIdentity, keys: Sequence[tuple[str,
     withdrawn = f", {gone} of them withdrawn" if gone else ""
     if len(every) == 1:
         return f"{which} of this calibration split known here"
+    held = known.holding(split)
     share = (
-        f"all {len(every)}{withdrawn} share delta {known.budget(split):g}"
-        if len({one.model for one in known.holding(split)}) <= 1
-        else f"all {len(every)}{withdrawn}, of several models, hold together with {together(known, split)}"
+        f"share delta {known.budget(split):g}"
+        if not held or held == known.holding(split, held[0].model)
+        else f"hold together with {together(known, split)}"
     )
-    return f"{which} of this calibration split known here; {share}"
+    return f"{which} of this calibration split known here; all {len(every)}{withdrawn} {share}"
 
 
 def together(known: KnownSplits, split: SplitIdentity, further: float = 0.0) -> str:

@@ -90,9 +90,10 @@ def _room(certificates: int, left: float, delta: float) -> str:
 def _others(known: KnownSplits, split: SplitIdentity, promise: PromiseConfig, seeds: str) -> str:
     held = known.holding(split)
     return (
-        f"The labels of this calibration split have proven {len(held)} certificate(s) of other models: "
-        f"{_listed(held)}. This one will be certificate {len(known.certificates(split)) + 1} of the split: "
-        f"it holds with {100 * (1 - promise.delta):g} % confidence by itself, and all together hold with "
+        f"The labels of this calibration split have proven {len(held)} certificate(s) of other models, or on "
+        f"other splits of its images: {_listed(held)}. This one will be certificate "
+        f"{len(known.certificates(split)) + 1} of the split: it holds with {100 * (1 - promise.delta):g} % "
+        "confidence by itself, and all together hold with "
         f"{together(known, split, promise.delta)}, which is what counts if you choose among them; the bundle "
         f"says so. {seeds}To try several settings without that price, {TRY_FIRST}. `demur ledger show` lists "
         "the account"

@@ -71,7 +71,7 @@ def test_a_second_promise_of_a_model_is_refused_and_a_second_model_is_told_its_p
     other = wrap(green, "second")
     assert other.exit_code == 0, other.output
     assert "all together hold with 90 % confidence" in " ".join(other.output.split())
-    notice = "Certificate 2 of this calibration split known here; all 2, of several models, hold together"
+    notice = "Certificate 2 of this calibration split known here; all 2 hold together"
     assert notice in (tmp_path / "second" / "bundle" / "README.md").read_text("utf-8")
     assert "Planned on val_select" in " ".join(tried.output.split())
     repeated = wrap(red, "third")

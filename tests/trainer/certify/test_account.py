@@ -106,12 +106,12 @@ def test_other_labels_on_the_same_images_get_no_fresh_delta(tmp_path: Path) -> N
             certify_run(evidence(relabelled), RunFolder(tmp_path / folder))
 
 
-def test_a_split_that_shares_images_shares_the_delta(tmp_path: Path) -> None:
+def test_a_split_that_shares_images_is_counted_with_the_first(tmp_path: Path) -> None:
     certify_run(evidence(), RunFolder(tmp_path / "a"))
     fresh = scores("val_calib", 1500, 3)
     overlapping = replace(fresh, content=(*CALIB.content[:40], *fresh.content[40:]))
-    with pytest.raises(DeltaExhausted, match="shares units"):
-        certify_run(evidence(overlapping), RunFolder(tmp_path / "b"))
+    certify_run(evidence(overlapping), RunFolder(tmp_path / "b"))
+    assert read_accounts().confidence(SplitIdentity.of(overlapping.content)) == pytest.approx(0.9)
     assert certify_run(evidence(fresh), RunFolder(tmp_path / "c")).certificate.feasible
 
 
