@@ -1,4 +1,4 @@
-"""`demur events replay`: the events of the logs into a store, and a recount of its windows."""
+"""`demur events replay`: the events of the logs into a store, and a recount of its windows and items."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Final
 from demur.commands.events import EventCounts, EventLogs
 from demur.errors import InterfaceError
 from demur.output import run_console, write_json
+from monitoring.promise.item_recount import CountedItems, ItemRecount
+from monitoring.promise.stored_items import StoredItems
 from monitoring.store.contract import EventRefused
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.store.shared_document import require_url, shown
@@ -32,7 +34,7 @@ class NoStoreNamed(InterfaceError, ValueError):
 
 
 class FiguresDiffer(InterfaceError):
-    """The windows of the store are not what the events say."""
+    """The windows of the store, or the items of the monitors, are not what the events say."""
 
 
 def replay(settings: Settings, store: str | None, *, check: bool, as_json: bool) -> None:
@@ -48,6 +50,7 @@ def replay(settings: Settings, store: str | None, *, check: bool, as_json: bool)
     console = run_console(as_json)
     counts, outcomes = EventCounts(), Counter[str]()
     recount = Recount(LatestLabels(settings.prediction_ttl, settings.parked_ttl))
+    items = ItemRecount(settings.item_times())
     with _store(store) as url, closing(_windows(settings, url, logs.model)) as windows:
         for batch in logs.batches(console, "Entering"):
             counts.add(batch)
@@ -55,14 +58,17 @@ def replay(settings: Settings, store: str | None, *, check: bool, as_json: bool)
                 outcomes["refused" if isinstance(outcome, EventRefused) else outcome] += 1
             if check:
                 recount.add(batch)
+                items.add(batch)
         comparison = recount.compare(windows.snapshots(recount.scopes())) if check else None
+        if comparison is not None:
+            _compare_items(comparison, items, settings, url, logs.model)
     place = TEMPORARY if store is None else shown(store)
     console.note(f"{counts} of {logs.model} are in {place}: {_in_words(outcomes)}.")
     if logs.unreadable:
         console.warn(f"{logs.unreadable:,} lines of the logs are no events and were left out.")
     if comparison is not None:
         _require_agreement(comparison)
-        console.note(f"All {comparison.figures:,} figures of the windows are what the events say.")
+        console.note(f"All {comparison.figures:,} figures are what the events say.")
     if as_json:
         write_json(
             {
@@ -100,6 +106,21 @@ def _windows(settings: Settings, url: str, model: str) -> RollingWindows:
         parked_ttl=settings.parked_ttl,
         items=settings.item_times(),
     )
+
+
+def _compare_items(
+    comparison: Comparison, recount: ItemRecount, settings: Settings, url: str, model: str
+) -> None:
+    """Count the items of the monitors again, of every bundle, as far back as the store holds them."""
+    times = settings.item_times()
+    with closing(StoredItems.at(url, model, times, sizes=settings.windows, timeout=_TIMEOUT)) as reader:
+        for bundle in recount.bundles():
+            changes = reader.changes(bundle, None)
+            # A window that has begun before the store remembers may have lost its smallest draw.
+            since = changes.since + times.gap + 1.0
+            counted, held = recount.items(bundle).since(since), CountedItems.held(changes).since(since)
+            comparison.figures += len(counted.audits) + len(counted.unaudited) + len(counted.decided)
+            comparison.differences += [f"{bundle}: {one}" for one in held.differences(counted)]
 
 
 def _require_agreement(comparison: Comparison) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -118,6 +119,29 @@ class TestReplay:
         assert "roadwork:1, window 100, answered: number is" in ended.err
         assert "roadwork:1, window 100, answered: accuracy is" in ended.err
         assert "total" not in ended.err
+        client.close()
+
+    def test_items_of_the_monitors_are_counted_again(
+        self, demur: Demur, tmp_path: Path, valkey: EmbeddedValkey
+    ) -> None:
+        client = connect(valkey.url)
+        client.flushall()
+        draws = {"audit": True, "audit_probability": 0.5}
+        events: list[Event] = [
+            predicted(f"r{n}", 0, at=time.time() - n, draw=n / 9, **(draws if n % 2 else {}))
+            for n in range(9)
+        ]
+        data = written(tmp_path / "data", [*events, FeedbackEvent("r3", 0, time.time())])
+        arguments = ("events", "replay", "--data-dir", data, "--store", valkey.url, "--check")
+        ended = demur(*arguments)
+        assert ended.code == 0, ended.err
+        (audits,) = set(client.scan_iter("demur:{roadwork}*items:waiting:*"))
+        (minute, *_) = client.scan_iter("demur:{roadwork}*items:counts:*")
+        assert client.zcard(audits) == 3
+        client.hincrby(minute, next(iter(client.hgetall(minute))), 1)
+        ended = demur(*arguments)
+        assert ended.code == 2
+        assert re.search(r"roadwork:1: the (decided|unaudited) items of second \d+: ", ended.err)
         client.close()
 
     def test_without_a_store_and_a_check_there_is_nothing_to_do(self, demur: Demur, week: Path) -> None:

@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitoring.events import Event, FeedbackEvent, PredictionEvent
+from monitoring.promise.item_recount import CountedItems, ItemRecount
 from monitoring.promise.items import AuditCounts, AuditItem, ItemChanges
 from monitoring.promise.stored_items import StoredItems
 from monitoring.store.connection import connect
 from monitoring.store.contract import StoreUnavailable
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
-from monitoring.windows.unit_windows import ItemTimes, unit_window
+from monitoring.windows.unit_windows import ItemTimes
 
 BUNDLE = "roadwork:1"
 TIMES = ItemTimes(gap=600.0, wait=1000.0)
@@ -78,59 +79,18 @@ class State:
         self.decided |= changes.decided
         self.sequence = changes.sequence
 
-    def without_zeros(self) -> State:
-        return State(
-            self.audits,
-            {second: kept for second, parts in self.unaudited.items() if (kept := _positive(parts))},
-            {second: numbers for second, numbers in self.decided.items() if numbers != (0, 0)},
-        )
+    def items(self) -> CountedItems:
+        return CountedItems.without_zeros(self.audits, self.unaudited, self.decided)
 
 
-def _positive(parts: Mapping[str, int]) -> dict[str, int]:
-    return {part: number for part, number in parts.items() if number}
+def read(items: StoredItems, bundle: str = BUNDLE) -> CountedItems:
+    return CountedItems.held(items.changes(bundle, None))
 
 
-def read(items: StoredItems, bundle: str = BUNDLE) -> State:
-    state = State()
-    state.follow(items.changes(bundle, None))
-    return state.without_zeros()
-
-
-def recount(events: Sequence[Event], bundle: str = BUNDLE) -> State:
-    """The items from scratch, in plain Python."""
-    frames = {one.request_id: one for one in events if isinstance(one, PredictionEvent)}
-    labels = [one for one in events if isinstance(one, FeedbackEvent)]
-    mine = [one for one in frames.values() if one.bundle == bundle and one.draw is not None]
-
-    def smallest(candidates: Sequence[PredictionEvent]) -> list[PredictionEvent]:
-        windows: dict[object, list[PredictionEvent]] = {}
-        for one in candidates:
-            window = one.request_id if one.unit_id is None else unit_window(one.unit_id, one.at, TIMES.gap)
-            windows.setdefault(window, []).append(one)
-        return [min(group, key=lambda one: one.draw or 0.0) for group in windows.values()]
-
-    def item(one: PredictionEvent) -> AuditItem:
-        valid = [
-            (label.at, label.label)
-            for label in labels
-            if label.request_id == one.request_id and label.at <= one.at + TIMES.wait
-        ]
-        at, label = max(valid, default=(None, None))
-        assert one.audit_probability is not None
-        wrong = None if label is None else label != one.answer
-        return AuditItem(one.request_id, one.unit_id, one.at, one.audit_probability, wrong, at, one.part)
-
-    state = State()
-    for one in smallest([one for one in mine if one.answer is not None]):
-        if one.audit:
-            state.audits[one.request_id] = item(one)
-        else:
-            parts = state.unaudited.setdefault(int(one.at), {})
-            state.unaudited[int(one.at)] = {**parts, one.part: parts.get(one.part, 0) + 1}
-    for one in smallest(mine):
-        items, answered = state.decided.get(int(one.at), (0, 0))
-        state.decided[int(one.at)] = (items + 1, answered + (one.answer is not None))
-    return state
+def recount(events: Sequence[Event], bundle: str = BUNDLE) -> CountedItems:
+    counted = ItemRecount(TIMES)
+    counted.add(events)
+    return counted.items(bundle)
 
 
 def recounted(events: Sequence[Event], expired: Callable[[AuditItem], bool]) -> AuditCounts:
@@ -206,7 +166,7 @@ def test_any_order_of_any_writers_gives_the_same_items(
         followed.follow(reader.changes(BUNDLE, followed.sequence))
     expected = recount(events)
     assert read(reader) == expected
-    assert followed.without_zeros() == expected
+    assert followed.items() == expected
     assert reader.counts(BUNDLE) == recounted(events, lambda item: item.at < NOW - TIMES.wait)
     assert read(reader, "roadwork:2") == recount(events, "roadwork:2")
     client.close()
@@ -344,7 +304,7 @@ class TestForgetting:
         self, writers: list[RollingWindows], items: StoredItems
     ) -> None:
         assert writers[0].apply([decided("old", 0.5, pi=0.5, at=-TIMES.kept - 10)]) == ["recorded"]
-        assert read(items) == State()
+        assert read(items) == CountedItems({}, {}, {})
         assert items.counts(BUNDLE) == NO_COUNTS
         assert items.changes(BUNDLE, None).since == NOW - TIMES.kept
 
