@@ -125,6 +125,9 @@ def test_a_killed_worker_loses_no_event_and_the_metrics_add_up(
             assert metric(client, "demur_decisions_total") == 60
             assert metric(client, "demur_events_delivered_total") == 120
             assert client.get("/health").json()["status"] == "ok"
+        names = [file.name for file in _metrics_folder(service).glob("counter_*.db")]
+        assert f"counter_{workers[0]}.db" not in names
+        assert "counter_dead.db" in names
 
 
 def test_a_label_that_was_accepted_survives_its_worker(
@@ -188,6 +191,13 @@ def _answers(service: ServiceProcess) -> bool:
             return client.get("/livez").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def _metrics_folder(service: ServiceProcess) -> Path:
+    """Folder of the workers' metrics, from the environment of one of them."""
+    worker = next(pid for pid in service.descendants() if b"spawn_main" in _command(pid))
+    variables = Path(f"/proc/{worker}/environ").read_bytes().decode().split("\0")
+    return next(Path(one.partition("=")[2]) for one in variables if one.startswith("PROMETHEUS_MULTIPROC"))
 
 
 def _command(pid: int) -> bytes:

@@ -15,6 +15,7 @@ Images = Callable[..., bytes]
 Scheme = Literal["light", "dark"]
 
 RED, BY_A, BY_B, UNSURE = 1, 0.9, 0.4, 0.05
+TOKEN = "the-token-of-anna"
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390)]
 
 
@@ -26,12 +27,13 @@ def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def silent_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    """A bundle without a promise, without a store."""
+    """A bundle without a promise, without a store; labels need a token."""
     from fakes.tiny_bundle import write_tiny_bundle
 
     folder = tmp_path_factory.mktemp("silent")
     bundle = write_tiny_bundle(folder / "bundle", feasible=False)
-    with ServiceProcess(bundle, folder / "service", redis_url="off") as process:
+    settings = {"redis_url": "off", "feedback_tokens": f"anna={TOKEN}"}
+    with ServiceProcess(bundle, folder / "service", **settings) as process:
         yield process
 
 
@@ -116,6 +118,11 @@ def test_without_a_promise_and_without_a_store(
     check(page, width)
     page.set_input_files("#file", [photo(make_colour_image(RED, BY_A))])
     expect(page.locator("#result .word")).to_have_text("for a person")
+    token = page.get_by_label("Token for labels")
+    expect(token).to_be_visible()
+    check(page, width)
+    token.fill(TOKEN)
+    token.press("Enter")
     page.locator("#result .labels button").first.click()
     expect(page.locator("#result .labels")).to_contain_text("store")
     check(page, width)

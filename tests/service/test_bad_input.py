@@ -335,7 +335,7 @@ def test_unknown_paths_and_methods(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    path=st.sampled_from(["/predict", "/predict/batch", "/feedback"]),
+    path=st.sampled_from(["/predict", "/predict/batch", "/feedback", "/feedback/batch"]),
     media=st.sampled_from(["image/jpeg", "application/json", FORM, "text/plain", "multipart/form-data"]),
     content=st.binary(max_size=300)
     | st.builds(lambda middle: PART + middle + b"\r\n--edge--\r\n", st.binary(max_size=50))
