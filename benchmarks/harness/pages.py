@@ -37,6 +37,8 @@ PAGE: Mapping[str, Page] = {
             "look-ahead",
             "e-detector",
             "drift",
+            "worse",
+            "monitors",
             "hints",
             "scrc",
             "plan-on-real-scores",

@@ -21,7 +21,7 @@ def peer_python(name: str) -> Path:
     """Interpreter of the environment with this peer. Raises NotPrepared."""
     folder = CACHE / "peers" / name
     if not _is_current(name, folder):
-        raise NotPrepared(f"{name} is not installed: run `python benchmarks/serving.py --prepare` first")
+        raise NotPrepared(f"{name} is not installed: run the benchmark with `--prepare` first")
     return folder / "bin" / "python"
 
 

@@ -86,6 +86,11 @@ class EDetector:
         self._restarts = [0.0] * len(self._rates.lambdas)
 
     @property
+    def lambdas(self) -> tuple[float, ...]:
+        """The bets, after those that one right answer would ruin were replaced."""
+        return self._rates.lambdas
+
+    @property
     def value(self) -> float:
         """E; an alarm at 1 / delta."""
         return self.value_of(self.state)
