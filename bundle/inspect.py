@@ -21,6 +21,8 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
 
     `certificate` is the first certificate, null if there is none; `certificates` are all of them by
     engine and precision; `here` names those whose engine and precision are available on this machine.
+    `audit_curves`: engines and precisions whose audits follow the confidence; `drift_reference`: the file,
+    null if drift is off.
     """
     manifest = verify_bundle(folder)
     content = manifest.model_dump(mode="json")
@@ -43,6 +45,8 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
         "stages": content["stages"],
         "here": [entry.key for entry in manifest.certificates if usable(EngineKey.parse(entry.key))],
         "golden_cases": len(manifest.golden),
+        "audit_curves": sorted(manifest.audits),
+        "drift_reference": manifest.reference,
         "bytes": sum(record.size for record in manifest.files.values()),
         "provenance": content["provenance"],
     }
@@ -73,7 +77,9 @@ def render_bundle(manifest: BundleManifest, console: Console) -> None:
         console.print(_evaluation_table(manifest))
     size = sum(record.size for record in manifest.files.values()) / 1e6
     console.print(
-        f"{len(manifest.files)} files, {size:.1f} MB, {len(manifest.golden)} golden cases", style="dim"
+        f"{len(manifest.files)} files, {size:.1f} MB, {len(manifest.golden)} golden cases, "
+        f"{'a' if manifest.reference else 'no'} reference for drift",
+        style="dim",
     )
 
 

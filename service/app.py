@@ -34,7 +34,7 @@ from service.http.quotas import Quotas
 from service.http.token_gate import TokenGate
 from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
-from service.lineup.promise_watch import promise_watch
+from service.lineup.promise_watch import answering, promise_watch
 from service.logs import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
 from service.routes import docs, feedback, inference_protocol, page, predict, rolling, status
@@ -155,7 +155,7 @@ def _lifespan(
             predictor.admission, max_images=settings.shadow_images, max_bytes=settings.shadow_bytes
         )
         shadows = Shadows(spare, windows, instruments)
-        drift = DriftSamples(settings, spare, instruments)
+        drift = DriftSamples(settings, spare, instruments, lambda: answering(deployments))
         overruns = Overruns(settings.compute_timeout, instruments, supervision)
         promise = promise_watch(settings, deployments, instruments, supervision.report_broken)
         await asyncio.to_thread(promise.start)

@@ -39,6 +39,7 @@ PAGE: Mapping[str, Page] = {
             "drift",
             "worse",
             "monitors",
+            "drift-validity",
             "hints",
             "scrc",
             "plan-on-real-scores",

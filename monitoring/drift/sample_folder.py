@@ -1,7 +1,7 @@
 """Sample folder: the signals of the images that were looked at, on disk, shared by the workers of a service.
 
     open.jsonl           rows of the window that fills, one image each
-    windows/TIME.json.gz closed windows with what was concluded from them
+    windows/             closed windows, SINCE-UNTIL.json.gz, with what was concluded from them
     latest.json          the last conclusion
 
 Plain files, because the comparison must outlive a worker, a restart and a lost store. They hold numbers only,
@@ -13,7 +13,8 @@ from __future__ import annotations
 import fcntl
 import gzip
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,14 @@ def drift_folder(data_dir: Path, label: str) -> Path:
     return data_dir / "drift" / label.replace(":", "-")
 
 
+def forget_unused(data_dir: Path, since: float) -> None:
+    """Remove the samples of bundles that have had no new ones since a Unix time. Raises OSError."""
+    for lock in (data_dir / "drift").glob("*/lock"):
+        newest = max(path.stat().st_mtime for path in lock.parent.iterdir())
+        if newest < since:
+            shutil.rmtree(lock.parent)
+
+
 class SampleFolder:
     """The samples of one bundle; any number of threads and processes may use it. Methods raise OSError."""
 
@@ -139,10 +148,10 @@ class SampleFolder:
             "conclusion": conclusion,
         }
         content = gzip.compress(orjson.dumps(values), compresslevel=6)
-        _write(self._windows / f"{round(window.until)}.json.gz", content)
+        _write(self._windows / f"{round(window.since)}-{round(window.until)}.json.gz", content)
         _write(self._latest, orjson.dumps(conclusion, option=orjson.OPT_INDENT_2))
-        for at, path in self._closed():
-            if at < window.until - most_age:
+        for _, until, path in self._closed():
+            if until < window.until - most_age:
                 path.unlink(missing_ok=True)
 
     def latest(self) -> dict[str, Any] | None:
@@ -152,11 +161,15 @@ class SampleFolder:
             return values if isinstance(values, dict) else None
         return None
 
-    def closed(self, since: float = 0.0) -> Iterator[tuple[Window, dict[str, Any]]]:
-        """Closed windows that end at `since` or later with their conclusions, the oldest first; damaged ones
-        are left out."""
-        for at, path in self._closed():
-            if at < since:
+    def closed(
+        self, wanted: Callable[[float, float], bool] = lambda since, until: True
+    ) -> Iterator[tuple[Window, dict[str, Any]]]:
+        """Closed windows with their conclusions, the oldest first; damaged ones are left out.
+
+        `wanted`: whether a window of these times is read, which costs some milliseconds.
+        """
+        for since, until, path in self._closed():
+            if not wanted(since, until):
                 continue
             with suppress(OSError, EOFError, ValueError, KeyError, TypeError):
                 values = orjson.loads(gzip.decompress(path.read_bytes()))
@@ -170,9 +183,14 @@ class SampleFolder:
                     dict(values["conclusion"]),
                 )
 
-    def _closed(self) -> list[tuple[int, Path]]:
-        found = [(path.name.partition(".")[0], path) for path in self._windows.glob("*.json.gz")]
-        return sorted((int(name), path) for name, path in found if name.isdecimal())
+    def _closed(self) -> list[tuple[int, int, Path]]:
+        """(first time, last time, file) of each closed window, by its last time."""
+        found = []
+        for path in self._windows.glob("*-*.json.gz"):
+            since, _, until = path.name.partition(".")[0].partition("-")
+            if since.isdecimal() and until.isdecimal():
+                found.append((int(since), int(until), path))
+        return sorted(found, key=lambda window: window[1])
 
     def _rows(self) -> Iterator[SampledRow]:
         """The rows of the open window; a line that was cut short is left out."""

@@ -113,12 +113,13 @@ class DriftWatch:
     def _season(self, window: Window) -> SignalSample | None:
         """The images of the same hours of earlier weeks; None if there are none."""
         middle = 0.5 * (window.since + window.until)
-        found = []
-        for earlier, _ in self.folder.closed(middle - (self._policy.season_weeks + 0.5) * _WEEK):
-            weeks = (middle - 0.5 * (earlier.since + earlier.until)) / _WEEK
-            if round(weeks) >= 1 and abs(weeks - round(weeks)) * _WEEK <= _SAME_HOUR:
-                found.append(earlier.sample)
-        return _joined(found)
+
+        def of_the_season(since: float, until: float) -> bool:
+            weeks = (middle - 0.5 * (since + until)) / _WEEK
+            earlier = 1 <= round(weeks) <= self._policy.season_weeks
+            return earlier and abs(weeks - round(weeks)) * _WEEK <= _SAME_HOUR
+
+        return _joined([earlier.sample for earlier, _ in self.folder.closed(of_the_season)])
 
 
 def _joined(samples: Sequence[SignalSample]) -> SignalSample | None:

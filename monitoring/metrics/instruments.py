@@ -176,6 +176,10 @@ class Instruments:
             self._audits_shown[bundle, outcome] = shown
             self._audits.labels(bundle, outcome).set(shown)
 
+    def end_drift(self, bundle: str) -> None:
+        """No alarm of drift for a bundle that answers no more."""
+        self._drift_alarm.labels(bundle).set(0)
+
     def show_drift(self, bundle: str, found: Conclusion) -> None:
         """Set the gauges of drift; figures that the window does not have stay as they are."""
         self._drift_alarm.labels(bundle).set(found.alarm)

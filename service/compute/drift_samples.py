@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
@@ -21,7 +22,7 @@ from bundle.signals import observe
 from calibration.drift.comparison import LEAST_IMAGES
 from calibration.drift.signals import SignalRow
 from monitoring.drift.conclusion import Conclusion
-from monitoring.drift.sample_folder import SampledRow, SampleFolder, drift_folder
+from monitoring.drift.sample_folder import SampledRow, SampleFolder, drift_folder, forget_unused
 from monitoring.drift.unit_sampler import Draw, UnitSampler
 from monitoring.drift.watch import DriftPolicy, DriftWatch
 from monitoring.metrics.instruments import Instruments
@@ -35,6 +36,8 @@ DriftState = Literal["off", "failing", "collecting", "quiet", "moved"]
 
 _EVERY: Final = 10.0
 """Seconds between two visits of the folder"""
+_UNUSED: Final = 90 * 86_400.0
+"""Seconds after which the samples of a bundle that answers no more are forgotten, at a start"""
 
 logger = structlog.get_logger("demur.drift")
 
@@ -90,17 +93,26 @@ class _Watched:
 class DriftSamples:
     """The samples of one worker; used from one event loop."""
 
-    def __init__(self, settings: Settings, spare: SpareTime, instruments: Instruments) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        spare: SpareTime,
+        instruments: Instruments,
+        answering: Callable[[], Sequence[Deployment]],
+    ) -> None:
+        """`answering`: the bundles that answer now."""
         self._settings = settings
+        self._answering = answering
         self._spare = spare
         self._instruments = instruments
         self._policy = DriftPolicy(settings.drift_false_alarms, settings.drift_season)
         self._watched: dict[str, _Watched] = {}
+        self._follow()
         self._task = asyncio.create_task(self._run())
 
     def offer(self, deployment: Deployment, image: AnsweredImage) -> None:
         """Look at an image that a bundle has answered, if it is drawn; never waits."""
-        watched = self._watched_of(deployment)
+        watched = self._watched.get(deployment.label)
         if watched is None:
             return
         at = time.time()
@@ -119,10 +131,13 @@ class DriftSamples:
 
     def status(self, deployment: Deployment) -> DriftStatus:
         """What is known of one bundle."""
-        watched = self._watched_of(deployment)
+        watched = self._watched.get(deployment.label)
+        if not self._settings.drift_images:
+            return DriftStatus("off", "DEMUR_DRIFT_IMAGES is 0: drift is off")
+        if deployment.reference is None:
+            return DriftStatus("off", "no reference: drift is off")
         if watched is None:
-            why = "no reference" if self._settings.drift_images else "DEMUR_DRIFT_IMAGES is 0"
-            return DriftStatus("off", f"{why}: drift is off")
+            return DriftStatus("collecting", "nothing is concluded about drift yet: it begins")
         if watched.fault is not None:
             return DriftStatus("failing", f"the samples of drift cannot be kept: {watched.fault}")
         found = watched.latest
@@ -139,19 +154,21 @@ class DriftSamples:
         await asyncio.gather(self._task, return_exceptions=True)
         await self._visit_all()
 
-    def _watched_of(self, deployment: Deployment) -> _Watched | None:
-        """The watch over a bundle; None if drift is off for it."""
-        if deployment.reference is None or not self._settings.drift_images:
-            return None
-        found = self._watched.get(deployment.label)
-        if found is None:
-            folder = SampleFolder(drift_folder(self._settings.data_dir, deployment.label))
-            found = self._watched[deployment.label] = _Watched(
-                deployment.label,
+    def _follow(self) -> None:
+        """Watch the bundles that answer now, and no others."""
+        serving = {} if not self._settings.drift_images else {one.label: one for one in self._answering()}
+        for gone in self._watched.keys() - serving.keys():
+            self._instruments.end_drift(gone)
+            del self._watched[gone]
+        for label, deployment in serving.items():
+            if deployment.reference is None or label in self._watched:
+                continue
+            folder = SampleFolder(drift_folder(self._settings.data_dir, label))
+            self._watched[label] = _Watched(
+                label,
                 DriftWatch(folder, deployment.reference, self._policy),
                 UnitSampler(self._settings.drift_images / self._settings.workers, self._settings.audit_gap),
             )
-        return found
 
     def _observed(
         self,
@@ -169,9 +186,12 @@ class DriftSamples:
         watched.rows.append(SampledRow(drawn.unit, drawn.number, at, row, with_unit))
 
     async def _run(self) -> None:
+        with suppress(OSError):  # A folder that cannot be used is noticed where it is written to.
+            await asyncio.to_thread(forget_unused, self._settings.data_dir, time.time() - _UNUSED)
         while True:
-            await asyncio.sleep(_EVERY)
             await self._visit_all()
+            await asyncio.sleep(_EVERY)
+            self._follow()
 
     async def _visit_all(self) -> None:
         for watched in tuple(self._watched.values()):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.referenced_bundle import write_referenced_bundle
 from fakes.tiny_bundle import tiny_draft
 from rich.console import Console
 
@@ -30,6 +31,16 @@ def test_the_promise_in_one_sentence(tiny_bundle: Path) -> None:
     assert "0 = blue, 1 = red" in text
     assert "margin >= 2.5" in text
     assert "stage_a_share" in text
+
+
+def test_what_monitoring_finds_in_it(make_tiny_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    plain = make_tiny_bundle()
+    assert "no reference for drift" in shown(verify_bundle(plain))
+    values = inspect_bundle(plain)
+    assert (values["audit_curves"], values["drift_reference"]) == ([], None)
+    manifest = verify_bundle(write_referenced_bundle(tmp_path / "referenced"))
+    assert "a reference for drift" in shown(manifest)
+    assert inspect_bundle(tmp_path / "referenced")["drift_reference"] == "reference.json"
 
 
 def test_an_infeasible_bundle_says_what_is_missing(make_tiny_bundle: Callable[..., Path]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from fakes.drift_rows import sampled_rows, signal_rows
 
-from monitoring.drift.sample_folder import SampledRow, SampleFolder
+from monitoring.drift.sample_folder import SampledRow, SampleFolder, drift_folder, forget_unused
 
 NOW = 1_790_000_000.0
 
@@ -85,7 +87,9 @@ def test_closed_windows_are_kept_and_forgotten(folder: SampleFolder) -> None:
         folder.keep(window, {"day": day}, most_age=2.5 * 86_400)
     found = list(folder.closed())
     assert [conclusion["day"] for _, conclusion in found] == [1, 2, 3]
-    assert [conclusion["day"] for _, conclusion in folder.closed(NOW + 1.5 * 86_400)] == [2, 3]
+    assert [
+        conclusion["day"] for _, conclusion in folder.closed(lambda since, until: until > NOW + 1.5 * 86_400)
+    ] == [2, 3]
     assert folder.latest() == {"day": 3}
     assert len(found[0][0].sample) == 3
 
@@ -99,7 +103,8 @@ def test_damaged_files_are_no_conclusion(folder: SampleFolder) -> None:
     (folder.folder / "latest.json").write_text("[]")
     (closed,) = (folder.folder / "windows").iterdir()
     closed.write_bytes(closed.read_bytes()[:30])
-    (folder.folder / "windows" / "x.json.gz").write_bytes(b"")
+    for name in ("x.json.gz", "x-1.json.gz", "1-.json.gz"):
+        (folder.folder / "windows" / name).write_bytes(b"")
     assert folder.latest() is None
     assert list(folder.closed()) == []
 
@@ -118,3 +123,14 @@ def test_two_workers_write_at_once(folder: SampleFolder) -> None:
     for worker in workers:
         worker.join(60)
     assert folder.waiting == 100
+
+
+def test_samples_of_bundles_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    old, new = (drift_folder(tmp_path, f"tiny:{version}") for version in "12")
+    for place in (old, new):
+        SampleFolder(place).append(sampled_rows(signal_rows(1), NOW))
+    for path in old.iterdir():
+        os.utime(path, (0, 0))
+    (tmp_path / "drift" / "other").mkdir()
+    forget_unused(tmp_path, time.time() - 3600)
+    assert sorted(path.name for path in (tmp_path / "drift").iterdir()) == ["other", "tiny-2"]

@@ -86,7 +86,6 @@ def test_a_full_window_is_compared(
     ]
     samples_of(referenced, tmp_path / "data").append(rows)
     client = make_client(bundle=referenced)
-    # A bundle is watched as soon as anything asks for it.
     eventually(lambda: drift(client)["state"] == ("moved" if moved else "quiet"))
     found = drift(client)
     assert found["images"] == 260
@@ -119,7 +118,7 @@ def test_samples_wait_for_a_free_core_and_are_shed_first(referenced: Path, tmp_p
         instruments = Instruments()
         admission = Admission(1, 8)
         spare = SpareTime(admission, max_images=2, max_bytes=1000)
-        samples = DriftSamples(settings, spare, instruments)
+        samples = DriftSamples(settings, spare, instruments, lambda: [deployment])
         read: list[str] = []
 
         def reader() -> bytes:
