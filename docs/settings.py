@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Limits of a request": (
         *("max_image_bytes", "max_pixels", "max_batch_images", "max_batch_bytes", "max_header_bytes"),
         *("header_timeout", "body_timeout", "queue_limit", "deadline", "compute_timeout"),
+        "live_listeners",
     ),
     "Quotas": ("quota_rate", "quota_burst", "quota_clients"),
     "Challengers": ("challengers", "experiment", "experiment_salt", "shadow_images", "shadow_bytes"),

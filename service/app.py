@@ -27,6 +27,7 @@ from service.environment import environment_notes
 from service.errors import InvalidField, RequestError
 from service.http import labels
 from service.http.body_limits import BodyLimits
+from service.http.broadcast import Broadcast
 from service.http.direct_routes import DirectRoutes
 from service.http.head_requests import HeadRequests
 from service.http.observability import Observability
@@ -37,7 +38,7 @@ from service.lineup.lineup import Deployments
 from service.lineup.promise_watch import answering, promise_watch
 from service.logs import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
-from service.routes import docs, feedback, inference_protocol, page, predict, rolling, status
+from service.routes import docs, feedback, inference_protocol, live, page, predict, rolling, status
 from service.routes.inference_protocol import PROTOCOL_PATH
 from service.settings import Settings
 from service.state import LifespanState, Phase, Service, request_id, service_of
@@ -88,7 +89,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (predict, feedback, rolling, inference_protocol, status, page, docs):
+    for routes in (predict, feedback, rolling, inference_protocol, status, live, page, docs):
         app.include_router(routes.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -173,6 +174,7 @@ def _lifespan(
             instruments,
             phase,
             quotas,
+            Broadcast(settings.live_listeners, lambda: phase.ending),
             _label_gate(settings, instruments),
         )
         _log_start(service)
@@ -181,7 +183,7 @@ def _lifespan(
         try:
             yield LifespanState(service=service)
         finally:
-            phase.draining = True
+            phase.draining = phase.ending = True
             await spare.close(settings.stop_timeout)
             await drift.close()
             await asyncio.to_thread(predictor.close, settings.stop_timeout)

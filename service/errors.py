@@ -19,7 +19,7 @@ DemurError                              calibration.errors: the root of all erro
         ├── ImageRefused                the bytes of one image; `cause` is bundle's ImageError
         ├── Unauthorized                a request without the token that its route asks for
         ├── QuotaExceeded, QueueFull, DeadlinePassed, ComputeTimeout
-        ├── StoreUnavailable, Draining
+        ├── StoreUnavailable, TooManyListeners, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger
         └── NothingToRollBack, BundleRefused, BundlesUnreadable
 """
@@ -242,6 +242,16 @@ class ComputeTimeout(RequestError):
 
 class StoreUnavailable(RequestError):
     """The store of the rolling windows is away, or there is none."""
+
+
+class TooManyListeners(RequestError):
+    """As many clients as may listen to the live figures do so already."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} clients listen to this worker, and no more may; GET /health and /rolling say the same",
+            limit=most,
+        )
 
 
 class Draining(RequestError):

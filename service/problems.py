@@ -82,6 +82,9 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.StoreUnavailable: ProblemKind(
             "store-unavailable", 503, MappingProxyType({"Retry-After": "5"})
         ),
+        errors.TooManyListeners: ProblemKind(
+            "too-many-listeners", 503, MappingProxyType({"Retry-After": "30"})
+        ),
         errors.Draining: ProblemKind("draining", 503, MappingProxyType({"Retry-After": "1"})),
         errors.NoSuchModel: ProblemKind("no-such-model", 404),
         errors.NoSuchBundle: ProblemKind("no-such-bundle", 404),

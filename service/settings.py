@@ -129,6 +129,10 @@ class Settings(BaseModel):
     quota_clients: Count = 10_000
     """Number of clients told apart at a time; beyond it some share a quota."""
 
+    live_listeners: Annotated[int, Field(ge=0, le=1000)] = 32
+    """Maximum number of clients that listen to /live, per worker; the page of a further one asks every other
+    second."""
+
     challengers: Annotated[tuple[ChallengerSettings, ...], Field(max_length=MAX_CHALLENGERS)] = ()
     """Bundles beside `bundle`, as FOLDER=SHARE or FOLDER=shadow, separated by commas."""
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"

@@ -17,6 +17,7 @@ from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
 from service.compute.spare_time import SpareTime
+from service.http.broadcast import Broadcast
 from service.http.quotas import Quotas, client_of
 from service.http.token_gate import TokenGate
 from service.lineup.lineup import Deployments
@@ -30,6 +31,8 @@ class Phase:
 
     draining: bool = False
     """Not ready any more, but finishing requests."""
+    ending: bool = False
+    """Finishing requests, also if another worker takes this one's place: answers without end must end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Service:
     instruments: Instruments
     phase: Phase
     quotas: Quotas | None
+    live: Broadcast
     label_gate: TokenGate | None
     """Tokens of those who may send labels; None: labels are open."""
     started_at: float = field(default_factory=time.time)

@@ -3,7 +3,8 @@
 uvicorn lets a client take any time, and any number of bytes, for a request's head, and keeps reading a
 body that no route will use. Here a head has a size limit and a time limit (HeadTooLarge, HeadTooSlow), and a
 connection closes if its request was answered before the body was complete; not at once, because the client
-would then see a connection reset and might lose the answer with it.
+would then see a connection reset and might lose the answer with it. A client that takes nothing of its answer
+for `STALLED` seconds is cut off.
 
 uvicorn also wakes the application for each piece of a body as it comes off the wire, and stops reading until
 the application has taken it. Here the process wakes, and the application, once the body is complete or
@@ -28,6 +29,8 @@ from service.problems import CONTINUE, MEDIA_TYPE, problem_of
 
 BODY_CHUNK: Final = 512 * 2**10
 """Bytes of a body that are read before the application is woken to take them."""
+STALLED: Final = 60.0
+"""Seconds for which a client may take nothing of an answer that waits for it."""
 LINGER: Final = 2.0
 """Seconds for which a client may go on sending after its answer."""
 LINGER_BYTES: Final = 16 * 2**20
@@ -136,11 +139,21 @@ class GuardedConnection(HttpToolsProtocol):
         self._body_left = 0
         self._low_water = _LowWaterMark(transport)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_stall_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(STALLED, self._response.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_stall_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._response.lingering:
@@ -208,6 +221,11 @@ class GuardedConnection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def _head_overdue(self) -> None:
         self._head_timer = None

@@ -8,6 +8,10 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+class _HeadAnswered(Exception):
+    """Ends the handling of a request whose answer has been sent."""
+
+
 class HeadRequests:
     """Middleware that turns HEAD into GET and drops the body of the answer."""
 
@@ -22,13 +26,15 @@ class HeadRequests:
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.body":
-                if message.get("more_body", False):
-                    return
-                message = {"type": "http.response.body", "body": b""}
+                # What would follow is not wanted, and an answer may be without end.
+                await send({"type": "http.response.body", "body": b""})
+                raise _HeadAnswered
             await send(message)
 
         try:
             await self._app(get, receive, send_head)
+        except _HeadAnswered:
+            pass
         finally:
             # For the metrics and the log outside of this middleware.
             if "route" in get:

@@ -135,7 +135,7 @@ function labelControls(item, said, offer) {
     const reply = await post("feedback", "application/json", JSON.stringify({request_id: item.answer.request_id, label: k}), headers);
     if (reply.status === 401) return refuse(offer);
     said.textContent = reply.ok ? "saved" : sentence(reply.body.detail);
-    if (reply.ok) { item.label = k; setTimeout(refresh, 300); }
+    if (reply.ok) { item.label = k; if (polling) setTimeout(refresh, 300); }
     mark();
   }
   mark();
@@ -225,13 +225,21 @@ async function decideAll(files) { for (const file of files) await decide(file); 
 
 // --- the state of the service ----------------------------------------------------------------------------
 
-function row(name, cell, rolling) {
-  const made = element("tr", {}, element("th", {scope: "row", textContent: name}));
-  for (const series of [rolling.all, rolling.answered]) {
-    const [value, small] = cell(series);
-    made.append(element("td", {}, value, text("small", "", small || "")));
-  }
-  return made;
+// A share in percent, or a correlation, with its interval; a dash and the reason where there is none.
+function figureCell(figure, asText) {
+  const small = figure.reason || `${asText(figure.low)} – ${asText(figure.high)}`;
+  return element("td", {}, figure.reason ? "–" : asText(figure.value), text("small", "", small));
+}
+
+const share = x => inPercent(x, 1) + " %", correlation = x => x.toFixed(2);
+
+function row(name, cells) {
+  return element("tr", {}, element("th", {scope: "row", textContent: name}), ...cells);
+}
+
+function ofBoth(cell) {
+  cell.colSpan = 2;
+  return [cell];
 }
 
 function showPromise(health) {
@@ -253,15 +261,47 @@ function showPromise(health) {
   byId("beside").textContent = "Challengers: " + health.challengers.map(besideInWords).join("; ") + ".";
 }
 
-function showRolling(rolling) {
-  byId("table").hidden = false;
+// Options in the place of those that are there; the chosen one stays, if it can.
+function offer(select, options) {
+  if (options.map(String).join() === select.dataset.offered) return;
+  const chosen = select.value;
+  select.dataset.offered = options.map(String).join();
+  select.replaceChildren(...options.map(([value, name]) => element("option", {value, textContent: name})));
+  if (options.some(([value]) => String(value) === chosen)) select.value = chosen;
+}
+
+async function showRolling(rolling) {
+  const sizes = rolling.windows.map(w => [w.size, `${w.size} predictions`]);
+  const others = rolling.bundles.filter(name => name !== rolling.bundle).reverse();
+  offer(byId("window"), sizes.toReversed());
+  offer(byId("scope"), [["", "the bundle that answers"], ["total", "all bundles together"], ...others.map(name => [name, name])]);
+  const scope = byId("scope").value;
+  if (!scope) showScope(rolling);
+  else if (scope === "total") showScope(rolling.total);
+  else {
+    const reply = await fetch("rolling?bundle=" + encodeURIComponent(scope));
+    if (reply.ok && byId("scope").value === scope) showScope(await reply.json());
+  }
+}
+
+function showScope(rolling) {
+  const window = rolling.windows.find(w => String(w.size) === byId("window").value) || rolling.windows[0];
+  const both = (figure, asText) => [window.all, window.answered].map(series => figureCell(series[figure], asText));
+  const oneClass = classes.length === 2 ? ` of “${nameOf(1)}”` : ", mean of the classes";
+  byId("choose").hidden = byId("table").hidden = !rolling.predictions;
   byId("rolling").replaceChildren(
-    row("MCC, last 100", s => s.mcc.n ? [s.mcc.mcc.toFixed(3), s.mcc.mcc_reason || `n = ${s.mcc.n}`] : ["–", ""], rolling),
-    row("ACC, last 10", s => s.acc.n ? [percent(s.acc.accuracy), `${inPercent(s.acc.accuracy_low, 0)} – ${inPercent(s.acc.accuracy_high, 0)} %`] : ["–", ""], rolling),
-    ...("reward" in rolling.all ? [row("reward", s => s.mcc.n ? [s.reward.toFixed(3), ""] : ["–", ""], rolling)] : []));
-  const lag = rolling.label_lag_seconds.p50, of = `${rolling.labelled} of ${rolling.predictions} predictions labelled`;
+    row("labelled", [window.all, window.answered].map(series => text("td", "", series.n.toLocaleString("en")))),
+    row("accuracy", both("accuracy", share)),
+    row("Matthews correlation", both("mcc", correlation)),
+    row("precision" + oneClass, both("precision", share)),
+    row("recall" + oneClass, both("recall", share)),
+    row("specificity", both("specificity", share)),
+    row("answered, of all", ofBoth(figureCell(window.decided.coverage, share))),
+    row("went to stage B", ofBoth(figureCell(window.decided.stage_b, share))),
+    ...("reward" in rolling.all ? [row("reward", [rolling.all, rolling.answered].map(s => text("td", "", s.mcc.n ? s.reward.toFixed(3) : "–")))] : []));
+  const lag = rolling.label_lag_seconds.p50, of = `${rolling.labelled.toLocaleString("en")} of ${rolling.predictions.toLocaleString("en")} predictions labelled`;
   byId("labels").textContent = rolling.labelled
-    ? of + (lag === null ? "" : `, half of the labels within ${lag < 1 ? "a second" : lag.toFixed(1) + " s"}`) + ". “All, forced” counts every labelled prediction, “answered” the answers alone."
+    ? of + (lag === null ? "" : `, half of the labels within ${lag < 1 ? "a second" : lag.toFixed(1) + " s"}`) + ". “All, forced” counts every labelled prediction, “answered” the answers alone; below each figure its 95 % interval."
     : `${of}. The figures appear once true labels arrive, here or through /feedback.`;
 }
 
@@ -274,23 +314,61 @@ function showLabelAccess() {
 curl -s ${authorization}-H 'Content-Type: application/json' -d '{"request_id": "...", "label": 1}' ${address("feedback")}`;
 }
 
+function showHealth(health) {
+  classes = health.classes;
+  access = health.labels;
+  byId("status").textContent = statusInWords(health);
+  byId("status").className = "status " + health.status;
+  byId("bundle").textContent = `${health.bundle.name} ${health.bundle.version} on ${health.engine}`;
+  showPromise(health);
+  showLabelAccess();
+}
+
+function showRollingOr(problem) {
+  byId("labels").textContent = sentence(problem.detail);
+}
+
+function showAway() {
+  byId("status").textContent = "not reached";
+  byId("status").className = "status away";
+}
+
 async function refresh() {
   try {
-    const health = await (await fetch("health")).json();
-    classes = health.classes;
-    access = health.labels;
-    byId("status").textContent = statusInWords(health);
-    byId("status").className = "status " + health.status;
-    byId("bundle").textContent = `${health.bundle.name} ${health.bundle.version} on ${health.engine}`;
-    showPromise(health);
-    showLabelAccess();
-    const reply = await fetch("rolling"), rolling = await reply.json();
-    if (reply.ok) showRolling(rolling);
-    else byId("labels").textContent = sentence(rolling.detail);
+    showHealth(await (await fetch("health")).json());
+    const reply = await fetch("rolling");
+    latest = await reply.json();
+    await (reply.ok ? showRolling : showRollingOr)(latest);
   } catch (error) {
-    byId("status").textContent = "not reached";
-    byId("status").className = "status away";
+    showAway();
   }
+}
+
+// The service sends what has changed. Where no more listeners are taken, the page asks instead.
+let latest, source, polling;
+
+function listen() {
+  if (document.hidden || source) return;
+  source = new EventSource("live");
+  source.addEventListener("health", event => showHealth(JSON.parse(event.data)));
+  source.addEventListener("rolling", event => showRolling(latest = JSON.parse(event.data)));
+  source.addEventListener("problem", event => showRollingOr(JSON.parse(event.data)));
+  source.onerror = () => {
+    showAway();
+    if (source.readyState !== EventSource.CLOSED) return;
+    leave();
+    poll();
+  };
+}
+
+function leave() {
+  source?.close();
+  source = undefined;
+}
+
+function poll() {
+  refresh();
+  polling ||= setInterval(() => { if (!document.hidden) refresh(); }, EVERY);
 }
 
 const address = path => new URL(path, document.baseURI).href;
@@ -302,6 +380,8 @@ for (const kind of ["dragover", "dragleave", "drop"])
     if (kind === "drop") decideAll([...event.dataTransfer.files]);
   });
 document.addEventListener("paste", event => decideAll([...event.clipboardData.files]));
+for (const choice of ["window", "scope"]) byId(choice).onchange = () => { if (latest?.windows) showRolling(latest); };
+// A page that nobody sees leaves its place to another.
+document.addEventListener("visibilitychange", () => document.hidden ? leave() : polling || listen());
 showLabelAccess();
-refresh();
-setInterval(() => { if (!document.hidden) refresh(); }, EVERY);
+listen();

@@ -142,6 +142,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._phase.draining = not self._leaving
+        self._phase.ending = True
         logger.info("draining", seconds=self._drain)
         self.server_state.default_headers.append((b"connection", b"close"))
         if self._leaving:

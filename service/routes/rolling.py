@@ -27,10 +27,10 @@ async def rolling(request: Request) -> Response:
     service = service_of(request)
     sizes = _sizes(request.query_params.getlist("window"), service.settings.windows)
     label = request.query_params.get("bundle", service.deployments.champion.label)
-    return json_response(await asyncio.to_thread(_figures, service, label, sizes))
+    return json_response(await asyncio.to_thread(rolling_body, service, label, sizes))
 
 
-def _figures(service: Service, label: str, sizes: Sequence[int]) -> dict[str, Any]:
+def rolling_body(service: Service, label: str, sizes: Sequence[int]) -> dict[str, Any]:
     """The body; reads the store. Raises NoSuchBundle and StoreUnavailable."""
     deployments = service.deployments
     champion = deployments.champion

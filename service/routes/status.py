@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from service.errors import Draining
 from service.lineup.promise_watch import audited_risk, monitor_bodies
 from service.openapi import status as openapi
 from service.responses import json_response
-from service.state import service_of
+from service.state import Service, service_of
 
 router = APIRouter(tags=["status"])
 
@@ -34,54 +35,56 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/health", summary="State of the service", openapi_extra=openapi.HEALTH)
 async def health(request: Request) -> Response:
-    service = service_of(request)
+    return json_response(health_body(service_of(request)))
+
+
+def health_body(service: Service) -> dict[str, Any]:
+    """The state of the service as plain values, without the store being asked."""
     deployment = service.deployments.champion
     admission = service.predictor.admission
     store = service.windows.state
     status = "degraded" if service.degraded else "ok"
     if service.phase.draining:
         status = "draining"
-    return json_response(
-        {
-            "status": status,
-            "store": {"state": store, "events_waiting": service.windows.waiting},
-            "event_log": service.windows.log_state,
-            "labels": service.label_access(),
-            "overruns": {
-                "lost_threads": service.overruns.lost_threads,
-                "workers_being_replaced": service.overruns.replacing,
-            },
-            "bundle": {"name": deployment.name, "version": deployment.version},
-            "challengers": [
-                {
-                    "name": challenger.deployment.name,
-                    "version": challenger.deployment.version,
-                    "share": challenger.share,
-                    "promise": challenger.deployment.promise,
-                }
-                for challenger in service.deployments.challengers
-            ],
-            "classes": deployment.classes,
-            "engine": deployment.engine,
-            "computes": deployment.engine_report(),
-            "guarantee": deployment.guarantee,
-            "guarantee_reason": deployment.guarantee_reason,
-            "promise": deployment.promise,
-            "claim": deployment.claim,
-            "evidence": deployment.evidence,
-            "drift": service.drift.status(deployment).to_dict(
-                audited_risk(service.promise.view(deployment.terms))
-            ),
-            "monitors": monitor_bodies(service.promise, service.deployments),
-            "queue": {
-                "running": admission.running,
-                "slots": admission.slots,
-                "waiting": admission.waiting,
-                "limit": admission.limit,
-            },
-            "uptime_seconds": round(time.time() - service.started_at, 1),
-        }
-    )
+    return {
+        "status": status,
+        "store": {"state": store, "events_waiting": service.windows.waiting},
+        "event_log": service.windows.log_state,
+        "labels": service.label_access(),
+        "overruns": {
+            "lost_threads": service.overruns.lost_threads,
+            "workers_being_replaced": service.overruns.replacing,
+        },
+        "bundle": {"name": deployment.name, "version": deployment.version},
+        "challengers": [
+            {
+                "name": challenger.deployment.name,
+                "version": challenger.deployment.version,
+                "share": challenger.share,
+                "promise": challenger.deployment.promise,
+            }
+            for challenger in service.deployments.challengers
+        ],
+        "classes": deployment.classes,
+        "engine": deployment.engine,
+        "computes": deployment.engine_report(),
+        "guarantee": deployment.guarantee,
+        "guarantee_reason": deployment.guarantee_reason,
+        "promise": deployment.promise,
+        "claim": deployment.claim,
+        "evidence": deployment.evidence,
+        "drift": service.drift.status(deployment).to_dict(
+            audited_risk(service.promise.view(deployment.terms))
+        ),
+        "monitors": monitor_bodies(service.promise, service.deployments),
+        "queue": {
+            "running": admission.running,
+            "slots": admission.slots,
+            "waiting": admission.waiting,
+            "limit": admission.limit,
+        },
+        "uptime_seconds": round(time.time() - service.started_at, 1),
+    }
 
 
 @router.get("/metrics", summary="Metrics for Prometheus", openapi_extra=openapi.METRICS)

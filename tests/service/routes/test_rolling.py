@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from starlette.testclient import TestClient
 
 from monitoring.events import FeedbackEvent, PredictionEvent
 from monitoring.windows.rolling import RollingWindows
+from service.app import create_app
+from service.settings import Settings
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
@@ -150,3 +153,33 @@ def test_gauges_of_every_window(three_sizes: TestClient, make_colour_image: Imag
     assert 'demur_window_coverage{bound="value",bundle="total",window="100"} 1.0' in text
     assert f'demur_window_labelled{{bundle="{bundle}",series="answered",window="2"}} 1.0' in text
     assert f'demur_window_specificity{{bound="high",bundle="{bundle}",series="all",window="2"}} NaN' in text
+
+
+def test_other_sizes_are_filled_from_the_log(
+    tiny_bundle: Path, valkey_url: str, make_colour_image: Images, tmp_path: Path
+) -> None:
+    def service(windows: str) -> TestClient:
+        settings = {
+            "bundle": tiny_bundle,
+            "redis_url": valkey_url,
+            "data_dir": tmp_path,
+            "model": tmp_path.name,
+        }
+        return TestClient(create_app(Settings.read({}, windows=windows, **settings)))
+
+    def labelled(client: TestClient) -> int:
+        body: dict[str, Any] = client.get("/rolling").json()
+        return int(body.get("labelled", -1))
+
+    with service("10,100") as client:
+        for number in range(4):
+            send(client, f"r{number}", make_colour_image(1, ANSWERED_BY_A), int(number > 0))
+        eventually(lambda: labelled(client) == 4)
+        before = client.get("/rolling").json()
+    with service("3") as client:
+        eventually(lambda: labelled(client) == 4)
+        after = client.get("/rolling").json()
+    assert [window["size"] for window in after["windows"]] == [3]
+    assert after["windows"][0]["all"]["accuracy"]["value"] == 1.0
+    for name in ("all", "answered", "predictions", "labelled", "bundles"):
+        assert after[name] == before[name]
