@@ -1,7 +1,7 @@
 """Server-sent events: the same figures for every listener, computed once, while there are listeners.
 
-A listener gets each event when it has changed, and of several changes the latest: one that reads slowly misses
-some and holds up nobody. One that does not read at all is dropped by its connection (see
+A listener gets each event when it has changed, and of several changes the latest: one that reads slowly
+misses some and holds up nobody. One that does not read at all is dropped by its connection (see
 `service.http.connection`), and each one has to come again after a while, so that no place is kept for ever.
 """
 

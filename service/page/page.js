@@ -225,13 +225,14 @@ async function decideAll(files) { for (const file of files) await decide(file); 
 
 // --- the state of the service ----------------------------------------------------------------------------
 
-// A share in percent, or a correlation, with its interval; a dash and the reason where there is none.
-function figureCell(figure, asText) {
-  const small = figure.reason || `${asText(figure.low)} – ${asText(figure.high)}`;
-  return element("td", {}, figure.reason ? "–" : asText(figure.value), text("small", "", small));
+// A figure of which the unit follows, with its interval; a dash and the reason where there is none.
+function figureCell(figure, asText, unit) {
+  const small = figure.reason || `${asText(figure.low)}\u00a0–\u00a0${asText(figure.high)}${unit}`;
+  return element("td", {}, figure.reason ? "–" : asText(figure.value) + unit, text("small", "", small));
 }
 
-const share = x => inPercent(x, 1) + " %", correlation = x => x.toFixed(2);
+const shareCell = figure => figureCell(figure, x => inPercent(x, 1), "\u00a0%");
+const correlationCell = figure => figureCell(figure, x => x.toFixed(2), "");
 
 function row(name, cells) {
   return element("tr", {}, element("th", {scope: "row", textContent: name}), ...cells);
@@ -273,7 +274,7 @@ function offer(select, options) {
 async function showRolling(rolling) {
   const sizes = rolling.windows.map(w => [w.size, `${w.size} predictions`]);
   const others = rolling.bundles.filter(name => name !== rolling.bundle).reverse();
-  offer(byId("window"), sizes.toReversed());
+  offer(byId("window"), sizes.reverse());
   offer(byId("scope"), [["", "the bundle that answers"], ["total", "all bundles together"], ...others.map(name => [name, name])]);
   const scope = byId("scope").value;
   if (!scope) showScope(rolling);
@@ -286,18 +287,18 @@ async function showRolling(rolling) {
 
 function showScope(rolling) {
   const window = rolling.windows.find(w => String(w.size) === byId("window").value) || rolling.windows[0];
-  const both = (figure, asText) => [window.all, window.answered].map(series => figureCell(series[figure], asText));
+  const both = (figure, cell = shareCell) => [window.all, window.answered].map(series => cell(series[figure]));
   const oneClass = classes.length === 2 ? ` of “${nameOf(1)}”` : ", mean of the classes";
   byId("choose").hidden = byId("table").hidden = !rolling.predictions;
   byId("rolling").replaceChildren(
     row("labelled", [window.all, window.answered].map(series => text("td", "", series.n.toLocaleString("en")))),
-    row("accuracy", both("accuracy", share)),
-    row("Matthews correlation", both("mcc", correlation)),
-    row("precision" + oneClass, both("precision", share)),
-    row("recall" + oneClass, both("recall", share)),
-    row("specificity", both("specificity", share)),
-    row("answered, of all", ofBoth(figureCell(window.decided.coverage, share))),
-    row("went to stage B", ofBoth(figureCell(window.decided.stage_b, share))),
+    row("accuracy", both("accuracy")),
+    row("Matthews correlation", both("mcc", correlationCell)),
+    row("precision" + oneClass, both("precision")),
+    row("recall" + oneClass, both("recall")),
+    row("specificity", both("specificity")),
+    row("answered, of all", ofBoth(shareCell(window.decided.coverage))),
+    row("went to stage B", ofBoth(shareCell(window.decided.stage_b))),
     ...("reward" in rolling.all ? [row("reward", [rolling.all, rolling.answered].map(s => text("td", "", s.mcc.n ? s.reward.toFixed(3) : "–")))] : []));
   const lag = rolling.label_lag_seconds.p50, of = `${rolling.labelled.toLocaleString("en")} of ${rolling.predictions.toLocaleString("en")} predictions labelled`;
   byId("labels").textContent = rolling.labelled
@@ -324,7 +325,7 @@ function showHealth(health) {
   showLabelAccess();
 }
 
-function showRollingOr(problem) {
+function showProblem(problem) {
   byId("labels").textContent = sentence(problem.detail);
 }
 
@@ -338,7 +339,7 @@ async function refresh() {
     showHealth(await (await fetch("health")).json());
     const reply = await fetch("rolling");
     latest = await reply.json();
-    await (reply.ok ? showRolling : showRollingOr)(latest);
+    await (reply.ok ? showRolling : showProblem)(latest);
   } catch (error) {
     showAway();
   }
@@ -352,7 +353,7 @@ function listen() {
   source = new EventSource("live");
   source.addEventListener("health", event => showHealth(JSON.parse(event.data)));
   source.addEventListener("rolling", event => showRolling(latest = JSON.parse(event.data)));
-  source.addEventListener("problem", event => showRollingOr(JSON.parse(event.data)));
+  source.addEventListener("problem", event => showProblem(JSON.parse(event.data)));
   source.onerror = () => {
     showAway();
     if (source.readyState !== EventSource.CLOSED) return;

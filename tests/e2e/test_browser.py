@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fakes.referenced_bundle import write_referenced_bundle
 from fakes.service_process import ServiceProcess
@@ -174,7 +175,7 @@ def test_everything_can_be_done_by_keyboard_and_labels_move_the_figures(
     here.page.keyboard.press("Enter")
     expect(labels.nth(BLUE)).to_have_attribute("aria-pressed", "true")
     expect(labels.nth(BLUE)).to_be_focused()
-    accuracy = here.page.locator("#rolling tr", has_text="ACC, last 10").locator("td")
+    accuracy = here.page.locator("#rolling tr", has_text="accuracy").locator("td")
     expect(accuracy.nth(0)).to_contain_text("100 %", timeout=10_000)
     for _ in range(3):
         here.page.keyboard.press("Tab")
@@ -299,3 +300,43 @@ def test_a_lost_service_is_shown(
     page.locator("#file").set_input_files([jpeg(make_colour_image(RED, BY_A))])
     expect(page.locator("#result")).to_contain_text("The service did not answer.")
     page.close()
+
+
+def test_the_figures_are_live_and_follow_the_chosen_window(
+    browser: Browser, tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    """The page asks for nothing after it has loaded; whatever another client does comes to it."""
+    with ServiceProcess(tiny_bundle, tmp_path, windows="2,4") as service, httpx.Client() as other:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        here = Visit(page, service.url)
+        for number, label in enumerate((RED, RED, BLUE, RED)):
+            other.post(
+                f"{service.url}/predict",
+                content=make_colour_image(RED if number else BLUE, BY_A),
+                headers={"Content-Type": "image/jpeg", "X-Request-Id": f"r{number}"},
+            )
+            other.post(f"{service.url}/feedback", json={"request_id": f"r{number}", "label": label})
+        accuracy = page.locator("#rolling tr", has_text="accuracy").locator("td").first
+        expect(accuracy).to_have_text("50\u00a0%15\u00a0–\u00a085\u00a0%", timeout=10_000)
+        page.locator("#window").select_option("2")
+        expect(accuracy).to_have_text("50\u00a0%9.5\u00a0–\u00a090.5\u00a0%")
+        recall = page.locator("#rolling tr", has_text="recall of “red”").locator("td").first
+        expect(recall).to_contain_text("100")
+        page.locator("#scope").select_option("total")
+        expect(page.locator("#labels")).to_contain_text("4 of 4 predictions labelled")
+        assert [url.rpartition("/")[2] for url in here.requests] == ["", "live"]
+        assert here.complaints == []
+        service.stop()
+        expect(page.locator("#status")).to_have_text("not reached")
+        page.close()
+
+
+def test_a_page_without_a_place_among_the_listeners_asks_instead(
+    browser: Browser, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    with ServiceProcess(tiny_bundle, tmp_path, live_listeners=0) as service:
+        page = browser.new_page()
+        page.goto(service.url)
+        expect(page.locator("#status")).to_have_text("serving")
+        expect(page.locator("#labels")).to_contain_text("0 of 0 predictions labelled", timeout=10_000)
+        page.close()

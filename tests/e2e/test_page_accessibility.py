@@ -156,6 +156,9 @@ def test_many_classes_and_a_doubted_promise(
     page = open_page(service.url, scheme, width)
     for path in ("health", "predict"):
         page.route(f"**/{path}", many_classes_and_a_doubt)
+    # Without a place among the listeners the page asks for the state itself.
+    page.route("**/live", lambda route: route.fulfill(status=503))
+    page.reload()
     expect(page.locator("#doubt")).to_have_text(DOUBT)
     page.set_input_files("#file", [photo(make_colour_image(RED, BY_A))])
     expect(page.locator("#result .guarantee")).to_contain_text("with 95 % confidence.")
