@@ -35,7 +35,7 @@ from service.http.quotas import Quotas
 from service.http.token_gate import TokenGate
 from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
-from service.lineup.promise_watch import answering, promise_watch
+from service.lineup.promise_watch import answering, audited_risk, promise_watch
 from service.logs import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
 from service.routes import docs, feedback, inference_protocol, live, page, predict, rolling, status
@@ -156,10 +156,16 @@ def _lifespan(
             predictor.admission, max_images=settings.shadow_images, max_bytes=settings.shadow_bytes
         )
         shadows = Shadows(spare, windows, instruments)
-        drift = DriftSamples(settings, spare, instruments, lambda: answering(deployments))
         overruns = Overruns(settings.compute_timeout, instruments, supervision)
         promise = promise_watch(settings, deployments, instruments, supervision.report_broken)
         await asyncio.to_thread(promise.start)
+        drift = DriftSamples(
+            settings,
+            spare,
+            instruments,
+            answering=lambda: answering(deployments),
+            audited_risk=lambda deployment: audited_risk(promise.view(deployment.terms)),
+        )
         service = Service(
             settings,
             deployments,

@@ -43,6 +43,8 @@ class Conclusion:
     """The same by those of the reference"""
     risk_so_far: Estimate | None = None
     """Risk by the probabilities of all windows so far; None if nothing was answered"""
+    audited_risk: tuple[float, float] | None = None
+    """95 % interval of the risk over all audits when the comparison was made; None without audits"""
     alarm_since: float | None = None
     """Time of the first of the alarms without a quiet window in between; None: no alarm"""
     withheld: str | None = None
@@ -96,9 +98,11 @@ class Conclusion:
     def performance_sentence(self, audited: tuple[float, float] | None = None) -> str | None:
         """Risk and accuracy without labels, with their assumption; None without images.
 
-        `audited`: interval of the risk over all audits so far, which is set beside the probabilities of all
-        windows so far: a risk that has risen lately is no contradiction.
+        `audited`: interval of the risk over all audits so far, by default that of the time of the comparison.
+        It is set beside the probabilities of all windows so far: a risk that has risen lately is no
+        contradiction.
         """
+        audited = audited or self.audited_risk
         accuracy, risk = self.expected.accuracy, self.expected.risk
         if accuracy is None:
             return None
@@ -131,6 +135,8 @@ class Conclusion:
                 *(_estimate(values[name][figure]) for figure in ("accuracy", "risk"))
             )
         known["risk_so_far"] = _estimate(values["risk_so_far"])
+        audited = values["audited_risk"]
+        known["audited_risk"] = None if audited is None else (float(audited[0]), float(audited[1]))
         return cls(**known)
 
 

@@ -69,15 +69,18 @@ class DriftWatch:
         latest = self.latest()
         return latest is None or not -_CLOCK_ERROR < now - latest.at < LOOK_EVERY
 
-    def look(self, now: float) -> Conclusion | None:
-        """Close the open window and compare it; None if it is not due or holds too few images."""
+    def look(self, now: float, audited: tuple[float, float] | None = None) -> Conclusion | None:
+        """Close the open window and compare it; None if it is not due or holds too few images.
+
+        `audited`: 95 % interval of the risk over all audits, which the conclusion keeps.
+        """
         if not self.due(now):
             return None
         before = self.latest()
         window = self.folder.take(LEAST_IMAGES, MOST_IMAGES)
         if window is None:
             return None
-        found = self._conclude(window, before, now)
+        found = replace(self._conclude(window, before, now), audited_risk=audited)
         self.folder.keep(window, found.to_values(), self._policy.most_age)
         return found
 

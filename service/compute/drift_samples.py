@@ -51,14 +51,16 @@ class DriftStatus:
     waiting: int = 0
     """Images in the window that fills"""
     conclusion: Conclusion | None = None
+    audited: tuple[float, float] | None = None
+    """95 % interval of the risk over the audits now"""
 
-    def to_dict(self, audited: tuple[float, float] | None = None) -> dict[str, Any]:
-        """Plain values for /health; `audited`: interval of the risk over the audits."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for /health."""
         found = self.conclusion
         return {
             "state": self.state,
             "sentence": self.sentence,
-            "expected": None if found is None else found.performance_sentence(audited),
+            "expected": None if found is None else found.performance_sentence(self.audited),
             "moved": [] if found is None else [shift.name for shift in found.moved],
             "images": None if found is None else found.images,
             "at": None if found is None else found.at,
@@ -70,7 +72,7 @@ class DriftStatus:
 class _Watched:
     """One bundle, on the event loop; `visit` runs on a thread."""
 
-    label: str
+    deployment: Deployment
     watch: DriftWatch
     sampler: UnitSampler
     rows: list[SampledRow] = field(default_factory=list)
@@ -81,6 +83,10 @@ class _Watched:
     """Whether a comparison is queued or running here"""
     fault: str | None = None
     """Why the folder cannot be used"""
+
+    @property
+    def label(self) -> str:
+        return self.deployment.label
 
     def visit(self, rows: Sequence[SampledRow]) -> int:
         """Write rows and read what there is; the number of rows that were kept. Raises OSError."""
@@ -99,10 +105,13 @@ class DriftSamples:
         spare: SpareTime,
         instruments: Instruments,
         answering: Callable[[], Sequence[Deployment]],
+        audited_risk: Callable[[Deployment], tuple[float, float] | None],
     ) -> None:
-        """`answering`: the bundles that answer now."""
+        """`answering`: the bundles that answer now. `audited_risk`: interval of a bundle's risk over its
+        audits."""
         self._settings = settings
         self._answering = answering
+        self._audited_risk = audited_risk
         self._spare = spare
         self._instruments = instruments
         self._policy = DriftPolicy(settings.drift_false_alarms, settings.drift_season)
@@ -146,7 +155,8 @@ class DriftSamples:
             said = f"nothing is concluded about drift yet: {counted}"
             return DriftStatus("collecting", said, watched.waiting)
         state: DriftState = "moved" if found.alarm else "quiet" if found.withheld is None else "collecting"
-        return DriftStatus(state, found.sentence(), watched.waiting, found)
+        audited = self._audited_risk(deployment)
+        return DriftStatus(state, found.sentence(), watched.waiting, found, audited)
 
     async def close(self) -> None:
         """Write the rows that wait. The spare time is closed before."""
@@ -165,7 +175,7 @@ class DriftSamples:
                 continue
             folder = SampleFolder(drift_folder(self._settings.data_dir, label))
             self._watched[label] = _Watched(
-                label,
+                deployment,
                 DriftWatch(folder, deployment.reference, self._policy),
                 UnitSampler(self._settings.drift_images / self._settings.workers, self._settings.audit_gap),
             )
@@ -209,7 +219,7 @@ class DriftSamples:
                 watched.looking = True
                 self._spare.offer(
                     SpareWork(
-                        partial(watched.watch.look, time.time()),
+                        partial(watched.watch.look, time.time(), self._audited_risk(watched.deployment)),
                         partial(self._looked, watched),
                         partial(self._looked, watched, None, None),
                     )

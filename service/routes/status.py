@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from monitoring.metrics.instruments import CONTENT_TYPE
 from service.errors import Draining
-from service.lineup.promise_watch import audited_risk, monitor_bodies
+from service.lineup.promise_watch import monitor_bodies
 from service.openapi import status as openapi
 from service.responses import json_response
 from service.state import Service, service_of
@@ -73,9 +73,7 @@ def health_body(service: Service) -> dict[str, Any]:
         "promise": deployment.promise,
         "claim": deployment.claim,
         "evidence": deployment.evidence,
-        "drift": service.drift.status(deployment).to_dict(
-            audited_risk(service.promise.view(deployment.terms))
-        ),
+        "drift": service.drift.status(deployment).to_dict(),
         "monitors": monitor_bodies(service.promise, service.deployments),
         "queue": {
             "running": admission.running,

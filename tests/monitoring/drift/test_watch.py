@@ -129,6 +129,15 @@ class TestConclusions:
         assert "0.1 to 30 % are wrong" in beside
         assert "contradict" not in beside
 
+    def test_the_report_keeps_the_audits_of_its_time(self, folder: SampleFolder) -> None:
+        watch = DriftWatch(folder, reference_sample(), DriftPolicy())
+        fill(folder, NOW)
+        watch.look(NOW, (0.2, 0.3))
+        kept = watch.latest()
+        assert kept is not None
+        assert "the audits say that 20 to 30 % are wrong" in (kept.performance_sentence() or "")
+        assert "40 to 50 %" in (kept.performance_sentence((0.4, 0.5)) or "")
+
     def test_a_risk_that_has_risen_lately_is_no_contradiction(self, folder: SampleFolder) -> None:
         """Audits and probabilities are compared over all windows so far, not over the last one."""
         watch = DriftWatch(folder, reference_sample(), DriftPolicy())

@@ -99,6 +99,28 @@ def test_a_full_window_is_compared(
     assert f'demur_expected_accuracy{{bundle="{label}"}}' in metrics
 
 
+def test_audits_stand_beside_the_probabilities(referenced: Path, tmp_path: Path) -> None:
+    async def scenario() -> str:
+        settings = Settings.read({}, bundle=referenced, redis_url="off", data_dir=tmp_path)
+        deployment = await asyncio.to_thread(deployment_for, settings)
+        rows = [observe(deployment.runner, usual_image(seed + 1_000)) for seed in range(260)]
+        samples_of(referenced, tmp_path).append(
+            [SampledRow(f"{place:016x}", 0.5, time.time(), row, True) for place, row in enumerate(rows)]
+        )
+        spare = SpareTime(Admission(1, 8), max_images=2, max_bytes=1000)
+        samples = DriftSamples(settings, spare, Instruments(), lambda: [deployment], lambda _: (0.2, 0.3))
+        async with asyncio.timeout(30):
+            while samples.status(deployment).conclusion is None:
+                await asyncio.sleep(0.01)
+        await spare.close()
+        await samples.close()
+        return str(samples.status(deployment).to_dict()["expected"])
+
+    said = asyncio.run(scenario())
+    assert "the audits say that 20 to 30 % are wrong" in said
+    assert said.endswith("the probabilities no longer mean what they did")
+
+
 def test_a_folder_that_cannot_be_written_fails_no_request(
     make_client: Clients, referenced: Path, tmp_path: Path
 ) -> None:
@@ -118,7 +140,7 @@ def test_samples_wait_for_a_free_core_and_are_shed_first(referenced: Path, tmp_p
         instruments = Instruments()
         admission = Admission(1, 8)
         spare = SpareTime(admission, max_images=2, max_bytes=1000)
-        samples = DriftSamples(settings, spare, instruments, lambda: [deployment])
+        samples = DriftSamples(settings, spare, instruments, lambda: [deployment], lambda _: None)
         read: list[str] = []
 
         def reader() -> bytes:
