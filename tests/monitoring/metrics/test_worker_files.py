@@ -127,8 +127,9 @@ def test_files_wait_for_a_scrape_that_goes_on_and_a_killed_one_lets_them_go(file
         assert scraper.stdout is not None
         assert scraper.stdout.readline() == "locked\n"
         files.forget(FIRST)
-        assert names("counter") == [f"counter_{FIRST}.db"]
+        during_the_scrape = names("counter")
         scraper.send_signal(signal.SIGKILL)
+    assert during_the_scrape == [f"counter_{FIRST}.db"]
     count(FIRST + 1)
     files.forget(FIRST + 1)
     assert names("counter") == ["counter_dead.db"]
@@ -172,7 +173,9 @@ def test_a_process_with_the_number_of_a_dead_worker_keeps_its_files(files: Worke
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as running:
         count(running.pid)
         files.forget(running.pid)
-        assert names("counter") == [f"counter_{running.pid}.db"]
+        while_it_runs = names("counter")
+        running.kill()
+    assert while_it_runs == [f"counter_{running.pid}.db"]
     files.forget(FIRST)
     assert names("counter") == ["counter_dead.db"]
     assert decisions() == 1
