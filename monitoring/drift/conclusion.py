@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, Literal, Self
+from functools import cache
+from typing import Any, Final, Literal
+
+from pydantic import TypeAdapter
 
 from calibration.drift.comparison import Comparison, SignalShift
 from calibration.drift.performance import ASSUMPTION, Estimate, ExpectedPerformance, contradicts
@@ -126,18 +129,14 @@ class Conclusion:
         return {**asdict(self), "alarm": self.alarm, "sentence": self.sentence()}
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_values`. Raises ValueError, KeyError or TypeError for other values."""
-        known = {name: values[name] for name in cls.__slots__}
-        known["shifts"] = tuple(SignalShift(**shift) for shift in values["shifts"])
-        for name in ("expected", "expected_before"):
-            known[name] = ExpectedPerformance(
-                *(_estimate(values[name][figure]) for figure in ("accuracy", "risk"))
-            )
-        known["risk_so_far"] = _estimate(values["risk_so_far"])
-        audited = values["audited_risk"]
-        known["audited_risk"] = None if audited is None else (float(audited[0]), float(audited[1]))
-        return cls(**known)
+    def from_values(cls, values: Mapping[str, Any]) -> Conclusion:
+        """The inverse of `to_values`. Raises ValueError for other values."""
+        return _reader().validate_python(values)
+
+
+@cache
+def _reader() -> TypeAdapter[Conclusion]:
+    return TypeAdapter(Conclusion)
 
 
 def _share(estimate: Estimate) -> str:
@@ -153,7 +152,3 @@ def _before(expected: ExpectedPerformance) -> str:
     if expected.risk is not None:
         figures += f" and {100 * expected.risk.value:.2g} %"
     return f" (in the reference {figures})"
-
-
-def _estimate(values: Mapping[str, Any] | None) -> Estimate | None:
-    return None if values is None else Estimate(**values)

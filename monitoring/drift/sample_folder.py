@@ -27,6 +27,7 @@ from calibration.drift.signals import SignalRow, SignalSample
 
 _MOST_BYTES: Final = 16 * 2**20
 """Size of the open window beyond which rows are refused"""
+_MOST_CATEGORIES: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class SampledRow:
         values: Any = orjson.loads(line)
         numbers = {str(name): _number(value) for name, value in values["numbers"].items()}
         categories = {str(name): int(value) for name, value in values["categories"].items()}
+        if not all(0 <= value < _MOST_CATEGORIES for value in categories.values()):
+            raise ValueError("a category is no class")
         vector = values["embedding"]
         embedding = None if vector is None else [_number(value) for value in vector]
         row = SignalRow(numbers, categories, _number(values["right"]), embedding)

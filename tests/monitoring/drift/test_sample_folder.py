@@ -68,7 +68,10 @@ def test_numbers_that_are_not_finite(folder: SampleFolder) -> None:
 def test_lines_that_are_cut_short_are_left_out(folder: SampleFolder) -> None:
     folder.append(sampled_rows(signal_rows(3), NOW))
     path = folder.folder / "open.jsonl"
-    path.write_bytes(path.read_bytes()[:-40] + b'\n[]\n{"unit": 1}\n\xff\n' + b"[" * 5000 + b"\n")
+    huge = path.read_bytes().splitlines()[0].replace(b'"answered":1', b'"answered":' + b"9" * 17)
+    path.write_bytes(
+        path.read_bytes()[:-40] + b"\n" + huge + b'\n[]\n{"unit": 1}\n\xff\n' + b"[" * 5000 + b"\n"
+    )
     assert folder.waiting == 2
 
 

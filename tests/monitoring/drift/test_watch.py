@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +160,27 @@ class TestConclusions:
         found = DriftWatch(folder, reference_sample(), DriftPolicy()).look(NOW)
         assert found is not None
         assert "the share of answers went from 90.3 to 40 %" in found.sentence()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": "many"},
+        {"shifts": [{"name": 1}]},
+        {"shifts": None},
+        {"alarm_since": "yesterday"},
+        {"expected": {"accuracy": 0.5, "risk": None}},
+        {"audited_risk": [0.1]},
+        {"against": "elsewhere"},
+    ],
+)
+def test_a_tampered_conclusion_is_none(folder: SampleFolder, change: dict[str, Any]) -> None:
+    watch = DriftWatch(folder, reference_sample(), DriftPolicy())
+    fill(folder, NOW, brightness=0.3)
+    assert watch.look(NOW) is not None
+    path = folder.folder / "latest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert watch.latest() is None
 
 
 class TestSeason:
