@@ -17,7 +17,7 @@ from service.errors import (
 )
 from service.openapi.parts import JSON, NUMBER_OR_NULL, answer, body, problems
 
-MAX_TEXT: Final = 500
+MAX_TEXT: Final = 300
 
 _NO_TOKEN = ("The token is missing or wrong.", Unauthorized)
 _BUNDLE: dict[str, Any] = {

@@ -246,7 +246,8 @@ function ofBoth(cell) {
 function showPromise(health) {
   const none = !health.guarantee, doubt = health.guarantee?.doubt, watch = health.monitors[0], alarmed = watch.alarms.length > 0;
   byId("promise").className = none || watch.suspended ? "none" : doubt || alarmed ? "doubted" : "";
-  byId("watch").textContent = watch.sentence;
+  // Set again, the same sentence would be read out again.
+  if (byId("watch").textContent !== watch.sentence) byId("watch").textContent = watch.sentence;
   byId("watch").className = alarmed ? "doubt" : "soft";
   byId("doubt").hidden = !doubt;
   byId("doubt").textContent = doubt || "";

@@ -52,7 +52,7 @@ def test_alarms_are_listed_and_a_reset_is_kept_with_name_and_reason(
         ({"name": "Ada"}, "reason"),
         ({**GOOD, "name": "  "}, "name"),
         ({**GOOD, "name": 3}, "name"),
-        ({**GOOD, "reason": "x" * 501}, "reason"),
+        ({**GOOD, "reason": "x" * 301}, "reason"),
         ({**GOOD, "force": True}, "body"),
     ],
 )
