@@ -46,6 +46,7 @@ measurements: venv  ## the cheap benchmarks again, and the pages of docs/measure
 	$(BIN)/python benchmarks/decode.py --record
 	$(BIN)/python benchmarks/hostile.py --runs 3 --seconds 2 --attack 8 --record
 	$(BIN)/python benchmarks/footprint.py --record
+	$(BIN)/python benchmarks/rolling_read.py --record
 	$(BIN)/python benchmarks/pages.py
 
 docs: $(MKDOCS)  ## the documentation as a site, in site/

@@ -82,6 +82,7 @@ PAGE: Mapping[str, Page] = {
             "serving-cascade",
             "labels",
             "decode",
+            "rolling-read",
             "footprint",
         ),
     ),

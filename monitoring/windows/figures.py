@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -53,26 +54,8 @@ class ClassFigures:
     @classmethod
     def of(cls, cells: Cells, classes: int = 2) -> ClassFigures:
         """`cells`: counts above 0. `classes`: number of classes that the bundle knows, at least 2."""
-        matrix = _matrix(cells, classes)
-        right, true, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-        n = matrix.sum()
-        of_others = n - true
-        named = slice(POSITIVE, POSITIVE + 1) if len(matrix) == 2 else slice(None)
-        class_1 = f" {POSITIVE}" if len(matrix) == 2 else " of any class"
-        return cls(
-            accuracy=share_figure(int(right.sum()), int(n), NO_LABEL),
-            mcc=_mcc_figure(matrix, cells),
-            precision=_mean_figure(
-                right[named], predicted[named], f"no prediction in the window is{class_1}", cells
-            ),
-            recall=_mean_figure(right[named], true[named], f"no label in the window is{class_1}", cells),
-            specificity=_mean_figure(
-                (of_others - predicted + right)[named],
-                of_others[named],
-                f"every label in the window is{class_1}",
-                cells,
-            ),
-        )
+        # One bundle and the total hold the same windows, and most windows are read again before they change.
+        return _class_figures(tuple(sorted(cells.items())), classes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -87,6 +70,31 @@ class ClassFigures:
             "recall": self.recall,
             "specificity": self.specificity,
         }
+
+
+@lru_cache(maxsize=512)
+def _class_figures(counts: tuple[tuple[tuple[int, int], int], ...], classes: int) -> ClassFigures:
+    cells = dict(counts)
+    matrix = _matrix(cells, classes)
+    right, true, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    n = matrix.sum()
+    of_others = n - true
+    named = slice(POSITIVE, POSITIVE + 1) if len(matrix) == 2 else slice(None)
+    class_1 = f" {POSITIVE}" if len(matrix) == 2 else " of any class"
+    return ClassFigures(
+        accuracy=share_figure(int(right.sum()), int(n), NO_LABEL),
+        mcc=_mcc_figure(matrix, cells),
+        precision=_mean_figure(
+            right[named], predicted[named], f"no prediction in the window is{class_1}", cells
+        ),
+        recall=_mean_figure(right[named], true[named], f"no label in the window is{class_1}", cells),
+        specificity=_mean_figure(
+            (of_others - predicted + right)[named],
+            of_others[named],
+            f"every label in the window is{class_1}",
+            cells,
+        ),
+    )
 
 
 def share_figure(hits: int, n: int, reason: str) -> Figure:

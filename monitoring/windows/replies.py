@@ -39,7 +39,7 @@ class Replies:
             predictions=predictions,
             labelled=labelled,
             label_coverage=self._label_coverage(n, since, kept, labelled, predictions),
-            lags=tuple(float(lag.split(b":", 1)[0]) for lag in lags),
+            lags=tuple(float(lag.partition(b":")[0]) for lag in lags.split()),
         )
 
     def _label_coverage(self, n: int, since: int, kept: int, labelled: int, predictions: int) -> float | None:

@@ -2,7 +2,8 @@
 -- KEYS[1]  the hash of all logs' positions
 -- ARGV     prefix, size of the window over which the share labelled is taken, scope, scope, ...
 -- Returns  for each scope {predictions, labelled, number of latest predictions that are kept, number of
---          those made since the oldest in the window of that size (0: it is empty), lags, counts of 'all',
+--          those made since the oldest in the window of that size (0: it is empty), lags (one
+--          text is read faster than many), counts of 'all',
 --          of 'answered' and of 'decided', each {"N first:second", count, ...}}
 
 local prefix, size = ARGV[1], tonumber(ARGV[2])
@@ -17,7 +18,7 @@ local function scope_of(scope)
     tonumber(redis.call('GET', prefix .. 'labelled:' .. scope) or 0),
     redis.call('ZCARD', decided),
     oldest[2] and redis.call('ZCOUNT', decided, oldest[2], '+inf') or 0,
-    redis.call('ZREVRANGE', prefix .. 'lags:' .. scope, 0, -1),
+    table.concat(redis.call('ZREVRANGE', prefix .. 'lags:' .. scope, 0, -1), ' '),
     redis.call('HGETALL', counts_key(prefix, scope, 'all')),
     redis.call('HGETALL', counts_key(prefix, scope, 'answered')),
     redis.call('HGETALL', counts_key(prefix, scope, 'decided')),
