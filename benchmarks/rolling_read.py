@@ -3,9 +3,10 @@
     python benchmarks/rolling_read.py [--predictions 20000] [--sizes 10,100] [--reads 2000]
                                       [--record [FOLDER]]
 
-A read is what `GET /rolling` does beside HTTP: one call of the store for a bundle and the total, every figure
-with its interval, and the JSON. Between two reads a prediction and its label come in. The store is an embedded Valkey beside this process. Needs no model and no
-service. Measure on a machine that does nothing else.
+A read is what `GET /rolling` does beside HTTP: one call of the store for a bundle and the total, every
+figure with its interval, and the JSON. Between two reads a prediction and its label come in. The store is an
+embedded Valkey beside this process. Needs no model and no service. Measure on a machine that does nothing
+else.
 """
 
 from __future__ import annotations

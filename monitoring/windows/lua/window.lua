@@ -28,11 +28,26 @@ local function numbers(text)
   return found
 end
 
+local function cell_of(member)
+  return string.match(member, ':(%w+:%w+)$')
+end
+
 -- Adds to one count; a count of zero takes no room.
-local function add_count(counts, size, member, by)
-  local field = size .. ' ' .. string.match(member, ':(%w+:%w+)$')
+local function add_count(counts, size, cell, by)
+  local field = size .. ' ' .. cell
   if redis.call('HINCRBY', counts, field, by) == 0 then
     redis.call('HDEL', counts, field)
+  end
+end
+
+-- One member enters a window and another one, if any, leaves it.
+local function exchange(counts, size, entering, leaving)
+  local cell, other = cell_of(entering), leaving and cell_of(leaving)
+  if cell ~= other then
+    add_count(counts, size, cell, 1)
+    if other then
+      add_count(counts, size, other, -1)
+    end
   end
 end
 
@@ -48,10 +63,7 @@ local function enter(prefix, scope, series, sizes, most, made, member)
   local held = redis.call('ZCARD', window)
   for _, size in ipairs(sizes) do
     if place < size then
-      add_count(counts, size, member, 1)
-      if held > size then
-        add_count(counts, size, redis.call('ZREVRANGE', window, size, size)[1], -1)
-      end
+      exchange(counts, size, member, held > size and redis.call('ZREVRANGE', window, size, size)[1])
     end
   end
   if held > most then
@@ -70,10 +82,11 @@ local function leave(prefix, scope, series, sizes, member)
   redis.call('ZREM', window, member)
   for _, size in ipairs(sizes) do
     if place < size then
-      add_count(counts, size, member, -1)
       local next = redis.call('ZREVRANGE', window, size - 1, size - 1)[1]
       if next then
-        add_count(counts, size, next, 1)
+        exchange(counts, size, next, member)
+      else
+        add_count(counts, size, cell_of(member), -1)
       end
     end
   end
