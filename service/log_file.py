@@ -101,4 +101,5 @@ class LogFile:
         if not self._reported:
             self._reported = True
             why = error.strerror or str(error)
-            print(f"{self._path} cannot be written, so log lines are lost: {why}", file=sys.stderr)
+            with suppress(OSError):  # It may be a file on the same disk.
+                print(f"{self._path} cannot be written, so log lines are lost: {why}", file=sys.stderr)

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,9 +52,22 @@ class _Sink(Protocol):
     def flush(self) -> None: ...
 
 
+class _StandardError:
+    """Standard error as a sink. It may be a file on a full disk; lines that it does not take are lost,
+    because a log must never fail what it reports."""
+
+    def write(self, lines: bytes) -> None:
+        with suppress(OSError):
+            sys.stderr.buffer.write(lines)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.buffer.flush()
+
+
 def configure_logging(options: LogOptions) -> RequestLines:
     """Set up logging for this process; may be called again. Returns the writer of the requests' lines."""
-    sink: _Sink = sys.stderr.buffer if options.file is None else LogFile(options.file, options.max_bytes)
+    sink: _Sink = _StandardError() if options.file is None else LogFile(options.file, options.max_bytes)
     level = _LEVELS[options.level]
     people = [_LinesForPeople(max(level, logging.WARNING))] if options.text else []
     shared: list[Processor] = [
@@ -156,7 +170,8 @@ class _LinesForPeople:
         if severity >= self._level and event["event"] not in _SAID_ALREADY:
             text = f"{datetime.now():%H:%M:%S} {level}: {_in_words(event)}"
             style = _STYLES.get(level, "")
-            self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+            with suppress(OSError):
+                self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
         return event
 
 

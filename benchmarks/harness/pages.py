@@ -96,6 +96,7 @@ PAGE: Mapping[str, Page] = {
             "stops",
             "stops-beside-others",
             "worker-kills",
+            "faults",
             "event-memory",
             "worker-metrics",
             "hostile",

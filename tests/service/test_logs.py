@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,3 +101,31 @@ def test_requests_are_off_above_info(tmp_path: Path) -> None:
     lines = configure_logging(LogOptions(level="warning", file=tmp_path / "log"))
     lines.write({"path": "/predict"})
     assert not (tmp_path / "log").exists()
+
+
+_ON_A_FULL_DISK = """
+import asyncio, logging, structlog
+from pathlib import Path
+from service.logs import LogOptions, configure_logging
+async def log():
+    for options in (LogOptions(), LogOptions(text=True, file=Path("/dev/full"))):
+        lines = configure_logging(options)
+        structlog.get_logger("demur").error("event_log_unwritable", error="no space")
+        logging.getLogger("uvicorn").warning("odd request")
+        lines.write({"path": "/predict"})
+        await asyncio.sleep(0.2)
+asyncio.run(log())
+print("went on", flush=True)
+"""
+
+
+def test_standard_error_on_a_full_disk_fails_no_caller() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _ON_A_FULL_DISK],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "went on\n"
