@@ -121,7 +121,23 @@ def draw_report(report: DriftReport, out: Path) -> list[Path]:
         path = out / f"{shift.name}.png"
         draw_signal(path, shift, before, Course(*map(list, zip(*course, strict=True))))
         drawn.append(path)
-    return drawn
+    return drawn + _draw_embedding(report, out / "embedding.png")
+
+
+def _draw_embedding(report: DriftReport, path: Path) -> list[Path]:
+    """The picture of the joint test; none for a model without an embedding."""
+    from trainer.reports.drift_pictures import draw_embedding
+
+    before, now = report.reference.embedding, report.windows[-1][0].sample.embedding
+    tested = [
+        (window.until, conclusion.joint_p_value)
+        for window, conclusion in report.windows
+        if conclusion.joint_p_value is not None
+    ]
+    if before is None or now is None or before.shape[1] != now.shape[1] or not tested:
+        return []
+    draw_embedding(path, before, now, [at for at, _ in tested], [p for _, p in tested])
+    return [path]
 
 
 def _concluded(folder: SampleFolder) -> Iterator[tuple[Window, Conclusion]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B, colour_image, colour_model, tiny_draft
-from onnx import TensorProto, helper
+from fakes.referenced_bundle import colour_model_with_embedding
+from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B, colour_image, tiny_draft
 
 from bundle.engines.contract import ModelUnfit
 from bundle.engines.model import open_model
@@ -19,14 +19,6 @@ from bundle.signals import EMBEDDING_WIDTH, observe, output_rows, projected
 from bundle.writer import write_bundle
 from calibration.decision import OperatingPoint, StageRule
 from calibration.scores import StageOutputs
-
-
-def with_embedding(side: int, gain: float) -> bytes:
-    """A model of colours with its pooled colours as an output `embedding`."""
-    model = onnx.load_from_string(colour_model(side, gain, gate=True))
-    model.graph.output.append(helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3]))
-    model.graph.node.append(helper.make_node("Identity", ["colour"], ["embedding"]))
-    return bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +42,7 @@ def test_the_decision_and_the_scores_of_every_stage(
 
 def test_an_embedding_is_read_where_the_model_has_one(tmp_path: Path) -> None:
     draft = tiny_draft()
-    stage_b = replace(draft.stages[1], models={"fp32": with_embedding(32, 8.0)})
+    stage_b = replace(draft.stages[1], models={"fp32": colour_model_with_embedding(32, 8.0)})
     write_bundle(replace(draft, stages=(draft.stages[0], stage_b)), tmp_path / "bundle")
     runner = load_bundle(tmp_path / "bundle").runner
     assert not runner.stages[0].model.has_embedding
@@ -64,7 +56,7 @@ def test_an_embedding_is_read_where_the_model_has_one(tmp_path: Path) -> None:
 
 
 def test_an_embedding_is_no_main_output() -> None:
-    model = onnx.load_from_string(with_embedding(16, 5.0))
+    model = onnx.load_from_string(colour_model_with_embedding(16, 5.0))
     del model.graph.output[:2]
     with pytest.raises(ModelUnfit, match="logits"):
         open_model(model.SerializeToString(), image_size=(16, 16))

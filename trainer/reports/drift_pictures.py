@@ -48,6 +48,31 @@ def draw_signal(path: Path, shift: SignalShift, reference: FloatArray | IntArray
         _time_axis(right, course.times)
 
 
+def draw_embedding(
+    path: Path, reference: FloatArray, current: FloatArray, times: Sequence[float], p_values: Sequence[float]
+) -> None:
+    """Embeddings [m, d] and [n, d] along the two directions in which both together vary most, and the p value
+    of the joint test of each window [k], which holds all numbers as well."""
+    with figure_on(path, _SIZE) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
+        title = f"embedding and all numbers together (p {p_values[-1]:.2g})"
+        figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
+        pooled = np.concatenate([reference, current])
+        centred = pooled - pooled.mean(axis=0)
+        _, _, directions = np.linalg.svd(centred, full_matrices=False)
+        flat = centred @ directions[:2].T
+        if flat.shape[1] == 1:
+            flat = np.column_stack([flat, np.zeros(len(flat))])
+        m = len(reference)
+        for points, colour, label in ((flat[:m], GREY, "reference"), (flat[m:], BLUE, "last window")):
+            left.scatter(points[:, 0], points[:, 1], s=9, color=colour, alpha=0.6, lw=0, label=label)
+        left.set(xlabel="first direction", ylabel="second direction")
+        left.legend(loc="best")
+        right.semilogy(_dates(times), p_values, color=BLUE, lw=1.8, marker="o", ms=3.5)
+        right.set(ylabel="p of the joint test", ylim=(min(1e-5, *p_values) / 2, 2.0))
+        _time_axis(right, times)
+
+
 def _title(shift: SignalShift) -> str:
     verdict = "moved" if shift.moved else "not moved"
     name = shift.name if shift.kind == "category" else signal_name(shift)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from monitoring.drift.watch import DriftPolicy, DriftWatch
 
 @pytest.fixture(scope="module")
 def referenced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_referenced_bundle(tmp_path_factory.mktemp("referenced") / "bundle")
+    return write_referenced_bundle(tmp_path_factory.mktemp("referenced") / "bundle", embedding=True)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,16 @@ def test_it_says_what_moved_and_by_how_much(report: DriftReport) -> None:
 
 def test_a_picture_of_each_signal(report: DriftReport, tmp_path: Path) -> None:
     drawn = draw_report(report, tmp_path / "out")
-    assert {path.stem for path in drawn} == {shift.name for shift in report.latest.shifts}
+    assert {path.stem for path in drawn} == {"embedding", *(shift.name for shift in report.latest.shifts)}
     assert {"brightness", "margin_b", "answered"} < {path.stem for path in drawn}
     for path in drawn:
         with Image.open(path) as picture:
             assert len(picture.convert("RGB").resize((96, 38)).getcolors(10_000) or []) > 20
+
+
+def test_without_an_embedding_there_is_no_picture_of_it(report: DriftReport, tmp_path: Path) -> None:
+    bare = replace(report, reference=replace(report.reference, embedding=None))
+    assert "embedding" not in {path.stem for path in draw_report(bare, tmp_path)}
 
 
 def test_the_verb(demur: Demur, referenced: Path, data_dir: Path, tmp_path: Path) -> None:
