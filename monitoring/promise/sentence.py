@@ -64,16 +64,16 @@ def _verdict(terms: PromiseTerms, options: WatchOptions, reading: Reading | None
     if terms.standing == "in expectation":
         return (
             "The guarantee is an average over calibration draws, so no single bundle can break it; "
-            f"over {_seen(reading)} {_risk(reading)}."
+            f"over {_seen(reading)}, {_risk(reading)}."
         )
     return f"The promise has held over {_seen(reading)}; {_risk(reading)}."
 
 
 def _broken(terms: PromiseTerms, reading: Reading | None, alarm: Alarm) -> str:
-    now = "" if reading is None or not reading.audits else f"; over {_seen(reading)} {_risk(reading)}"
+    now = "" if reading is None or not reading.audits else f"; over {_seen(reading)}, {_risk(reading)}"
     return (
         f"The promise is broken: since {_date(alarm.at)} more than {_percent(terms.alpha or 0.0)} % of the "
-        f"answers{_in_part(terms, alarm.part)} have been wrong, by an e-value of {alarm.e_value:.3g} "
+        f"answers{_in_part(terms, alarm.part)} have been wrong, by an e-value of {_evidence(alarm.e_value)} "
         f"(alarm at {terms.threshold('broken'):g}){now}."
     )
 
@@ -158,6 +158,10 @@ def _between(interval: tuple[float, float]) -> str:
 def _percent(share: float) -> str:
     """Two digits that count: .2, .95, 12."""
     return f"{float(f'{100 * share:.2g}'):g}"
+
+
+def _evidence(e_value: float) -> str:
+    return "more than a million" if e_value > 1e6 else f"{float(f'{e_value:.3g}'):,g}"
 
 
 def _date(at: float) -> str:

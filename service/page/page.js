@@ -67,7 +67,11 @@ function decisionInWords(a) {
 
 function statusInWords(health) {
   if (health.status === "draining") return "stopping";
-  const wrong = [STORE[health.store.state], health.event_log === "failing" ? "its event log cannot be written" : null];
+  const wrong = [
+    STORE[health.store.state],
+    health.event_log === "failing" ? "its event log cannot be written" : null,
+    health.monitors[0].suspended ? "its bundle is suspended" : null,
+  ];
   return ["serving", ...wrong.filter(Boolean)].join(", ");
 }
 
@@ -245,13 +249,14 @@ function ofBoth(cell) {
 
 function showPromise(health) {
   const none = !health.guarantee, doubt = health.guarantee?.doubt, watch = health.monitors[0], alarmed = watch.alarms.length > 0;
+  const broken = watch.alarms.some(alarm => alarm.signal === "broken");
   byId("promise").className = none || watch.suspended ? "none" : doubt || alarmed ? "doubted" : "";
   // Set again, the same sentence would be read out again.
   if (byId("watch").textContent !== watch.sentence) byId("watch").textContent = watch.sentence;
   byId("watch").className = alarmed ? "doubt" : "soft";
   byId("doubt").hidden = !doubt;
   byId("doubt").textContent = doubt || "";
-  byId("promise-text").textContent = none ? "This bundle may not answer at all: every image is left to a person." : health.claim + ".";
+  byId("promise-text").textContent = none ? "This bundle may not answer at all: every image is left to a person." : (broken ? "Broken: " + health.claim[0].toLowerCase() + health.claim.slice(1) : health.claim) + ".";
   byId("evidence").textContent = none ? health.promise : health.evidence;
   byId("can-answer").hidden = none;
   byId("abstains").textContent = none ? "Every image, however clear. The probability is still given." : "Not confident enough: no guess is made. The probability is still given.";

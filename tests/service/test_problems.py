@@ -38,7 +38,7 @@ def test_no_other_file_names_a_status() -> None:
     found = [
         f"{file.relative_to(folder)}:{number}: {line.strip()}"
         for file in sorted(folder.rglob("*.py"))
-        if file.name != "problems.py"
+        if file.name not in ("problems.py", "settings.py")  # defaults of settings are no statuses
         for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
         if STATUS.search(line)
     ]

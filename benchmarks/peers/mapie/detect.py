@@ -37,9 +37,9 @@ def main():
     alarms = {task: [first_alarm(wrong) for wrong in streams[task]] for task in streams.files}
     watch = monitor()
     watch.update(*predictions(np.zeros(HISTORY)))
-    began = time.perf_counter()
+    began = time.process_time()
     watch.update(*predictions(np.zeros(1)))
-    cost = 1e6 * (time.perf_counter() - began)
+    cost = 1e6 * (time.process_time() - began)
     with open(sys.argv[2], "w") as out:
         json.dump({f"MAPIE, after {HISTORY:,} labels": {"alarms": alarms, "microseconds": cost}}, out)
 
