@@ -13,19 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from calibration.sequential import IntervalState
+from monitoring.promise.counts import IntervalWatch, Tally, tally_of
 from monitoring.promise.items import NO_PART, ItemChanges
 from monitoring.promise.reading import Reading, SignalReading
 from monitoring.promise.terms import PromiseTerms, WatchOptions
 from monitoring.promise.timeline import SECONDS, Fold, Timeline
-from monitoring.promise.watches import (
-    IntervalWatch,
-    Tally,
-    Watched,
-    WorseWatch,
-    coverage_watch,
-    risk_watch,
-    tally_of,
-)
+from monitoring.promise.watches import Watched, WorseWatch, coverage_watch, risk_watch
 
 MARGIN: Final = 43_200.0
 """Seconds beyond the wait for which a label may be on its way: the store was away, or a worker had died. The

@@ -131,6 +131,11 @@ class Timeline:
         """The chunk that the second `until` cuts in two, if there is one."""
         return self._chunks.get(until // SECONDS) if until % SECONDS else None
 
+    def forget_computed(self, key: str) -> None:
+        """Let a fold compute everything again."""
+        for chunk in self._chunks.values():
+            chunk.computed.pop(key, None)
+
     def drop_before(self, second: int) -> None:
         """Forget what lies before `second`, which is entered nowhere later either."""
         self.begin = max(self.begin, second)

@@ -1,4 +1,4 @@
-"""Watches: each signal of a bundle as a fold over its timeline, and the counts beside them."""
+"""Watches: each signal of a bundle as a fold over its timeline."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from calibration.sequential import (
     AuditSums,
     DetectorState,
     EDetector,
-    IntervalState,
-    RiskInterval,
     coverage_detector,
     worse_detector,
 )
@@ -122,6 +118,7 @@ class WorseWatch:
         start: Mapping[str, Any] | None = None,
     ) -> None:
         self._alpha, self._share, self._part, self._given = alpha, share, part, given
+        self._key = f"worse {part}"
         before = Baseline() if start is None else _baseline_from(start["baseline"])
         self._baseline: Fold[Baseline, tuple[int, AuditSums]] = Fold(
             f"baseline {part}", before, self._sums, _add_to_baseline
@@ -149,6 +146,8 @@ class WorseWatch:
             self._tested = self._detector = None
             return None, None
         if self._detector is None or risk != self._tested:
+            # What was computed for another risk holds no more.
+            timeline.forget_computed(self._key)
             self._test(risk, first, None)
         assert self._detector is not None  # noqa: S101 - set by `_test`
         return risk, self._detector.before(timeline, until)
@@ -174,8 +173,9 @@ class WorseWatch:
     def _test(self, risk: float, first: int, start: Watched | None) -> None:
         self._tested = risk
         detector = worse_detector(risk, self._alpha, share=self._share)
-        key = f"worse {self._part} {risk!r}"
-        self._detector = DetectorWatch(key, detector, partial(_pass_items, self._part), start, first=first)
+        self._detector = DetectorWatch(
+            self._key, detector, partial(_pass_items, self._part), start, first=first
+        )
 
     def _sums(self, chunk: Chunk, until: int | None) -> tuple[int, AuditSums]:
         sums = AuditSums()
@@ -183,110 +183,6 @@ class WorseWatch:
             for item in items:
                 sums = sums.plus(is_error(item), 1.0 / item.probability)
         return chunk.index, sums
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Counts of answered items."""
-
-    images: int = 0
-    audits: int = 0
-    missing: int = 0
-    """Audits whose label never came"""
-    errors: int = 0
-    """Audits with a label that was wrong"""
-    decided: int = 0
-    """Items of the coverage"""
-    answered: int = 0
-
-    def plus(self, other: Tally) -> Tally:
-        return Tally(
-            self.images + other.images,
-            self.audits + other.audits,
-            self.missing + other.missing,
-            self.errors + other.errors,
-            self.decided + other.decided,
-            self.answered + other.answered,
-        )
-
-
-def tally_of(chunk: Chunk, until: int | None) -> Tally:
-    """The counts of a chunk, up to a second."""
-    tally = Tally()
-    for items, unaudited in chunk.seconds(None, until):
-        missing = sum(item.wrong is None for item in items)
-        wrong = sum(item.wrong is True for item in items)
-        tally = tally.plus(Tally(len(items) + unaudited, len(items), missing, wrong))
-    for abstentions, answers in chunk.decisions(until):
-        tally = tally.plus(Tally(decided=abstentions + answers, answered=answers))
-    return tally
-
-
-class IntervalWatch:
-    """Interval of the risk over all items, with the missing labels counted as wrong, or as right.
-
-    It holds for audit probabilities of at least `least`. If an item has a smaller one, because the share of
-    audits was smaller then, the interval begins anew behind its chunk.
-    """
-
-    def __init__(self, share: float, least: float, *, missing_wrong: bool) -> None:
-        self._share, self._least = share, least
-        self._missing_wrong = missing_wrong
-        self._base = self._new()
-        self._settled = self._new()
-        """Sums of the base and of the chunks up to `_upto`, so that most looks count the last chunks alone"""
-        self._upto = 0
-
-    def restore(self, state: IntervalState | None) -> None:
-        """Go on from a state of an interval with the same `least`."""
-        if state is not None:
-            self._base.state = state
-        self._restart()
-
-    def forget_from(self, index: int) -> None:
-        """Count the chunks from `index` on again."""
-        if index < self._upto:
-            self._restart()
-
-    def before(self, timeline: Timeline, until: int) -> RiskInterval:
-        """The interval at the second `until`."""
-        if until < self._upto * SECONDS:
-            self._restart()
-        for chunk in timeline.chunks(self._upto, until):
-            self._settled = self._add(self._settled, chunk, None)
-            self._upto = chunk.index + 1
-        interval = self._new()
-        interval.state = self._settled.state
-        open_chunk = timeline.open_chunk(until)
-        return interval if open_chunk is None else self._add(interval, open_chunk, until)
-
-    def settle(self, timeline: Timeline, second: int) -> IntervalState:
-        """Begin at `second`; the state from which a new interval goes on there."""
-        self._base = self.before(timeline, second)
-        self._restart()
-        return self._base.state
-
-    def _restart(self) -> None:
-        self._settled = self._new()
-        self._settled.state = self._base.state
-        self._upto = 0
-
-    def _new(self) -> RiskInterval:
-        return RiskInterval(share=self._share, least_probability=self._least)
-
-    def _add(self, interval: RiskInterval, chunk: Chunk, until: int | None) -> RiskInterval:
-        images, found = 0, []
-        for items, unaudited in chunk.seconds(None, until):
-            images += len(items) + unaudited
-            if any(item.probability < self._least * (1.0 - 1e-9) for item in items):
-                return self._new()
-            found += [
-                item.probability
-                for item in items
-                if item.wrong or (item.wrong is None and self._missing_wrong)
-            ]
-        interval.add(images, np.array(found, dtype=np.float64))
-        return interval
 
 
 def is_error(item: AuditItem) -> bool:

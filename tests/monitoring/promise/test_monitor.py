@@ -256,3 +256,14 @@ def test_nothing_is_read_from_nothing() -> None:
     reading = read([])
     assert (reading.since, reading.images, reading.risk) == (None, 0, (0.0, 1.0))
     assert monitor().settle(LATER) is None
+
+
+def test_a_correction_within_the_baseline_changes_the_risk_that_is_tested() -> None:
+    items = stream(7_000, 0.004, 20)
+    one = monitor()
+    one.apply(changes(items, complete=True))
+    before = signal(one.read(LATER), "worse").tested
+    corrected = [replace(item, wrong=True) if k < 20 else item for k, item in enumerate(items)]
+    one.apply(changes(corrected[:20]))
+    assert signal(one.read(LATER), "worse") == signal(read(corrected), "worse")
+    assert signal(one.read(LATER), "worse").tested > before
