@@ -17,7 +17,7 @@ from trainer.scenes.generate import iter_frames
 from trainer.scenes.options import Frame, SceneOptions
 
 OUT = Path(__file__).with_suffix(".png")
-LABELLED = 32
+LABELLED = 120
 """Scenes whose label is sent back before the page is opened."""
 MOST = 2_000
 """Scenes that are tried until all three kinds of decision have been seen."""
@@ -64,7 +64,7 @@ def draw(url: str, frames: list[Frame]) -> None:
             page.locator("#file").set_input_files([photo])
             expect(page.locator("#recent button")).to_have_count(number + 1)
         page.locator("#result .labels button").last.click()  # its true label, class 1
-        page.wait_for_timeout(3_000)  # the rolling figures are fetched every other second
+        page.wait_for_timeout(3_000)  # the label has to reach the figures
         page.screenshot(path=OUT, full_page=True)
         browser.close()
 
