@@ -36,6 +36,9 @@ DriftState = Literal["off", "failing", "collecting", "quiet", "moved"]
 
 _EVERY: Final = 10.0
 """Seconds between two visits of the folder"""
+_PATIENCE: Final = 60
+"""Times the limit of a computation: beside busy threads one of the lowest priority gets a sixtieth of a core,
+and a sample must not have its worker replaced for that"""
 _UNUSED: Final = 90 * 86_400.0
 """Seconds after which the samples of a bundle that answers no more are forgotten, at a start"""
 
@@ -135,6 +138,7 @@ class DriftSamples:
                 partial(self._count, "shed"),
                 image.size,
                 deployment.label,
+                _PATIENCE,
             )
         )
 

@@ -39,6 +39,8 @@ class SpareWork:
     """Bytes of memory that it occupies while it waits, about"""
     owner: str | None = None
     """Label of the bundle that computes; None: the work is never given up"""
+    patience: int = 1
+    """Times the limit of a computation after which it is given up"""
 
 
 class SpareTime:
@@ -91,7 +93,7 @@ class SpareTime:
                 work = self._waiting.popleft()
                 self._bytes -= work.size
                 ended = asyncio.Event()
-                task = Task(work.compute, partial(_settle, work.done, ended), work.owner)
+                task = Task(work.compute, partial(_settle, work.done, ended), work.owner, work.patience)
                 # These names must not keep a removed bundle in memory.
                 del work
                 self._thread.put([task], lambda seconds: None)

@@ -99,6 +99,34 @@ def test_a_full_window_is_compared(
     assert f'demur_expected_accuracy{{bundle="{label}"}}' in metrics
 
 
+def test_a_slow_sample_is_no_overrun(referenced: Path, tmp_path: Path) -> None:
+    """A thread of the lowest priority may get little of a core; a shadow of the same time is given up."""
+
+    async def scenario() -> list[int]:
+        settings = Settings.read({}, bundle=referenced, redis_url="off", data_dir=tmp_path)
+        deployment = await asyncio.to_thread(deployment_for, settings)
+        spare = SpareTime(Admission(1, 8), max_images=2, max_bytes=1000)
+        samples = DriftSamples(settings, spare, Instruments(), lambda: [deployment], lambda _: None)
+        began = threading.Event()
+        go_on = threading.Event()
+
+        def read() -> bytes:
+            began.set()
+            go_on.wait(30)
+            return usual_image(0)
+
+        samples.offer(deployment, AnsweredImage(read, 10, "r", "camera"))
+        await asyncio.to_thread(began.wait, 30)
+        await asyncio.sleep(0.2)
+        given_up = [len(spare.give_up_overdue(0.05)) for _ in range(3)]
+        go_on.set()
+        await spare.close()
+        await samples.close()
+        return given_up
+
+    assert asyncio.run(scenario()) == [0, 0, 0]
+
+
 def test_audits_stand_beside_the_probabilities(referenced: Path, tmp_path: Path) -> None:
     async def scenario() -> str:
         settings = Settings.read({}, bundle=referenced, redis_url="off", data_dir=tmp_path)
