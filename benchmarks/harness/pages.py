@@ -83,6 +83,7 @@ PAGE: Mapping[str, Page] = {
             "labels",
             "decode",
             "rolling-read",
+            "request-cost",
             "footprint",
         ),
     ),

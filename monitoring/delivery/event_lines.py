@@ -40,8 +40,10 @@ def event_of(line: bytes) -> Event:
     """
     try:
         content: dict[str, Any] = orjson.loads(line)
-        name = content["event"]
-        known = _FIELDS[name]
-        return _KINDS[name](**{key: value for key, value in content.items() if key in known})
+        name = content.pop("event")
+        kind, known = _KINDS[name], _FIELDS[name]
+        if content.keys() <= known:
+            return kind(**content)
+        return kind(**{key: value for key, value in content.items() if key in known})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableLine(f"{line[:80]!r} is no event: {error}") from error
