@@ -291,6 +291,12 @@ class Settings(BaseModel):
         """The times by which frames become items of the monitors."""
         return ItemTimes(self.audit_gap, self.audit_wait)
 
+    @property
+    def labels_may_act(self) -> bool:
+        """Whether something may be done automatically on account of labels: an alarm of the promise, a
+        fallback, a roll-back. Everything of that kind asks here."""
+        return bool(self.feedback_tokens) or self.trust_open_labels
+
     def watch_options(self) -> WatchOptions:
         """What the monitors of the promise need."""
         return WatchOptions(

@@ -68,12 +68,6 @@ class Service:
         if self.quotas is not None and further:
             self.quotas.charge(client_of(request, sender), further)
 
-    @property
-    def labels_may_act(self) -> bool:
-        """Whether something may be done automatically on account of labels: an alarm of the promise, a
-        fallback, a roll-back. Everything of that kind asks here."""
-        return self.label_gate is not None or self.settings.trust_open_labels
-
     def label_access(self) -> dict[str, Any]:
         """Who may send labels and what may follow from them, for /health, /rolling and the page."""
         is_open = self.label_gate is None
@@ -81,11 +75,11 @@ class Service:
         if is_open:
             effect = (
                 "and the service acts on them"
-                if self.labels_may_act
+                if self.settings.labels_may_act
                 else "so nothing is done on their account"
             )
             note = f"Labels are open: anyone who reaches this port may send them, {effect}."
-        return {"open": is_open, "may_act": self.labels_may_act, "note": note}
+        return {"open": is_open, "may_act": self.settings.labels_may_act, "note": note}
 
     @property
     def degraded(self) -> bool:

@@ -30,6 +30,8 @@ INTERVAL: Final = 1.0
 """Seconds between two looks"""
 _KEEP_EVERY: Final = 300.0
 """Seconds between two bases of a bundle"""
+_SAY_EVERY: Final = 3600.0
+"""Seconds between two lines of the log with the sentence"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class _Followed:
     begin: float
     sequence: int | None = None
     kept_at: float = field(default=-math.inf)
+    said_at: float = field(default=-math.inf)
     reading: Reading | None = None
 
 
@@ -124,6 +127,7 @@ class PromiseWatch:
             view = self._views[terms.bundle] = self._view(terms, reading)
             self._observer.show(view)
             self._report(view)
+            self._say(view)
 
     def _follow(self, terms: PromiseTerms) -> Reading | None:
         followed = self._followed_for(terms)
@@ -186,6 +190,15 @@ class PromiseWatch:
         self._latch = self._latch.merged(latch)
         if self._policy.acts:
             self.suspended = frozenset(bundle for bundle, one in self._latch.bundles.items() if one.suspends)
+
+    def _say(self, view: MonitorView) -> None:
+        """Log the sentence now and then, once there is something to say."""
+        followed = self._followed.get(view.terms.bundle)
+        if followed is None or view.reading is None or not view.reading.audits:
+            return
+        if time.monotonic() - followed.said_at >= _SAY_EVERY:
+            followed.said_at = time.monotonic()
+            logger.info("promise", bundle=view.terms.bundle, note=view.sentence)
 
     def _report(self, view: MonitorView) -> None:
         bundle, begin = view.terms.bundle, view.latch.begin

@@ -29,7 +29,7 @@ def promise_watch(
         )
     policy = WatchPolicy(
         acts=settings.on_broken_promise != "alert",
-        trusted=bool(settings.feedback_tokens) or settings.trust_open_labels,
+        trusted=settings.labels_may_act,
         open_labels=not settings.feedback_tokens,
     )
     observer = _Observer(instruments, exchange if settings.on_broken_promise == "previous" else _nothing)

@@ -100,6 +100,18 @@ def test_the_later_base_is_the_one(tmp_path: Path, valkey: EmbeddedValkey, model
     assert Archive(tmp_path / "two", None, model).base("tiny:1", 0.0) == earlier
 
 
+def test_a_tampered_base_is_not_used(tmp_path: Path, valkey: EmbeddedValkey, model: str) -> None:
+    archive = Archive(tmp_path, valkey.url, model)
+    base = a_base()
+    archive.keep("tiny:1", base, 0.0)
+    (file,) = (tmp_path / model).glob("tiny*.json")
+    file.write_bytes(file.read_bytes().replace(b'"errors": ', b'"errors": 1'))
+    assert Archive(tmp_path, None, model).base("tiny:1", 0.0) is None
+    assert archive.base("tiny:1", 0.0) == base  # the store has it
+    connect(valkey.url).set(f"demur:{{{model}}}:promise:tiny:1", '{"begin": 0.0, "base": {"second": "x"}}')
+    assert archive.base("tiny:1", 0.0) is None
+
+
 def test_a_base_of_an_earlier_beginning_does_not_count(tmp_path: Path) -> None:
     archive = Archive(tmp_path, None, "tiny")
     archive.keep("tiny:1", a_base(), 0.0)

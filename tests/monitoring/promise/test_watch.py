@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import structlog
 from fakes.item_streams import Answered, changes, stream
 from fakes.waiting import eventually
 
@@ -144,6 +145,15 @@ def test_a_store_that_is_away_leaves_the_latest_reading(make_watch: Make) -> Non
     reader.away = True
     watch.look()
     assert observer.views[0].reading == observer.views[1].reading is not None
+
+
+def test_the_sentence_is_in_the_log_once_an_hour(make_watch: Make) -> None:
+    watch, _ = make_watch(Reader(stream(300, 0.0, 1)))
+    with structlog.testing.capture_logs() as lines:
+        watch.look()
+        watch.look()
+    (said,) = [line["note"] for line in lines if line["event"] == "promise"]
+    assert said.startswith("The promise has held over 300 audited answers")
 
 
 def test_new_items_are_read_from_where_the_last_look_ended(make_watch: Make) -> None:
