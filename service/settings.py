@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
-from monitoring.promise.terms import WatchOptions
+from monitoring.promise.terms import Missing, WatchOptions
 from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 from service.choices import LogFormat, LogLevel
@@ -161,7 +161,7 @@ class Settings(BaseModel):
     """Seconds in which the frames of one unit count once in the audits and the monitors."""
     audit_wait: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7 * 86_400.0
     """Seconds after an answer within which the label of its audit must be sent."""
-    missing_audits: Literal["wrong", "hold"] = "wrong"
+    missing_audits: Missing = "wrong"
     """What an audit does whose label never comes: it counts as wrong, or the monitor holds before it."""
     on_broken_promise: Literal["alert", "abstain", "previous"] = "alert"
     """What follows from a broken promise: an alert; no answers of the bundle; or the bundle before it."""
