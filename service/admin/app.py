@@ -11,7 +11,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
-from bundle.verify import verify_bundle
+from bundle.verify import read_manifest, verify_bundle
 from monitoring.metrics.instruments import AdminInstruments
 from monitoring.promise.archive import Archive
 from monitoring.promise.items import ItemReader
@@ -90,7 +90,7 @@ def create_admin_app(
     _add_challenger_routes(app, fleet, bundles)
     add_audit_routes(app, items)
     if promises is not None:
-        add_promise_routes(app, promises)
+        add_promise_routes(app, promises, partial(_labels, bundles))
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OSError, _system_error)
@@ -170,6 +170,16 @@ def _names(bundles: Path) -> list[str]:
         for entry in bundles.iterdir()
         if _NAME.fullmatch(entry.name) and not entry.is_symlink() and (entry / MANIFEST_FILE).is_file()
     )
+
+
+def _labels(bundles: Path) -> set[str]:
+    """`name:version` of the bundles that can be read."""
+    found = set()
+    for name in _names(bundles):
+        with suppress(BundleError):
+            manifest = read_manifest(bundles / name)
+            found.add(f"{manifest.name}:{manifest.version}")
+    return found
 
 
 def _folder(bundles: Path, name: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -25,8 +26,8 @@ _MAX_LABEL: Final = 300
 logger = structlog.get_logger("demur.promise")
 
 
-def add_promise_routes(app: FastAPI, archive: Archive) -> None:
-    """Add the routes to the admin application."""
+def add_promise_routes(app: FastAPI, archive: Archive, labels: Callable[[], set[str]]) -> None:
+    """Add the routes to the admin application. `labels`: reads which bundles there are, `name:version`."""
 
     @app.get("/promise", summary="Alarms of the promise monitors", openapi_extra=openapi.PROMISE)
     async def promise(request: Request) -> Response:
@@ -39,20 +40,21 @@ def add_promise_routes(app: FastAPI, archive: Archive) -> None:
         done = Reset(time.time(), _text(content, "name"), _text(content, "reason"))
         if set(content) != {"name", "reason"}:
             raise InvalidField("the body must have the fields name and reason, and no others", field="body")
-        ended = (await asyncio.to_thread(archive.latch)).bundles.get(bundle)
-        if ended is None:
+        before = await asyncio.to_thread(archive.latch)
+        known = before.bundles.keys() | await asyncio.to_thread(labels)
+        if bundle not in known:
             raise NoSuchBundle(
-                "the promise monitor keeps nothing of this bundle; GET /promise names those that it does",
+                "there is no bundle of this name and version",
                 field="bundle",
                 value=bundle[:_MAX_LABEL],
+                limit=sorted(known),
             )
         try:
             latch = await asyncio.to_thread(archive.change_latch, lambda latch: latch.reset(bundle, done))
         except OSError as error:
             raise StoreUnavailable(f"the data folder does not keep the reset: {error.strerror}") from error
-        logger.warning(
-            "promise_reset", bundle=bundle, name=done.name, reason=done.reason, ended=sorted(ended.alarms)
-        )
+        ended = sorted(before.of(bundle).alarms)
+        logger.warning("promise_reset", bundle=bundle, name=done.name, reason=done.reason, ended=ended)
         return json_response(_body(bundle, latch.of(bundle)))
 
 

@@ -75,7 +75,7 @@ RESET: Final[dict[str, Any]] = {
         **problems(
             ("The body is not JSON.", MalformedJson),
             _NO_TOKEN,
-            ("The monitors keep nothing of this bundle.", NoSuchBundle),
+            ("There is no bundle of this name and version.", NoSuchBundle),
             ("The body did not arrive in time.", BodyTooSlow),
             ("The body is too large.", BodyTooLarge),
             ("The body is not declared as JSON.", UnsupportedMediaType),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from bundle.verify import read_manifest
 from monitoring.promise.archive import Archive
 from monitoring.promise.latch import Alarm
 from service.admin.app import create_admin_app
@@ -62,6 +63,15 @@ def test_a_reset_needs_a_name_and_a_reason(
     refusal = admin.post("/promise/tiny:1/reset", json=body)
     assert (refusal.status_code, refusal.json()["field"]) == (422, field)
     assert archive.latch().of("tiny:1").suspends
+
+
+def test_a_bundle_without_an_alarm_can_begin_anew(
+    admin: TestClient, archive: Archive, tiny_bundle: Path
+) -> None:
+    manifest = read_manifest(tiny_bundle)
+    label = f"{manifest.name}:{manifest.version}"
+    assert admin.post(f"/promise/{label}/reset", json=GOOD).status_code == 200
+    assert archive.latch().of(label).begin > 1e9
 
 
 def test_a_bundle_that_is_not_known_is_named(admin: TestClient) -> None:
