@@ -104,12 +104,6 @@ local function begin_minute(prefix, bundle, minute, kept)
   end
 end
 
--- Whether a frame is so old that its item is final, and forgotten.
-local function is_forgotten(prefix, bundle, made, kept)
-  local since = redis.call('HGET', items_key(prefix, 'totals', bundle), 'since') or 0
-  return made < math.max(tonumber(since), server_time() - kept)
-end
-
 -- Adds `by` to counts of one second, {u = by, ...}, and notes the change of its minute.
 local function count(prefix, bundle, second, by)
   local minute = minute_of(second)
@@ -180,23 +174,28 @@ local function enter_unit_window(prefix, bundle, id, second, answered, item)
     draw, answered_second, former = item.draw, second, item.probability and id or item.part
     flags = bit.bor(bit.band(flags, DECIDED_ANSWERED), HAS_ANSWERED, item.probability and AUDITED or 0)
   end
-  redis.call('HSET', bucket, item.window,
-    struct.pack(SMALLEST, flags, all_draw, all_second, draw, answered_second) .. former)
-  redis.call('EXPIRE', bucket, item.kept)
+  local smallest = struct.pack(SMALLEST, flags, all_draw, all_second, draw, answered_second) .. former
+  if redis.call('HSET', bucket, item.window, smallest) == 1 then
+    redis.call('EXPIRE', bucket, item.kept)
+  end
   return first_of_all, first_of_answered
 end
 
 -- Enters a decided frame. `item`: draw, probability (nil: not audited), kept, window, bucket, unit ('': none),
 -- part.
 local function enter_item(prefix, bundle, id, made, answer, item)
-  if is_forgotten(prefix, bundle, made, item.kept) then
-    return
+  local totals = items_key(prefix, 'totals', bundle)
+  local since, with_units = unpack(redis.call('HMGET', totals, 'since', 'units'), 1, 2)
+  if made < math.max(tonumber(since or 0), server_time() - item.kept) then
+    return -- so old that it is final, and forgotten
   end
   local second, answered = math.floor(made), answer ~= ''
   begin_minute(prefix, bundle, minute_of(second), item.kept)
   local first_of_all, first_of_answered = true, answered
   if item.window ~= '' then
-    redis.call('HSETNX', items_key(prefix, 'totals', bundle), 'units', 1)
+    if not with_units then
+      redis.call('HSET', totals, 'units', 1)
+    end
     first_of_all, first_of_answered = enter_unit_window(prefix, bundle, id, second, answered, item)
   end
   if item.probability then

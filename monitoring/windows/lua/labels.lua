@@ -1,5 +1,6 @@
--- Labels of predictions: shared by the scripts, which are loaded with this text in front of them. The times of the events decide which label holds, and not the times at which they arrive, so that
--- the order of arrival does not matter and a rebuild counts the same labels.
+-- Labels of predictions: shared by the scripts, which are loaded with this text in front of them. The times of
+-- the events decide which label holds, and not the times at which they arrive, so that the order of arrival
+-- does not matter and a rebuild counts the same labels.
 
 -- What each event is handled with: the names of the arguments that both scripts begin with.
 local function settings_of(argv)
@@ -108,8 +109,12 @@ end
 -- Takes the labels that were waiting for a prediction that has just come. True if one of them counts.
 local function take_parked(set, key)
   local parked = set.prefix .. 'parked:' .. set.id
+  local labels = parked_labels(parked)
+  if #labels == 0 then
+    return false
+  end
   local joined = false
-  for _, waiting in ipairs(parked_labels(parked)) do
+  for _, waiting in ipairs(labels) do
     joined = take_label(set, key, waiting[1], waiting[2]) ~= 'expired' or joined
   end
   redis.call('DEL', parked)
