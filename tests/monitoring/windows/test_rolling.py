@@ -567,6 +567,6 @@ class TestErrors:
 
     def test_an_event_that_cannot_be_sent_is_refused_before_the_others(self, windows: RollingWindows) -> None:
         bad = FeedbackEvent("b", [1], 1.0)  # type: ignore[arg-type]
-        with pytest.raises(EventRefused, match="must be str, int, float or bytes|Invalid input of type"):
+        with pytest.raises(EventRefused, match=r"must be str, int, float or bytes|Invalid input of type"):
             windows.apply([predicted("a", 1), bad])
         assert windows.snapshot(BUNDLE).predictions == 0
