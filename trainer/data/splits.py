@@ -113,7 +113,11 @@ class SplitSizes:
 
 @dataclass(frozen=True)
 class Splits:
-    """Row numbers of each split, int64, ascending; disjoint by group and together complete."""
+    """Row numbers of each split, int64, disjoint by group and together complete.
+
+    Those of training are ascending; the others are in the order of the images' contents if that is known, so
+    that a renamed file changes no certificate.
+    """
 
     train: IntArray
     val_select: IntArray
@@ -209,6 +213,10 @@ def splits_of(
 ) -> Splits:
     """The splits, from the name of the split of each row [n]."""
     rows = {name: np.flatnonzero(names == name) for name in SPLIT_NAMES}
+    if ids is not None:
+        for name in SPLIT_NAMES[1:]:
+            contents = np.asarray([ids[row] for row in rows[name]], dtype=np.str_)
+            rows[name] = rows[name][np.lexsort((labels[rows[name]], contents))]
     units = units_of(labels, groups, ids)
     return Splits(
         **rows,
