@@ -1,11 +1,13 @@
 """The first hour: runs without options but the data, the group and the risk, on real photographs.
 
-    DEMUR_DATA=FOLDER python benchmarks/first_hour.py [ROW ...] [--seeds 3] [--out DIR] [--record [FOLDER]]
-    python benchmarks/first_hour.py demo --seeds 5
+    DEMUR_DATA=FOLDER python benchmarks/first_hour.py [ROW ...] [--seeds N] [--out DIR] [--record [FOLDER]]
+    python benchmarks/first_hour.py demo
+    python benchmarks/first_hour.py --finished --record
 
 FOLDER holds catsdogs_train.parquet, gtsrb_train.parquet, storm_damage.parquet and roads_potholes.parquet.
 Figures are those of the run itself: its certificate, and val_test, which it reports on once. Finished runs in
-DIR are not repeated, so the command can be stopped and started again, a row or a seed at a time.
+DIR are not repeated, so the command can be stopped and started again, a row or a seed at a time; --finished
+shows those that are there. A row has three seeds, or five where every one of them must reach its goal.
 """
 
 from __future__ import annotations
@@ -57,6 +59,10 @@ class Row:
     images: int | None = None
     """Number of images drawn from the data set; None: all"""
 
+    @property
+    def seeds(self) -> int:
+        return 5 if any(goal.every_seed for goal in self.goals) else 3
+
 
 CATS, SIGNS = "catsdogs_train.parquet", "gtsrb_train.parquet"
 ROWS: Mapping[str, Row] = {
@@ -101,6 +107,8 @@ ROWS: Mapping[str, Row] = {
 }
 """Every row of the table; those with a goal are the default"""
 
+CLOCK = "seconds.txt"
+"""Written into a run's folder at its end"""
 FIGURES = ("forced_accuracy", "forced_mcc", "coverage", "selective_error", "stage_a_share")
 HEADER = (
     *("task", "seed", "time", "stage B", "certified"),
@@ -114,17 +122,21 @@ def main() -> None:
     )
     default = [name for name, row in ROWS.items() if row.goals] + ["potholes"]
     parser.add_argument("rows", nargs="*", metavar="ROW", default=default, help=", ".join(ROWS))
-    parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1 of each row")
+    parser.add_argument("--seeds", type=int, help="seeds 0 to N - 1 of each row, by default 3 or 5")
+    parser.add_argument("--finished", action="store_true", help="train nothing, show what is in DIR")
     parser.add_argument("--out", type=Path, default=CACHE / "first-hour")
     add_record_option(parser)
     given = parser.parse_args()
     if unknown := set(given.rows) - set(ROWS):
         parser.error(f"no row {', '.join(sorted(unknown))}; the rows are {', '.join(ROWS)}")
     recording = Recording.begin(given.record, f"DEMUR_DATA=... {shlex.join(['python', *sys.argv])}")
-    found = {
-        name: [finished(ROWS[name], given.out / f"{name}-{seed}", seed) for seed in range(given.seeds)]
-        for name in given.rows
-    }
+    found: dict[str, list[Outcome]] = {}
+    for name in given.rows:
+        row = ROWS[name]
+        folders = {seed: given.out / f"{name}-{seed}" for seed in range(given.seeds or row.seeds)}
+        wanted = [seed for seed, folder in folders.items() if not given.finished or _is_finished(folder)]
+        if wanted:
+            found[name] = [finished(row, folders[seed], seed) for seed in wanted]
     lines = [_line(ROWS[name].title, outcome) for name, outcomes in found.items() for outcome in outcomes]
     table = markdown(list(HEADER), lines)
     print(table)
@@ -142,15 +154,18 @@ def main() -> None:
 
 def finished(row: Row, folder: Path, seed: int) -> Outcome:
     """The run of one seed, after training it if it is not there yet."""
-    clock = folder / "seconds.txt"
-    if not clock.is_file():
+    if not _is_finished(folder):
         words = [_placed(word, row.images, folder.parent, seed) for word in shlex.split(row.arguments)]
         started = time.monotonic()
         # A run of its own each, for figures: what one certifies takes nothing from another.
         own = {**os.environ, "DEMUR_LEDGER": str(folder / "ledger")}
         subprocess.run([DEMUR, *words, "--seed", str(seed), "--out", str(folder)], check=True, env=own)
-        clock.write_text(f"{time.monotonic() - started:.1f}\n")
+        (folder / CLOCK).write_text(f"{time.monotonic() - started:.1f}\n")
     return Outcome.read(folder, seed)
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / CLOCK).is_file()
 
 
 def _placed(word: str, images: int | None, out: Path, seed: int) -> str:
