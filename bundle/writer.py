@@ -227,10 +227,15 @@ def _manifest(
 def _write_file(path: Path, source: FileSource) -> FileRecord:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = source if isinstance(source, bytes) else source.read_bytes()
-    with path.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with path.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        # A full disk tells which operation failed, but not on which file.
+        error.filename = error.filename or str(path)
+        raise
     return FileRecord(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 

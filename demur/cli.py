@@ -79,7 +79,9 @@ for _panel, _groups in GROUPS.items():
 
 EXPECTED_FAULT, INTERRUPTED = 2, 130
 ADDRESS_SPACE: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("data", "predict", "wrap", "calibrate", "bundle", "serve", "profile"), 1024 * MEBIBYTE),
+    **dict.fromkeys(("data", "serve"), 1024 * MEBIBYTE),
+    # Below this, OpenBLAS may wait without end for memory while SciPy is imported.
+    **dict.fromkeys(("predict", "wrap", "calibrate", "bundle", "profile"), 1536 * MEBIBYTE),
     **dict.fromkeys(("train", "demo", "pretrain", "compare"), 3072 * MEBIBYTE),
 }
 """Verb that computes -> address space that its libraries map"""

@@ -215,7 +215,7 @@ def splits_of(
     rows = {name: np.flatnonzero(names == name) for name in SPLIT_NAMES}
     if ids is not None:
         for name in SPLIT_NAMES[1:]:
-            contents = np.asarray([ids[row] for row in rows[name]], dtype=np.str_)
+            contents = np.asarray(ids, dtype=np.str_)[rows[name]]
             rows[name] = rows[name][np.lexsort((labels[rows[name]], contents))]
     units = units_of(labels, groups, ids)
     return Splits(
