@@ -19,7 +19,7 @@ DemurError                              calibration.errors: the root of all erro
         ├── ImageRefused                the bytes of one image; `cause` is bundle's ImageError
         ├── Unauthorized                a request without the token that its route asks for
         ├── QuotaExceeded, QueueFull, DeadlinePassed, ComputeTimeout
-        ├── StoreUnavailable, TooManyListeners, Draining
+        ├── StoreUnavailable, NoWorkerAnswers, TooManyListeners, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger
         └── NothingToRollBack, BundleRefused, BundlesUnreadable
 """
@@ -242,6 +242,13 @@ class ComputeTimeout(RequestError):
 
 class StoreUnavailable(RequestError):
     """The store of the rolling windows is away, or there is none."""
+
+
+class NoWorkerAnswers(RequestError):
+    """No worker says how the service is."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no worker of the service answers: {why}")
 
 
 class TooManyListeners(RequestError):

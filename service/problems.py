@@ -82,6 +82,7 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.StoreUnavailable: ProblemKind(
             "store-unavailable", 503, MappingProxyType({"Retry-After": "5"})
         ),
+        errors.NoWorkerAnswers: ProblemKind("no-worker-answers", 503, MappingProxyType({"Retry-After": "5"})),
         errors.TooManyListeners: ProblemKind(
             "too-many-listeners", 503, MappingProxyType({"Retry-After": "30"})
         ),

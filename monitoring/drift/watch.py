@@ -62,7 +62,7 @@ class DriftWatch:
 
     def latest(self) -> Conclusion | None:
         """The last conclusion of any worker; None before the first."""
-        return _conclusion(self.folder)
+        return latest_conclusion(self.folder)
 
     def due(self, now: float) -> bool:
         """Whether enough time has passed since the last comparison; `now`: Unix time."""
@@ -152,7 +152,8 @@ def _expected(sample: SignalSample) -> ExpectedPerformance:
     return expected_performance(sample.right, sample.answered == 1)
 
 
-def _conclusion(folder: SampleFolder) -> Conclusion | None:
+def latest_conclusion(folder: SampleFolder) -> Conclusion | None:
+    """The last conclusion of any worker; None before the first, or if it cannot be read."""
     values = folder.latest()
     if values is not None:
         with suppress(ValueError, KeyError, TypeError):

@@ -18,6 +18,9 @@ _ADMIN: Final = ""
 _FOR_SENDERS: Final = frozenset({("GET", "/audits")})
 """Requests that a token of a sender of labels lets in too: a labelling tool fetches its work there."""
 
+_OPEN: Final = frozenset({("GET", "/"), ("HEAD", "/")})
+"""The page: the same bytes for everybody, without data. It asks for the token and sends it on."""
+
 logger = structlog.get_logger("demur.admin")
 
 
@@ -25,8 +28,8 @@ class TokenRequired:
     """Middleware that admits requests with the bearer token, and logs each request and its outcome. The
     tokens of the senders of labels open the few routes that are meant for them.
 
-    Default deny: anything but an HTTP request with the token ends here. Refusals are slowed down, counted and
-    logged as warnings; a request with the token is never delayed.
+    Default deny: anything but an HTTP request with the token, or for the page, ends here. Refusals are slowed
+    down, counted and logged as warnings; a request with the token is never delayed.
     """
 
     def __init__(
@@ -45,7 +48,8 @@ class TokenRequired:
         if scope["type"] != "http":
             return
         owner = self._gate.owner(scope["headers"])
-        allowed = owner == _ADMIN or (owner is not None and (scope["method"], scope["path"]) in _FOR_SENDERS)
+        route = (scope["method"], scope["path"])
+        allowed = route in _OPEN or owner == _ADMIN or (owner is not None and route in _FOR_SENDERS)
         request = {
             "method": scope["method"],
             "path": scope["path"],

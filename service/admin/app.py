@@ -1,8 +1,9 @@
 """Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers; list audits;
-end the alarms of a promise.
+end the alarms of a promise; and a page for all of it.
 
-Every route needs the token, compared in constant time before anything else is read. A bundle is given by its
-plain name, never by a path or an address, and comes from one folder. Every request is logged.
+Every route but the page, which holds no data, needs the token, compared in constant time before anything else
+is read. A bundle is given by its plain name, never by a path or an address, and comes from one folder. Every
+request is logged.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ from starlette.responses import Response
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
 from bundle.verify import read_manifest, verify_bundle
 from monitoring.metrics.instruments import AdminInstruments
-from monitoring.promise.archive import Archive
-from monitoring.promise.items import ItemReader
 from service.admin.access import TokenRequired
 from service.admin.audits import add_audit_routes
+from service.admin.figures import Figures, add_figure_routes
 from service.admin.promise import add_promise_routes
 from service.errors import (
     BundleRefused,
@@ -44,6 +44,7 @@ from service.errors import (
 from service.http.bodies import read_json
 from service.http.body_limits import BodyLimits
 from service.http.head_requests import HeadRequests
+from service.http.pages import page_response
 from service.lineup.fleet import Cancelled, Fleet
 from service.openapi import admin as openapi
 from service.problems import problem_of, problem_of_status
@@ -66,19 +67,18 @@ def create_admin_app(
     token: str,
     *,
     feedback_tokens: Sequence[FeedbackToken] = (),
-    items: ItemReader | None = None,
-    promises: Archive | None = None,
+    figures: Figures | None = None,
 ) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`.
 
-    `feedback_tokens`: of the senders of labels, who may list the audits of `items`; None without a store.
-    `promises`: what the promise monitors keep; without it there are no routes for it.
+    `feedback_tokens`: of the senders of labels, who may list the audits.
     """
+    figures = figures or Figures()
     app = FastAPI(
         title="demur admin",
         summary="Bundles and challengers that change while the service runs.",
         version="1",
-        # No page describes this port: a browser sends no bearer token with an address, and a token that it
+        # No page describes the routes: a browser sends no bearer token with an address, and a token that it
         # kept by itself would be sent by every other page as well.
         docs_url=None,
         redoc_url=None,
@@ -88,9 +88,11 @@ def create_admin_app(
     )
     _add_bundle_routes(app, fleet, bundles)
     _add_challenger_routes(app, fleet, bundles)
-    add_audit_routes(app, items)
-    if promises is not None:
-        add_promise_routes(app, promises, partial(_labels, bundles))
+    _add_page(app)
+    add_figure_routes(app, fleet, figures)
+    add_audit_routes(app, figures.items)
+    if figures.promises is not None:
+        add_promise_routes(app, figures.promises, partial(_labels, bundles))
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OSError, _system_error)
@@ -101,6 +103,13 @@ def create_admin_app(
         TokenRequired, token=token, feedback_tokens=feedback_tokens, instruments=AdminInstruments()
     )
     return app
+
+
+def _add_page(app: FastAPI) -> None:
+    # Not in the document, which is for tools.
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return page_response("admin")
 
 
 def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:

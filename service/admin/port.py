@@ -13,6 +13,7 @@ import uvicorn
 from monitoring.promise.archive import Archive
 from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
+from service.admin.figures import Figures
 from service.http.connection import guarded_connection
 from service.lineup.fleet import Fleet
 from service.settings import NO_STORE, Settings
@@ -21,9 +22,11 @@ logger = structlog.get_logger("demur.admin")
 
 
 @contextmanager
-def admin_port(settings: Settings, fleet: Fleet, promises: Archive) -> Iterator[socket.socket | None]:
+def admin_port(
+    settings: Settings, fleet: Fleet, promises: Archive, public_url: str
+) -> Iterator[socket.socket | None]:
     """Serve the admin routes inside the context, on the socket that it gives; without an admin port in the
-    settings, do nothing."""
+    settings, do nothing. `public_url`: address of the workers' port."""
     if settings.admin_port is None or settings.admin_token is None:
         yield None
         return
@@ -35,8 +38,7 @@ def admin_port(settings: Settings, fleet: Fleet, promises: Archive) -> Iterator[
             bundles,
             settings.admin_token,
             feedback_tokens=settings.feedback_tokens,
-            items=items,
-            promises=promises,
+            figures=Figures(items, promises, public_url, settings.data_dir),
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",

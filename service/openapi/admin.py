@@ -14,9 +14,11 @@ from service.errors import (
     NoSuchBundle,
     NoSuchChallenger,
     NothingToRollBack,
+    NoWorkerAnswers,
     Unauthorized,
     UnsupportedMediaType,
 )
+from service.openapi import status
 from service.openapi.parts import JSON, NULLABLE_STRING, NUMBER_OR_NULL, answer, body, problems
 
 _NO_TOKEN = ("The token is missing or wrong.", Unauthorized)
@@ -147,5 +149,45 @@ WITHDRAW: Final[dict[str, Any]] = {
     "responses": {
         **_lineup("The bundle is no challenger any more."),
         **problems(_NO_TOKEN, ("There is no challenger of this name.", NoSuchChallenger), _REFUSED),
+    }
+}
+HEALTH: Final[dict[str, Any]] = {
+    "responses": {
+        **status.HEALTH["responses"],
+        **problems(_NO_TOKEN, ("No worker answers.", NoWorkerAnswers)),
+    }
+}
+DRIFT: Final[dict[str, Any]] = {
+    "responses": {
+        "200": answer(
+            "The last comparison of each bundle that answers some unit.",
+            {
+                "type": "object",
+                "required": ["bundles"],
+                "properties": {
+                    "bundles": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["bundle", "conclusion", "expected"],
+                            "properties": {
+                                "bundle": {"type": "string", "description": "name:version"},
+                                "conclusion": {
+                                    "type": ["object", "null"],
+                                    "description": "In a sentence, with each signal: its median or share "
+                                    "in the reference and now, its index (PSI), its adjusted p value and "
+                                    "whether it moved. Null before the first comparison.",
+                                },
+                                "expected": {
+                                    **NULLABLE_STRING,
+                                    "description": "What the probabilities say of accuracy and risk.",
+                                },
+                            },
+                        },
+                    }
+                },
+            },
+        ),
+        **problems(_NO_TOKEN),
     }
 }

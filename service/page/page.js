@@ -1,4 +1,3 @@
-"use strict";
 const KEPT = 24, EVERY = 2000, MOST_BARS = 5, MOST_BUTTONS = 6;
 const REASONS = {
   ambiguous: "too close to call",
@@ -6,21 +5,9 @@ const REASONS = {
   "no-promise": "this bundle may not answer at all",
   suspended: "suspended until a person resets it",
 };
-const STORE = {down: "without its store", off: "without its store", rebuilding: "its store is being rebuilt from the event log"};
-const byId = id => document.getElementById(id);
-const inPercent = (x, digits) => (100 * x).toLocaleString("en", {maximumFractionDigits: digits});
-const percent = x => inPercent(x, 2) + " %";
 const items = [];
 let classes = [], access = {open: true, note: ""}, token = "";
 
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-const text = (tag, className, textContent) => element(tag, {className, textContent});
-const sentence = words => words[0].toUpperCase() + words.slice(1) + (words.endsWith(".") ? "" : ".");
 const nameOf = k => classes[k] ?? String(k);
 
 // --- words -----------------------------------------------------------------------------------------------
@@ -63,16 +50,6 @@ function decisionInWords(a) {
   if (a.reason === "suspended") return "The promise of this bundle is broken, so it answers nothing until somebody resets it. A person should look.";
   if (a.reason === "ambiguous") return `Too close to call: it may be ${a.prediction_set.map(nameOf).join(" or ")}. A person should look.`;
   return `It is ${REASONS[a.reason] || a.reason}. A person should look.`;
-}
-
-function statusInWords(health) {
-  if (health.status === "draining") return "stopping";
-  const wrong = [
-    STORE[health.store.state],
-    health.event_log === "failing" ? "its event log cannot be written" : null,
-    health.monitors[0].suspended ? "its bundle is suspended" : null,
-  ];
-  return ["serving", ...wrong.filter(Boolean)].join(", ");
 }
 
 function besideInWords(one) {

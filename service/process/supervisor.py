@@ -103,7 +103,7 @@ class _Supervisor:
         self._stopping = False
 
     def run(self) -> None:
-        port = admin_port(self._settings, self._fleet, self._archive)
+        port = admin_port(self._settings, self._fleet, self._archive, url_of(self._shared.listener))
         with self._woken, self._wake, self._signals(), port as admin:
             self._admin_url = None if admin is None else url_of(admin)
             try:

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.http.pages import HEADERS
 from service.openapi import status as openapi
-from service.routes.page import HEADERS
 
 router = APIRouter(tags=["page"])
 

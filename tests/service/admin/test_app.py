@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,8 @@ def test_every_route_is_described_with_the_token(client: TestClient) -> None:
         ("put", "/challengers/{name}"),
         ("delete", "/challengers/{name}"),
         ("get", "/audits"),
+        ("get", "/health"),
+        ("get", "/drift"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -56,5 +61,29 @@ def test_the_described_members_are_those_of_an_answer(client: TestClient, method
     assert set(answer.json()) == set(content["schema"]["required"]) == set(content["schema"]["properties"])
 
 
-def test_there_is_no_page(client: TestClient) -> None:
+def test_no_page_describes_the_routes(client: TestClient) -> None:
     assert client.get("/docs", headers=ALLOWED).status_code == 404
+
+
+def test_the_page_is_open_and_the_same_for_everybody(client: TestClient, tiny_bundle: Path) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert client.get("/", headers=ALLOWED).content == page.content
+    assert tiny_bundle.name not in page.text
+    assert client.head("/").status_code == 200
+    for method, path in (("POST", "/"), ("PUT", "/"), ("GET", "/page.css")):
+        assert client.request(method, path).status_code == 401
+
+
+def test_the_pages_policy_allows_its_own_script_and_style_alone(client: TestClient) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    for tag in ("script", "style"):
+        (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page.text, re.DOTALL)
+        assert f"{tag}-src 'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'" in policy
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not re.search(r"<[^>]+\s(on[a-z]+|style)=", page.text)
+    assert not re.search(r"(https?:)?//[a-z]", page.text)

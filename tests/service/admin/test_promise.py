@@ -12,6 +12,7 @@ from bundle.verify import read_manifest
 from monitoring.promise.archive import Archive
 from monitoring.promise.latch import Alarm
 from service.admin.app import create_admin_app
+from service.admin.figures import Figures
 from service.lineup.fleet import Fleet
 from service.lineup.lineup import LineupPlan
 
@@ -31,7 +32,8 @@ def archive(tmp_path: Path) -> Archive:
 @pytest.fixture
 def admin(tiny_bundle: Path, archive: Archive) -> TestClient:
     fleet = Fleet(LineupPlan(tiny_bundle))
-    return TestClient(create_admin_app(fleet, tiny_bundle.parent, TOKEN, promises=archive), headers=HEADERS)
+    app = create_admin_app(fleet, tiny_bundle.parent, TOKEN, figures=Figures(promises=archive))
+    return TestClient(app, headers=HEADERS)
 
 
 def test_alarms_are_listed_and_a_reset_is_kept_with_name_and_reason(
