@@ -45,6 +45,7 @@ from monitoring.store.connection import connect
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.recount import Recount
 from monitoring.windows.rolling import RollingWindows
+from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 
 MODEL = "faults"
@@ -243,7 +244,9 @@ def _compare(scene: Scene, fault: Fault, sent: Sent) -> Outcome:
         figures, wrong = comparison.figures, list(comparison.differences)
         lost = _lost_labels(scene, windows.prefix, sent)
     if fault.in_logs:
-        with closing(StoredItems.at(scene.store.url, MODEL, items.times, timeout=10.0)) as reader:
+        with closing(
+            StoredItems.at(scene.store.url, MODEL, items.times, sizes=REWARD_SIZES, timeout=10.0)
+        ) as reader:
             for bundle in items.bundles():
                 counted = items.items(bundle)
                 figures += len(counted.audits) + len(counted.unaudited) + len(counted.decided)

@@ -59,7 +59,7 @@ class StoredItems:
         model: str,
         times: ItemTimes,
         *,
-        sizes: Sequence[int] = REWARD_SIZES,
+        sizes: Sequence[int],
         timeout: float = 1.0,
     ) -> Self:
         """The items in the store at `url`, over a connection of their own; `close` at the end.

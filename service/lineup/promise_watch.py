@@ -25,7 +25,11 @@ def promise_watch(
     reader = None
     if settings.redis_url not in (None, NO_STORE):
         reader = StoredItems.at(
-            settings.redis_url, model, settings.item_times(), timeout=settings.redis_timeout
+            settings.redis_url,
+            model,
+            settings.item_times(),
+            sizes=settings.windows,
+            timeout=settings.redis_timeout,
         )
     policy = WatchPolicy(
         acts=settings.on_broken_promise != "alert",

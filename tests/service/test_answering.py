@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from monitoring.promise.items import AuditCounts
 from monitoring.promise.stored_items import StoredItems
+from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 
 Images = Callable[..., bytes]
@@ -26,7 +27,7 @@ def model() -> str:
 
 @pytest.fixture
 def items(valkey_url: str, model: str) -> Iterator[StoredItems]:
-    reader = StoredItems.at(valkey_url, model, ItemTimes())
+    reader = StoredItems.at(valkey_url, model, ItemTimes(), sizes=REWARD_SIZES)
     yield reader
     reader.close()
 

@@ -19,6 +19,7 @@ from monitoring.store.connection import connect
 from monitoring.store.contract import StoreUnavailable
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
+from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 
 BUNDLE = "roadwork:1"
@@ -262,7 +263,7 @@ def test_the_first_look_and_a_lost_store_send_everything(
 def test_a_restarted_server_sends_everything_again(private_valkey: Callable[[], EmbeddedValkey]) -> None:
     """It may have lost its last changes and given their numbers to others."""
     server = private_valkey()
-    items = StoredItems.at(server.url, "m", TIMES)
+    items = StoredItems.at(server.url, "m", TIMES, sizes=REWARD_SIZES)
     client = connect(server.url)
     RollingWindows(client, "m", items=TIMES).apply([decided("a", 0.5, pi=1.0)])
     first = items.changes(BUNDLE, None)
@@ -368,7 +369,7 @@ class TestWaiting:
 
 
 def test_an_absent_store_says_so() -> None:
-    items = StoredItems.at("redis://127.0.0.1:1", "m", TIMES)
+    items = StoredItems.at("redis://127.0.0.1:1", "m", TIMES, sizes=REWARD_SIZES)
     for call in (
         lambda: items.changes(BUNDLE, None),
         lambda: items.waiting(None, None, 1),

@@ -183,3 +183,17 @@ def test_other_sizes_are_filled_from_the_log(
     assert after["windows"][0]["all"]["accuracy"]["value"] == 1.0
     for name in ("all", "answered", "predictions", "labelled", "bundles"):
         assert after[name] == before[name]
+
+
+def test_the_monitors_find_their_items_under_any_sizes(
+    make_client: Callable[..., TestClient], valkey_url: str, make_colour_image: Images
+) -> None:
+    """Items stand under the sizes of the windows, so every reader must know them."""
+    client = make_client(
+        redis_url=valkey_url, model=f"m-{uuid.uuid4().hex}", windows="3", audit_share=1.0, audit_wait=3600
+    )
+    for number in range(3):
+        send(client, f"r{number}", make_colour_image(1, ANSWERED_BY_A), 1)
+    eventually(lambda: client.get("/health").json()["monitors"][0]["audits"] == 3)
+    labelled = 'demur_audits_total{bundle="tiny'
+    eventually(lambda: labelled in client.get("/metrics").text)
