@@ -257,6 +257,12 @@ def test_it_fits_a_narrow_screen(visit: Callable[..., Visit], make_colour_image:
         assert box["x"] + box["width"] <= width
 
 
+def test_whether_the_promise_holds_is_said(visit: Callable[..., Visit], service: ServiceProcess) -> None:
+    (monitor,) = httpx.get(f"{service.url}/health").json()["monitors"]
+    assert monitor["sentence"].startswith("Nothing says whether the promise holds")
+    expect(visit().page.locator("#watch")).to_have_text(monitor["sentence"])
+
+
 def test_drift_is_said_where_the_bundle_has_a_reference(
     browser: Browser, visit: Callable[..., Visit], tmp_path: Path
 ) -> None:

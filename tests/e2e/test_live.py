@@ -50,6 +50,8 @@ def test_a_listener_gets_health_and_figures_and_then_what_changes(
         name, health = next(found)
         assert (name, health["status"] in ("ok", "degraded")) == ("health", True)
         assert not {"queue", "uptime_seconds"} & set(health)
+        assert health["monitors"][0]["sentence"].startswith("Nothing says whether the promise holds")
+        assert health["drift"]["sentence"] == "no reference: drift is off"
         while name != "rolling":
             name, rolling = next(found)
         assert rolling["predictions"] == 0
@@ -58,6 +60,7 @@ def test_a_listener_gets_health_and_figures_and_then_what_changes(
         while name != "rolling" or rolling["predictions"] == 0:
             name, rolling = next(found)
         assert rolling["total"]["predictions"] == 1
+        assert {"value", "low", "high"} <= set(rolling["windows"][0]["decided"]["coverage"])
 
 
 def test_listeners_that_do_not_read_hold_up_nobody_and_are_bounded(
