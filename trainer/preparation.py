@@ -16,7 +16,7 @@ from trainer.data.grouping import near_copies_in
 from trainer.data.images import ImageSource, Notice
 from trainer.data.opening import calibration_need, open_data, split_data
 from trainer.data.pixels import MAX_PIXEL_BYTES, typical_size
-from trainer.data.splits import Splits, SplitSizes
+from trainer.data.splits import Splits, SplitSizes, keep_splits
 from trainer.fit.mirror_check import check_mirroring
 from trainer.models.registry import SMALLEST_IMAGE
 from trainer.planning.backbone_choice import AUTO
@@ -165,10 +165,10 @@ def _decode(
 def _split(
     config: TrainConfig, models: StageModels, data: PreparedData, run: RunFolder, console: RunConsole
 ) -> Splits:
-    splits = split_data(
+    drawn = split_data(
         data, config.splits, config.promise, seed=config.splits.seed or 0, pretrained=models.b_is_pretrained
     )
-    write_json(run.splits, splits.to_dict())
+    splits = keep_splits(drawn, run.splits)
     unit = "images" if data.source.groups is None else f"groups by {data.source.group_column!r}"
     counts = ", ".join(f"{name} {len(rows):,} ({splits.units[name]:,})" for name, rows in splits)
     console.note(f"Images (and {unit}): {counts}")

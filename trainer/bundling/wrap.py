@@ -26,7 +26,7 @@ from trainer.data.grouping import near_copies_in, question_of
 from trainer.data.images import ImageSource, Notice
 from trainer.data.opening import open_data
 from trainer.data.perceptual import THUMB
-from trainer.data.splits import CalibrationNeed, Splits, SplitSizes, make_splits
+from trainer.data.splits import CalibrationNeed, Splits, SplitSizes, keep_splits, make_splits
 from trainer.errors import RunError
 from trainer.reports.training_plan import PlannedData, TrainingPlan
 from trainer.run.console import RunConsole
@@ -160,8 +160,7 @@ def _prepare(
         for letter, model in zip(STAGE_KEYS, config.models, strict=False)
     )
     usable = _usable(source, skip_bad, run, console)
-    splits = _split(usable, config)
-    write_json(run.splits, splits.to_dict())
+    splits = keep_splits(_split(usable, config), run.splits)
     roles = usable.source.roles
     if roles is not None:
         console.note(mapping_sentence(roles, splits.names))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 from calibration.bounds import fewest_answered
 from calibration.certificate import RiskTarget
 from calibration.scores import IntArray
-from trainer.errors import TrainerError
+from trainer.errors import RunError, TrainerError
+from trainer.run.folder import read_json, write_json
 
 StrArray = NDArray[np.str_]
 
@@ -141,6 +144,16 @@ class Splits:
             names[rows] = name
         return names
 
+    def in_order_of(self, before: Splits) -> Splits:
+        """The same splits, with the rows of each in the order of `before` if they are the same rows.
+
+        A run that an older version began goes on in its own order.
+        """
+        same = {
+            name: rows for name, rows in before if np.array_equal(np.sort(rows), np.sort(getattr(self, name)))
+        }
+        return replace(self, **same)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` is the inverse."""
         return {
@@ -195,6 +208,16 @@ def make_splits(
         "val_select": sizes.val_select,
     }
     return splits_of(draw_blocks(units, labels, blocks, seed), labels, groups, ids, seed)
+
+
+def keep_splits(splits: Splits, path: Path) -> Splits:
+    """Write the splits to `path`, with rows in the order of what it holds already; returns them."""
+    if path.is_file():
+        # What cannot be read is no order to keep, and is written anew.
+        with suppress(RunError, KeyError, TypeError, ValueError):
+            splits = splits.in_order_of(Splits.from_dict(read_json(path)))
+    write_json(path, splits.to_dict())
+    return splits
 
 
 def draw_blocks(units: StrArray, labels: IntArray, blocks: Mapping[str, int], seed: int) -> StrArray:

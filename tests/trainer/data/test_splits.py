@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ from trainer.data.splits import (
     Splits,
     SplitSizes,
     TooFewUnits,
+    keep_splits,
     make_splits,
 )
+from trainer.run.folder import read_json, write_json
 
 NEED = CalibrationNeed(RiskTarget())
 
@@ -156,3 +160,16 @@ def test_splits_survive_json() -> None:
     read = Splits.from_dict(json.loads(json.dumps(splits.to_dict())))
     assert read.to_dict() == splits.to_dict()
     np.testing.assert_array_equal(read.names, splits.names)
+
+
+def test_a_folder_keeps_the_order_of_its_splits(tmp_path: Path) -> None:
+    labels = np.arange(40, dtype=np.int64) % 2
+    ids = [f"{(7 * row) % 40}" for row in range(40)]
+    now = make_splits(labels, None, NEED, seed=0, ids=ids)
+    ascending = {name: np.sort(getattr(now, name)) for name in SPLIT_NAMES}
+    before = replace(now, **ascending)
+    write_json(tmp_path / "splits.json", before.to_dict())
+    assert keep_splits(now, tmp_path / "splits.json").to_dict() == before.to_dict()
+    other = make_splits(labels, None, NEED, seed=1, ids=ids)
+    assert keep_splits(other, tmp_path / "splits.json").to_dict() == other.to_dict()
+    assert read_json(tmp_path / "splits.json") == other.to_dict()
