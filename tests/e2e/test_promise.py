@@ -120,6 +120,8 @@ def test_the_bundle_before_returns_by_itself_once(bundles: Path, tmp_path: Path,
     with ServiceProcess(bundles / "one", tmp_path / "data", **settings) as service:
         with admin(service) as owner:
             assert owner.post("/bundles/two/activate").status_code == 200
+            # A bundle begins with the first whole second after its activation.
+            time.sleep(1.0)
             break_the_promise(service, image)
             eventually(lambda: owner.get("/bundles").json()["active"] == "one", timeout=40.0)
         eventually(lambda: {one["bundle"]["name"] for one in answers(service, image, 6)} == {"tiny"})

@@ -149,7 +149,7 @@ class Splits:
 
         A run that an older version began goes on in its own order.
         """
-        same = {
+        same: dict[str, Any] = {
             name: rows for name, rows in before if np.array_equal(np.sort(rows), np.sort(getattr(self, name)))
         }
         return replace(self, **same)
