@@ -71,8 +71,7 @@ class WorkerFiles(Collector):
     def collect(self) -> Iterable[Metric]:
         """The metrics of all workers, dead ones included."""
         with self._locked(fcntl.LOCK_SH, _SCRAPE_PATIENCE):
-            # A worker that starts has files without a first byte for a moment.
-            files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
+            files = [str(file) for file in self._folder.glob("*.db") if _holds_values(file)]
             metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return metrics
 
@@ -129,6 +128,15 @@ def _acquired(lock: IO[bytes], kind: int, give_up: float) -> bool:
             time.sleep(_POLL)
         else:
             return True
+
+
+def _holds_values(file: Path) -> bool:
+    """False for the files of a worker that starts, which have no first byte for a moment, and for gauges of a
+    dead one, which go without a lock."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _runs(pid: int) -> bool:

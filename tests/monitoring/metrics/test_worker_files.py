@@ -98,8 +98,10 @@ def test_a_scrape_during_merges_sees_every_count_once(files: WorkerFiles) -> Non
     over = threading.Event()
 
     def scrape() -> None:
-        while not over.is_set():
+        while True:
             seen.add(decisions())
+            if over.is_set():
+                return
 
     scraper = threading.Thread(target=scrape)
     scraper.start()

@@ -19,6 +19,7 @@ from monitoring.promise.watch import MonitorView, PromiseWatch
 from monitoring.store.connection import connect
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
+from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
 
 TERMS = PromiseTerms("tiny:1", "promised", 0.01, "answer", ("no", "yes"), 0.7)
@@ -75,7 +76,7 @@ def a_day(count: int = 600) -> list[Event]:
 def a_watch(url: str, model: str, folder: Path) -> tuple[PromiseWatch, Views]:
     views = Views()
     watch = PromiseWatch(
-        StoredItems.at(url, model, TIMES),
+        StoredItems.at(url, model, TIMES, sizes=REWARD_SIZES),
         Archive(folder, url, model),
         lambda: [TERMS],
         views,
