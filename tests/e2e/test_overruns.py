@@ -124,9 +124,9 @@ def test_the_worker_is_replaced_while_the_others_go_on(tmp_path: Path) -> None:
         bundle, tmp_path / "service", workers=2, cores=1, batch=1, redis_url="off", compute_timeout=1
     ) as service:
         first = set(service.descendants())
+        seen = []
         with Load(service, 4) as load:
             for number in range(1, 4):
-                seen = []
                 sender = threading.Thread(target=send_endless, args=(service, 2))
                 sender.start()
                 eventually(lambda number=number: len(events(service, "compute_overrun")) >= 2 * number)
@@ -135,7 +135,8 @@ def test_the_worker_is_replaced_while_the_others_go_on(tmp_path: Path) -> None:
                     time.sleep(0.02)
                 sender.join()
                 eventually(lambda: overruns(service) == {"lost_threads": 0, "workers_being_replaced": 0})
-                assert seen
+        # A single replacement may be over before it is looked for.
+        assert seen
         assert set(load.outcomes) == {200}, load.outcomes
         # Of the first workers at least one had its share, and none that was replaced is left.
         assert len(service.descendants()) == len(first)
