@@ -21,8 +21,8 @@ from pathlib import Path
 from harness.figures import markdown
 from harness.record import Claim, Recording, add_record_option
 from harness.venvs import CACHE
+from harness.whole_run import CLOCK, DEMUR
 
-DEMUR = Path(sys.executable).with_name("demur")
 LEAST_SHARE = 0.8
 """Target of stage A's share of the answers, against the quiet run's"""
 
@@ -43,7 +43,7 @@ def neighbour(busy: bool) -> Iterator[None]:
 
 def train(folder: Path, minutes: float, busy: bool) -> None:
     """Train into `folder`, unless a finished run is there."""
-    clock = folder / "seconds.txt"
+    clock = folder / CLOCK
     if clock.is_file():
         return
     source = f"parquet:{os.environ.get('DEMUR_DATA', '.')}/gtsrb_train.parquet"
@@ -87,7 +87,7 @@ def main() -> None:
         rows.append(
             [
                 "beside a busy process" if name == "busy" else "on a quiet machine",
-                f"{float((folder / 'seconds.txt').read_text()) / 60:.1f}",
+                f"{float((folder / CLOCK).read_text()) / 60:.1f}",
                 f"{100 * figures['coverage']:.1f} %",
                 f"{100 * figures['stage_a_share']:.1f} %",
                 f"{figures['forced_mcc']:.3f}",

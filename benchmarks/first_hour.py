@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from harness.figures import markdown
 from harness.record import Claim, Recording, add_record_option
 from harness.venvs import CACHE
-from harness.whole_run import DEMUR, Outcome
+from harness.whole_run import CLOCK, DEMUR, Outcome
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,6 @@ ROWS: Mapping[str, Row] = {
 }
 """Every row of the table; those with a goal are the default"""
 
-CLOCK = "seconds.txt"
-"""Written into a run's folder at its end"""
 FIGURES = ("forced_accuracy", "forced_mcc", "coverage", "selective_error", "stage_a_share")
 HEADER = (
     *("task", "seed", "time", "stage B", "certified"),

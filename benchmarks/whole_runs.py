@@ -24,7 +24,7 @@ from pathlib import Path
 from harness.figures import markdown
 from harness.record import Claim, Recording, add_record_option
 from harness.venvs import CACHE
-from harness.whole_run import DEMUR, Outcome
+from harness.whole_run import CLOCK, DEMUR, Outcome
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def main() -> None:
 
 def finished(run: Run, folder: Path, seed: int) -> Outcome:
     """The run of one seed, after training it if it is not there yet."""
-    clock = folder / "seconds.txt"
+    clock = folder / CLOCK
     if not clock.is_file():
         data = os.environ.get("DEMUR_DATA", ".")
         words = [word.replace("DATA", data) for word in shlex.split(run.arguments)]

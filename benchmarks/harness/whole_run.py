@@ -14,6 +14,8 @@ import yaml
 from calibration import Certificate
 
 DEMUR = Path(sys.executable).with_name("demur")
+CLOCK = "seconds.txt"
+"""Written into a run's folder at its end: how long it took"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Outcome:
     def read(cls, folder: Path, seed: int) -> Self:
         certificate = Certificate.from_dict(json.loads((folder / "certificate.json").read_text()))
         report = json.loads((folder / "metrics" / "report.json").read_text())
-        seconds = float((folder / "seconds.txt").read_text())
+        seconds = float((folder / CLOCK).read_text())
         measured = {one["metric"]: one for one in report["measurements"]}
         config = yaml.safe_load((folder / "config.yaml").read_text())
         return cls(seed, seconds, certificate, measured, config["recipe"]["stage_b"])

@@ -237,9 +237,9 @@ def splits_of(
     """The splits, from the name of the split of each row [n]."""
     rows = {name: np.flatnonzero(names == name) for name in SPLIT_NAMES}
     if ids is not None:
+        by_content = np.lexsort((labels, np.asarray(ids, dtype=np.str_)))
         for name in SPLIT_NAMES[1:]:
-            contents = np.asarray(ids, dtype=np.str_)[rows[name]]
-            rows[name] = rows[name][np.lexsort((labels[rows[name]], contents))]
+            rows[name] = by_content[names[by_content] == name]
     units = units_of(labels, groups, ids)
     return Splits(
         **rows,
