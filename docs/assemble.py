@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pages import commands, configuration, decisions, python, routes
+from pages import commands, configuration, decisions, metrics, python, routes
 from pages.links import PAGES, external_links, relinked, with_pipes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +26,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "reference/commands.md": commands.page,
     "reference/configuration.md": configuration.page,
     "reference/routes.md": routes.page,
+    "reference/metrics.md": metrics.page,
     "reference/calibration.md": python.calibration_page,
     "reference/client.md": python.client_page,
 }

@@ -28,9 +28,9 @@ _GAUGE_MODES: dict[names.AcrossWorkers, Literal["livesum", "livemostrecent"]] = 
     "latest": "livemostrecent",
 }
 
-_AUDITS: Final = names.Gauge(names.AUDITS.name, names.AUDITS.help, names.AUDITS.labels)
+_AUDITS: Final = names.Gauge(names.AUDITS.name, names.AUDITS.unit, names.AUDITS.help, names.AUDITS.labels)
 _STORE_COUNTERS: Final = frozenset(
-    spec.name for spec in vars(names).values() if isinstance(spec, names.Counter) and spec.in_store
+    name for name, spec in names.by_name().items() if isinstance(spec, names.Counter) and spec.in_store
 )
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST

@@ -15,6 +15,7 @@ import typer
 
 import calibration
 from demur.cli import app
+from monitoring.metrics import names
 from service.settings import Settings
 from trainer.config import TrainConfig
 
@@ -54,6 +55,12 @@ def test_every_route_is_there(pages: Path) -> None:
         assert f"\n## {route}\n" in text
     assert "X-Request-Id" in text
     assert '"decision": "abstain"' in text
+
+
+def test_every_metric_is_there(pages: Path) -> None:
+    text = (pages / "reference" / "metrics.md").read_text()
+    for name, metric in names.by_name().items():
+        assert f"| `{name}` | {type(metric).__name__.lower()}, {metric.unit} |" in text
 
 
 def test_every_public_name_of_python_is_there(pages: Path) -> None:
