@@ -14,6 +14,9 @@ FORCED_ABOVE = 0.5
 SHADOW_MARK = "~"
 """A character in the id of every shadow's prediction, and in no other id."""
 
+CONTROL = "control"
+"""The arm of the champion in an experiment; no label of a bundle is without a colon."""
+
 
 @dataclass(frozen=True, slots=True)
 class PredictionEvent:
@@ -44,6 +47,26 @@ class PredictionEvent:
     """Probability with which this frame was to be audited, drawn or not; None for an abstention."""
     part: str = ""
     """The part in which the answer lies, of a promise in each part by itself"""
+    seconds: float | None = None
+    """Time from the request to the decision; None for a shadow, which computes in spare time."""
+    experiment: str | None = None
+    """The experiment that dealt the request; None: none was running, or the request names its bundle."""
+    arm: str | None = None
+    """`control`, or the label of the challenger that decided, or of the shadow."""
+    stratum: int | None = None
+    """Number of the dealing, from 0; each change of a share begins another one."""
+    dealt: str | None = None
+    """What was dealt, if neither `unit_id` nor `request_id` says it: the request of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What an experiment has dealt to a request: the arm that answers it."""
+
+    experiment: str
+    arm: str
+    """`CONTROL`, or the label of a challenger"""
+    stratum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +110,9 @@ def prediction_event(
     draw: float | None = None,
     audit_probability: float | None = None,
     part: str = "",
+    seconds: float | None = None,
+    exposure: Exposure | None = None,
+    dealt: str | None = None,
 ) -> PredictionEvent:
     """The event of one decision; `at` is Unix time, seconds. The other fields are those of the event."""
     return PredictionEvent(
@@ -104,4 +130,9 @@ def prediction_event(
         draw=draw,
         audit_probability=audit_probability,
         part=part,
+        seconds=seconds,
+        experiment=None if exposure is None else exposure.experiment,
+        arm=None if exposure is None else exposure.arm,
+        stratum=None if exposure is None else exposure.stratum,
+        dealt=dealt,
     )

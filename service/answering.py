@@ -81,6 +81,7 @@ def record_answer(
             draw=drawn.draw,
             audit_probability=drawn.probability,
             part=_part(deployment, decision, image.slice),
+            seconds=round(prediction.timing_ms["total"] / 1e3, 6),
         )
     )
     service.shadows.offer(service.deployments.shadows, image)

@@ -74,5 +74,8 @@ def in_words(event: Event) -> str:
     answered = event.answer is not None
     what = f"{event.answer} by {event.stage}" if answered else f"{event.reason or 'no answer'}, {event.stage}"
     audit = ", audit" if event.audit else ""
+    arm = "" if event.experiment is None else f", {event.arm} in {event.experiment}.{event.stratum}"
     word = "answer " if answered else "abstain"
-    return f"{at}  {word}  {event.request_id}  {what}, p(1) {event.probability:.3f}, {event.bundle}{audit}"
+    return (
+        f"{at}  {word}  {event.request_id}  {what}, p(1) {event.probability:.3f}, {event.bundle}{audit}{arm}"
+    )

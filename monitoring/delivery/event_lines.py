@@ -16,6 +16,9 @@ _KINDS: Final[dict[str, type[PredictionEvent] | type[FeedbackEvent]]] = {
 }
 _OPENINGS: Final = {kind: b'{"event":"%s",' % name.encode() for name, kind in _KINDS.items()}
 _FIELDS: Final = {name: frozenset(field.name for field in fields(kind)) for name, kind in _KINDS.items()}
+_NOT_DEALT: Final = b',"experiment":null,"arm":null,"stratum":null,"dealt":null'
+"""Fields that a line lacks outside of experiments, a fifth of its length. No text of a client can hold this:
+quotes in it are escaped."""
 
 
 class UnreadableLine(MonitoringError, ValueError):
@@ -30,7 +33,8 @@ def kind_of(event: Event) -> str:
 def line_of(event: Event) -> bytes:
     """The event's line, including its line end."""
     # The kind is put in front of the object that orjson makes of a dataclass, which is faster than a dict.
-    return _OPENINGS[type(event)] + orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)[1:]
+    content = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)[1:]
+    return _OPENINGS[type(event)] + content.replace(_NOT_DEALT, b"")
 
 
 def event_of(line: bytes) -> Event:

@@ -27,6 +27,7 @@ from service.settings import Settings
 
 BUNDLE = "roadwork:1"
 AT = 1_800_000_000.0
+DEALT = ("experiment", "arm", "stratum", "seconds", "dealt")
 
 
 def predicted(name: str, number: int, **fields: Any) -> PredictionEvent:
@@ -168,7 +169,7 @@ class TestExport:
             predicted("a", 0, unit_id="cam7", audit=True, draw=0.25, audit_probability=0.5),
             predicted("b", 1, answer=None, reason="ambiguous", predicted=0, confidence=0.1),
             predicted("a", 0),
-            predicted("c", 2),
+            predicted("c", 2, experiment="ramp", arm="roadwork:2", stratum=1, seconds=0.25, dealt="batch"),
         ]
         labels: list[Event] = [
             FeedbackEvent("a", 0, AT + 5, "team"),
@@ -189,6 +190,8 @@ class TestExport:
         ]
         assert (rows[0]["unit_id"], rows[0]["draw"], rows[0]["audit"]) == ("cam7", 0.25, True)
         assert (rows[1]["answer"], rows[1]["reason"]) == (None, "ambiguous")
+        assert [rows[0][name] for name in DEALT] == [None] * 5
+        assert [rows[2][name] for name in DEALT] == ["ramp", "roadwork:2", 1, 0.25, "batch"]
 
     @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
     def test_every_format_has_every_row(self, demur: Demur, week: Path, tmp_path: Path, suffix: str) -> None:
@@ -249,12 +252,14 @@ class TestTail:
             predicted("a", 0),
             predicted("b", 1, answer=None, reason="ambiguous", stage="B", audit=True),
             FeedbackEvent("a", 1, AT + 2, "team"),
+            predicted("c", 3, experiment="ramp", arm="control", stratum=1),
         ]
         data = written(tmp_path / "data", events)
         assert demur("events", "tail", "--data-dir", data).out.splitlines() == [
             "2027-01-15 08:00:00.000  answer   a  1 by A, p(1) 0.900, roadwork:1",
             "2027-01-15 08:00:01.000  abstain  b  ambiguous, B, p(1) 0.900, roadwork:1, audit",
             "2027-01-15 08:00:02.000  label    a  1 from team",
+            "2027-01-15 08:00:03.000  answer   c  1 by A, p(1) 0.900, roadwork:1, control in ramp.1",
         ]
 
     def test_json_lines_of_one_bundle(self, demur: Demur, week: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -67,6 +68,11 @@ _EVENTS = st.one_of(
         st.none() | st.floats(0, 1),
         st.none() | st.floats(0, 1),
         _TEXT,
+        st.none() | st.floats(0, 1),
+        st.none() | _TEXT,
+        st.none() | _TEXT,
+        st.none() | st.integers(0, 9),
+        st.none() | _TEXT,
     ),
 )
 
@@ -80,12 +86,22 @@ def test_an_event_is_one_line_and_comes_back(written: Event) -> None:
 
 def test_a_line_of_an_earlier_version_is_read() -> None:
     content = orjson.loads(line_of(event(0)))
-    for added_later in ("reason", "draw", "audit_probability", "part"):
+    for added_later in ("reason", "draw", "audit_probability", "part", "seconds"):
         del content[added_later]
     assert event_of(orjson.dumps(content)) == event(0)
     label = orjson.loads(line_of(event(2)))
     del label["source"]
     assert event_of(orjson.dumps(label)) == event(2)
+
+
+def test_a_line_holds_an_experiment_only_while_one_runs() -> None:
+    plain = event(0)
+    assert b"experiment" not in line_of(plain)
+    dealt = replace(plain, experiment="ramp", arm="control", stratum=2)
+    assert event_of(line_of(dealt)) == dealt
+    # A text of a client that looks like the fields that are left out.
+    odd = replace(plain, unit_id='a","experiment":null,"arm":null,"stratum":null,"dealt":null')
+    assert event_of(line_of(odd)) == odd
 
 
 def test_a_line_of_a_later_version_is_read() -> None:
