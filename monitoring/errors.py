@@ -7,6 +7,7 @@
     ├── LatchUnreadable                a document is no latch of the promise monitor
     ├── LogUnreadable                  an event log cannot be read
     ├── UnreadableLine (ValueError)    a line of an event log is no event
+    ├── MessageUnreadable              a document is no message of the alerts
     └── EmbeddedValkeyError            the embedded server cannot be started
         └── DataFolderInUse            another process runs its embedded server in this folder
 
