@@ -5,6 +5,7 @@
     ├── EventRefused                   the store cannot take one event because of its content
     ├── PositionLost                   the store has forgotten how far a log was delivered
     ├── LatchUnreadable                a document is no latch of the promise monitor
+    ├── DefinitionUnreadable           a document is no experiment
     ├── LogUnreadable                  an event log cannot be read
     ├── UnreadableLine (ValueError)    a line of an event log is no event
     ├── MessageUnreadable              a document is no message of the alerts

@@ -21,8 +21,9 @@ from service.errors import InvalidField
 from service.http.bodies import ImageReader
 from service.http.request_ids import well_formed
 from service.lineup.deployment import Deployment
+from service.lineup.lineup import Dealt
 from service.responses import prediction_body
-from service.state import Service
+from service.state import Service, request_id
 
 _NOT_COUNTED: Final = frozenset({"no-promise", "suspended"})
 """Reasons of abstentions that say nothing about the images"""
@@ -52,16 +53,24 @@ def unit_of(request: Request) -> str | None:
     return f"unit-{blake2b(unit.encode(), digest_size=16).hexdigest()}"
 
 
+def dealt_to(request: Request, service: Service) -> Dealt:
+    """What the unit of a request gets; a request without one is a unit of its own."""
+    return service.deployments.answering(unit_of(request) or request_id(request))
+
+
 def answered_image(request: Request, read: ImageReader, size: int, image_id: str) -> AnsweredImage:
     """An image of a request, with the unit and the slice that the request gives."""
-    return AnsweredImage(read, size, image_id, unit_of(request), request.headers.get("x-slice"))
+    unit, whole = unit_of(request), request_id(request)
+    dealt = None if unit is not None or image_id == whole else whole
+    return AnsweredImage(read, size, image_id, unit, request.headers.get("x-slice"), dealt)
 
 
 def record_answer(
-    service: Service, deployment: Deployment, prediction: Prediction, image: AnsweredImage
+    service: Service, to: Dealt, prediction: Prediction, image: AnsweredImage
 ) -> dict[str, Any]:
     """Count and record a decided image and offer it to the shadows. Returns the body of its answer, which is
     an abstention while the bundle is suspended."""
+    deployment = to.deployment
     if deployment.label in service.promise.suspended:
         prediction = replace(prediction, decision=suspend(prediction.decision))
     decision = prediction.decision
@@ -82,6 +91,8 @@ def record_answer(
             audit_probability=drawn.probability,
             part=_part(deployment, decision, image.slice),
             seconds=round(prediction.timing_ms["total"] / 1e3, 6),
+            exposure=to.exposure,
+            dealt=None if to.exposure is None else image.dealt,
         )
     )
     service.shadows.offer(service.deployments.shadows, image)

@@ -45,6 +45,7 @@ from service.http.bodies import read_json
 from service.http.body_limits import BodyLimits
 from service.http.head_requests import HeadRequests
 from service.http.pages import page_response
+from service.lineup.experiments import Experiments
 from service.lineup.fleet import Cancelled, Fleet
 from service.openapi import admin as openapi
 from service.problems import problem_of, problem_of_status
@@ -68,12 +69,13 @@ def create_admin_app(
     *,
     feedback_tokens: Sequence[FeedbackToken] = (),
     figures: Figures | None = None,
+    experiments: Experiments | None = None,
 ) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`.
 
-    `feedback_tokens`: of the senders of labels, who may list the audits.
+    `feedback_tokens`: of the senders of labels, who may list the audits. `experiments`: over the same fleet.
     """
-    figures = figures or Figures()
+    figures, experiments = figures or Figures(), experiments or Experiments(fleet)
     app = FastAPI(
         title="demur admin",
         summary="Bundles and challengers that change while the service runs.",
@@ -87,7 +89,7 @@ def create_admin_app(
         dependencies=[Depends(HTTPBearer(auto_error=False))],
     )
     _add_bundle_routes(app, fleet, bundles)
-    _add_challenger_routes(app, fleet, bundles)
+    _add_challenger_routes(app, fleet, experiments, bundles)
     _add_page(app)
     add_figure_routes(app, fleet, figures)
     add_audit_routes(app, figures.items)
@@ -143,7 +145,7 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
         return await _changed(request, fleet, previous.name, partial(fleet.roll_back, champion, previous))
 
 
-def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
+def _add_challenger_routes(app: FastAPI, fleet: Fleet, experiments: Experiments, bundles: Path) -> None:
     @app.get("/challengers", summary="The line-up", openapi_extra=openapi.CHALLENGERS)
     async def list_challengers(request: Request) -> Response:
         return json_response(_lineup(fleet))
@@ -154,7 +156,7 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
         folder = await asyncio.to_thread(_folder, bundles, name)
         challenger = ChallengerSettings(folder=folder, share=share)
         with _refusals(folder.name):
-            await _while_connected(request, partial(fleet.challenge, challenger))
+            await _while_connected(request, partial(experiments.challenge, challenger))
         logger.info("challenger_set", name=name, share=share, shadow=share is None)
         return json_response(_lineup(fleet))
 
@@ -166,7 +168,7 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
             raise NoSuchChallenger(name)
         try:
             with _refusals(name):
-                await _while_connected(request, partial(fleet.withdraw, folder))
+                await _while_connected(request, partial(experiments.withdraw, folder))
         except KeyError:
             raise NoSuchChallenger(name) from None
         logger.info("challenger_removed", name=name)

@@ -15,6 +15,7 @@ from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
 from service.admin.figures import Figures
 from service.http.connection import guarded_connection
+from service.lineup.experiments import Experiments
 from service.lineup.fleet import Fleet
 from service.settings import NO_STORE, Settings
 
@@ -23,7 +24,7 @@ logger = structlog.get_logger("demur.admin")
 
 @contextmanager
 def admin_port(
-    settings: Settings, fleet: Fleet, promises: Archive, public_url: str
+    settings: Settings, fleet: Fleet, promises: Archive, experiments: Experiments, public_url: str
 ) -> Iterator[socket.socket | None]:
     """Serve the admin routes inside the context, on the socket that it gives; without an admin port in the
     settings, do nothing. `public_url`: address of the workers' port."""
@@ -39,6 +40,7 @@ def admin_port(
             settings.admin_token,
             feedback_tokens=settings.feedback_tokens,
             figures=Figures(items, promises, public_url, settings.data_dir),
+            experiments=experiments,
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",

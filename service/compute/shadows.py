@@ -20,6 +20,7 @@ from service.compute.predictor import Stopwatch, decide_image
 from service.compute.spare_time import SpareTime, SpareWork
 from service.http.bodies import ImageReader
 from service.lineup.deployment import Deployment
+from service.lineup.lineup import Dealt
 from service.window_client import WindowClient
 
 logger = structlog.get_logger("demur.shadow")
@@ -36,6 +37,8 @@ class AnsweredImage:
     unit_id: str | None
     slice: str | None = None
     """Value of the certificate's column that the request gave"""
+    dealt: str | None = None
+    """What was dealt to an arm, if neither the unit nor the id of the image says it: the id of the batch"""
 
 
 def shadow_id(request_id: str, deployment: Deployment) -> str:
@@ -51,13 +54,14 @@ class Shadows:
         self._windows = windows
         self._counter = instruments.shadows
 
-    def offer(self, deployments: Sequence[Deployment], image: AnsweredImage) -> None:
+    def offer(self, shadows: Sequence[Dealt], image: AnsweredImage) -> None:
         """Queue the image for each shadow, or shed it; never waits."""
-        for deployment in deployments:
+        for shadow in shadows:
+            deployment = shadow.deployment
             self._spare.offer(
                 SpareWork(
                     partial(decide_image, deployment, image.read, float("inf"), Stopwatch(), "image"),
-                    partial(self._settle, deployment.label, shadow_id(image.request_id, deployment), image),
+                    partial(self._settle, shadow, image),
                     partial(self._count, deployment.label, "shed"),
                     image.size,
                     deployment.label,
@@ -66,12 +70,12 @@ class Shadows:
 
     def _settle(
         self,
-        label: str,
-        own_id: str,
+        shadow: Dealt,
         image: AnsweredImage,
         decision: Decision | None,
         error: BaseException | None,
     ) -> None:
+        label = shadow.deployment.label
         if decision is None:
             # No answer depends on it: the champion's has been sent.
             logger.error("shadow_failed", bundle=label, request_id=image.request_id, exc_info=error)
@@ -79,7 +83,15 @@ class Shadows:
             return
         self._count(label, decision.decision)
         self._windows.record_prediction(
-            prediction_event(decision, request_id=own_id, bundle=label, at=time.time(), unit_id=image.unit_id)
+            prediction_event(
+                decision,
+                request_id=shadow_id(image.request_id, shadow.deployment),
+                bundle=label,
+                at=time.time(),
+                unit_id=image.unit_id,
+                exposure=shadow.exposure,
+                dealt=image.dealt,
+            )
         )
 
     def _count(self, label: str, outcome: str) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from service.errors import ChangeRefused
 from service.lineup.lineup import LineupPlan
 from service.lineup.orders import Order, Report, send
-from service.settings import MAX_CHALLENGERS, ChallengerSettings
 
 COMMIT_TIMEOUT = 10.0
 _STOP_CHECK = 0.5
@@ -25,6 +24,8 @@ _STOP_CHECK = 0.5
 
 Cancelled = Callable[[], bool]
 """Whether the client that requested a change has gone."""
+Keep = Callable[[LineupPlan], None]
+"""Puts a line-up that is about to serve on the disk. Raises OSError."""
 
 
 def _never() -> bool:
@@ -36,6 +37,10 @@ def _no_trial(folder: Path, cancelled: Cancelled) -> str | None:
 
 
 def _not_noted(label: str) -> None:
+    pass
+
+
+def _not_kept(plan: LineupPlan) -> None:
     pass
 
 
@@ -91,9 +96,10 @@ class Fleet:
         """Make the bundle in `folder` the champion of all workers or of none. Returns its label.
 
         Not `allow_abstaining`: refuse a bundle that may answer no image here. Raises ChangeRefused; the old
-        champion goes on answering then.
+        champion goes on answering then, as it does while an experiment runs.
         """
         with self._turn(cancelled):
+            self._refuse_in_experiment()
             before = self.plan.champion
             plan = LineupPlan(folder, self.plan.challengers)
             label = self._change(plan, cancelled, reopen=True, allow_abstaining=allow_abstaining)
@@ -103,12 +109,14 @@ class Fleet:
                 self._former.append(before)
             return label
 
-    def roll_back(self, champion: Path, previous: Path, cancelled: Cancelled = _never) -> str:
+    def roll_back(
+        self, champion: Path, previous: Path, cancelled: Cancelled = _never, *, end: Keep | None = None
+    ) -> str:
         """Make `previous` the champion again instead of `champion`. Returns its label.
 
         Both as the caller has seen them: of two concurrent calls one rolls back, and the other is refused.
-        A second roll-back goes to the champion before `previous`, never back to `champion`. Raises
-        ChangeRefused.
+        A second roll-back goes to the champion before `previous`, never back to `champion`. `end`: keeps
+        that a running experiment ends; without it the experiment refuses the change. Raises ChangeRefused.
         """
         with self._turn(cancelled):
             if (self.plan.champion, self.previous) != (champion, previous):
@@ -116,7 +124,10 @@ class Fleet:
                     f"another change came first, and {self.plan.champion.name} answers since; ask again to "
                     "roll that back"
                 )
-            label = self._change(LineupPlan(previous, self.plan.challengers), cancelled, reopen=True)
+            if end is None:
+                self._refuse_in_experiment()
+            plan = LineupPlan(previous, self.plan.challengers)
+            label = self._change(plan, cancelled, reopen=True, keep=end or _not_kept)
             self._activated(label)
             # The bundle that was rolled back is no target of a later roll-back.
             self._former = [folder for folder in self._former if folder != champion]
@@ -124,27 +135,24 @@ class Fleet:
                 self._former.pop()
             return label
 
-    def challenge(self, challenger: ChallengerSettings, cancelled: Cancelled = _never) -> None:
-        """Put a challenger beside the champion, or change its share. Raises ChangeRefused."""
-        with self._turn(cancelled):
-            by_folder = {one.folder: one for one in self.plan.challengers}
-            by_folder[challenger.folder] = challenger
-            if challenger.folder == self.plan.champion:
-                raise ChangeRefused("it is the champion already")
-            if len(by_folder) > MAX_CHALLENGERS:
-                raise ChangeRefused(f"at most {MAX_CHALLENGERS} challengers may serve at a time")
-            total = sum(one.share or 0.0 for one in by_folder.values())
-            if total > 1 + 1e-9:
-                raise ChangeRefused(f"the shares would be {total:g} in sum; they must be at most 1")
-            self._change(LineupPlan(self.plan.champion, tuple(by_folder.values())), cancelled)
+    def change(
+        self, build: Callable[[LineupPlan], LineupPlan], cancelled: Cancelled = _never, keep: Keep = _not_kept
+    ) -> None:
+        """Let the challengers and the experiment that `build` makes of the present line-up serve.
 
-    def withdraw(self, folder: Path, cancelled: Cancelled = _never) -> None:
-        """Remove a challenger. Raises KeyError if it is none, or ChangeRefused."""
+        `build` raises what the caller expects; `keep` is called between the preparation and the change.
+        Raises ChangeRefused.
+        """
         with self._turn(cancelled):
-            rest = tuple(one for one in self.plan.challengers if one.folder != folder)
-            if len(rest) == len(self.plan.challengers):
-                raise KeyError(folder)
-            self._change(LineupPlan(self.plan.champion, rest), cancelled)
+            self._change(build(self.plan), cancelled, keep=keep)
+
+    def _refuse_in_experiment(self) -> None:
+        running = self.plan.experiment
+        if running is not None:
+            raise ChangeRefused(
+                f"the experiment {running.name} compares its challengers with the champion of now; stop it "
+                f"first, with `demur experiment stop {running.name}` or POST /experiments/{running.name}/stop"
+            )
 
     @contextmanager
     def _turn(self, cancelled: Cancelled) -> Iterator[None]:
@@ -170,6 +178,7 @@ class Fleet:
         *,
         reopen: bool = False,
         allow_abstaining: bool = True,
+        keep: Keep = _not_kept,
     ) -> str:
         """Let `plan` serve in all workers or in none. Returns the champion's label. With `_changing` held."""
         for folder in self._unproven(plan, reopen):
@@ -186,17 +195,20 @@ class Fleet:
         while True:
             with self.membership:
                 added = [worker for worker in self._in_time() if worker not in ordered]
-                if reports and not added and not cancelled():
+                ready = reports and not added and not cancelled()
+                refusal = _unkept(keep, plan) if ready else None
+                if ready and refusal is None:
                     self._send_all(ordered, Order(next(self._numbers), "commit"), COMMIT_TIMEOUT)
                     self.plan = plan
                     return reports[0].label
-            # All workers at first; then those that have replaced one that died meanwhile.
-            left = due - time.monotonic()
-            reports += self._send_all(added, order, left) if left > 0 else [_late(order)]
-            ordered += added
-            refusal = next((report.why for report in reports if not report.done), None)
-            if refusal is None and reports and not cancelled():
-                continue
+            if refusal is None:
+                # All workers at first; then those that have replaced one that died meanwhile.
+                left = due - time.monotonic()
+                reports += self._send_all(added, order, left) if left > 0 else [_late(order)]
+                ordered += added
+                refusal = next((report.why for report in reports if not report.done), None)
+                if refusal is None and reports and not cancelled():
+                    continue
             self._send_all(self._in_time(ordered), Order(next(self._numbers), "abort"), COMMIT_TIMEOUT)
             self._refuse_if_over(cancelled)
             raise ChangeRefused(refusal or "no worker is running")
@@ -243,6 +255,15 @@ class Fleet:
         self._overdue.append(worker)
         self._replace(worker)
         return Report(number, False, "", "a worker did not answer in time, and is replaced")
+
+
+def _unkept(keep: Keep, plan: LineupPlan) -> str | None:
+    """Why a line-up is not on the disk; None if it is."""
+    try:
+        keep(plan)
+    except OSError as error:
+        return f"the data folder does not keep it: {error.strerror or error}"
+    return None
 
 
 def _late(order: Order) -> Report:

@@ -6,12 +6,14 @@ while the old line-up serves; `commit` only swaps, between two requests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.manifest import MANIFEST_FILE, BundleError
-from service.lineup.assignment import arm_of
+from bundle.verify import read_manifest
+from monitoring.events import CONTROL, Exposure
+from service.lineup.assignment import Dealing, RunningExperiment
 from service.lineup.deployment import Deployment, deployment_for
 from service.settings import ChallengerSettings, Settings
 
@@ -22,6 +24,16 @@ class LineupPlan:
 
     champion: Path
     challengers: tuple[ChallengerSettings, ...] = ()
+    experiment: RunningExperiment | None = None
+    """None: the challengers have their shares side by side, under the settings' name and salt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """The bundle that answers a request, and as which arm of which experiment."""
+
+    deployment: Deployment
+    exposure: Exposure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,32 @@ class Lineup:
 
     champion: Deployment
     planned: tuple[Challenger, ...] = ()
+    dealing: RunningExperiment | None = None
+    """Where the units of the challengers are; None without a share"""
+    is_experiment: bool = False
+    _dealt: Mapping[str | None, Dealt] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        arms: dict[str | None, Deployment] = {None: self.champion}
+        arms |= {one.deployment.label: one.deployment for one in self.challengers if one.share is not None}
+        dealt = {arm: Dealt(deployment, self.exposure(arm)) for arm, deployment in arms.items()}
+        object.__setattr__(self, "_dealt", dealt)
+
+    @property
+    def experiment(self) -> RunningExperiment | None:
+        """The experiment that deals the units, if one runs."""
+        return self.dealing if self.is_experiment else None
+
+    def exposure(self, arm: str | None) -> Exposure | None:
+        """What the events say of an arm, the label of a challenger or of a shadow; None: the control."""
+        running = self.experiment
+        return None if running is None else Exposure(running.name, arm or CONTROL, running.stratum)
+
+    def dealt(self, unit: str) -> Dealt:
+        """What a unit gets."""
+        if self.dealing is None:
+            return self._dealt[None]
+        return self._dealt.get(self.dealing.arm_of(unit)) or self._dealt[None]
 
     @property
     def challengers(self) -> tuple[Challenger, ...]:
@@ -51,6 +89,12 @@ class Lineup:
         return {one.folder.resolve(): one for one in every}
 
 
+def label_of(folder: Path) -> str:
+    """`name:version` of the bundle in a folder. Raises BundleError."""
+    manifest = read_manifest(folder)
+    return f"{manifest.name}:{manifest.version}"
+
+
 class Deployments:
     """The line-up that serves, and the prepared one, if any."""
 
@@ -60,9 +104,10 @@ class Deployments:
         self._prepared: Lineup | None = None
 
     @classmethod
-    def open(cls, settings: Settings) -> Deployments:
-        """Load the settings' bundle and its challengers. Raises as `deployment_for` does."""
-        plan = LineupPlan(settings.bundle, settings.challengers)
+    def open(cls, settings: Settings, experiment: RunningExperiment | None = None) -> Deployments:
+        """Load the settings' bundle and its challengers, which `experiment` deals the units to, if one runs.
+        Raises as `deployment_for` does."""
+        plan = LineupPlan(settings.bundle, settings.challengers, experiment)
         return cls(settings, _open(settings, plan, {}))
 
     @property
@@ -76,20 +121,20 @@ class Deployments:
         return self._lineup.challengers
 
     @property
-    def shadows(self) -> list[Deployment]:
-        """The bundles that compute and never answer."""
-        return [challenger.deployment for challenger in self.challengers if challenger.share is None]
+    def experiment(self) -> RunningExperiment | None:
+        """The experiment that deals the units, if one runs."""
+        return self._lineup.experiment
 
-    def answering(self, unit: str) -> Deployment:
-        """The bundle that answers this unit."""
+    @property
+    def shadows(self) -> list[Dealt]:
+        """The bundles that compute and never answer."""
         lineup = self._lineup
-        if not lineup.planned:
-            return lineup.champion
-        arms = [(one.deployment, one.share) for one in lineup.challengers if one.share is not None]
-        arm = arm_of(
-            [share for _, share in arms], self._settings.experiment, self._settings.experiment_salt, unit
-        )
-        return lineup.champion if arm is None else arms[arm][0]
+        shadows = [challenger.deployment for challenger in lineup.challengers if challenger.share is None]
+        return [Dealt(one, lineup.exposure(one.label)) for one in shadows]
+
+    def answering(self, unit: str) -> Dealt:
+        """The bundle that answers this unit."""
+        return self._lineup.dealt(unit)
 
     def shares(self) -> dict[str, float]:
         """Share of the units per bundle label: the champion has the rest, a shadow 0."""
@@ -130,7 +175,38 @@ def _open(settings: Settings, plan: LineupPlan, opened: dict[Path, Deployment]) 
     challengers = [Challenger(deployment(one.folder), one.share) for one in plan.challengers]
     _require_same_classes([champion, *(one.deployment for one in challengers)])
     _refuse_duplicates([one.deployment for one in challengers])
-    return Lineup(champion, tuple(challengers))
+    dealing = plan.experiment or _side_by_side(settings, champion, challengers)
+    lineup = Lineup(champion, tuple(challengers), dealing, plan.experiment is not None)
+    if plan.experiment is not None:
+        _require_arms(lineup, plan.experiment)
+    return lineup
+
+
+def _side_by_side(
+    settings: Settings, champion: Deployment, challengers: Sequence[Challenger]
+) -> RunningExperiment | None:
+    """The dealing while no experiment runs; a champion that is planned as a challenger too has no share."""
+    shares = {
+        one.deployment.label: one.share
+        for one in challengers
+        if one.share is not None and one.deployment.label != champion.label
+    }
+    if not shares:
+        return None
+    return RunningExperiment(settings.experiment, settings.experiment_salt, 0, Dealing.of(shares))
+
+
+def _require_arms(lineup: Lineup, experiment: RunningExperiment) -> None:
+    """Raise BundleError if a challenger is another bundle than the one that the units were dealt to."""
+    shares = {one.deployment.label for one in lineup.challengers if one.share is not None}
+    for arm in experiment.dealing.shares():
+        if arm not in shares:
+            raise BundleError(
+                MANIFEST_FILE,
+                f"the experiment {experiment.name} deals units to {arm}, and the line-up holds "
+                f"{', '.join(sorted(shares)) or 'no challenger'}: a folder holds another bundle than at the "
+                "start; stop the experiment and start another",
+            )
 
 
 def _require_same_classes(deployments: Sequence[Deployment]) -> None:

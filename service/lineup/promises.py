@@ -9,10 +9,11 @@ from pathlib import Path
 import structlog
 
 from bundle.manifest import BundleError
-from bundle.verify import read_manifest
 from monitoring.promise.archive import Archive
 from service.errors import ChangeRefused
+from service.lineup.experiments import Experiments
 from service.lineup.fleet import Fleet
+from service.lineup.lineup import label_of
 from service.settings import NO_STORE, Settings
 
 logger = structlog.get_logger("demur.promise")
@@ -38,8 +39,9 @@ def note_activation(archive: Archive, label: str) -> None:
 class Exchange:
     """Rolls a champion back whose promise is broken: at most once, and never to a bundle that is in alarm."""
 
-    def __init__(self, fleet: Fleet, archive: Archive) -> None:
+    def __init__(self, fleet: Fleet, archive: Archive, experiments: Experiments | None = None) -> None:
         self._fleet, self._archive = fleet, archive
+        self._experiments = experiments or Experiments(fleet)
         self._one_at_a_time = threading.Lock()
 
     def begin(self, bundle: str) -> None:
@@ -52,13 +54,14 @@ class Exchange:
         with self._one_at_a_time:
             champion, previous = self._fleet.plan.champion, self._fleet.previous
             try:
-                if _label(champion) != bundle:
+                if label_of(champion) != bundle:
                     return
                 why = self._why_not(previous)
                 if previous is None or why is not None:
                     logger.error("promise_not_rolled_back", bundle=bundle, why=why)
                     return
-                label = self._fleet.roll_back(champion, previous)
+                end = self._experiments.ending(f"the promise of the control, {bundle}, is broken")
+                label = self._fleet.roll_back(champion, previous, end=end)
             except (BundleError, OSError, ChangeRefused) as error:
                 logger.error("promise_not_rolled_back", bundle=bundle, why=str(error))
             else:
@@ -67,12 +70,7 @@ class Exchange:
     def _why_not(self, previous: Path | None) -> str | None:
         if previous is None:
             return "there is no earlier champion; the bundle stays suspended"
-        label = _label(previous)
+        label = label_of(previous)
         if self._archive.latch().of(label).alarm("broken") is not None:
             return f"the promise of {label} is broken as well; the bundle stays suspended"
         return None
-
-
-def _label(folder: Path) -> str:
-    manifest = read_manifest(folder)
-    return f"{manifest.name}:{manifest.version}"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 
+from monitoring.experiments.folder import ExperimentFolder
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from service.environment import environment_notes
 from service.errors import PortUnavailable
@@ -49,7 +50,9 @@ def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None)
             on_ready(Serving(url, everywhere, admin_url, bundle))
 
     with listener, _store(settings) as settings:
-        if settings.workers == 1 and settings.admin_port is None:
+        # An experiment goes on over a restart, and its guardrails with it.
+        alone = settings.workers == 1 and settings.admin_port is None
+        if alone and ExperimentFolder(settings.data_dir).running() is None:
             deployments = Deployments.open(settings)
             bundle = ServedBundle.of(deployments.champion)
             run_worker(settings, deployments, listener, lambda: ready(bundle))

@@ -23,13 +23,15 @@ from typing import Any, Final
 import structlog
 
 from bundle.verify import read_manifest
+from monitoring.experiments.folder import ExperimentFolder
 from monitoring.metrics.worker_files import WorkerFiles, shared_metrics
 from service.admin.port import admin_port
 from service.errors import WorkersFailed
 from service.http.quotas import Quotas
+from service.lineup.experiments import Experiments
 from service.lineup.fleet import Fleet
-from service.lineup.lineup import LineupPlan
 from service.lineup.promises import Exchange, note_activation, promise_archive
+from service.lineup.restart import plan_at_start
 from service.lineup.trial import preparation_limit, try_bundle
 from service.process.listener import allow_new_clients
 from service.process.serving import ServedBundle, url_of
@@ -85,25 +87,26 @@ class _Supervisor:
         self._overdue: list[Connection] = []
         """Workers to replace; other threads add to it."""
         self._archive = promise_archive(self._settings, name)
+        plan, experiment = plan_at_start(self._settings)
         self._fleet = Fleet(
-            LineupPlan(
-                settings.bundle.resolve(),
-                tuple(
-                    one.model_copy(update={"folder": one.folder.resolve()}) for one in settings.challengers
-                ),
-            ),
+            plan,
             trial=partial(try_bundle, self._settings),
             limit=partial(preparation_limit, self._settings),
             replace=self._replace,
             activated=lambda label: note_activation(self._archive, label),
         )
-        self._exchange = Exchange(self._fleet, self._archive)
+        self._experiments = Experiments(
+            self._fleet, ExperimentFolder(settings.data_dir), settings.bundle.resolve(), experiment
+        )
+        self._exchange = Exchange(self._fleet, self._archive, self._experiments)
         self._failed_starts = 0
         """Workers that have ended before the service was ready."""
         self._stopping = False
 
     def run(self) -> None:
-        port = admin_port(self._settings, self._fleet, self._archive, url_of(self._shared.listener))
+        port = admin_port(
+            self._settings, self._fleet, self._archive, self._experiments, url_of(self._shared.listener)
+        )
         with self._woken, self._wake, self._signals(), port as admin:
             self._admin_url = None if admin is None else url_of(admin)
             try:
@@ -121,7 +124,7 @@ class _Supervisor:
             settings = self._settings.model_copy(
                 update={"bundle": plan.champion, "challengers": plan.challengers}
             )
-            worker = WorkerProcess.start(number, settings, self._shared)
+            worker = WorkerProcess.start(number, settings, self._shared, plan.experiment)
             self._workers[number] = worker
             self._fleet.workers[worker.key] = worker.orders
 

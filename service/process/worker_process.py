@@ -20,6 +20,7 @@ import structlog
 from bundle.system.parent import end_with_parent
 from service.compute.overruns import SharedCount, Supervision
 from service.http.quotas import Quotas
+from service.lineup.assignment import RunningExperiment
 from service.lineup.lineup import Deployments
 from service.lineup.orders import follow_orders
 from service.logs import configure_logging
@@ -91,14 +92,20 @@ class WorkerProcess:
         return self.serves is not None
 
     @classmethod
-    def start(cls, number: int, settings: Settings, shared: SharedState) -> WorkerProcess:
+    def start(
+        cls,
+        number: int,
+        settings: Settings,
+        shared: SharedState,
+        experiment: RunningExperiment | None = None,
+    ) -> WorkerProcess:
         """Raises OSError if the system has no process or pipe left, or if the new process is killed before
         it has read its arguments."""
         reports, their_reports = _spawn.Pipe(duplex=False)
         orders, their_orders = _spawn.Pipe()
         process = _spawn.Process(
             target=_work,
-            args=(os.getpid(), settings, shared, their_reports, their_orders),
+            args=(os.getpid(), settings, shared, their_reports, their_orders, experiment),
             name=f"worker-{number}",
         )
         with their_reports, their_orders:
@@ -143,7 +150,12 @@ class _Reports:
 
 
 def _work(
-    parent: int, settings: Settings, shared: SharedState, reports: Connection, orders: Connection
+    parent: int,
+    settings: Settings,
+    shared: SharedState,
+    reports: Connection,
+    orders: Connection,
+    experiment: RunningExperiment | None,
 ) -> None:
     """Main function of a worker."""
     end_with_parent(signal.SIGTERM)
@@ -157,7 +169,7 @@ def _work(
         lambda bundle: to_parent.send(BrokenPromise(bundle)),
     )
     try:
-        deployments = Deployments.open(settings)
+        deployments = Deployments.open(settings, experiment)
         bundle = ServedBundle.of(deployments.champion)
         threading.Thread(target=follow_orders, args=(orders, deployments), name="fleet", daemon=True).start()
         run_worker(

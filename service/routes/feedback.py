@@ -85,10 +85,10 @@ async def _record(service: Service, labels: Sequence[Label], sender: str | None)
     kept = service.windows.record_feedback(
         [FeedbackEvent(one.request_id, one.label, at, sender) for one in labels]
     )
-    for deployment in service.deployments.shadows:
+    for shadow in service.deployments.shadows:
         service.windows.record_feedback(
             [
-                FeedbackEvent(shadow_id(one.request_id, deployment), one.label, at, sender)
+                FeedbackEvent(shadow_id(one.request_id, shadow.deployment), one.label, at, sender)
                 for one in labels[:kept]
             ]
         )

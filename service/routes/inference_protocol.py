@@ -29,6 +29,7 @@ from service.http.inference_tensors import (
 )
 from service.http.request_ids import image_id, replaced_id, request_id_of
 from service.lineup.deployment import Deployment
+from service.lineup.lineup import Dealt
 from service.openapi import inference_protocol as openapi
 from service.responses import json_response
 from service.state import Service, replaced_ids, request_id, service_of
@@ -143,7 +144,7 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
     for index, (read, prediction) in enumerate(zip(parsed.readers, predictions, strict=True)):
         image_name = own_id if single else image_id(own_id, index)
         image = answered_image(request, read, len(body) // len(predictions), image_name)
-        answers.append(record_answer(service, deployment, prediction, image))
+        answers.append(record_answer(service, Dealt(deployment), prediction, image))
     head: dict[str, Any] = {
         "model_name": deployment.name,
         "model_version": deployment.version,

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answering import answered_image, deadline_of, record_answer, unit_of
+from service.answering import answered_image, deadline_of, dealt_to, record_answer
 from service.compute.batch_request import BatchRequest
 from service.errors import RequestError
 from service.http.bodies import batch_reader, image_reader
@@ -22,20 +22,20 @@ router = APIRouter(tags=["predict"])
 @router.post("/predict", summary="Decide one image", openapi_extra=openapi.PREDICT)
 async def predict(request: Request) -> Response:
     service = service_of(request)
-    deployment = service.deployments.answering(unit_of(request) or request_id(request))
+    dealt = dealt_to(request, service)
     deadline = deadline_of(request, service)
     service.admit(request)
     body = await request.body()
     read = image_reader(request.headers, body)
-    prediction = await service.predictor.predict(deployment, read, deadline)
+    prediction = await service.predictor.predict(dealt.deployment, read, deadline)
     image = answered_image(request, read, len(body), request_id(request))
-    return json_response({**record_answer(service, deployment, prediction, image), **replaced_ids(request)})
+    return json_response({**record_answer(service, dealt, prediction, image), **replaced_ids(request)})
 
 
 @router.post("/predict/batch", summary="Decide several images", openapi_extra=openapi.PREDICT_BATCH)
 async def predict_batch(request: Request) -> Response:
     service = service_of(request)
-    deployment = service.deployments.answering(unit_of(request) or request_id(request))
+    dealt = dealt_to(request, service)
     deadline = deadline_of(request, service)
     predictor = service.predictor
     predictor.admission.refuse_if_full(predictor.admission.slots)
@@ -44,7 +44,7 @@ async def predict_batch(request: Request) -> Response:
     split = batch_reader(request.headers, body, service.settings.max_batch_images)
     readers = await predictor.split(split, deadline)
     service.charge(request, len(readers) - 1)
-    outcomes = await BatchRequest(predictor, deployment, readers, deadline, "images").decide_each()
+    outcomes = await BatchRequest(predictor, dealt.deployment, readers, deadline, "images").decide_each()
     results = []
     for index, (read, outcome) in enumerate(zip(readers, outcomes, strict=True)):
         own_id = image_id(request_id(request), index)
@@ -54,5 +54,5 @@ async def predict_batch(request: Request) -> Response:
             results.append({"request_id": own_id, "problem": problem.to_dict(own_id)})
         else:
             image = answered_image(request, read, len(body) // len(readers), own_id)
-            results.append(record_answer(service, deployment, outcome, image))
+            results.append(record_answer(service, dealt, outcome, image))
     return json_response({"request_id": request_id(request), "results": results, **replaced_ids(request)})

@@ -19,7 +19,7 @@ from fakes.service_process import ServiceProcess
 from fakes.tiny_bundle import write_tiny_bundle
 from fakes.waiting import eventually
 
-from service.lineup.assignment import arm_of
+from service.lineup.assignment import Dealing, RunningExperiment
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}
@@ -242,9 +242,10 @@ def test_challengers_change_in_all_workers(
     added = admin.put("/challengers/two", json={"share": 0.5})
     assert added.json()["challengers"] == [{"name": "two", "share": 0.5, "shadow": False}]
     assert challengers(service) == {("other", 0.5)}
-    assigned = {None: {"tiny"}, 0: {"other"}}
+    half = RunningExperiment("default", "", 0, Dealing.of({"other:1": 0.5}))
+    assigned = {None: {"tiny"}, "other:1": {"other"}}
     for unit in (f"camera-{number}" for number in range(6)):
-        assert answering(unit) == assigned[arm_of([0.5], "default", "", unit)]
+        assert answering(unit) == assigned[half.arm_of(unit)]
     assert admin.put("/challengers/third", json={"shadow": True}).status_code == 200
     assert admin.put("/challengers/two", json={"share": 0.25}).status_code == 200
     assert challengers(service) == {("other", 0.25), ("third", None)}

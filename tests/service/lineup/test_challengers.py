@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from typing import Any
 import pytest
 from fakes.tiny_bundle import ANSWERED_BY_A, ANSWERED_BY_B
 from fakes.waiting import eventually
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from bundle.manifest import BundleError
@@ -25,8 +22,9 @@ from service.compute.admission import Admission, Lane
 from service.compute.shadows import AnsweredImage, Shadows
 from service.compute.spare_time import SpareTime
 from service.errors import SettingsError
-from service.lineup.assignment import arm_of
+from service.lineup.assignment import Dealing, RunningExperiment
 from service.lineup.deployment import deployment_for
+from service.lineup.lineup import Dealt
 from service.settings import Settings
 from service.window_client import NoStore
 
@@ -36,26 +34,9 @@ Bundles = Callable[..., Path]
 JPEG = {"Content-Type": "image/jpeg"}
 
 
-def test_units_are_assigned_by_share() -> None:
-    arms = Counter(arm_of([0.1, 0.3], "e", "s", f"unit-{number}") for number in range(20_000))
-    # Five standard deviations of a binomial share.
-    for arm, share in ((0, 0.1), (1, 0.3), (None, 0.6)):
-        assert abs(arms[arm] / 20_000 - share) < 5 * (share * (1 - share) / 20_000) ** 0.5
-
-
-@given(unit=st.text(max_size=30), share=st.floats(0.01, 0.5), more=st.floats(0.01, 0.5))
-def test_a_larger_share_keeps_its_units(unit: str, share: float, more: float) -> None:
-    assert arm_of([1.0], "e", "", unit) == 0
-    assert arm_of([], "e", "", unit) is None
-    if arm_of([share], "e", "", unit) == 0:
-        assert arm_of([share + more], "e", "", unit) == 0
-
-
-def test_the_assignment_never_changes() -> None:
-    known = [arm_of([0.5], "default", "salt", f"camera-{number}") for number in range(8)]
-    # Worked out by hand from sha256sum.
-    assert known == [0, 0, None, None, 0, 0, 0, 0]
-    assert known != [arm_of([0.5], "other", "salt", f"camera-{number}") for number in range(8)]
+def arm_of(unit: str) -> str | None:
+    """The arm of a unit where the settings give one challenger half of the units."""
+    return RunningExperiment("default", "", 0, Dealing.of({"b:1": 0.5})).arm_of(unit)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +74,14 @@ def test_a_unit_gets_the_same_bundle_every_time(
     health = client.get("/health").json()
     challenger = health["challengers"][0]
     assert challenger["share"] == 0.5
-    versions = {None: health["bundle"]["version"], 0: challenger["version"]}
+    versions = {None: health["bundle"]["version"], "b:1": challenger["version"]}
     for number in range(12):
         unit = f"camera-{number}"
-        arm = arm_of([0.5], "default", "", unit)
+        arm = arm_of(unit)
         assert {version(**{"X-Unit-Id": unit}) for _ in range(2)} == {versions[arm]}
         # Without a unit, each request is a unit of its own.
         assert version(**{"X-Request-Id": unit}) == versions[arm]
-    assert {arm_of([0.5], "default", "", f"camera-{number}") for number in range(12)} == {None, 0}
+    assert {arm_of(f"camera-{number}") for number in range(12)} == {None, "b:1"}
 
 
 def test_a_shadow_records_answered_images_and_their_labels(
@@ -186,11 +167,11 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
 
         busy = threading.Semaphore(0)
         admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
-        shadows.offer([deployment], image(99))
-        shadows.offer([deployment], image(2))  # too many bytes
-        shadows.offer([deployment], image(1))
-        shadows.offer([deployment], image(0))
-        shadows.offer([deployment], image(0))  # too many images
+        shadows.offer([Dealt(deployment)], image(99))
+        shadows.offer([Dealt(deployment)], image(2))  # too many bytes
+        shadows.offer([Dealt(deployment)], image(1))
+        shadows.offer([Dealt(deployment)], image(0))
+        shadows.offer([Dealt(deployment)], image(0))  # too many images
         await asyncio.sleep(0.2)
         assert threads == []
         assert outcomes() == {"shed": 2}
@@ -201,7 +182,7 @@ def test_a_shadow_waits_for_a_free_core_and_is_shed_first(tiny_bundle: Path, tmp
         assert {name.rsplit("_", 1)[0] for name in threads} == {"spare"}
         # The queue is empty again, and an image that waits at the end counts as shed.
         admission.run(Lane.SINGLE, time.perf_counter() + 60, busy.acquire)
-        shadows.offer([deployment], image(100))
+        shadows.offer([Dealt(deployment)], image(100))
         await spare.close()
         busy.release()
         admission.close()

@@ -8,12 +8,11 @@ import pytest
 from fakes.tiny_bundle import write_tiny_bundle
 from fakes.waiting import eventually
 
-from bundle.verify import read_manifest
 from monitoring.promise.archive import Archive
 from monitoring.promise.latch import Alarm
 from service.errors import ChangeRefused
-from service.lineup.fleet import Fleet
-from service.lineup.lineup import LineupPlan
+from service.lineup.fleet import Fleet, Keep
+from service.lineup.lineup import LineupPlan, label_of
 from service.lineup.promises import Exchange, note_activation
 
 ALARM = Alarm("broken", "", 100.0, 25.0, trusted=True)
@@ -28,18 +27,15 @@ class RecordingFleet(Fleet):
         self.rolled: list[Path] = []
         self.refuses = False
 
-    def roll_back(self, champion: Path, previous: Path, cancelled: object = None) -> str:
+    def roll_back(
+        self, champion: Path, previous: Path, cancelled: object = None, *, end: Keep | None = None
+    ) -> str:
         if self.refuses:
             raise ChangeRefused("another change came first")
         self.rolled.append(champion)
         self.plan = LineupPlan(previous)
         self._former = []
         return label_of(previous)
-
-
-def label_of(folder: Path) -> str:
-    manifest = read_manifest(folder)
-    return f"{manifest.name}:{manifest.version}"
 
 
 @pytest.fixture
