@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
 
@@ -114,7 +116,10 @@ class Service:
         for stage, waiting in zip(STAGE_NAMES, self.predictor.waiting_by_stage(), strict=True):
             self.instruments.stage_queue_depth.labels(stage).set(waiting)
         self.instruments.events_waiting.set(self.windows.waiting)
-        self.instruments.event_log_up.set(self.windows.log_state == "ok")
+        # A log that is off on purpose is no fault.
+        self.instruments.event_log_up.set(self.windows.log_state != "failing")
+        with suppress(OSError):  # It is not there before the first event.
+            self.instruments.data_available.set(shutil.disk_usage(self.settings.data_dir).free)
 
 
 class LifespanState(TypedDict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
@@ -32,6 +32,8 @@ _AUDITS: Final = names.Gauge(names.AUDITS.name, names.AUDITS.unit, names.AUDITS.
 _STORE_COUNTERS: Final = frozenset(
     name for name, spec in names.by_name().items() if isinstance(spec, names.Counter) and spec.in_store
 )
+
+WorkerLoss = Literal["died", "compute_overrun"]
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
@@ -58,6 +60,20 @@ class AdminInstruments:
         spec = names.ADMIN_REFUSALS
         self.registry = CollectorRegistry()
         self.refusals = prometheus_client.Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+
+
+class SupervisorInstruments:
+    """Instruments of the parent of several workers; inside `shared_metrics` every worker exports them."""
+
+    def __init__(self) -> None:
+        spec = names.WORKERS_LOST
+        self.registry = CollectorRegistry()
+        self.workers_lost = prometheus_client.Counter(
+            spec.name, spec.help, spec.labels, registry=self.registry
+        )
+        # From 0 on, so that the first loss is an increase.
+        for why in get_args(WorkerLoss):
+            self.workers_lost.labels(why)
 
 
 class Instruments:
@@ -96,6 +112,7 @@ class Instruments:
         self.events_unlogged = self._counter(names.EVENTS_UNLOGGED)
         self.event_log_up = self._gauge(names.EVENT_LOG_UP)
         self.events_waiting = self._gauge(names.EVENTS_WAITING)
+        self.data_available = self._gauge(names.DATA_AVAILABLE)
         self.redis_up = self._gauge(names.REDIS_UP)
         self._rolling_mcc = self._gauge(names.ROLLING_MCC)
         self._rolling_mcc_undefined = self._gauge(names.ROLLING_MCC_UNDEFINED)

@@ -20,7 +20,7 @@ BaseUnit = Literal["seconds", "bytes", "ratio"]
 Unit = (
     BaseUnit
     | Literal["flag", "number"]
-    | Literal["images", "requests", "refusals", "predictions", "events", "audits"]
+    | Literal["images", "requests", "refusals", "workers", "predictions", "events", "audits"]
     | Literal["units", "alerts", "notifications", "messages", "heartbeats", "withdrawals"]
 )
 """What a value counts or measures: `ratio` a share from 0 to 1, `flag` 0 or 1, `number` any other figure
@@ -177,6 +177,12 @@ OVERRUNS = Counter(
     "Images on which a bundle's model computed for too long; each costs a thread, or a restart of a worker.",
     ("bundle",),
 )
+WORKERS_LOST = Counter(
+    "demur_workers_lost_total",
+    "workers",
+    "Workers that ended unasked, or were replaced after a computation without end: died, compute_overrun.",
+    ("why",),
+)
 QUEUE_DEPTH = Gauge(
     "demur_queue_depth", "images", "Images waiting for a worker thread.", across_workers="sum"
 )
@@ -214,7 +220,10 @@ EVENTS_UNLOGGED = Counter(
     "Events that reached the windows but not the log, so a store that loses its memory loses them.",
     ("kind",),
 )
-EVENT_LOG_UP = Gauge("demur_event_log_up", "flag", "1 while events can be written to the log on disk.")
+EVENT_LOG_UP = Gauge("demur_event_log_up", "flag", "0 while events cannot be written to the log on disk.")
+DATA_AVAILABLE = Gauge(
+    "demur_data_available_bytes", "bytes", "Free space of the file system that holds the data folder."
+)
 EVENTS_WAITING = Gauge(
     "demur_events_waiting", "events", "Events that the store does not have yet.", across_workers="sum"
 )

@@ -24,6 +24,7 @@ import structlog
 
 from bundle.verify import read_manifest
 from monitoring.experiments.folder import ExperimentFolder
+from monitoring.metrics.instruments import SupervisorInstruments
 from monitoring.metrics.worker_files import WorkerFiles, shared_metrics
 from service.admin.port import admin_port
 from service.errors import WorkersFailed
@@ -73,6 +74,7 @@ class _Supervisor:
         self._shared = SharedState(listener, Quotas.of(settings))
         self._on_ready: OnReady | None = on_ready
         self._files = files
+        self._lost = SupervisorInstruments().workers_lost
         self._admin_url: str | None = None
         self._workers: dict[int, WorkerProcess] = {}
         """By number"""
@@ -195,6 +197,7 @@ class _Supervisor:
         logger.error(
             "worker_replaced", worker=worker.number, bundle=name, version=version, why="compute_overrun"
         )
+        self._lost.labels("compute_overrun").inc()
         del self._workers[worker.number]
         self._leaving.append(worker)
         self._shared.replacing.value = len(self._leaving)
@@ -247,6 +250,7 @@ class _Supervisor:
                     f"worker {worker.number} ended with {code} before it was ready; its log says why"
                 )
         pause = self._next_pause(worker.number, time.monotonic() - worker.began)
+        self._lost.labels("died").inc()
         logger.error("worker_died", worker=worker.number, exit_code=code, restart_in=pause)
 
     def _forget(self, worker: WorkerProcess) -> None:

@@ -124,6 +124,7 @@ def test_a_killed_worker_loses_no_event_and_the_metrics_add_up(
         with service.client() as client:
             assert metric(client, "demur_decisions_total") == 60
             assert metric(client, "demur_events_delivered_total") == 120
+            eventually(lambda: metric(client, "demur_workers_lost_total") == 1)
             assert client.get("/health").json()["status"] == "ok"
         names = [file.name for file in _metrics_folder(service).glob("counter_*.db")]
         assert f"counter_{workers[0]}.db" not in names

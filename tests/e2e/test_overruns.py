@@ -145,6 +145,9 @@ def test_the_worker_is_replaced_while_the_others_go_on(tmp_path: Path) -> None:
         assert {(line["bundle"], line["why"]) for line in replaced} == {("trap", "compute_overrun")}
         assert len(events(service, "worker_left")) == len(replaced)
         assert not events(service, "worker_died")
+        with service.client() as client:
+            counted = f'demur_workers_lost_total{{why="compute_overrun"}} {len(replaced)}.0'
+            assert counted in client.get("/metrics").text
         # Again and again: the log names the bundle.
         (*_, often) = events(service, "bundle_overruns")
         assert (often["bundle"], often["times"]) == ("trap", len(events(service, "compute_overrun")))

@@ -10,7 +10,7 @@ import pytest
 
 from calibration.errors import DemurError
 
-PACKAGES = ("demur", "calibration", "bundle", "monitoring", "trainer", "service")
+PACKAGES = ("demur", "calibration", "bundle", "monitoring", "trainer", "service", "deploy")
 
 
 def exceptions(package: str) -> Iterator[type[Exception]]:

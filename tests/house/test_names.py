@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("demur", "calibration", "bundle", "monitoring", "trainer", "service")
+PACKAGES = ("demur", "calibration", "bundle", "monitoring", "trainer", "service", "deploy")
 DEMUR = Path(sys.executable).with_name("demur")
 
 

@@ -190,6 +190,7 @@ def test_with_a_log_an_unreachable_store_costs_no_event(
         time.sleep(0.1)
     health = client.get("/health").json()
     assert (health["status"], health["store"]) == ("degraded", {"state": "down", "events_waiting": 6})
+    assert samples(client)["demur_data_available_bytes"] > 0
     assert samples(client)["demur_events_dropped_total,kind=prediction"] == 0
     assert samples(client)["demur_events_dropped_total,kind=feedback"] == 0
 
@@ -228,13 +229,10 @@ def test_metrics_count_answers_and_refusals(monitored: TestClient, make_colour_i
 
 def test_every_metric_is_listed_in_the_names(monitored: TestClient, make_colour_image: Images) -> None:
     monitored.post("/predict", content=make_colour_image(1, 0.9), headers=JPEG)
-    kinds = metric_names.Counter | metric_names.Gauge | metric_names.Histogram
-    named = {
-        value.name.removesuffix("_total") for value in vars(metric_names).values() if isinstance(value, kinds)
-    }
+    named = {name.removesuffix("_total") for name in metric_names.by_name()}
     shown = {family.name for family in text_string_to_metric_families(monitored.get("/metrics").text)}
-    # The admin port counts in the parent process.
-    assert shown == named - {metric_names.ADMIN_REFUSALS.name.removesuffix("_total")}
+    in_the_parent = {metric_names.ADMIN_REFUSALS, metric_names.WORKERS_LOST}
+    assert shown == named - {metric.name.removesuffix("_total") for metric in in_the_parent}
 
 
 def test_an_internal_error_is_a_problem_document(
