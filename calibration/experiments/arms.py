@@ -102,6 +102,8 @@ class ArmTable:
         """
         if not 1 <= arm < len(self.arms):
             raise ValueError(f"arm is {arm}; the challengers have the indices 1 to {len(self.arms) - 1}")
+        if len(self.arms) == 2:
+            return self
         kept = self.take((self.arm == CONTROL) | (self.arm == arm))
         two = self.shares[:, [CONTROL, arm]]
         total = two.sum(axis=1, keepdims=True)

@@ -57,8 +57,11 @@ def mean_of_shares(
     return mean, max(0.0, mean - below / len(seen)), min(1.0, mean + above / len(seen))
 
 
-def _mcc_and_variance(shares: FloatArray) -> tuple[float, float]:
-    """Matthews correlation at cell probabilities [K, K] (row = label), and its variance times n."""
+def mcc_and_gradient(shares: FloatArray) -> tuple[float, FloatArray]:
+    """Matthews correlation at cell probabilities [K, K] (row = label), and its gradient [K, K].
+
+    Labels and predictions must both be of two classes or more.
+    """
     true, predicted = shares.sum(axis=1), shares.sum(axis=0)
     spread_true, spread_predicted = 1.0 - true @ true, 1.0 - predicted @ predicted
     scale = sqrt(spread_true * spread_predicted)
@@ -67,5 +70,11 @@ def _mcc_and_variance(shares: FloatArray) -> tuple[float, float]:
     by_column = value * predicted / spread_predicted
     gradient = (np.eye(len(shares)) - predicted[:, None] - true[None, :]) / scale
     gradient += by_row[:, None] + by_column[None, :]
+    return value, gradient
+
+
+def _mcc_and_variance(shares: FloatArray) -> tuple[float, float]:
+    """Matthews correlation at cell probabilities [K, K] (row = label), and its variance times n."""
+    value, gradient = mcc_and_gradient(shares)
     mean = float((shares * gradient).sum())
     return value, float((shares * (gradient - mean) ** 2).sum())
