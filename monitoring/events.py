@@ -81,7 +81,26 @@ class FeedbackEvent:
     """Name under which the label was sent; None if no name was asked for."""
 
 
-Event = PredictionEvent | FeedbackEvent
+@dataclass(frozen=True, slots=True)
+class FailureEvent:
+    """A request of an experiment that got no decision, for no fault of its image; the store has no use for
+    it."""
+
+    request_id: str
+    bundle: str
+    """The bundle that should have decided, `name:version`"""
+    problem: str
+    """Kind of the problem document"""
+    at: float
+    """Unix time, seconds"""
+    unit_id: str | None = None
+    experiment: str | None = None
+    arm: str | None = None
+    stratum: int | None = None
+    dealt: str | None = None
+
+
+Event = PredictionEvent | FeedbackEvent | FailureEvent
 
 PredictionOutcome = Literal["recorded", "joined", "repeated"]
 """recorded: new. joined: new, and its label was waiting. repeated: the id was recorded before."""
@@ -90,6 +109,9 @@ FeedbackOutcome = Literal["ok", "duplicate", "corrected", "stale", "expired", "u
 """ok: first label. duplicate: the same label again. corrected: a different, later one, which replaces
 the first. stale: a different, older one, ignored. expired: too long after its prediction, or before it,
 ignored. unknown: no such prediction yet, parked."""
+
+FailureOutcome = Literal["noted"]
+"""noted: it is in the log alone."""
 
 
 def forced_label(probabilities: Sequence[float]) -> int:

@@ -12,21 +12,26 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from calibration.decision import Decision, suspend
-from monitoring.events import prediction_event
+from monitoring.events import FailureEvent, prediction_event
 from monitoring.promise.items import NO_PART
 from monitoring.promise.sampling import NOT_DRAWN, Draw
 from service.compute.predictor import Prediction
 from service.compute.shadows import AnsweredImage
-from service.errors import InvalidField
+from service.errors import ComputeTimeout, DeadlinePassed, InvalidField, QueueFull, RequestError
 from service.http.bodies import ImageReader
 from service.http.request_ids import well_formed
 from service.lineup.deployment import Deployment
 from service.lineup.lineup import Dealt
+from service.problems import INTERNAL, KINDS, problem_of
 from service.responses import prediction_body
 from service.state import Service, request_id
 
 _NOT_COUNTED: Final = frozenset({"no-promise", "suspended"})
 """Reasons of abstentions that say nothing about the images"""
+_FAILURES: Final = frozenset(
+    {*(KINDS[kind].kind for kind in (QueueFull, DeadlinePassed, ComputeTimeout)), INTERNAL.kind}
+)
+"""Problems that no image and no client has caused"""
 
 
 def deadline_of(request: Request, service: Service) -> float:
@@ -98,6 +103,22 @@ def record_answer(
     service.shadows.offer(service.deployments.shadows, image)
     service.drift.offer(deployment, image)
     return prediction_body(prediction, deployment, image.request_id, audit=drawn.audit)
+
+
+def record_failure(service: Service, to: Dealt, request: Request, error: Exception, image_id: str) -> None:
+    """Note that an arm of an experiment has not decided an image, if neither image nor client is at fault."""
+    exposure = to.exposure
+    problem = problem_of(error).kind if isinstance(error, RequestError) else INTERNAL.kind
+    if exposure is None or problem not in _FAILURES:
+        return
+    unit, whole = unit_of(request), request_id(request)
+    service.windows.record_prediction(
+        FailureEvent(
+            *(image_id, to.deployment.label, problem, round(time.time(), 6), unit),
+            *(exposure.experiment, exposure.arm, exposure.stratum),
+            dealt=None if unit is not None or image_id == whole else whole,
+        )
+    )
 
 
 def _part(deployment: Deployment, decision: Decision, slice_value: str | None) -> str:

@@ -18,7 +18,7 @@ from monitoring.delivery.delivery_round import RecorderOptions
 from monitoring.delivery.event_lines import kind_of
 from monitoring.delivery.event_log import LogBounds
 from monitoring.delivery.recorder import Recorder
-from monitoring.events import Event, FeedbackEvent, PredictionEvent
+from monitoring.events import Event, FailureEvent, FeedbackEvent, PredictionEvent
 from monitoring.metrics.instruments import Instruments
 from monitoring.promise.stored_items import StoredItems
 from monitoring.store import contract
@@ -65,7 +65,7 @@ class WindowClient(Protocol):
     def close(self) -> None:
         """Deliver the waiting events, in a bounded time."""
 
-    def record_prediction(self, event: PredictionEvent) -> None:
+    def record_prediction(self, event: PredictionEvent | FailureEvent) -> None:
         """Never waits and never fails: an event beyond the buffer is dropped and counted."""
 
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
@@ -153,7 +153,7 @@ class StoreClient:
         self._windows.close()
         self._items.close()
 
-    def record_prediction(self, event: PredictionEvent) -> None:
+    def record_prediction(self, event: PredictionEvent | FailureEvent) -> None:
         self._recorder.record(event)
 
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:
@@ -214,7 +214,7 @@ class NoStore:
     def close(self) -> None:
         pass
 
-    def record_prediction(self, event: PredictionEvent) -> None:
+    def record_prediction(self, event: PredictionEvent | FailureEvent) -> None:
         pass
 
     def record_feedback(self, events: Sequence[FeedbackEvent]) -> int:

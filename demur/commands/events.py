@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -79,9 +80,9 @@ class EventCounts:
     labels: int = 0
 
     def add(self, events: Sequence[Event]) -> None:
-        predictions = sum(kind_of(event) == "prediction" for event in events)
-        self.predictions += predictions
-        self.labels += len(events) - predictions
+        kinds = Counter(map(kind_of, events))
+        self.predictions += kinds["prediction"]
+        self.labels += kinds["feedback"]
 
     def __str__(self) -> str:
         return f"{self.predictions:,} predictions and {self.labels:,} labels"

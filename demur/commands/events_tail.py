@@ -13,7 +13,7 @@ from typing import Final
 from demur.commands.events import EventLogs
 from demur.output import printable
 from monitoring.delivery.event_lines import kind_of, line_of
-from monitoring.events import Event, PredictionEvent
+from monitoring.events import Event, FailureEvent, PredictionEvent
 from service.settings import Settings
 
 _POLL: Final = 0.25
@@ -68,6 +68,8 @@ def _print(events: Iterable[Event], as_json: bool) -> None:
 def in_words(event: Event) -> str:
     """`2026-11-30 23:10:11.250  answer   cam7-0311  1 by A, p(1) .98, demur:f73d` and the like."""
     at = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    if isinstance(event, FailureEvent):
+        return f"{at}  failed   {event.request_id}  {event.problem}, {event.bundle}"
     if not isinstance(event, PredictionEvent):
         source = "" if event.source is None else f" from {event.source}"
         return f"{at}  label    {event.request_id}  {event.label}{source}"

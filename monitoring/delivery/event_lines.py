@@ -8,12 +8,14 @@ from typing import Any, Final
 import orjson
 
 from monitoring.errors import MonitoringError
-from monitoring.events import Event, FeedbackEvent, PredictionEvent
+from monitoring.events import Event, FailureEvent, FeedbackEvent, PredictionEvent
 
-_KINDS: Final[dict[str, type[PredictionEvent] | type[FeedbackEvent]]] = {
+_KINDS: Final[dict[str, type[Event]]] = {
     "prediction": PredictionEvent,
     "feedback": FeedbackEvent,
+    "failure": FailureEvent,
 }
+_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 _OPENINGS: Final = {kind: b'{"event":"%s",' % name.encode() for name, kind in _KINDS.items()}
 _FIELDS: Final = {name: frozenset(field.name for field in fields(kind)) for name, kind in _KINDS.items()}
 _NOT_DEALT: Final = b',"experiment":null,"arm":null,"stratum":null,"dealt":null'
@@ -26,8 +28,8 @@ class UnreadableLine(MonitoringError, ValueError):
 
 
 def kind_of(event: Event) -> str:
-    """`prediction` or `feedback`."""
-    return "prediction" if isinstance(event, PredictionEvent) else "feedback"
+    """`prediction`, `feedback` or `failure`."""
+    return _NAMES[type(event)]
 
 
 def line_of(event: Event) -> bytes:

@@ -89,7 +89,7 @@ class ItemRecount:
         for event in events:
             if isinstance(event, PredictionEvent):
                 self._frames.setdefault(event.request_id, event)
-            else:
+            elif isinstance(event, FeedbackEvent):
                 self._labels.setdefault(event.request_id, []).append(event)
 
     def bundles(self) -> list[str]:

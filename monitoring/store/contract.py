@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from monitoring.errors import MonitoringError
-from monitoring.events import Event, FeedbackOutcome, PredictionOutcome
+from monitoring.events import Event, FailureOutcome, FeedbackOutcome, PredictionOutcome
 
-EventOutcome = PredictionOutcome | FeedbackOutcome
+EventOutcome = PredictionOutcome | FeedbackOutcome | FailureOutcome
 
 
 class StoreUnavailable(MonitoringError):

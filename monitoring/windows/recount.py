@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from calibration.scores import BoolArray, IntArray
-from monitoring.events import SHADOW_MARK, Event, PredictionEvent
+from monitoring.events import SHADOW_MARK, Event, FeedbackEvent, PredictionEvent
 from monitoring.windows.latest_labels import LatestLabels
 from monitoring.windows.snapshot import TOTAL, RollingSnapshot, WindowSnapshot
 
@@ -62,7 +62,7 @@ class Recount:
         for event in events:
             if isinstance(event, PredictionEvent):
                 self._predictions.setdefault(event.request_id, event)
-            else:
+            elif isinstance(event, FeedbackEvent):
                 self.labels.add([event])
 
     def scopes(self) -> list[str]:

@@ -20,7 +20,7 @@ import redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from calibration.metrics.reward import MCC_WINDOW
-from monitoring.events import Event, PredictionEvent
+from monitoring.events import Event, FailureEvent, FeedbackEvent, PredictionEvent
 from monitoring.store.connection import connect, translated_errors
 from monitoring.store.contract import EventOutcome, EventRefused, PositionLost
 from monitoring.windows.replies import Replies
@@ -111,7 +111,7 @@ class RollingWindows:
     def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
         """Enter events in their order, in one round trip; see `EventSink`."""
         with translated_errors():
-            return [_outcome(reply) for reply in self._all([self._call(event) for event in events])]
+            return _outcomes(events, self._all(self._calls(events)))
 
     def apply_from_log(
         self, log: str, events: Sequence[Event], before: str | None, after: str
@@ -123,14 +123,13 @@ class RollingWindows:
         """
         place: list[str | int | bytes] = [self._logs, log, before or "", after, self._in_use, self._layout]
         advance: _Call = (self._advance.digest, place)
-        calls = [self._call(event) for event in events]
         with translated_errors():
-            *replies, noted = self._all([*calls, advance])
+            *replies, noted = self._all([*self._calls(events), advance])
             if isinstance(noted, Exception):
                 raise noted
             if not noted:
                 raise PositionLost(f"the store does not know that the log {log} was delivered up to {before}")
-            return [_outcome(reply) for reply in replies]
+            return _outcomes(events, replies)
 
     def position(self, log: str) -> str | None:
         """Position up to which a log has been delivered; None if the store does not know the log."""
@@ -177,7 +176,10 @@ class RollingWindows:
         with translated_errors():
             self._client.ping()
 
-    def _call(self, event: Event) -> _Call:
+    def _calls(self, events: Sequence[Event]) -> list[_Call]:
+        return [self._call(event) for event in events if not isinstance(event, FailureEvent)]
+
+    def _call(self, event: PredictionEvent | FeedbackEvent) -> _Call:
         key = f"{self._prefix}prediction:{event.request_id}"
         head: list[str | int | bytes] = [
             *(key, self._prefix, event.request_id, self._layout, _LAGS_KEPT),
@@ -231,6 +233,12 @@ class RollingWindows:
     def _load_scripts(self) -> None:
         for script in (self._predict, self._label, self._snapshot, self._advance):
             self._client.script_load(script.text)
+
+
+def _outcomes(events: Sequence[Event], replies: Sequence[object]) -> list[EventOutcome | EventRefused]:
+    """The outcome of each event; the windows have no place for a failure."""
+    of_calls = iter(replies)
+    return ["noted" if isinstance(event, FailureEvent) else _outcome(next(of_calls)) for event in events]
 
 
 def _outcome(reply: object) -> EventOutcome | EventRefused:

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answering import answered_image, deadline_of, dealt_to, record_answer
+from service.answering import answered_image, deadline_of, dealt_to, record_answer, record_failure
 from service.compute.batch_request import BatchRequest
 from service.errors import RequestError
 from service.http.bodies import batch_reader, image_reader
@@ -27,7 +27,11 @@ async def predict(request: Request) -> Response:
     service.admit(request)
     body = await request.body()
     read = image_reader(request.headers, body)
-    prediction = await service.predictor.predict(dealt.deployment, read, deadline)
+    try:
+        prediction = await service.predictor.predict(dealt.deployment, read, deadline)
+    except Exception as error:
+        record_failure(service, dealt, request, error, request_id(request))
+        raise
     image = answered_image(request, read, len(body), request_id(request))
     return json_response({**record_answer(service, dealt, prediction, image), **replaced_ids(request)})
 
@@ -49,6 +53,7 @@ async def predict_batch(request: Request) -> Response:
     for index, (read, outcome) in enumerate(zip(readers, outcomes, strict=True)):
         own_id = image_id(request_id(request), index)
         if isinstance(outcome, RequestError):
+            record_failure(service, dealt, request, outcome, own_id)
             problem = problem_of(outcome)
             service.instruments.refusals.labels(problem.kind).inc()
             results.append({"request_id": own_id, "problem": problem.to_dict(own_id)})

@@ -19,7 +19,7 @@ from fakes.command_line import Demur
 from demur.commands import events_replay, events_tail
 from monitoring.delivery.event_lines import line_of
 from monitoring.delivery.event_log import EventLog, LogBounds
-from monitoring.events import Event, FeedbackEvent, PredictionEvent
+from monitoring.events import Event, FailureEvent, FeedbackEvent, PredictionEvent
 from monitoring.store.connection import connect
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
@@ -132,7 +132,8 @@ class TestReplay:
             predicted(f"r{n}", 0, at=time.time() - n, draw=n / 9, **(draws if n % 2 else {}))
             for n in range(9)
         ]
-        data = written(tmp_path / "data", [*events, FeedbackEvent("r3", 0, time.time())])
+        failure = FailureEvent("f", BUNDLE, "deadline-passed", time.time())
+        data = written(tmp_path / "data", [*events, failure, FeedbackEvent("r3", 0, time.time())])
         arguments = ("events", "replay", "--data-dir", data, "--store", valkey.url, "--check")
         ended = demur(*arguments)
         assert ended.code == 0, ended.err
@@ -253,6 +254,7 @@ class TestTail:
             predicted("b", 1, answer=None, reason="ambiguous", stage="B", audit=True),
             FeedbackEvent("a", 1, AT + 2, "team"),
             predicted("c", 3, experiment="ramp", arm="control", stratum=1),
+            FailureEvent("d", "roadwork:2", "deadline-passed", AT + 4),
         ]
         data = written(tmp_path / "data", events)
         assert demur("events", "tail", "--data-dir", data).out.splitlines() == [
@@ -260,6 +262,7 @@ class TestTail:
             "2027-01-15 08:00:01.000  abstain  b  ambiguous, B, p(1) 0.900, roadwork:1, audit",
             "2027-01-15 08:00:02.000  label    a  1 from team",
             "2027-01-15 08:00:03.000  answer   c  1 by A, p(1) 0.900, roadwork:1, control in ramp.1",
+            "2027-01-15 08:00:04.000  failed   d  deadline-passed, roadwork:2",
         ]
 
     def test_json_lines_of_one_bundle(self, demur: Demur, week: Path) -> None:
