@@ -35,6 +35,7 @@ from demur.verbs.gate import gate
 from demur.verbs.init import init
 from demur.verbs.inspect import inspect
 from demur.verbs.ledger import ledger
+from demur.verbs.logs import logs
 from demur.verbs.predict import predict
 from demur.verbs.pretrain import pretrain
 from demur.verbs.profile import profile
@@ -62,7 +63,7 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "From images to a bundle": (demo, data, train, compare, pretrain),
     "Certificates": (sweep, gate, calibrate, evaluate, wrap),
     "Bundles": (bundle, inspect, verify, predict),
-    "Production": (serve, profile),
+    "Production": (serve, logs, profile),
     "Set-up": (doctor, init),
 }
 GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {

@@ -6,10 +6,11 @@
         ├── UnknownTableFormat (ValueError)     the output is no file, or its suffix names no format
         ├── NoDriftYet                          there is nothing to report on yet
         ├── NoEvents                        there is no event log where one is looked for
+        ├── NoLog                           there is no log where one is looked for
         ├── NoStoreNamed (ValueError)       nothing says where replayed events are to go
         ├── FiguresDiffer                   the windows of a store are not what the events say
         ├── UnknownRows (ValueError)        a name chooses no rows
-        ├── MalformedTime (ValueError)      a text is no date and no time
+        ├── MalformedTime (ValueError)      a text is no date, no time and no duration
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part
         └── ClientError                         a call of the client failed
             ├── Unreachable                     no connection, a broken one, or no answer of a demur service

@@ -33,7 +33,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("feedback_tokens", "trust_open_labels", "audit_share", "audit_gap", "audit_wait"),
         *("missing_audits", "on_broken_promise", "baseline_risk"),
         *("drain", "stop_timeout"),
-        *("log_level", "log_format", "log_file", "log_bytes"),
+        *("log_level", "log_format", "log_stream", "log_file", "log_bytes", "log_files"),
     ),
 }
 OTHERS: Mapping[str, str] = {

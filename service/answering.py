@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from hashlib import blake2b
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.requests import Request
 
@@ -51,10 +51,17 @@ def deadline_of(request: Request, service: Service) -> float:
 
 
 def unit_of(request: Request) -> str | None:
-    """The X-Unit-Id; a long or odd one becomes a digest, so that its images are still those of one unit."""
-    unit = request.headers.get("x-unit-id", "").strip()
-    if not unit or well_formed(unit):
-        return unit or None
+    """The X-Unit-Id, also for the log line of the request; a long or odd one becomes a digest, so that its
+    images are still those of one unit."""
+    state = request.scope["state"]
+    if "unit" not in state:
+        unit = request.headers.get("x-unit-id", "").strip()
+        plain = not unit or well_formed(unit)
+        state["unit"] = (unit or None) if plain else _digest_of(unit)
+    return cast("str | None", state["unit"])
+
+
+def _digest_of(unit: str) -> str:
     return f"unit-{blake2b(unit.encode(), digest_size=16).hexdigest()}"
 
 

@@ -36,7 +36,7 @@ from service.http.token_gate import TokenGate
 from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
 from service.lineup.promise_watch import answering, audited_risk, promise_watch
-from service.logs import configure_logging
+from service.logs.setup import configure_logging
 from service.problems import Problem, problem_of, problem_of_route
 from service.routes import docs, feedback, inference_protocol, live, page, predict, rolling, status
 from service.routes.inference_protocol import PROTOCOL_PATH

@@ -8,5 +8,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 LogFormat = Literal["auto", "json", "text"]
 
+LogStreamName = Literal["stderr", "stdout"]
+
 LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 LOG_FORMATS: Final[tuple[LogFormat, ...]] = get_args(LogFormat)
+LOG_STREAMS: Final[tuple[LogStreamName, ...]] = get_args(LogStreamName)

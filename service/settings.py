@@ -14,10 +14,10 @@ from bundle.selection.choice import EnginePreference
 from monitoring.promise.terms import Missing, WatchOptions
 from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
-from service.choices import LogFormat, LogLevel
+from service.choices import LogFormat, LogLevel, LogStreamName
 from service.environment import PREFIX, SECRETS, values_of, variable_of
 from service.errors import SettingsError
-from service.logs import LogOptions
+from service.logs.setup import LogOptions
 from service.tokens import MIN_LENGTH, FeedbackToken, read_feedback_tokens, token_fault
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -175,11 +175,15 @@ class Settings(BaseModel):
     """Least severe level that is written."""
     log_format: LogFormat = "auto"
     """json: JSON lines; text: warnings and errors for people, and the JSON lines in a file; auto: text where
-    `demur serve` runs on a terminal, else json."""
+    `demur serve` runs with `log_stream` on a terminal, else json."""
+    log_stream: LogStreamName = "stderr"
+    """Stream of the JSON lines, or of the lines for people beside a file."""
     log_file: Path | None = None
-    """File of the JSON lines; None: `service.jsonl` in `data_dir` beside text, else standard error."""
+    """File of the JSON lines; None: `service.jsonl` in `data_dir` beside text, else the stream."""
     log_bytes: Annotated[int, Field(ge=2**16)] = 64 * 2**20
-    """Size of that file; a full one is kept as NAME.1 while the next one fills."""
+    """Size of that file; a full one becomes NAME.1, an earlier one NAME.2 and so on."""
+    log_files: Annotated[int, Field(ge=2, le=1000)] = 2
+    """Number of these files, the one that fills included; the oldest makes room."""
 
     @field_validator("windows", mode="before")
     @classmethod
@@ -235,7 +239,15 @@ class Settings(BaseModel):
         return settings
 
     @field_validator(
-        *("engine", "precision", "log_level", "log_format", "missing_audits", "on_broken_promise"),
+        *(
+            "engine",
+            "precision",
+            "log_level",
+            "log_format",
+            "log_stream",
+            "missing_audits",
+            "on_broken_promise",
+        ),
         mode="before",
     )
     @classmethod
@@ -307,7 +319,7 @@ class Settings(BaseModel):
         """Level, form and place of the log."""
         text = self.log_format == "text"
         file = self.log_file or (self.data_dir / "service.jsonl" if text else None)
-        return LogOptions(self.log_level, text, file, self.log_bytes)
+        return LogOptions(self.log_level, text, self.log_stream, file, self.log_bytes, self.log_files)
 
     def cores_per_worker(self) -> int:
         """Number of images computed at a time per worker."""

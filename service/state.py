@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
@@ -141,3 +142,8 @@ def replaced_ids(request: Request) -> dict[str, str]:
 def request_id(request: Request) -> str:
     """The id from the client or a generated one; see `service.http.observability`."""
     return cast("str", request.scope["state"]["request_id"])
+
+
+def log_answers(request: Request, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Hand the answers to a request's images to its log line; see `service.logs.requests`."""
+    request.scope["state"]["answers"] = answers

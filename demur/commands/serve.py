@@ -31,7 +31,7 @@ def serve_until_stopped(settings: Settings, image: Path | None = None) -> None:
         return
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(stderr=settings.log_stream == "stderr")
     console.print(f"Loading {settings.bundle} ...", markup=False, highlight=False, soft_wrap=True)
 
     def announce(serving: Serving) -> None:

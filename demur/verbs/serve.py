@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from demur.verbs.options import EngineOption, EnginePrecision
-from service.choices import LOG_FORMATS, LOG_LEVELS
+from service.choices import LOG_FORMATS, LOG_LEVELS, LOG_STREAMS
 
 
 def serve(
@@ -70,9 +70,23 @@ def serve(
         typer.Option(
             metavar="FORMAT",
             help=f"Form of the log, {', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]}: JSON lines on "
-            "standard error, or warnings and errors as text there and the JSON lines in service.jsonl of the "
-            "data folder. "
-            "[default: auto, text on a terminal]",
+            "the log's stream, or warnings and errors as text there and the JSON lines in service.jsonl of "
+            "the data folder. [default: auto, text on a terminal]",
+        ),
+    ] = None,
+    log_stream: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STREAM",
+            help=f"Stream of the log, {LOG_STREAMS[0]} or {LOG_STREAMS[1]}. [default: {LOG_STREAMS[0]}]",
+        ),
+    ] = None,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of the JSON lines instead; DEMUR_LOG_BYTES bounds its size and DEMUR_LOG_FILES the "
+            "number of files. `demur logs` shows it. [default: none beside JSON lines on the stream]",
         ),
     ] = None,
     env_file: Annotated[
@@ -120,5 +134,7 @@ def serve(
             admin_port=admin_port,
             log_level=log_level,
             log_format=log_format,
+            log_stream=log_stream,
+            log_file=log_file,
         )
     )

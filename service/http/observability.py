@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitoring.metrics.instruments import Instruments
 from service.http.request_ids import replaced_id, request_id_of
-from service.logs import RequestLines
+from service.http.trace_context import trace_id_of
+from service.logs.requests import RequestLines
 from service.problems import CLIENT_GONE, INTERNAL, is_error
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -36,11 +37,13 @@ class Observability:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        given = _header(scope, b"x-request-id")
+        given, trace_id = _identity(scope)
         request_id = request_id_of(given)
         scope["state"]["request_id"] = request_id
         scope["state"]["replaced_id"] = replaced_id(given, request_id)
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        if trace_id is not None:
+            structlog.contextvars.bind_contextvars(trace_id=trace_id)
         encoded = request_id.encode()
         status = 0
 
@@ -63,9 +66,9 @@ class Observability:
                 raise
             await INTERNAL.to_response(request_id)(scope, receive, send_with_id)
         finally:
-            self._record(scope, status, perf_counter() - began, request_id)
+            self._record(scope, status, perf_counter() - began, trace_id)
 
-    def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, trace_id: str | None) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         key = (method, route, status)
@@ -74,19 +77,28 @@ class Observability:
             child = self._children[key] = self._duration.labels(method, route, str(status))
         child.observe(seconds)
         if is_error(status) or scope["path"] not in _QUIET:
-            self._lines.write(
-                {
-                    "request_id": request_id,
-                    "method": scope["method"],
-                    "path": scope["path"],
-                    "status": status,
-                    "duration_ms": round(1e3 * seconds, 2),
-                }
-            )
+            state = scope["state"]
+            facts = {
+                "request_id": state["request_id"],
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "duration_ms": round(1e3 * seconds, 2),
+            }
+            if trace_id is not None:
+                facts["trace_id"] = trace_id
+            if state.get("unit") is not None:
+                facts["unit"] = state["unit"]
+            self._lines.write(facts, state.get("answers", ()))
 
 
-def _header(scope: Scope, wanted: bytes) -> str | None:
+def _identity(scope: Scope) -> tuple[str | None, str | None]:
+    """X-Request-Id as it was given, and the trace id of `traceparent`."""
+    given, traces = None, []
     for name, value in scope["headers"]:
-        if name == wanted:
-            return str(value.decode("latin-1"))
-    return None
+        if name == b"x-request-id":
+            given = given or str(value.decode("latin-1"))
+        elif name == b"traceparent":
+            traces.append(value)
+    # Of several traces none is the request's.
+    return given, trace_id_of(traces[0]) if len(traces) == 1 else None

@@ -7,7 +7,7 @@ is killed after its time; in a worker it would cost the requests of that worker 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from bundle.system.subprocess_call import Say, SubprocessLost, call_in_subproces
 from bundle.verify import read_manifest
 from service.errors import ChangeRefused
 from service.lineup.deployment import deployment_for
-from service.logs import configure_logging
+from service.logs.setup import configure_logging
 from service.settings import Settings
 
 
@@ -60,7 +60,8 @@ def preparation_limit(settings: Settings, folders: list[Path]) -> float:
 
 
 def _load(settings: Settings, *, say: Say) -> _Result:
-    configure_logging(settings.log_options())
+    # Standard output of this process leads nowhere.
+    configure_logging(replace(settings.log_options(), stream="stderr"))
     try:
         deployment = deployment_for(settings)
     except (BundleError, EngineError, OSError) as error:

@@ -16,7 +16,7 @@ from monitoring.store.embedded_valkey import EmbeddedValkey
 from service.environment import environment_notes
 from service.errors import PortUnavailable
 from service.lineup.lineup import Deployments
-from service.logs import configure_logging
+from service.logs.setup import configure_logging
 from service.process.serving import ServedBundle, Serving, listens_everywhere, url_of
 from service.process.supervisor import supervise
 from service.process.worker import BACKLOG, run_worker
@@ -26,10 +26,11 @@ logger = structlog.get_logger("demur.server")
 
 
 def for_terminal(settings: Settings) -> Settings:
-    """The settings with a log format: where none is set, text if standard error is a terminal."""
+    """The settings with a log format: where none is set, text if the log's stream is a terminal."""
     if settings.log_format != "auto":
         return settings
-    return settings.model_copy(update={"log_format": "text" if sys.stderr.isatty() else "json"})
+    terminal = getattr(sys, settings.log_stream).isatty()
+    return settings.model_copy(update={"log_format": "text" if terminal else "json"})
 
 
 def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None) -> None:

@@ -23,7 +23,7 @@ from service.http.quotas import Quotas
 from service.lineup.assignment import RunningExperiment
 from service.lineup.lineup import Deployments
 from service.lineup.orders import follow_orders
-from service.logs import configure_logging
+from service.logs.setup import configure_logging
 from service.process.serving import ServedBundle
 from service.process.worker import run_worker
 from service.settings import Settings

@@ -32,7 +32,7 @@ from service.lineup.deployment import Deployment
 from service.lineup.lineup import Dealt
 from service.openapi import inference_protocol as openapi
 from service.responses import json_response
-from service.state import Service, replaced_ids, request_id, service_of
+from service.state import Service, log_answers, replaced_ids, request_id, service_of
 
 PROTOCOL_PATH: Final = "/v2"
 _MODEL: Final = "/models/{name}"
@@ -145,6 +145,7 @@ async def _infer(request: Request, deployment: Deployment) -> Response:
         image_name = own_id if single else image_id(own_id, index)
         image = answered_image(request, read, len(body) // len(predictions), image_name)
         answers.append(record_answer(service, Dealt(deployment), prediction, image))
+    log_answers(request, answers)
     head: dict[str, Any] = {
         "model_name": deployment.name,
         "model_version": deployment.version,

@@ -14,7 +14,7 @@ from service.http.request_ids import image_id
 from service.openapi import predict as openapi
 from service.problems import problem_of
 from service.responses import json_response
-from service.state import replaced_ids, request_id, service_of
+from service.state import log_answers, replaced_ids, request_id, service_of
 
 router = APIRouter(tags=["predict"])
 
@@ -33,7 +33,9 @@ async def predict(request: Request) -> Response:
         record_failure(service, dealt, request, error, request_id(request))
         raise
     image = answered_image(request, read, len(body), request_id(request))
-    return json_response({**record_answer(service, dealt, prediction, image), **replaced_ids(request)})
+    answer = record_answer(service, dealt, prediction, image)
+    log_answers(request, [answer])
+    return json_response({**answer, **replaced_ids(request)})
 
 
 @router.post("/predict/batch", summary="Decide several images", openapi_extra=openapi.PREDICT_BATCH)
@@ -60,4 +62,5 @@ async def predict_batch(request: Request) -> Response:
         else:
             image = answered_image(request, read, len(body) // len(readers), own_id)
             results.append(record_answer(service, dealt, outcome, image))
+    log_answers(request, results)
     return json_response({"request_id": request_id(request), "results": results, **replaced_ids(request)})

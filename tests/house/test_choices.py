@@ -94,6 +94,7 @@ def test_every_choice_is_acted_on_and_nothing_else() -> None:
     assert tuple(WRITERS) == demur.choices.TABLE_SUFFIXES
     assert field(Settings, "log_level") == set(service.choices.LOG_LEVELS)
     assert field(Settings, "log_format") == set(service.choices.LOG_FORMATS)
+    assert field(Settings, "log_stream") == set(service.choices.LOG_STREAMS)
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

@@ -50,6 +50,7 @@ def test_a_faulty_setting_is_named_with_its_value(
         ("INFO", "log_level", "info"),
         (" Warn ", "log_level", "warning"),
         (" Text", "log_format", "text"),
+        ("STDOUT", "log_stream", "stdout"),
         ('"debug"', "log_level", "debug"),
         ("OpenVINO", "engine", "openvino"),
         ("FP32", "precision", "fp32"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from service.logs import LogOptions, configure_logging
+from service.logs.setup import LogOptions, configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,20 @@ def test_beside_text_the_file_has_all_lines_and_the_terminal_the_severe_ones(
     ]
 
 
+def test_the_stream_is_standard_output_if_it_is_asked_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(LogOptions(stream="stdout"))
+    structlog.get_logger("demur").info("service_started")
+    said = capfd.readouterr()
+    assert (json.loads(said.out)["event"], said.err) == ("service_started", "")
+    configure_logging(LogOptions(stream="stdout", text=True, file=tmp_path / "log"))
+    structlog.get_logger("demur").error("worker_died")
+    said = capfd.readouterr()
+    assert said.out.endswith("error: worker died\n")
+    assert said.err == ""
+
+
 def test_an_exception_is_one_line_for_people_and_whole_in_the_file(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +120,7 @@ def test_requests_are_off_above_info(tmp_path: Path) -> None:
 _ON_A_FULL_DISK = """
 import asyncio, logging, structlog
 from pathlib import Path
-from service.logs import LogOptions, configure_logging
+from service.logs.setup import LogOptions, configure_logging
 async def log():
     for options in (LogOptions(), LogOptions(text=True, file=Path("/dev/full"))):
         lines = configure_logging(options)
