@@ -1,1 +1,1 @@
-"""What runs beside the service: rules of Prometheus, routes of Alertmanager."""
+"""What runs beside the service: rules of Prometheus, routes of Alertmanager, dashboards of Grafana."""

@@ -1,0 +1,71 @@
+"""Dashboard *experiment*: champion, challengers and shadows side by side."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deploy.dashboards.expressions import Chosen
+from deploy.dashboards.panel import Dashboard, Panel, Query, Row
+from monitoring.metrics import names
+
+_HERE: Final = Chosen(("job", "instance", "bundle"))
+_LARGEST: Final = ("bundle", "window", "bound")
+_LEGEND: Final = "{{bundle}}, last {{window}}, {{bound}}"
+
+_ARMS: Final = (
+    Panel(
+        "Share of the units",
+        "What each bundle is dealt; each change opens a stratum of its own.",
+        (Query(_HERE.shared(names.BUNDLE_SHARE, by=("bundle",)), "{{bundle}}"),),
+        "stack",
+        "ratio",
+        top=1.0,
+    ),
+    Panel(
+        "Images of each bundle",
+        "Images decided per second; shadows decide those that others have answered.",
+        (Query(_HERE.rate(names.DECISIONS, by=("bundle",)), "{{bundle}}"),),
+        unit="per second",
+    ),
+)
+
+_SIDE_BY_SIDE: Final = (
+    Panel(
+        "Accuracy of the answers",
+        "In each window of labelled answers, with the ends of its 95 % interval. Not a test: it may be that "
+        "one bundle had the harder hour.",
+        (Query(_HERE.shared(names.WINDOW_ACCURACY, 'series="answered"', by=_LARGEST), _LEGEND),),
+        unit="ratio",
+        top=1.0,
+    ),
+    Panel(
+        "Coverage",
+        "Share answered of the last predictions, with the ends of its 95 % interval.",
+        (Query(_HERE.shared(names.WINDOW_COVERAGE, by=_LARGEST), _LEGEND),),
+        unit="ratio",
+        top=1.0,
+    ),
+    Panel(
+        "Risk of an answer",
+        "The interval that the audits of each bundle prove, valid at every look.",
+        (
+            Query(_HERE.shared(names.PROMISE_RISK_LOW, by=("bundle",)), "{{bundle}}, low"),
+            Query(_HERE.shared(names.PROMISE_RISK_HIGH, by=("bundle",)), "{{bundle}}, high"),
+        ),
+        unit="ratio",
+    ),
+    Panel(
+        "Shadows",
+        "Images offered to each shadow per second; under load they are shed first.",
+        (Query(_HERE.rate(names.SHADOWS, by=("bundle", "outcome")), "{{bundle}}, {{outcome}}"),),
+        "stack",
+        "per second",
+    ),
+)
+
+EXPERIMENT: Final = Dashboard(
+    "experiment",
+    "Which bundle is better, and is the comparison sound?",
+    _HERE.variables,
+    (Row("Arms", _ARMS), Row("Side by side", _SIDE_BY_SIDE)),
+)
