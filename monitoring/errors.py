@@ -9,6 +9,8 @@
     ├── LogUnreadable                  an event log cannot be read
     ├── UnreadableLine (ValueError)    a line of an event log is no event
     ├── MessageUnreadable              a document is no message of the alerts
+    ├── NotReached                     no connection to a receiver of messages came about
+    ├── NoAnswer                       a receiver may have a message, and has not said so
     └── EmbeddedValkeyError            the embedded server cannot be started
         └── DataFolderInUse            another process runs its embedded server in this folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -15,7 +16,9 @@ from pydantic_core import PydanticCustomError
 from monitoring.alerts.notifiers.secrets import ENVIRONMENT, PlainText, Secret, SecretText, SecretUrl, Url
 
 AddressKind = Literal["email", "phone"]
-_EMAIL: Final = re.compile(r"[^\s@<>\"(),:;\[\]\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+_EMAIL: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
+)
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _SENDER: Final = re.compile(r"\+[1-9][0-9]{6,14}|[A-Za-z0-9 ]{1,11}|MG[0-9a-f]{32}")
 TWILIO: Final = "https://api.twilio.com"
@@ -164,6 +167,14 @@ class AppriseConfig(_Channel):
     kind: Literal["apprise"]
     url: SecretText
     timeout: TimeLimit = 20.0
+
+    @model_validator(mode="after")
+    def _check_installed(self) -> Self:
+        if find_spec("apprise") is None:
+            raise PydanticCustomError(
+                "apprise", "apprise is not installed; install it with: pip install 'demur[notify]'"
+            )
+        return self
 
 
 ChannelConfig = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from monitoring.alerts.message import Message
 
@@ -25,11 +25,16 @@ class Delivery:
     """Whether another try of the same message is certain to be refused as well"""
 
 
+NO_RECEIVER: Final = Delivery(
+    "refused", "there is no receiver: neither a person nor the channel's `to`", final=True
+)
+
+
 class Notifier(Protocol):
     """One channel, ready to send; used from any thread."""
 
     def send(self, message: Message, to: str = "") -> Delivery:
-        """Try once to deliver. `to`: address or number, in channels where a person has one.
+        """Try once to deliver. `to`: address or number; "" in channels that have one receiver.
 
         Returns within the time limit of the channel and raises nothing.
         """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -18,6 +18,8 @@ _NAMED: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ANY_BRACES: Final = re.compile(r"\$\{[^}]*\}?")
 _SECRET_KEYS: Final = re.compile(r"token|secret|passw|key|sig", re.IGNORECASE)
 _HIDDEN: Final = "***"
+_LOGIN: Final = re.compile(r"\b(Basic|Bearer) +[A-Za-z0-9+/=._~-]+", re.IGNORECASE)
+"""What a receiver repeats that shows the headers of the request"""
 _SHORTEST: Final = 4
 """Characters; shorter values are no secrets, and hiding them would make a text unreadable."""
 
@@ -46,10 +48,18 @@ class Secret:
 
 def redacted(text: str, secrets: Iterable[Secret]) -> str:
     """`text` without the values of the secrets."""
-    parts = {part for secret in secrets for part in secret.hidden_parts() if len(part) >= _SHORTEST}
-    for part in sorted(parts, key=len, reverse=True):
+    values = [part for secret in secrets for value in secret.hidden_parts() for part in _parts_of(value)]
+    for part in sorted({*values, *map(quote, values), *map(quote_plus, values)}, key=len, reverse=True):
         text = text.replace(part, _HIDDEN)
-    return text
+    return _LOGIN.sub(rf"\1 {_HIDDEN}", text)
+
+
+def _parts_of(value: str) -> Iterator[str]:
+    """The value, and of a URL what stands behind the host, as a receiver repeats it."""
+    candidates = [value]
+    if "://" in value:
+        candidates.append(value.split("://", 1)[1].partition("/")[2])
+    return (part for part in candidates if len(part) >= _SHORTEST)
 
 
 def shown_input(fault: ErrorDetails) -> str | None:
