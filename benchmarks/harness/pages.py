@@ -97,6 +97,7 @@ PAGE: Mapping[str, Page] = {
             "stops",
             "stops-beside-others",
             "worker-kills",
+            "alert-kills",
             "faults",
             "event-memory",
             "worker-metrics",
