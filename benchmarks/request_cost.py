@@ -4,31 +4,40 @@
 
 *Before the answer* is what the request itself does: the draw of the audit, the event, its place in the
 buffer. *In all* adds the recorder's thread, which writes the log and delivers to an embedded Valkey; the
-store's own CPU is a column beside it. Half of the units are new, half are cameras that send bursts. Needs no
-model and no service. Measure on a machine that does nothing else.
+store's own CPU is a column beside it. *The log line* is the middleware around the request, which writes the
+line into a file; *its decision* is what bundle, decision, times, unit and trace cost of that. Half of the
+units are new, half are cameras that send bursts. Needs no model and no service. Measure on a machine that
+does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from harness import processes
 from harness.figures import markdown
 from harness.record import Claim, Recording, add_record_option
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calibration.decision import Decision
 from monitoring.delivery.recorder import Recorder
 from monitoring.events import Event, prediction_event
+from monitoring.metrics.instruments import Instruments
 from monitoring.promise.sampling import AuditSampler
 from monitoring.store.contract import EventOutcome
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
+from service.http.observability import Observability
+from service.logs.requests import MAX_DELAY
+from service.logs.setup import LogOptions, configure_logging
 
 BUNDLE = "cost:0123456789abcdef"
 SHARE, GAP, CAMERAS = 0.05, 600.0, 50
@@ -102,6 +111,45 @@ def measure(folder: Path, events: int, seed: int) -> Cost:
     return Cost(*(1e6 * seconds / events for seconds in (before, total, store_cpu)))
 
 
+def measure_line(folder: Path, requests: int, *, decided: bool) -> float:
+    """Microseconds of CPU per request of the middleware that writes the log line."""
+    answer = {
+        "request_id": "cam7-0311",
+        "decision": "answer",
+        "stage": "A",
+        "reason": None,
+        "bundle": {"name": "cost", "version": "0123456789abcdef"},
+        "audit": False,
+        "timing_ms": {"queue": 0.101, "read": 0.015, "decode": 2.944, "stage_a": 9.871, "total": 12.951},
+    }
+    trace = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    headers = [
+        (b"x-request-id", b"cam7-0311"),
+        (b"content-type", b"image/jpeg"),
+        *([trace] if decided else []),
+    ]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if decided:
+            scope["state"].update(unit="camera-7", answers=[answer])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Message) -> None:
+        pass
+
+    async def serve(middleware: ASGIApp) -> float:
+        began = time.process_time()
+        for _ in range(requests):
+            scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers, "state": {}}
+            await middleware(scope, cast("Any", None), send)
+        await asyncio.sleep(2 * MAX_DELAY)
+        return time.process_time() - began
+
+    lines = configure_logging(LogOptions(file=folder / "log.jsonl"))
+    middleware = Observability(app, instruments=Instruments(), lines=lines)
+    return 1e6 * asyncio.run(serve(middleware)) / requests
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -111,14 +159,18 @@ def main() -> None:
     add_record_option(parser)
     given = parser.parse_args()
     recording = Recording.begin(given.record)
-    costs = []
+    costs, plain, decided = [], [], []
     for seed in range(given.runs):
         with tempfile.TemporaryDirectory(prefix="cost-") as folder:
             costs.append(measure(Path(folder), given.events, seed))
+            plain.append(measure_line(Path(folder), given.events, decided=False))
+            decided.append(measure_line(Path(folder), given.events, decided=True))
     columns = {
         "before the answer, us": [cost.before for cost in costs],
         "in all, us": [cost.total for cost in costs],
         "the store, us": [cost.store for cost in costs],
+        "the log line, us": decided,
+        "its decision, us": [full - bare for full, bare in zip(decided, plain, strict=True)],
     }
     rows = [
         [name, f"{statistics.median(values):.1f}", f"{min(values):.1f} to {max(values):.1f}"]

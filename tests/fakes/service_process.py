@@ -12,6 +12,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
+from fakes.log_secrets import leaks, log_files, secrets_of
 
 _MAIN = """
 import json, sys
@@ -24,7 +25,8 @@ if __name__ == "__main__":
 
 
 class ServiceProcess:
-    """A context manager: inside, the service answers at `url`."""
+    """A context manager: inside, the service answers at `url`. At the end its logs are searched for every
+    secret of its settings."""
 
     def __init__(self, bundle: Path, folder: Path, **settings: Any) -> None:
         given = {"bundle": str(bundle), "data_dir": str(folder), "port": 0, "drain": 0.2, **settings}
@@ -40,6 +42,8 @@ class ServiceProcess:
                 text=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
+        self._folder = folder
+        self._secrets = secrets_of(given, os.environ)
         self.url = ""
         self.modules: list[str] = []
 
@@ -57,6 +61,7 @@ class ServiceProcess:
             self.stop()
         assert self.process.stdout is not None
         self.process.stdout.close()
+        assert leaks(log_files(self._folder), self._secrets) == []
 
     @property
     def address(self) -> tuple[str, int]:
