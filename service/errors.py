@@ -20,8 +20,8 @@ DemurError                              calibration.errors: the root of all erro
         ├── Unauthorized                a request without the token that its route asks for
         ├── QuotaExceeded, QueueFull, DeadlinePassed, ComputeTimeout
         ├── StoreUnavailable, NoWorkerAnswers, TooManyListeners, Draining
-        ├── NoSuchModel, NoSuchBundle, NoSuchChallenger
-        └── NothingToRollBack, BundleRefused, BundlesUnreadable
+        ├── NoSuchModel, NoSuchBundle, NoSuchChallenger, NoSuchExperiment
+        └── NothingToRollBack, BundleRefused, BundlesUnreadable, ExperimentRefused
 """
 
 from __future__ import annotations
@@ -281,6 +281,21 @@ class NoSuchChallenger(RequestError):
 
     def __init__(self, name: str) -> None:
         super().__init__("no challenger has this name", field="name", value=name[:100])
+
+
+class NoSuchExperiment(RequestError):
+    """No experiment of this name was ever started, or it does not run."""
+
+    def __init__(self, name: str, running: str | None) -> None:
+        runs = "none runs" if running is None else f"{running} runs"
+        super().__init__(f"no such experiment runs here; {runs}", field="name", value=name[:64])
+
+
+class ExperimentRefused(RequestError):
+    """An experiment cannot begin, or change in this way; what serves goes on."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"the experiment does not change: {why}", field="name", value=name[:64])
 
 
 class NothingToRollBack(RequestError):

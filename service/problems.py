@@ -90,6 +90,8 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.NoSuchModel: ProblemKind("no-such-model", 404),
         errors.NoSuchBundle: ProblemKind("no-such-bundle", 404),
         errors.NoSuchChallenger: ProblemKind("no-such-challenger", 404),
+        errors.NoSuchExperiment: ProblemKind("no-such-experiment", 404),
+        errors.ExperimentRefused: ProblemKind("experiment-refused", 409),
         errors.NothingToRollBack: ProblemKind("nothing-to-roll-back", 409),
         errors.BundleRefused: ProblemKind("bundle-refused", 409),
         errors.BundlesUnreadable: ProblemKind("bundles-unreadable", 503),

@@ -118,7 +118,7 @@ class StoreClient:
         self._recorder = Recorder(
             self._windows,
             _EventCounters(instruments),
-            logs=_log_folder(settings, settings.model or model),
+            logs=log_folder(settings, settings.model or model),
             bounds=LogBounds(settings.event_log_bytes, settings.event_log_days * 86_400),
             options=RecorderOptions(capacity=settings.events_kept),
         )
@@ -277,6 +277,6 @@ def _refused() -> Iterator[None]:
         raise StoreUnavailable(f"the store of the rolling metrics does not answer: {error}") from error
 
 
-def _log_folder(settings: Settings, model: str) -> Path | None:
+def log_folder(settings: Settings, model: str) -> Path | None:
     """Folder of the model's events; None without an event log."""
     return settings.data_dir / "events" / _UNSAFE.sub("_", model) if settings.event_log else None

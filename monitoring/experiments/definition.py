@@ -20,6 +20,8 @@ METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_STRATA: Final = 200
 """Strata of one experiment; a withdrawal may open one more."""
+REQUEST: Final = "request"
+"""Cause of a withdrawal that somebody asked for"""
 AUTOMATIC: Final = "demur"
 """Who has done what nobody asked for: a guardrail or a mismatch"""
 
@@ -84,12 +86,12 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A challenger that has left, for good if `note.by` is AUTOMATIC."""
+    """A challenger that has left, for good if nobody has asked for it."""
 
     arm: str
     note: Note
     cause: str
-    """`guardrail coverage`, `mismatch`, `request` and the like, a label of a metric"""
+    """`guardrail coverage` and the like, `mismatch`, or REQUEST; a label of a metric"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Definition:
     guardrails: Guardrails = field(default_factory=Guardrails)
     on_mismatch: OnMismatch = "hold"
     withdrawals: tuple[Withdrawal, ...] = ()
+    mismatch: Note | None = None
+    """Since when the arms do not have their shares of the units, which forbids every conclusion"""
     ended: Note | None = None
 
     @property
@@ -132,7 +136,7 @@ class Definition:
 
     def withdrawn(self, label: str) -> Withdrawal | None:
         """The automatic withdrawal of a challenger, after which it may not return."""
-        found = (one for one in self.withdrawals if one.arm == label and one.note.by == AUTOMATIC)
+        found = (one for one in self.withdrawals if one.arm == label and one.cause != REQUEST)
         return next(found, None)
 
     def with_arm(self, arm: Arm) -> Self:
@@ -167,6 +171,7 @@ class Definition:
                 withdrawals=tuple(
                     Withdrawal(one["arm"], _note(one["note"]), one["cause"]) for one in values["withdrawals"]
                 ),
+                mismatch=None if values["mismatch"] is None else _note(values["mismatch"]),
                 ended=None if values["ended"] is None else _note(values["ended"]),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -368,3 +368,39 @@ AUDITS = Counter(
     ("bundle", "outcome"),
     in_store=True,
 )
+EXPERIMENT_UNITS = Gauge(
+    "demur_experiment_units",
+    "units",
+    "Units that an arm of the running experiment has had.",
+    ("experiment", "arm"),
+)
+EXPERIMENT_SAMPLE_RATIO = Gauge(
+    "demur_experiment_sample_ratio_e_value",
+    "number",
+    "Highest e-value so far against the designed shares of the units; 1,000 blocks every conclusion.",
+    ("experiment",),
+)
+EXPERIMENT_DIFFERENCE = Gauge(
+    "demur_experiment_difference",
+    "number",
+    "Challenger minus control in a metric, by stratum; NaN without data.",
+    ("experiment", "arm", "metric"),
+)
+EXPERIMENT_DIFFERENCE_LOW = Gauge(
+    "demur_experiment_difference_low",
+    "number",
+    "Lower end of the interval of the difference, valid at every look; NaN without data.",
+    ("experiment", "arm", "metric"),
+)
+EXPERIMENT_DIFFERENCE_HIGH = Gauge(
+    "demur_experiment_difference_high",
+    "number",
+    "Upper end of the interval of the difference, valid at every look; NaN without data.",
+    ("experiment", "arm", "metric"),
+)
+EXPERIMENT_WITHDRAWALS = Counter(
+    "demur_experiment_withdrawals_total",
+    "withdrawals",
+    "Challengers that have left a running experiment: guardrail NAME, mismatch or request.",
+    ("experiment", "reason"),
+)

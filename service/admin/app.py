@@ -9,13 +9,11 @@ request is logged.
 from __future__ import annotations
 
 import asyncio
-import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 from fastapi import Depends, FastAPI
@@ -24,11 +22,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bundle.manifest import MANIFEST_FILE, BundleError, BundleManifest
-from bundle.verify import read_manifest, verify_bundle
+from bundle.manifest import BundleError, BundleManifest
+from bundle.verify import verify_bundle
 from monitoring.metrics.instruments import AdminInstruments
 from service.admin.access import TokenRequired
 from service.admin.audits import add_audit_routes
+from service.admin.bundle_folder import folder_of, labels_of, names_of
+from service.admin.changes import while_connected
+from service.admin.experiments import ReportOf, add_experiment_routes
 from service.admin.figures import Figures, add_figure_routes
 from service.admin.promise import add_promise_routes
 from service.errors import (
@@ -36,7 +37,6 @@ from service.errors import (
     BundlesUnreadable,
     ChangeRefused,
     InvalidField,
-    NoSuchBundle,
     NoSuchChallenger,
     NothingToRollBack,
     RequestError,
@@ -53,11 +53,8 @@ from service.responses import json_response
 from service.settings import ChallengerSettings
 from service.tokens import FeedbackToken
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_BODY_BYTES: Final = 4096
 _BODY_TIMEOUT: Final = 10.0
-
-_Result = TypeVar("_Result")
 
 logger = structlog.get_logger("demur.admin")
 
@@ -70,10 +67,12 @@ def create_admin_app(
     feedback_tokens: Sequence[FeedbackToken] = (),
     figures: Figures | None = None,
     experiments: Experiments | None = None,
+    report: ReportOf | None = None,
 ) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`.
 
-    `feedback_tokens`: of the senders of labels, who may list the audits. `experiments`: over the same fleet.
+    `feedback_tokens`: of the senders of labels, who may list the audits. `experiments`: over the same fleet;
+    `report`: analyses one of them.
     """
     figures, experiments = figures or Figures(), experiments or Experiments(fleet)
     app = FastAPI(
@@ -93,8 +92,9 @@ def create_admin_app(
     _add_page(app)
     add_figure_routes(app, fleet, figures)
     add_audit_routes(app, figures.items)
+    add_experiment_routes(app, experiments, bundles, report)
     if figures.promises is not None:
-        add_promise_routes(app, figures.promises, partial(_labels, bundles))
+        add_promise_routes(app, figures.promises, partial(labels_of, bundles))
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OSError, _system_error)
@@ -117,14 +117,14 @@ def _add_page(app: FastAPI) -> None:
 def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
     @app.get("/bundles", summary="The bundles and the line-up", openapi_extra=openapi.BUNDLES)
     async def list_bundles(request: Request) -> Response:
-        names = await asyncio.to_thread(_names, bundles)
+        names = await asyncio.to_thread(names_of, bundles)
         return json_response({"bundles": names, **_lineup(fleet)})
 
     @app.post(
         "/bundles/{name}/verify", summary="Check a bundle, change nothing", openapi_extra=openapi.VERIFY
     )
     async def verify(request: Request, name: str) -> Response:
-        folder = await asyncio.to_thread(_folder, bundles, name)
+        folder = await asyncio.to_thread(folder_of, bundles, name)
         try:
             manifest = await asyncio.to_thread(verify_bundle, folder)
         except BundleError as error:
@@ -133,7 +133,7 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
 
     @app.post("/bundles/{name}/activate", summary="Make it the champion", openapi_extra=openapi.ACTIVATE)
     async def activate(request: Request, name: str) -> Response:
-        folder = await asyncio.to_thread(_folder, bundles, name)
+        folder = await asyncio.to_thread(folder_of, bundles, name)
         change = partial(fleet.activate, folder, allow_abstaining=_allows_abstaining(request))
         return await _changed(request, fleet, folder.name, change)
 
@@ -153,10 +153,10 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, experiments: Experiments,
     @app.put("/challengers/{name}", summary="Set a challenger", openapi_extra=openapi.CHALLENGE)
     async def challenge(request: Request, name: str) -> Response:
         share = _share(read_json(request.headers, await request.body()))
-        folder = await asyncio.to_thread(_folder, bundles, name)
+        folder = await asyncio.to_thread(folder_of, bundles, name)
         challenger = ChallengerSettings(folder=folder, share=share)
         with _refusals(folder.name):
-            await _while_connected(request, partial(experiments.challenge, challenger))
+            await while_connected(request, partial(experiments.challenge, challenger))
         logger.info("challenger_set", name=name, share=share, shadow=share is None)
         return json_response(_lineup(fleet))
 
@@ -168,37 +168,11 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, experiments: Experiments,
             raise NoSuchChallenger(name)
         try:
             with _refusals(name):
-                await _while_connected(request, partial(experiments.withdraw, folder))
+                await while_connected(request, partial(experiments.withdraw, folder))
         except KeyError:
             raise NoSuchChallenger(name) from None
         logger.info("challenger_removed", name=name)
         return json_response(_lineup(fleet))
-
-
-def _names(bundles: Path) -> list[str]:
-    return sorted(
-        entry.name
-        for entry in bundles.iterdir()
-        if _NAME.fullmatch(entry.name) and not entry.is_symlink() and (entry / MANIFEST_FILE).is_file()
-    )
-
-
-def _labels(bundles: Path) -> set[str]:
-    """`name:version` of the bundles that can be read."""
-    found = set()
-    for name in _names(bundles):
-        with suppress(BundleError):
-            manifest = read_manifest(bundles / name)
-            found.add(f"{manifest.name}:{manifest.version}")
-    return found
-
-
-def _folder(bundles: Path, name: str) -> Path:
-    if not _NAME.fullmatch(name):
-        raise InvalidField("a bundle is named by its folder's plain name", field="name")
-    if name not in _names(bundles):
-        raise NoSuchBundle("there is no bundle of this name", field="name", value=name)
-    return bundles / name
 
 
 def _allows_abstaining(request: Request) -> bool:
@@ -224,28 +198,11 @@ def _share(content: dict[str, Any]) -> float | None:
     )
 
 
-async def _while_connected(request: Request, change: Callable[[Cancelled], _Result]) -> _Result:
-    """The result of `change` on a thread; it is cancelled if the client closes the connection."""
-    await request.body()
-    gone = threading.Event()
-
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        gone.set()
-
-    watching = asyncio.create_task(watch())
-    try:
-        return await asyncio.to_thread(change, gone.is_set)
-    finally:
-        watching.cancel()
-
-
 async def _changed(request: Request, fleet: Fleet, name: str, change: Callable[[Cancelled], str]) -> Response:
     """The answer to a change of the champion to the bundle `name`."""
     before = fleet.plan.champion.name
     with _refusals(name):
-        label = await _while_connected(request, change)
+        label = await while_connected(request, change)
     logger.info("activated", name=name, bundle=label, before=before)
     return json_response({"bundle": label, **_lineup(fleet)})
 

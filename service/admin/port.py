@@ -6,18 +6,23 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 import uvicorn
 
+from monitoring.experiments.analysis import analysis_values
 from monitoring.promise.archive import Archive
 from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
+from service.admin.experiments import ReportOf
 from service.admin.figures import Figures
 from service.http.connection import guarded_connection
+from service.lineup.experiment_watch import label_times
 from service.lineup.experiments import Experiments
 from service.lineup.fleet import Fleet
 from service.settings import NO_STORE, Settings
+from service.window_client import log_folder
 
 logger = structlog.get_logger("demur.admin")
 
@@ -41,6 +46,7 @@ def admin_port(
             feedback_tokens=settings.feedback_tokens,
             figures=Figures(items, promises, public_url, settings.data_dir),
             experiments=experiments,
+            report=_report(settings),
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",
@@ -64,6 +70,12 @@ def admin_port(
         thread.join(5.0)
         if items is not None:
             items.close()
+
+
+def _report(settings: Settings) -> ReportOf | None:
+    """Analyses an experiment from the event logs; None without them."""
+    logs = None if settings.model is None else log_folder(settings, settings.model)
+    return None if logs is None else partial(analysis_values, logs=[logs], times=label_times(settings))
 
 
 def _items(settings: Settings) -> StoredItems | None:

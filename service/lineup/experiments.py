@@ -17,6 +17,7 @@ from monitoring.experiments.definition import (
     AUTOMATIC,
     MAX_STRATA,
     METRICS,
+    REQUEST,
     Arm,
     Definition,
     Guardrails,
@@ -55,6 +56,18 @@ class Start:
     on_mismatch: OnMismatch = "hold"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who wants a challenger to change, and why."""
+
+    by: str = _ROUTE
+    reason: str = "by its own route"
+    experiment: str | None = None
+    """The experiment that is meant; None: the one that runs, if any"""
+    cause: str = REQUEST
+    """Of a withdrawal, as in `Withdrawal`"""
+
+
 _Step = Callable[[LineupPlan, Definition], tuple[LineupPlan, Definition]]
 
 
@@ -88,7 +101,10 @@ class Experiments:
             if plan.experiment is not None:
                 raise ChangeRefused(f"the experiment {plan.experiment.name} runs; one runs at a time")
             if self.folder is None:
-                raise ChangeRefused("there is no data folder to keep an experiment in")
+                raise ChangeRefused(
+                    "an experiment is counted from the event log, and there is none; DEMUR_EVENT_LOG must "
+                    "be true, and DEMUR_REDIS_URL must not be 'off'"
+                )
             if order.name in self.folder.names():
                 raise ChangeRefused(f"there has been an experiment {order.name}; each has a name of its own")
             for challenger in order.challengers:
@@ -111,13 +127,13 @@ class Experiments:
         return made[-1]
 
     def challenge(
-        self, challenger: ChallengerSettings, cancelled: Cancelled, note: tuple[str, str] | None = None
+        self, challenger: ChallengerSettings, cancelled: Cancelled, asked: Asked | None = None
     ) -> None:
         """Put a challenger beside the champion, or change its share: through the experiment, if one runs.
 
-        `note`: by whom and why. Raises ChangeRefused.
+        Raises ChangeRefused, and KeyError if another experiment than the one that is meant runs.
         """
-        by, reason = note or (_ROUTE, "a challenger was set")
+        told = asked or Asked()
 
         def step(plan: LineupPlan, held: Definition) -> tuple[LineupPlan, Definition]:
             label = _label(challenger.folder)
@@ -128,31 +144,36 @@ class Experiments:
                 )
             plan = with_challenger(plan, challenger)
             held = held.with_arm(Arm(label, str(challenger.folder)))
-            return _dealt(plan, held, {label: challenger.share or 0.0}, Note(self._clock(), by, reason))
+            return _dealt(plan, held, {label: challenger.share or 0.0}, self._note(told))
 
-        self._change(step, lambda plan: with_challenger(plan, challenger), cancelled)
+        self._change(step, lambda plan: with_challenger(plan, challenger), cancelled, told)
 
-    def withdraw(
-        self,
-        folder: Path,
-        cancelled: Cancelled,
-        note: tuple[str, str] | None = None,
-        cause: str = "request",
-    ) -> None:
-        """Remove a challenger, whose units return to the control. `note`: by whom and why; `cause`: as in
-        `Withdrawal`. Raises KeyError if it is none, or ChangeRefused."""
-        by, reason = note or (_ROUTE, "a challenger was removed")
+    def withdraw(self, folder: Path, cancelled: Cancelled, asked: Asked | None = None) -> None:
+        """Remove a challenger, whose units return to the control.
+
+        Raises ChangeRefused, and KeyError if it is none, or another experiment runs than is meant.
+        """
+        told = asked or Asked()
 
         def step(plan: LineupPlan, held: Definition) -> tuple[LineupPlan, Definition]:
             plan = without_challenger(plan, folder)
-            told = Note(self._clock(), by, reason)
+            note = self._note(told)
             # By its folder: the folder may have gone, or hold another bundle.
             labels = [arm.label for arm in held.arms if arm.folder == str(folder)]
             for label in labels:
-                held = held.with_withdrawal(Withdrawal(label, told, cause))
-            return _dealt(plan, held, dict.fromkeys(labels, 0.0), told)
+                held = held.with_withdrawal(Withdrawal(label, note, told.cause))
+            return _dealt(plan, held, dict.fromkeys(labels, 0.0), note)
 
-        self._change(step, lambda plan: without_challenger(plan, folder), cancelled)
+        self._change(step, lambda plan: without_challenger(plan, folder), cancelled, told)
+
+    def note_mismatch(self, reason: str, cancelled: Cancelled) -> None:
+        """Forbid every conclusion of the running experiment. Raises ChangeRefused."""
+
+        def step(plan: LineupPlan, held: Definition) -> tuple[LineupPlan, Definition]:
+            return plan, replace(held, mismatch=held.mismatch or self._note(told))
+
+        told = Asked(AUTOMATIC, reason)
+        self._change(step, lambda plan: plan, cancelled, told)
 
     def stop(self, name: str, note: tuple[str, str], cancelled: Cancelled) -> Definition:
         """End the experiment; its challengers stay, with their shares side by side again. Raises KeyError
@@ -185,23 +206,29 @@ class Experiments:
                     self._write(self._unkept)
                     self._unkept = None
 
-    def _change(self, step: _Step, without: Callable[[LineupPlan], LineupPlan], cancelled: Cancelled) -> None:
+    def _change(
+        self,
+        step: _Step,
+        without: Callable[[LineupPlan], LineupPlan],
+        cancelled: Cancelled,
+        asked: Asked,
+    ) -> None:
         """A change of the challengers: `step` while an experiment runs, otherwise `without` one."""
+        # A full disk must not keep a bad challenger in service.
+        keep = self._keep_now_or_later if asked.by == AUTOMATIC else self._keep
         made: list[Definition] = []
 
         def build(plan: LineupPlan) -> LineupPlan:
+            running = None if self.running is None else self.running.name
+            if asked.experiment not in (None, running):
+                raise KeyError(asked.experiment)
             if plan.experiment is None or self.running is None:
                 return without(plan)
             plan, definition = step(plan, self.running)
             made.append(definition)
             return plan
 
-        def keep(plan: LineupPlan) -> None:
-            for definition in made:
-                by = definition.strata[-1].note.by
-                (self._keep_now_or_later if by == AUTOMATIC else self._keep)(definition)
-
-        self._fleet.change(build, cancelled, keep)
+        self._fleet.change(build, cancelled, lambda plan: keep(made[-1]) if made else None)
 
     def _keep(self, definition: Definition) -> None:
         with self._lock:
@@ -212,8 +239,10 @@ class Experiments:
         if self.folder is not None:
             self.folder.write(definition)
 
+    def _note(self, asked: Asked) -> Note:
+        return Note(self._clock(), asked.by, asked.reason)
+
     def _keep_now_or_later(self, definition: Definition) -> None:
-        """A full disk must not keep a bad challenger in service."""
         try:
             self._keep(definition)
         except OSError as error:

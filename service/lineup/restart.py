@@ -14,7 +14,7 @@ from monitoring.experiments.definition import AUTOMATIC, Arm, Definition, Note
 from monitoring.experiments.folder import ExperimentFolder
 from service.lineup.experiments import running_of
 from service.lineup.lineup import LineupPlan, label_of
-from service.settings import ChallengerSettings, Settings
+from service.settings import NO_STORE, ChallengerSettings, Settings
 
 logger = structlog.get_logger("demur.experiments")
 
@@ -30,7 +30,7 @@ def plan_at_start(settings: Settings) -> tuple[LineupPlan, Definition | None]:
     held = folder.running()
     if held is None:
         return plan, None
-    fault = _fault(held, plan)
+    fault = _fault(held, plan) if counts_events(settings) else "there is no event log any more"
     if fault is not None:
         logger.error("experiment_ended", experiment=held.name, why=fault)
         with suppress(OSError):  # It is found ended again at the next start.
@@ -39,6 +39,11 @@ def plan_at_start(settings: Settings) -> tuple[LineupPlan, Definition | None]:
     shares = dict(held.strata[-1].shares)
     logger.info("experiment_goes_on", experiment=held.name, stratum=held.stratum, shares=shares)
     return LineupPlan(Path(held.control.folder), _challengers(held), running_of(held)), held
+
+
+def counts_events(settings: Settings) -> bool:
+    """Whether there is an event log, from which alone an experiment is counted."""
+    return settings.event_log and settings.redis_url != NO_STORE
 
 
 def _configured(settings: Settings) -> LineupPlan:

@@ -29,16 +29,18 @@ from monitoring.metrics.worker_files import WorkerFiles, shared_metrics
 from service.admin.port import admin_port
 from service.errors import WorkersFailed
 from service.http.quotas import Quotas
+from service.lineup.experiment_watch import experiment_watch
 from service.lineup.experiments import Experiments
 from service.lineup.fleet import Fleet
 from service.lineup.promises import Exchange, note_activation, promise_archive
-from service.lineup.restart import plan_at_start
+from service.lineup.restart import counts_events, plan_at_start
 from service.lineup.trial import preparation_limit, try_bundle
 from service.process.listener import allow_new_clients
 from service.process.serving import ServedBundle, url_of
 from service.process.worker import LEAVE
 from service.process.worker_process import BrokenPromise, Overrun, Ready, SharedState, WorkerProcess
 from service.settings import Settings
+from service.window_client import log_folder
 
 _MIN_PAUSE, _MAX_PAUSE = 0.2, 10.0
 _MAX_FAILED_STARTS: Final = 3
@@ -97,8 +99,11 @@ class _Supervisor:
             replace=self._replace,
             activated=lambda label: note_activation(self._archive, label),
         )
-        self._experiments = Experiments(
-            self._fleet, ExperimentFolder(settings.data_dir), settings.bundle.resolve(), experiment
+        folder = ExperimentFolder(settings.data_dir) if counts_events(settings) else None
+        self._experiments = Experiments(self._fleet, folder, settings.bundle.resolve(), experiment)
+        logs = log_folder(self._settings, name)
+        self._watch_experiment = experiment_watch(
+            self._settings, [logs] if logs else [], self._experiments, lambda: self._fleet.stopping
         )
         self._exchange = Exchange(self._fleet, self._archive, self._experiments)
         self._failed_starts = 0
@@ -114,9 +119,11 @@ class _Supervisor:
             try:
                 for number in range(self._settings.workers):
                     self._start(number)
+                self._watch_experiment.start()
                 while not self._stopping:
                     self._watch()
             finally:
+                self._watch_experiment.close()
                 self._stop()
 
     def _start(self, number: int) -> None:

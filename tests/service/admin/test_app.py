@@ -45,6 +45,12 @@ def test_every_route_is_described_with_the_token(client: TestClient) -> None:
         ("get", "/audits"),
         ("get", "/health"),
         ("get", "/drift"),
+        ("get", "/experiments"),
+        ("post", "/experiments"),
+        ("post", "/experiments/{name}/share"),
+        ("post", "/experiments/{name}/withdraw"),
+        ("post", "/experiments/{name}/stop"),
+        ("get", "/experiments/{name}/report"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -3,72 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from fakes.experiment_scene import ASKED, NOTE, Scene, never
 from fakes.tiny_bundle import write_tiny_bundle
 
-from monitoring.experiments.definition import AUTOMATIC, Definition
-from monitoring.experiments.folder import ExperimentFolder
+from monitoring.experiments.definition import AUTOMATIC
 from service.errors import ChangeRefused
 from service.lineup.assignment import POINTS
-from service.lineup.experiments import Experiments, Start, running_of
-from service.lineup.fleet import Fleet
-from service.lineup.lineup import LineupPlan, label_of
-from service.lineup.restart import plan_at_start
-from service.settings import ChallengerSettings, Settings
-
-NOTE = ("Ada", "because")
+from service.lineup.experiments import Asked, running_of
+from service.lineup.lineup import label_of
 
 
-class FleetWithoutWorkers(Fleet):
-    """Changes at once, after it has kept the plan."""
-
-    def _change(self, plan: LineupPlan, cancelled: Callable[[], bool], **options: Any) -> str:
-        try:
-            options.get("keep", never)(plan)
-        except OSError as error:
-            raise ChangeRefused(f"the data folder does not keep it: {error.strerror}") from error
-        self.plan = plan
-        return "label"
-
-
-class Scene:
-    """Three bundles, a data folder, and a service that can be started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.one = write_tiny_bundle(folder / "one")
-        self.two = write_tiny_bundle(folder / "two", stages=1, name="other")
-        self.three = write_tiny_bundle(folder / "three", stages=1, name="third")
-        self.data = folder / "data"
-        self.folder = ExperimentFolder(self.data)
-        self.restart()
-
-    def restart(self, **settings: object) -> None:
-        given = {"bundle": self.one, "data_dir": self.data, **settings}
-        plan, running = plan_at_start(Settings.read({}, **given))
-        self.fleet = FleetWithoutWorkers(plan)
-        self.experiments = Experiments(self.fleet, self.folder, self.one, running)
-
-    def start(self, name: str = "ramp", **shares: float | None) -> Definition:
-        challengers = [self.challenger(one, share) for one, share in shares.items()]
-        return self.experiments.start(Start(name, "salt", *NOTE, challengers), never)
-
-    def challenger(self, name: str, share: float | None) -> ChallengerSettings:
-        return ChallengerSettings(folder=getattr(self, name), share=share)
-
-    def share(self, name: str, share: float | None) -> None:
-        self.experiments.challenge(self.challenger(name, share), never, NOTE)
-
-    @property
-    def shares(self) -> dict[str, float | None]:
-        return {one.folder.name: one.share for one in self.fleet.plan.challengers}
-
-
-def never(*_: object) -> bool:
-    return False
+def leaving(guard: str, reason: str) -> Asked:
+    return Asked(AUTOMATIC, reason, "ramp", f"guardrail {guard}")
 
 
 @pytest.fixture
@@ -117,7 +66,7 @@ def test_a_ramp_leaves_the_other_arm_its_units(scene: Scene) -> None:
 
 def test_a_withdrawal_is_kept_with_its_reason(scene: Scene) -> None:
     scene.start(two=0.1, three=0.2)
-    scene.experiments.withdraw(scene.two, never, (AUTOMATIC, "it answers less"), "guardrail coverage")
+    scene.experiments.withdraw(scene.two, never, leaving("coverage", "it answers less"))
     assert scene.shares == {"three": 0.2}
     scene.restart()
     assert scene.shares == {"three": 0.2}
@@ -137,7 +86,7 @@ def test_a_withdrawal_is_kept_with_its_reason(scene: Scene) -> None:
 
 def test_an_arm_that_a_person_has_withdrawn_may_return_to_its_units(scene: Scene) -> None:
     first = scene.start(two=0.1)
-    scene.experiments.withdraw(scene.two, never, NOTE)
+    scene.experiments.withdraw(scene.two, never, ASKED)
     scene.share("two", 0.1)
     held = scene.folder.running()
     assert held is not None
@@ -211,7 +160,7 @@ def test_a_disk_that_keeps_nothing_refuses_what_people_ask_and_not_a_withdrawal(
     with pytest.raises(ChangeRefused, match="the data folder does not keep it"):
         scene.share("two", 0.2)
     assert scene.shares == {"two": 0.1, "three": 0.1}
-    scene.experiments.withdraw(scene.two, never, (AUTOMATIC, "slow"), "guardrail latency")
+    scene.experiments.withdraw(scene.two, never, leaving("latency", "slow"))
     assert scene.shares == {"three": 0.1}
     scene.folder.path.unlink()
     hidden.rename(scene.folder.path)
