@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from monitoring.experiments.folder import ExperimentFolder
 from monitoring.metrics.instruments import Instruments
 from monitoring.promise.sampling import AuditSampler
 from service.compute.drift_samples import DriftSamples
@@ -34,6 +35,7 @@ from service.http.observability import Observability
 from service.http.quotas import Quotas
 from service.http.token_gate import TokenGate
 from service.lineup.deployment import Deployment
+from service.lineup.experiment_status import ExperimentStatus
 from service.lineup.lineup import Deployments
 from service.lineup.promise_watch import answering, audited_risk, promise_watch
 from service.logs.setup import configure_logging
@@ -177,6 +179,7 @@ def _lifespan(
             windows,
             AuditSampler(settings.audit_share, settings.audit_gap),
             promise,
+            ExperimentStatus(ExperimentFolder(settings.data_dir), deployments),
             instruments,
             phase,
             quotas,
@@ -206,6 +209,7 @@ async def _watch(service: Service) -> None:
         service.overruns.look(service.predictor.admission, service.spare)
         # A scrape may reach another worker, which sees only the values that this one has written.
         service.show_load()
+        await asyncio.to_thread(service.experiment.look)
         await asyncio.sleep(_WATCH_INTERVAL)
 
 

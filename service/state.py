@@ -23,6 +23,7 @@ from service.compute.spare_time import SpareTime
 from service.http.broadcast import Broadcast
 from service.http.quotas import Quotas, client_of
 from service.http.token_gate import TokenGate
+from service.lineup.experiment_status import ExperimentStatus
 from service.lineup.lineup import Deployments
 from service.settings import Settings
 from service.window_client import WindowClient
@@ -52,6 +53,7 @@ class Service:
     windows: WindowClient
     sampler: AuditSampler
     promise: PromiseWatch
+    experiment: ExperimentStatus
     instruments: Instruments
     phase: Phase
     quotas: Quotas | None

@@ -19,7 +19,14 @@ HEADERS: Final = {
 _STYLE: Final = "page.css"
 _SCRIPTS: Final = {
     "page": ("parts.js", "page.js"),
-    "admin": ("parts.js", "admin_questions.js", "admin_lineup.js", "admin_figures.js", "admin.js"),
+    "admin": (
+        "parts.js",
+        "admin_questions.js",
+        "admin_lineup.js",
+        "admin_figures.js",
+        "admin_experiments.js",
+        "admin.js",
+    ),
 }
 """Files of each page's script, one after the other"""
 

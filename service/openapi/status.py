@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from service.errors import Draining
-from service.openapi.parts import LABEL_ACCESS, answer, problems
+from service.openapi.parts import LABEL_ACCESS, NUMBER_OR_NULL, answer, problems
 
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
@@ -67,6 +67,18 @@ HEALTH: Final[dict[str, Any]] = {
                                     "description": "It abstains on everything until a person resets it.",
                                 },
                             },
+                        },
+                    },
+                    "experiment": {
+                        "type": ["object", "null"],
+                        "description": "The running experiment: its name, and the bundle, share and units of "
+                        "each arm; `blocked` while units are missing from an arm.",
+                        "properties": {
+                            "name": {"type": "string"},
+                            "began": NUMBER_OR_NULL,
+                            "stratum": {"type": "integer"},
+                            "blocked": {"type": "boolean"},
+                            "arms": {"type": "array", "items": {"type": "object"}},
                         },
                     },
                     "event_log": {"enum": ["ok", "failing", "off"]},

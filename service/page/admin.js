@@ -19,7 +19,7 @@ async function call(method, path, body, signal) {
 
 // --- token ----------------------------------------------------------------------------------------------
 
-const parts = ["lineup", "monitors", "drift", "audits"];
+const parts = ["lineup", "experiments", "monitors", "drift", "audits"];
 
 function showInside(inside) {
   for (const id of parts) byId(id).closest("section").hidden = !inside;
@@ -144,7 +144,15 @@ async function refreshFigures() {
   }
 }
 
-const refresh = () => Promise.all([refreshLineup(), refreshFigures(), refreshAudits()]);
+async function refreshExperiments() {
+  try {
+    show("experiments", (await call("GET", "experiments")).experiments, experimentParts);
+  } catch (problem) {
+    fail("experiments", problem);
+  }
+}
+
+const refresh = () => Promise.all([refreshLineup(), refreshExperiments(), refreshFigures(), refreshAudits()]);
 
 byId("token-form").onsubmit = event => { event.preventDefault(); enter(); };
 byId("ask-form").onsubmit = confirmed;

@@ -56,6 +56,11 @@ function besideInWords(one) {
   return `${one.name} ${one.version} ` + (one.share === null ? "as a shadow, which never answers" : `answers ${percent(one.share)} of the units`);
 }
 
+function experimentInWords(one) {
+  const arms = one.arms.map(arm => `${arm.arm} ${arm.withdrawn ? "has left" : arm.shadow ? "as a shadow" : percent(arm.share)}` + (arm.units ? `, ${arm.units.toLocaleString("en")} units` : ""));
+  return `Experiment ${one.name}: ${arms.join("; ")}.` + (one.blocked ? " Units are missing from an arm, so nothing is concluded." : "");
+}
+
 // --- one decision ----------------------------------------------------------------------------------------
 
 function picture(item, alt) {
@@ -242,6 +247,8 @@ function showPromise(health) {
   byId("drift").className = drift.state === "moved" ? "doubt" : "soft";
   byId("drift").textContent = [drift.sentence, drift.expected].filter(Boolean).map(sentence).join(" ");
   byId("beside").hidden = !health.challengers.length;
+  byId("experiment").hidden = !health.experiment;
+  byId("experiment").textContent = health.experiment ? experimentInWords(health.experiment) : "";
   byId("beside").textContent = "Challengers: " + health.challengers.map(besideInWords).join("; ") + ".";
 }
 

@@ -75,6 +75,7 @@ def health_body(service: Service) -> dict[str, Any]:
         "evidence": deployment.evidence,
         "drift": service.drift.status(deployment).to_dict(),
         "monitors": monitor_bodies(service.promise, service.deployments),
+        "experiment": service.experiment.body(),
         "queue": {
             "running": admission.running,
             "slots": admission.slots,
