@@ -1,4 +1,4 @@
-"""An experiment in the real service: ramp, a bad challenger that leaves by itself, a restart, missing units."""
+"""An experiment in the real service: ramp, a bad challenger that leaves by itself, restart, missing units."""
 
 from __future__ import annotations
 
