@@ -47,6 +47,11 @@ class OutboxFolder:
         self._write(entry)
         return True
 
+    def is_done(self, key: str) -> bool:
+        """Whether an entry has nothing more to be done: it is not waiting, and it was."""
+        name = f"{key}{_SUFFIX}"
+        return (self._done / name).exists() and not (self._waiting / name).exists()
+
     def entries(self) -> list[Entry]:
         """Everything that waits. A file that is no entry is set aside and said."""
         found = {}

@@ -56,6 +56,11 @@ class KeptEntries:
             waiting = {**found, **self._tries, **self._only_here}
             return [entry for key, entry in waiting.items() if key not in self._unfinished]
 
+    def is_done(self, key: str) -> bool:
+        """Whether an entry has nothing more to be done, whichever process has seen to it."""
+        with self._lock:
+            return key in self._unfinished or (key not in self._only_here and self._folder.is_done(key))
+
     @contextmanager
     def claimed(self, listed: Entry) -> Iterator[Entry | None]:
         """The entry as it is now, for this thread alone; None if another one is at it, or it is done."""

@@ -2,7 +2,7 @@
 
 A message is on the disk when `add` returns. It is tried until its receiver has it or refuses it for good, or
 until it is eight days old. Between the answer of a receiver and the note of it a kill leaves a duplicate with
-the same id, and never a loss (docs/adr/0023).
+the same id, and never a loss (docs/adr/0024).
 """
 
 from __future__ import annotations
@@ -68,9 +68,13 @@ class Outbox:
         Without `to` each receiver that the channel names gets it. If the disk does not take it, it is held in
         memory, tried from there, and written as soon as that is possible.
         """
-        sender = self.channels.get(channel)
-        for receiver in (to,) if to or sender is None else sender.receivers:
+        for receiver in self._receivers(channel, to):
             self._kept.add(Entry(message, channel, receiver, self._clock()))
+
+    def is_done(self, message: Message, channel: str, to: str = "") -> bool:
+        """Whether each receiver of a message has it, or it was given up, whichever process saw to it."""
+        keys = (Entry(message, channel, receiver, 0.0).key for receiver in self._receivers(channel, to))
+        return all(map(self._kept.is_done, keys))
 
     def entries(self) -> list[Entry]:
         """Everything that waits, of all processes, oldest first."""
@@ -103,6 +107,10 @@ class Outbox:
     def tidy(self) -> None:
         """Write what is only in memory, and forget what was done long ago."""
         self._kept.tidy(LONGEST_KEPT, MOST_WAITING)
+
+    def _receivers(self, channel: str, to: str) -> tuple[str, ...]:
+        sender = self.channels.get(channel)
+        return (to,) if to or sender is None else sender.receivers
 
     def _try(self, listed: Entry) -> bool:
         """Whether the entry could be tried; another process may be at it."""

@@ -74,6 +74,23 @@ def test_what_one_process_has_taken_another_one_tells(tmp_path: Path) -> None:
     assert outbox(tmp_path, receiver).waiting() == 0
 
 
+def test_every_process_knows_what_is_done_and_for_whom(tmp_path: Path) -> None:
+    receiver = Receiver("ana", "ben")
+    box, other = outbox(tmp_path, receiver), outbox(tmp_path, receiver)
+    assert not other.is_done(message("m-1"), "hook")
+    box.add(message("m-1"), "hook")
+    assert not other.is_done(message("m-1"), "hook")
+    receiver.says = LOST
+    box.deliver_due()
+    assert not box.is_done(message("m-1"), "hook")
+    receiver.says = GOOD
+    box.add(message("m-2"), "hook", "ben")
+    while box.deliver_due():
+        pass
+    assert other.is_done(message("m-2"), "hook", "ben")
+    assert not other.is_done(message("m-2"), "hook")
+
+
 def test_each_receiver_of_a_channel_gets_it_and_a_person_alone_if_named(tmp_path: Path) -> None:
     receiver = Receiver("ana", "ben")
     box = outbox(tmp_path, receiver)
