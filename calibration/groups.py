@@ -74,6 +74,21 @@ def one_frame_per_group(codes: IntArray, rng: np.random.Generator) -> IntArray:
     return np.asarray(shuffled[np.unique(codes[shuffled], return_index=True)[1]], dtype=np.int64)
 
 
+def each_group_alike(groups: ArrayLike, n: int, seed: int) -> IntArray:
+    """Rows [m] in which each group of n images occurs equally often, each of its frames about equally often.
+
+    For plans of a promise about a random frame of a random group, which counts a long drive no more than a
+    short one.
+    """
+    codes = group_codes(groups, n)
+    shuffled = np.random.default_rng(seed).permutation(n)
+    frames = np.split(
+        shuffled[np.argsort(codes[shuffled], kind="stable")], np.cumsum(np.bincount(codes))[:-1]
+    )
+    most = max(map(len, frames), default=0)
+    return np.concatenate([np.resize(rows, most) for rows in frames]) if frames else shuffled
+
+
 def independent_units(n: int, sampling: Sampling) -> Units:
     """Rows of n images that may be counted as independent.
 

@@ -6,26 +6,24 @@ cheapest pair is taken if almost no error is planned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from calibration.certificate import RiskTarget
-from calibration.decision import answers
-from calibration.error_curve import fit_error_curve
 from calibration.exact.cascade import CascadePath, CascadeScores
 from calibration.exact.steps import start_of
 from calibration.exact.strata import Parts
-from calibration.planning.thresholds import planned_coverage
-from calibration.scores import BoolArray, FloatArray, IntArray
+from calibration.planning.candidates import Candidates
+from calibration.planning.chance import chance_to_pass, spread_of_answers
+from calibration.scores import FloatArray, IntArray
 
-PATH_POINTS = 400
-"""Number of coverages at which a pair is planned"""
-STAGE_A_POINTS = 80
-"""Number of thresholds of stage A that are tried at each coverage"""
 START_MARGIN = 2.0
 """Standard deviations by which the planned number of answers at the first pair exceeds the fewest that one
 error needs, so that the calibration split hardly ever answers fewer there."""
+LIKELIEST = 0.02
+"""The tests start at the first pair whose chance to pass is within this of the largest: one that fails before
+it would end them short of every pair that can be certified."""
 SLACK_STEPS = 6
 """Number of slacks that are tried between the given one and 1"""
 NEGLIGIBLE_RISK = 0.1
@@ -43,13 +41,17 @@ def plan_cascade(
     target: RiskTarget,
     slack: float = 1.2,
     parts: Parts | None = None,
+    *,
+    n_selection: int | None = None,
 ) -> FloatArray:
     """Pairs (t_a, t_b) [T, 2] for `certify_cascade`, from the scores of both stages on val_select.
 
     The certificate tests every pair, so the plan alone decides where the tests start: at the pair that is
-    planned to answer as many of `n_calibration` units as `target` needs with one error, by `START_MARGIN`. A
-    choice by calibration counts would break the promise, because the answers of two pairs need not be nested.
-    `parts` (of the selection images): each of them is planned to reach its own start.
+    likeliest to pass (`LIKELIEST`) among those that are planned to answer as many of `n_calibration` units as
+    `target` needs with one error, by `START_MARGIN`. A choice by calibration counts would break the promise,
+    because the answers of two pairs need not be nested. `parts` (of the selection images): each of them is
+    planned to reach its own start. `n_selection`: number of independent units behind the scores; by default
+    each is one.
 
     For each of `PATH_POINTS` coverages, of all pairs that answer so many selection images, the cheapest is
     taken among those with at most `slack` times the least number of planned errors (or a negligible number).
@@ -65,118 +67,59 @@ def plan_cascade(
         raise ValueError(f"slack is {slack!r}; it must be at least 1")
     if not (cost_a >= 0.0 and cost_b >= 0.0):
         raise ValueError(f"costs are {cost_a!r} and {cost_b!r}; they must not be negative")
-    first = first_answered(len(scores), n_calibration, target)
-    candidates = _Candidates.of(scores, cost_a, cost_b, first)
-    for tried in np.linspace(slack, 1.0, SLACK_STEPS):
-        chosen = candidates.cheapest(float(tried), NEGLIGIBLE_RISK * target.alpha)
-        if candidates.planned_coverage(chosen, n_calibration, target) >= target.min_coverage:
-            break
-    path = candidates.path(chosen)
-    return path if parts is None else path[_from_start_of_parts(path, scores, n_calibration, target, parts) :]
+    units = _Units(n_selection or len(scores), n_calibration)
+    candidates = Candidates.of(scores, cost_a, cost_b, first_answered(*units, target))
+    chosen = _affordable(candidates, slack, n_calibration, target)
+    path = candidates.path(chosen, _likeliest_start(candidates, chosen, units, target))
+    return path if parts is None else path[_from_start_of_parts(path, scores, units, target, parts) :]
+
+
+class _Units(NamedTuple):
+    """Numbers of independent units."""
+
+    selection: int
+    calibration: int
 
 
 def first_answered(n_selection: int, n_calibration: int, target: RiskTarget) -> float:
-    """Share of the images that the first pair answers, from the numbers of images in both splits."""
+    """Least share of the images that the first pair answers, from the numbers of units in both splits."""
     if n_calibration <= 0:
         return 1.0
     start = start_of(n_calibration, target)
     planned = np.arange(min(start, n_calibration), n_calibration + 1, dtype=np.float64)
     # The last one is certain: it answers every image.
-    enough = _least_planned(planned, n_selection, n_calibration) >= min(start, n_calibration)
+    enough = _least_planned(planned, _Units(n_selection, n_calibration)) >= min(start, n_calibration)
     return float(planned[int(enough.argmax())]) / n_calibration
 
 
-def _least_planned(planned: FloatArray, n_selection: int, n_calibration: int) -> FloatArray:
-    """Planned numbers of answers less `START_MARGIN` standard deviations; both splits are random."""
-    share = np.clip(planned / n_calibration, 0.0, 1.0)
-    variance = n_calibration * share * (1.0 - share) * (1.0 + n_calibration / n_selection)
-    return np.asarray(planned - START_MARGIN * np.sqrt(variance))
+def _least_planned(planned: FloatArray, units: _Units) -> FloatArray:
+    """Planned numbers of answers less `START_MARGIN` standard deviations."""
+    share = np.clip(planned / units.calibration, 0.0, 1.0)
+    return np.asarray(planned - START_MARGIN * spread_of_answers(share, *units))
+
+
+def _affordable(candidates: Candidates, slack: float, n_calibration: int, target: RiskTarget) -> IntArray:
+    """Row [C] of the pair at each count of answers, by the largest slack that the coverage allows."""
+    for tried in np.linspace(slack, 1.0, SLACK_STEPS):
+        chosen = candidates.cheapest(float(tried), NEGLIGIBLE_RISK * target.alpha)
+        if candidates.coverage(chosen, n_calibration, target) >= target.min_coverage:
+            break
+    return chosen
+
+
+def _likeliest_start(candidates: Candidates, chosen: IntArray, units: _Units, target: RiskTarget) -> int:
+    """Number of the first count of answers at which a chosen pair is about as likely to pass as at any."""
+    coverage, risk = candidates.answered / candidates.n, candidates.risk(chosen).clip(0.0, 1.0)
+    chance = chance_to_pass(coverage, risk, *units, target)
+    return int((chance >= chance.max() - LIKELIEST).argmax())
 
 
 def _from_start_of_parts(
-    path: FloatArray, scores: CascadeScores, n_calibration: int, target: RiskTarget, parts: Parts
+    path: FloatArray, scores: CascadeScores, units: _Units, target: RiskTarget, parts: Parts
 ) -> int:
     """The first step at which every part is planned to reach its start; the last step if there is none."""
-    n = len(scores)
-    planned = CascadePath(scores, path).count(parts).answered.astype(np.float64) * n_calibration / n
+    answered = CascadePath(scores, path).count(parts).answered.astype(np.float64)
+    planned = answered * units.calibration / len(scores)
     starts = np.array([start_of(int(reachable), target) for reachable in planned[-1]])
-    reached = (_least_planned(planned, n, n_calibration) >= starts).all(axis=1)
+    reached = (_least_planned(planned, units) >= starts).all(axis=1)
     return int(reached.argmax()) if reached.any() else len(path) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Thresholds of stage A [R], with the threshold of stage B that reaches each count of answers [C]."""
-
-    n: int
-    """Number of selection images"""
-    answered: IntArray
-    """[C]"""
-    thresholds_a: FloatArray
-    """[R]"""
-    thresholds_b: FloatArray
-    """[R, C]"""
-    planned: FloatArray
-    """Planned errors [R, C]; inf if A alone answers more"""
-    seen: IntArray
-    """Observed errors [R, C], if the pair is possible"""
-    costs: FloatArray
-    """Mean cost per image, [R]"""
-
-    @classmethod
-    def of(cls, scores: CascadeScores, cost_a: float, cost_b: float, first: float) -> _Candidates:
-        n = len(scores)
-        answered = np.unique(np.linspace(first * n, n, PATH_POINTS).round().astype(np.int64).clip(1, n))
-        thresholds_a = _stage_a_grid(scores.a.confidence)
-        curve_a = fit_error_curve(scores.a.confidence, scores.a.wrong)
-        curve_b = fit_error_curve(scores.b.confidence, scores.b.wrong)
-        by_b_order = np.argsort(-scores.b.confidence, kind="stable")
-
-        planned = np.full((len(thresholds_a), len(answered)), np.inf)
-        thresholds_b = np.full(planned.shape, np.inf)
-        seen = np.zeros(planned.shape, dtype=np.int64)
-        costs = np.empty(len(thresholds_a))
-        for row, threshold in enumerate(thresholds_a):
-            by_a = answers(scores.a.confidence, float(threshold))
-            left = by_b_order[~by_a[by_b_order]]
-            by_b = answered - int(by_a.sum())
-            possible = by_b >= 0
-            planned[row, possible] = curve_a[by_a].sum() + _running_sum(curve_b[left])[by_b[possible]]
-            seen[row, possible] = (
-                scores.a.wrong[by_a].sum() + _running_sum(scores.b.wrong[left])[by_b[possible]]
-            )
-            some = by_b > 0
-            thresholds_b[row, some] = scores.b.confidence[left[by_b[some] - 1]]
-            costs[row] = (cost_a if by_a.any() else 0.0) + cost_b * len(left) / n
-        return cls(n, answered, thresholds_a, thresholds_b, planned, seen, costs)
-
-    def cheapest(self, slack: float, negligible_risk: float) -> IntArray:
-        """Row [C] of the cheapest pair with few enough errors for each count; on equal cost, the pair with
-        fewer planned errors."""
-        enough = np.maximum(slack * self.planned.min(axis=0), negligible_risk * self.answered)
-        costs = np.where(self.planned <= enough, self.costs[:, None], np.inf)
-        return np.asarray(np.lexsort((self.planned, costs), axis=0)[0], dtype=np.int64)
-
-    def planned_coverage(self, rows: IntArray, n_calibration: int, target: RiskTarget) -> float:
-        """Planned coverage of the chosen pairs (`calibration.planning.thresholds.planned_coverage`)."""
-        seen = self.seen[rows, np.arange(len(rows))]
-        return planned_coverage(self.answered, seen, self.n, n_calibration, target)
-
-    def path(self, rows: IntArray) -> FloatArray:
-        """The pairs [T, 2], each once."""
-        pairs = np.stack([self.thresholds_a[rows], self.thresholds_b[rows, np.arange(len(rows))]], axis=1)
-        changed = np.ones(len(pairs), dtype=np.bool_)
-        changed[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
-        return np.asarray(pairs[changed], dtype=np.float64)
-
-
-def _running_sum(values: FloatArray | BoolArray) -> FloatArray:
-    """Sums of the first 0, 1, ..., n values, [n + 1]."""
-    return np.concatenate([[0.0], np.cumsum(values)])
-
-
-def _stage_a_grid(confidence: FloatArray) -> FloatArray:
-    """+inf (A answers nothing), then quantiles of the confidences of A down to the lowest."""
-    descending = np.sort(confidence)[::-1]
-    ranks = np.unique(np.linspace(1, len(descending), STAGE_A_POINTS).astype(np.int64)) - 1
-    return np.concatenate([[np.inf], np.unique(descending[ranks])[::-1]])

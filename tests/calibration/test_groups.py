@@ -18,7 +18,7 @@ from calibration import (
     certify_group_means,
     intra_group_correlation,
 )
-from calibration.groups import group_codes, independent_units
+from calibration.groups import each_group_alike, group_codes, independent_units
 
 TARGET = RiskTarget()
 
@@ -212,3 +212,12 @@ def test_betting_on_nothing_is_infeasible_and_on_nonsense_an_error() -> None:
     assert not certify_group_means([], [], [0.5], TARGET, Sampling([])).feasible
     with pytest.raises(ValueError, match=r"bet is 1\.0"):
         certify_group_means([0.1], [0], [0.5], TARGET, Sampling([1]), bet=1.0)
+
+
+def test_each_group_counts_alike_and_each_of_its_frames_about_alike() -> None:
+    groups = np.array(["long"] * 7 + ["short"] * 2 + ["single"])
+    rows = each_group_alike(groups, 10, seed=0)
+    assert np.unique(groups[rows], return_counts=True)[1].tolist() == [7, 7, 7]
+    assert np.bincount(rows, minlength=10).tolist()[:7] == [1] * 7
+    assert sorted(np.bincount(rows, minlength=10)[7:].tolist()) == [3, 4, 7]
+    assert len(each_group_alike(np.array([], dtype=np.str_), 0, seed=0)) == 0

@@ -14,7 +14,7 @@ from calibration.decision import OperatingPoint, StageRule
 from calibration.exact.cascade import CascadeScores
 from calibration.exact.policies import stage_scores
 from calibration.exact.strata import Parts, Slices
-from calibration.groups import Sampling
+from calibration.groups import Sampling, each_group_alike
 from calibration.planning.cascade import plan_cascade
 from calibration.planning.thresholds import plan_thresholds
 from calibration.scores import FloatArray
@@ -78,15 +78,30 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
     if target is None and evidence.charged_path is not None:
         return evidence.charged_path
     target = target or evidence.target
-    scores = stage_scores(evidence.select.stages, evidence.select.labels, evidence.rules)
+    select = _as_promised(evidence.select, evidence.promise)
+    scores = stage_scores(select.stages, select.labels, evidence.rules)
     n_calibration = evidence.calib.n_groups
     if len(scores) == 1:
         (stage,) = scores
         return plan_thresholds(stage.confidence, stage.wrong, n_calibration, target)[:, None]
     cost_a, cost_b = evidence.costs
-    slack = evidence.promise.slack
-    parts = parts_of(evidence, evidence.select)
-    return plan_cascade(CascadeScores(*scores), cost_a, cost_b, n_calibration, target, slack, parts)
+    return plan_cascade(
+        CascadeScores(*scores),
+        cost_a,
+        cost_b,
+        n_calibration,
+        target,
+        evidence.promise.slack,
+        parts_of(evidence, select),
+        n_selection=select.n_groups,
+    )
+
+
+def _as_promised(select: SplitScores, promise: PromiseConfig) -> SplitScores:
+    """The selection split, with each group counted alike if the promise counts groups."""
+    if select.groups is None or promise.unit == "image" or not len(select):
+        return select
+    return select.take(each_group_alike(select.groups, len(select), promise.seed))
 
 
 def sampling_of(evidence: Evidence) -> Sampling:

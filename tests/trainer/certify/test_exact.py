@@ -11,15 +11,16 @@ from fakes.run_files import forget_certificates
 from fakes.worlds import CascadeWorld
 
 from bundle.loader import load_bundle
+from calibration.bounds import fewest_answered
 from calibration.certificate import RiskTarget
-from calibration.decision import StageRule
+from calibration.decision import StageRule, answers
 from calibration.ledger import Ledger
 from calibration.scores import StageOutputs
 from demur.commands.calibrate import OVER_ALL_ANSWERS, PromiseChoice
 from trainer.bundling.finish import RunResult
 from trainer.bundling.rerun import recalibrate
 from trainer.certify.certification import charge, prove, read_policy, write_policy
-from trainer.certify.evidence import Evidence
+from trainer.certify.evidence import Evidence, plan_path
 from trainer.certify.exact import reads_all_frames
 from trainer.certify.policy_outcome import apply_policy
 from trainer.data.splits import CalibrationNeed, SplitSizes
@@ -220,3 +221,19 @@ def test_a_promise_about_images_of_groups_needs_a_stated_group_size() -> None:
         PromiseConfig().changed({"unit": "image"})
     sampling = PromiseConfig(unit="image", max_group_size=7).sampling(None)
     assert sampling.max_group_size == 7
+
+
+def test_the_plan_of_a_promise_about_groups_counts_each_group_alike() -> None:
+    """One long, easy drive has half of the images: planned by images, the tests start with it alone."""
+    given = evidence(PromiseConfig(alpha=0.05, min_coverage=0.0), frames=10)
+    select = given.select
+    assert select.groups is not None
+    easy = np.arange(len(select)) >= len(select) // 2
+    stages = tuple(StageOutputs(np.where(easy[:, None], 8.0, 1.0) * stage.logits) for stage in select.stages)
+    groups = np.where(easy, "long", select.groups)
+    path = plan_path(replace(given, select=replace(select, stages=stages, groups=groups)))
+    first = np.zeros(len(select), dtype=np.bool_)
+    for stage, threshold in zip(stages, path[0], strict=True):
+        first |= answers(StageRule().confidence(stage), float(threshold))
+    share = np.mean([first[groups == group].mean() for group in np.unique(groups)])
+    assert share * given.calib.n_groups >= fewest_answered(1, 0.05, 0.05)
