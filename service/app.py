@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from monitoring.experiments.folder import ExperimentFolder
 from monitoring.metrics.instruments import Instruments
 from monitoring.promise.sampling import AuditSampler
+from service.alerting.engine import Alerting, rules_of_settings, service_name
+from service.alerting.signals import ServiceSignals, Sources
 from service.compute.drift_samples import DriftSamples
 from service.compute.overruns import Overruns, Supervision
 from service.compute.predictor import Predictor
@@ -151,6 +153,8 @@ def _lifespan(
             deployments = await asyncio.to_thread(Deployments.open, settings)
         else:
             deployments = given
+        # Before anything is started that would have to be closed: a file with faults ends the start.
+        rules = await asyncio.to_thread(rules_of_settings, settings)
         predictor = Predictor(settings.cores_per_worker(), settings.queue_limit, instruments)
         windows = window_client(settings, deployments.champion.name, instruments)
         windows.start()
@@ -168,6 +172,15 @@ def _lifespan(
             answering=lambda: answering(deployments),
             audited_risk=lambda deployment: audited_risk(promise.view(deployment.terms)),
         )
+        alerting = Alerting(
+            settings,
+            deployments.champion.name,
+            rules,
+            ServiceSignals(
+                Sources.of(service_name(settings), deployments, promise, drift, windows, instruments)
+            ),
+            instruments,
+        )
         service = Service(
             settings,
             deployments,
@@ -180,6 +193,7 @@ def _lifespan(
             AuditSampler(settings.audit_share, settings.audit_gap),
             promise,
             ExperimentStatus(ExperimentFolder(settings.data_dir), deployments),
+            alerting,
             instruments,
             phase,
             quotas,
@@ -189,6 +203,7 @@ def _lifespan(
         _log_start(service)
         _warn_if_abstaining(deployments.champion)
         watch = asyncio.create_task(_watch(service))
+        alerting.start()
         try:
             yield LifespanState(service=service)
         finally:
@@ -197,6 +212,7 @@ def _lifespan(
             await drift.close()
             await asyncio.to_thread(predictor.close, settings.stop_timeout)
             watch.cancel()
+            await asyncio.to_thread(alerting.close)
             await asyncio.to_thread(promise.close)
             await asyncio.to_thread(windows.close)
             logger.info("service_stopped")

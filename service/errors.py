@@ -21,6 +21,7 @@ DemurError                              calibration.errors: the root of all erro
         ├── QuotaExceeded, QueueFull, DeadlinePassed, ComputeTimeout
         ├── StoreUnavailable, NoWorkerAnswers, TooManyListeners, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger, NoSuchExperiment
+        ├── NoSuchAlert, NoSuchSilence, AlertNotOpen
         └── NothingToRollBack, BundleRefused, BundlesUnreadable, ExperimentRefused
 """
 
@@ -296,6 +297,18 @@ class ExperimentRefused(RequestError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"the experiment does not change: {why}", field="name", value=name[:64])
+
+
+class NoSuchAlert(RequestError):
+    """No alert has this fingerprint, or several begin so."""
+
+
+class NoSuchSilence(RequestError):
+    """No silence has this id."""
+
+
+class AlertNotOpen(RequestError):
+    """The alert has not fired, or is resolved."""
 
 
 class NothingToRollBack(RequestError):

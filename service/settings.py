@@ -167,6 +167,8 @@ class Settings(BaseModel):
     """What follows from a broken promise: an alert; no answers of the bundle; or the bundle before it."""
     baseline_risk: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Risk above which a bundle counts as worse until its first 5,000 audits are a baseline; None: silent."""
+    alerts: Path | None = None
+    """File of the alert rules: what is watched and who is told when; None: the built-in rules, shown only."""
     drain: Annotated[float, Field(ge=0)] = 0.5
     """Seconds between "not ready" and the closing of the port, for load balancers to notice."""
     stop_timeout: Seconds = 20.0
@@ -289,7 +291,7 @@ class Settings(BaseModel):
     def _read_feedback_tokens(cls, value: Any) -> Any:
         return read_feedback_tokens(value) if isinstance(value, str) else value
 
-    @field_validator("bundle", "bundles", "data_dir", "log_file")
+    @field_validator("bundle", "bundles", "data_dir", "log_file", "alerts")
     @classmethod
     def _expand_home(cls, value: Path | None) -> Path | None:
         # No shell expands the ~ of a variable in a container file.

@@ -15,6 +15,7 @@ from calibration.decision import STAGE_NAMES
 from monitoring.metrics.instruments import Instruments
 from monitoring.promise.sampling import AuditSampler
 from monitoring.promise.watch import PromiseWatch
+from service.alerting.engine import Alerting
 from service.compute.drift_samples import DriftSamples
 from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
@@ -54,6 +55,7 @@ class Service:
     sampler: AuditSampler
     promise: PromiseWatch
     experiment: ExperimentStatus
+    alerting: Alerting
     instruments: Instruments
     phase: Phase
     quotas: Quotas | None
@@ -91,6 +93,7 @@ class Service:
         """Whether there is a fault that does not keep the service from answering."""
         return (
             self.windows.degraded
+            or not self.alerting.engine.working
             or self.overruns.lost_threads > 0
             or self.overruns.replacing > 0
             or self.deployments.champion.label in self.promise.suspended

@@ -30,6 +30,10 @@ from monitoring.store.contract import StoreUnavailable
 
 INTERVAL: Final = 2.0
 """Seconds between two evaluations"""
+_LATE: Final = 30.0
+"""Seconds without a finished round after which the engine counts as stopped"""
+_MOST_OUTGOING: Final = 200
+"""Messages in the state that are not delivered yet"""
 _KEEP_EVERY: Final = 10.0
 """Seconds between two states that differ in nothing but durations"""
 
@@ -45,6 +49,9 @@ class Sender(Protocol):
 
     def add(self, message: Message, receiver: Receiver) -> None:
         """Take a message; one that was taken before under the same id is not taken again."""
+
+    def finished(self) -> frozenset[tuple[str, str]]:
+        """(id, channel) of messages that were delivered or given up since the last call."""
 
     def readings(self, now: float) -> Sequence[Reading]:
         """What it knows of its own state."""
@@ -98,6 +105,9 @@ class AlertEngine:
         self._kept: tuple[object, float] | None = None
         self._looked: float | None = None
         self._away_since: float | None = None
+        self._finished = time.monotonic()
+        self._handed: set[str] = set()
+        """What of the state's `outgoing` the sender has"""
         self._to_join = False
         """Whether it went on alone, and must hand over what it knows"""
         self._stopping = threading.Event()
@@ -123,6 +133,11 @@ class AlertEngine:
     def state(self) -> EngineState:
         """The latest state that this engine knows."""
         return self._state
+
+    @property
+    def working(self) -> bool:
+        """Whether it has just finished a round, or has just begun; otherwise it hangs or fails."""
+        return time.monotonic() - self._finished < _LATE
 
     def status(self) -> EngineStatus:
         """What the engine says of itself."""
@@ -220,7 +235,7 @@ class AlertEngine:
             readings = _united(readings, beat.others)
         self._note_role(beat)
         acts = (*self._folder.acts(), *(beat.acts if beat is not None else ()))
-        state = state.with_acts(acts, moment.now)
+        state = self._without_finished(state.with_acts(acts, moment.now))
         state = dispatch(evaluate(state, self.rules, readings, moment), self.rules, moment)
         if not self._keep(state, acts):
             return
@@ -264,17 +279,28 @@ class AlertEngine:
         return True
 
     def _send(self) -> None:
-        """Hand over what is kept as told; it is taken out of the state once the sender has it."""
-        if not self._state.outgoing:
-            return
-        for one in self._state.outgoing.values():
-            self._sender.add(one.message, one.receiver)
-        self._state = replace(self._state, outgoing={})
+        """Hand over what is kept as told. It stays in the state until it is delivered: if this engine ends
+        before, the next one sends it, under the same id."""
+        for key, one in self._state.outgoing.items():
+            if key not in self._handed:
+                self._sender.add(one.message, one.receiver)
+        self._handed = set(self._state.outgoing)
+
+    def _without_finished(self, state: EngineState) -> EngineState:
+        finished = self._sender.finished()
+        rest = {
+            key: one
+            for key, one in state.outgoing.items()
+            if (one.message.id, one.receiver.channel) not in finished
+        }
+        # Of a channel that has failed for days the latest are enough; the outbox has them all.
+        return replace(state, outgoing=dict(list(rest.items())[-_MOST_OUTGOING:]))
 
     def _run(self) -> None:
         while True:
             try:
                 self.look()
+                self._finished = time.monotonic()
             except Exception:
                 # The next round may succeed; the heartbeat says meanwhile that this one has not.
                 logger.exception("alert_evaluation_failed")
@@ -296,10 +322,14 @@ def essence_of(state: EngineState) -> object:
 
 
 def _united(own: Sequence[Reading], others: Sequence[Reading]) -> list[Reading]:
-    """One reading per signal and labels: this engine's own, if it has data."""
+    """One reading per signal and labels: of what is in service somewhere, with data, this engine's own."""
     found: dict[tuple[object, ...], Reading] = {}
     for reading in (*others, *own):
         key = (reading.signal, reading.labels)
-        if key not in found or reading.value is not None or reading.low is not None:
+        if key not in found or _rank(reading) >= _rank(found[key]):
             found[key] = reading
     return list(found.values())
+
+
+def _rank(reading: Reading) -> tuple[bool, bool]:
+    return not reading.over, reading.value is not None or reading.low is not None

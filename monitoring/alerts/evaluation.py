@@ -79,6 +79,8 @@ def _matched(rules: AlertRules, readings: Sequence[Reading]) -> Iterator[tuple[s
 def _with_reading(
     before: Alert | None, fingerprint: str, rule: Rule, reading: Reading, moment: Moment
 ) -> Alert | None:
+    if reading.over:
+        return before and (before if before.resolved_at is not None else _ended(before, reading, moment))
     verdict = rule.verdict(reading)
     over = before is None or before.resolved_at is not None
     if verdict == "no data":
@@ -98,6 +100,10 @@ def _with_reading(
     after = replace(before, reading=reading, unseen=0.0, cleared=cleared)
     rests = verdict == "good" and cleared >= rule.resolve_after
     return replace(after, resolved_at=moment.now) if rests else after
+
+
+def _ended(alert: Alert, reading: Reading, moment: Moment) -> Alert:
+    return replace(alert, reading=reading, resolved_at=moment.now)
 
 
 def _opened(before: Alert | None, fingerprint: str, rule: Rule, reading: Reading, moment: Moment) -> Alert:

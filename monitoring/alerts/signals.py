@@ -47,6 +47,8 @@ class Reading:
     """Unix time, seconds, of the reading"""
     text: str
     """A sentence with the figures, for people"""
+    over: bool = False
+    """Whether what it is of is in service no more, which ends its alerts"""
 
     def label(self, name: str) -> str | None:
         """The value of one label; None if the reading has no such label."""

@@ -7,7 +7,7 @@ a scrape of any worker shows their sum (or, for values that all workers share, t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, get_args
 
 import prometheus_client
@@ -133,6 +133,12 @@ class Instruments:
         self._window_stage_b = self._gauge(names.WINDOW_STAGE_B)
         self._label_coverage = self._gauge(names.LABEL_COVERAGE)
         self._label_lag = self._gauge(names.LABEL_LAG)
+        self._alerts = self._gauge(names.ALERTS)
+        self._alerts_shown: set[tuple[str, str, str]] = set()
+        self._alert_evaluated = self._gauge(names.ALERT_EVALUATED)
+        self.alert_notifications = self._counter(names.ALERT_NOTIFICATIONS)
+        self.alert_outbox = self._gauge(names.ALERT_OUTBOX)
+        self.alert_heartbeats = self._counter(names.ALERT_HEARTBEATS)
         self._promise_e_value = self._gauge(names.PROMISE_E_VALUE)
         self._promise_alarm = self._gauge(names.PROMISE_ALARM)
         self._promise_risk_low = self._gauge(names.PROMISE_RISK_LOW)
@@ -222,6 +228,20 @@ class Instruments:
         self._promise_risk_low.labels(bundle).set(low)
         self._promise_risk_high.labels(bundle).set(high)
         self._promise_audits.labels(bundle).set(reading.audits)
+
+    def show_alerts(self, counts: Mapping[tuple[str, str, str], int], evaluated_at: float | None) -> None:
+        """Set the gauges of the alerts: number by (rule, severity, state), and when they were evaluated."""
+        for gone in self._alerts_shown - counts.keys():
+            self._alerts.labels(*gone).set(0)
+        self._alerts_shown |= counts.keys()
+        for labels, count in counts.items():
+            self._alerts.labels(*labels).set(count)
+        if evaluated_at is not None:
+            self._alert_evaluated.set(evaluated_at)
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of all workers of this service."""
+        return (WorkerFiles.of_this_service() or self.registry).collect()
 
     def render(self) -> bytes:
         """The scrape in Prometheus' text format. It takes milliseconds, too long for the event loop."""

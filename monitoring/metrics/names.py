@@ -331,6 +331,33 @@ LABEL_LAG = Gauge(
     ("bundle",),
 )
 
+ALERTS = Gauge(
+    "demur_alerts",
+    "alerts",
+    "Alerts of a rule that are pending, firing, acknowledged or escalated.",
+    ("rule", "severity", "state"),
+)
+ALERT_NOTIFICATIONS = Counter(
+    "demur_alert_notifications_total",
+    "notifications",
+    "Tries to deliver a message: delivered, refused, or unknown if no answer came.",
+    ("channel", "outcome"),
+)
+ALERT_OUTBOX = Gauge(
+    "demur_alert_outbox_messages", "messages", "Messages of the alerts that no receiver has yet."
+)
+ALERT_EVALUATED = Gauge(
+    "demur_alert_evaluated_timestamp_seconds",
+    "seconds",
+    "Unix time of the last completed evaluation of the alerts.",
+)
+ALERT_HEARTBEATS = Counter(
+    "demur_alert_heartbeats_total",
+    "heartbeats",
+    "Signs of life of the alerts: delivered, refused, or unknown if no answer came.",
+    ("outcome",),
+)
+
 PROMISE_E_VALUE = Gauge(
     "demur_promise_e_value",
     "number",

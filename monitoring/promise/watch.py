@@ -114,6 +114,10 @@ class PromiseWatch:
         view = self._views.get(terms.bundle)
         return view if view is not None and view.terms == terms else self._view(terms, None)
 
+    def latch_of(self, bundle: str) -> BundleLatch:
+        """What is kept of a bundle, `name:version`, whether it serves or not."""
+        return self._latch.of(bundle)
+
     def look(self) -> None:
         """One look at all bundles that serve."""
         self._take(self._archive.keep_in_step(self._latch))

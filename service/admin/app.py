@@ -1,5 +1,5 @@
 """Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers; list audits;
-end the alarms of a promise; and a page for all of it.
+end the alarms of a promise; see to alerts; and a page for all of it.
 
 Every route but the page, which holds no data, needs the token, compared in constant time before anything else
 is read. A bundle is given by its plain name, never by a path or an address, and comes from one folder. Every
@@ -26,6 +26,7 @@ from bundle.manifest import BundleError, BundleManifest
 from bundle.verify import verify_bundle
 from monitoring.metrics.instruments import AdminInstruments
 from service.admin.access import TokenRequired
+from service.admin.alerts import add_alert_routes
 from service.admin.audits import add_audit_routes
 from service.admin.bundle_folder import folder_of, labels_of, names_of
 from service.admin.changes import while_connected
@@ -95,6 +96,8 @@ def create_admin_app(
     add_experiment_routes(app, experiments, bundles, report)
     if figures.promises is not None:
         add_promise_routes(app, figures.promises, partial(labels_of, bundles))
+    if figures.alerts is not None:
+        add_alert_routes(app, figures.alerts)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OSError, _system_error)

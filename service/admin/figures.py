@@ -22,6 +22,7 @@ from monitoring.drift.watch import latest_conclusion
 from monitoring.drift.wording import signal_name
 from monitoring.promise.archive import Archive
 from monitoring.promise.items import ItemReader
+from service.alerting.journal import AlertJournal
 from service.errors import NoWorkerAnswers
 from service.lineup.fleet import Fleet
 from service.openapi import admin as openapi
@@ -43,6 +44,8 @@ class Figures:
     """Address of the public port, of which each worker says how it is"""
     data_dir: Path | None = None
     """Data folder, with the conclusions of the drift watches"""
+    alerts: AlertJournal | None = None
+    """The alerts; without it there are no routes for them."""
 
 
 def add_figure_routes(app: FastAPI, fleet: Fleet, figures: Figures) -> None:

@@ -17,6 +17,7 @@ from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
 from service.admin.experiments import ReportOf
 from service.admin.figures import Figures
+from service.alerting.journal import journal_of
 from service.http.connection import guarded_connection
 from service.lineup.experiment_watch import label_times
 from service.lineup.experiments import Experiments
@@ -37,14 +38,14 @@ def admin_port(
         yield None
         return
     bundles = (settings.bundles or settings.bundle.parent).resolve()
-    items = _items(settings)
+    items, journal = _items(settings), journal_of(settings)
     config = uvicorn.Config(
         create_admin_app(
             fleet,
             bundles,
             settings.admin_token,
             feedback_tokens=settings.feedback_tokens,
-            figures=Figures(items, promises, public_url, settings.data_dir),
+            figures=Figures(items, promises, public_url, settings.data_dir, journal),
             experiments=experiments,
             report=_report(settings),
         ),
@@ -68,6 +69,7 @@ def admin_port(
     finally:
         server.should_exit = True
         thread.join(5.0)
+        journal.close()
         if items is not None:
             items.close()
 

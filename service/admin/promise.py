@@ -15,10 +15,10 @@ from starlette.responses import Response
 
 from monitoring.promise.archive import Archive
 from monitoring.promise.latch import BundleLatch, Reset
-from service.errors import InvalidField, MissingField, NoSuchBundle, StoreUnavailable
+from service.admin.texts import read_text
+from service.errors import InvalidField, NoSuchBundle, StoreUnavailable
 from service.http.bodies import read_json
 from service.openapi import promise as openapi
-from service.openapi.promise import MAX_TEXT
 from service.responses import json_response
 
 _MAX_LABEL: Final = 300
@@ -37,7 +37,7 @@ def add_promise_routes(app: FastAPI, archive: Archive, labels: Callable[[], set[
     @app.post("/promise/{bundle}/reset", summary="End the alarms of a bundle", openapi_extra=openapi.RESET)
     async def reset(request: Request, bundle: str) -> Response:
         content = read_json(request.headers, await request.body())
-        done = Reset(time.time(), _text(content, "name"), _text(content, "reason"))
+        done = Reset(time.time(), read_text(content, "name"), read_text(content, "reason"))
         if set(content) != {"name", "reason"}:
             raise InvalidField("the body must have the fields name and reason, and no others", field="body")
         before = await asyncio.to_thread(archive.latch)
@@ -65,17 +65,3 @@ def _body(bundle: str, latch: BundleLatch) -> dict[str, Any]:
         "alarms": [asdict(alarm) for alarm in latch.alarms.values()],
         "resets": [asdict(reset) for reset in latch.resets],
     }
-
-
-def _text(content: dict[str, Any], name: str) -> str:
-    if name not in content:
-        raise MissingField(f"the body has no field {name!r}", field=name)
-    value = content[name]
-    if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TEXT:
-        return value.strip()
-    raise InvalidField(
-        f"{name} must be a text of 1 to {MAX_TEXT} characters: it is kept with the reset",
-        field=name,
-        value=value[:MAX_TEXT] if isinstance(value, str) else None,
-        limit=MAX_TEXT,
-    )

@@ -16,8 +16,8 @@ HEALTH: Final[dict[str, Any]] = {
     "responses": {
         "200": answer(
             "`ok`; `degraded` (the store is away or being rebuilt from the event log, the event log cannot "
-            "be written, or a model computes an image without end; predictions go on); or `draining`; and "
-            "the details.",
+            "be written, the alerts are not evaluated, or a model computes an image without end; predictions "
+            "go on); or `draining`; and the details.",
             {
                 "type": "object",
                 "required": ["status", "store", "event_log", "labels"],
@@ -79,6 +79,19 @@ HEALTH: Final[dict[str, Any]] = {
                             "stratum": {"type": "integer"},
                             "blocked": {"type": "boolean"},
                             "arms": {"type": "array", "items": {"type": "object"}},
+                        },
+                    },
+                    "alerts": {
+                        "type": "object",
+                        "description": "The alert engine of this worker: `leads`, `follows` another service, "
+                        "`stands by` for another worker, or goes on `alone` without the store.",
+                        "properties": {
+                            "role": {"enum": ["leads", "follows", "stands by", "alone"]},
+                            "leader": {"type": "string"},
+                            "evaluated_at": {"type": ["number", "null"]},
+                            "store": {"type": "boolean"},
+                            "open": {"type": "integer"},
+                            "working": {"type": "boolean", "description": "It has looked just now."},
                         },
                     },
                     "event_log": {"enum": ["ok", "failing", "off"]},

@@ -13,6 +13,7 @@ import structlog
 
 from monitoring.experiments.folder import ExperimentFolder
 from monitoring.store.embedded_valkey import EmbeddedValkey
+from service.alerting.engine import rules_of_settings
 from service.environment import environment_notes
 from service.errors import PortUnavailable
 from service.lineup.lineup import Deployments
@@ -37,12 +38,13 @@ def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None)
     """Serve until SIGTERM or SIGINT, then finish the accepted requests and return.
 
     `on_ready` is called once the service answers. Raises BundleError, EngineUnavailable,
-    EmbeddedValkeyError, PortUnavailable or, with several workers, WorkersFailed.
+    EmbeddedValkeyError, PortUnavailable, RulesUnreadable or, with several workers, WorkersFailed.
     """
     settings = for_terminal(settings)
     configure_logging(settings.log_options())
     for note in environment_notes(os.environ, Settings.model_fields):
         logger.warning("environment", note=note)
+    rules_of_settings(settings)  # Faults of the file end the start here, before anything is started.
     listener = _listen(settings.host, settings.port)
     everywhere, url = listens_everywhere(listener), url_of(listener)
 

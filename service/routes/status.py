@@ -74,6 +74,7 @@ def health_body(service: Service) -> dict[str, Any]:
         "claim": deployment.claim,
         "evidence": deployment.evidence,
         "drift": service.drift.status(deployment).to_dict(),
+        "alerts": service.alerting.body(),
         "monitors": monitor_bodies(service.promise, service.deployments),
         "experiment": service.experiment.body(),
         "queue": {

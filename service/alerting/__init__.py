@@ -1,0 +1,1 @@
+"""Alerting: the signals of this service, its engine, and what people do with its alerts."""

@@ -1,0 +1,177 @@
+"""Alert engine of a worker, over the signals of its service, with its outbox, heartbeat and metrics."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from monitoring.alerts.alert import Receiver
+from monitoring.alerts.disk import AlertFolder
+from monitoring.alerts.engine import AlertEngine
+from monitoring.alerts.engine_state import EngineState
+from monitoring.alerts.message import Message
+from monitoring.alerts.notifiers.channels import channels_of
+from monitoring.alerts.notifiers.contract import Delivery
+from monitoring.alerts.outbox import Entry, Outbox
+from monitoring.alerts.outbox.delivery_threads import DeliveryThreads
+from monitoring.alerts.rule_file import built_in_rules, read_rules
+from monitoring.alerts.rules import AlertRules
+from monitoring.alerts.signals import Reading, labels_of
+from monitoring.alerts.state import StoredState
+from monitoring.metrics.instruments import Instruments
+from service.settings import NO_STORE, Settings
+
+_STOP: Final = 2.0
+"""Seconds that a stop waits for a message that is being sent"""
+
+
+def rules_of_settings(settings: Settings) -> AlertRules:
+    """The rules of the file in the settings, or the built-in ones. Raises RulesUnreadable."""
+    return built_in_rules() if settings.alerts is None else read_rules(settings.alerts)
+
+
+def alert_folder(settings: Settings) -> Path:
+    """Where alerts are kept on the disk."""
+    return settings.data_dir / "alerts"
+
+
+def service_name(settings: Settings) -> str:
+    """Name of a service for people: its machine, and its port or the name of its data folder."""
+    return f"{socket.gethostname()}:{settings.port or settings.data_dir.name}"
+
+
+def stored_state(settings: Settings, model: str, engine: str) -> StoredState | None:
+    """The state in the settings' store; None without one."""
+    if settings.redis_url in (None, NO_STORE):
+        return None
+    return StoredState.at(settings.redis_url, settings.model or model, engine, timeout=settings.redis_timeout)
+
+
+class Alerting:
+    """The alert engine of one worker; `start` before use, `close` at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: str,
+        rules: AlertRules,
+        gather: Callable[[EngineState], Sequence[Reading]],
+        instruments: Instruments,
+    ) -> None:
+        """`model`: name of the windows if the settings give none; `gather`: the readings of this worker."""
+        folder, service = alert_folder(settings), service_name(settings)
+        self._sender = _OutboxSender(folder / "outbox", rules, instruments)
+        self.engine = AlertEngine(
+            rules,
+            AlertFolder(folder),
+            stored_state(settings, model, f"{service}/{uuid4().hex[:8]}"),
+            gather,
+            self._sender,
+            service=service,
+            observer=_Observer(instruments),
+        )
+
+    def start(self) -> None:
+        """Begin to evaluate and to deliver."""
+        self._sender.start()
+        self.engine.start()
+
+    def body(self) -> dict[str, Any]:
+        """The engine of this worker as plain values, for /health."""
+        said = self.engine.status()
+        return {
+            "role": said.role,
+            "leader": said.leader,
+            "evaluated_at": said.evaluated_at,
+            "store": said.store,
+            "open": said.open_alerts,
+            "working": self.engine.working,
+        }
+
+    def close(self) -> None:
+        """End both; what was not delivered is delivered by the next process."""
+        self.engine.close()
+        self._sender.close()
+
+
+class _OutboxSender:
+    """The outbox as the engine's sender; it delivers on threads of its own."""
+
+    def __init__(self, folder: Path, rules: AlertRules, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._lock = threading.Lock()
+        self._open: dict[tuple[str, str], set[str]] = {}
+        """(id of a message, channel) -> receivers that do not have it yet"""
+        self._finished: set[tuple[str, str]] = set()
+        self._outbox = Outbox(folder, channels_of(rules.channels), self._tried)
+        self._threads = DeliveryThreads(self._outbox)
+
+    def start(self) -> None:
+        self._threads.start()
+
+    def close(self) -> None:
+        self._threads.stop(_STOP)
+
+    def add(self, message: Message, receiver: Receiver) -> None:
+        """See `Sender`."""
+        channel = self._outbox.channels.get(receiver.channel)
+        named = (receiver.to,) if receiver.to or channel is None else channel.receivers
+        with self._lock:
+            self._open[message.id, receiver.channel] = set(named)
+        self._outbox.add(message, receiver.channel, receiver.to)
+        self._threads.wake()
+
+    def finished(self) -> frozenset[tuple[str, str]]:
+        """See `Sender`."""
+        with self._lock:
+            found, self._finished = frozenset(self._finished), set()
+        return found
+
+    def readings(self, now: float) -> list[Reading]:
+        """See `Sender`: how long each channel has kept a message waiting."""
+        self._instruments.alert_outbox.set(self._outbox.waiting())
+        return [
+            Reading(
+                "messages_undelivered",
+                labels_of({"channel": channel}),
+                age,
+                None,
+                None,
+                None,
+                now - age if age else None,
+                now,
+                f"the oldest message for channel {channel} has waited for {age:.0f} s",
+            )
+            for channel, age in self._outbox.oldest().items()
+        ]
+
+    def _tried(self, entry: Entry, said: Delivery) -> None:
+        self._instruments.alert_notifications.labels(entry.channel, said.outcome).inc()
+        if said.outcome == "delivered" or said.final:
+            key = (entry.message.id, entry.channel)
+            with self._lock:
+                rest = self._open.get(key, set())
+                rest.discard(entry.to)
+                if not rest:
+                    self._open.pop(key, None)
+                    self._finished.add(key)
+
+
+class _Observer:
+    """Sets the gauges after each evaluation."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+
+    def evaluated(self, state: EngineState, rules: AlertRules) -> None:
+        severities = {rule.name: rule.severity for rule in rules.rules}
+        counts: dict[tuple[str, str, str], int] = {}
+        for alert in state.alerts.values():
+            if alert.resolved_at is None:
+                key = (alert.rule, severities.get(alert.rule, "warning"), alert.state)
+                counts[key] = counts.get(key, 0) + 1
+        self._instruments.show_alerts(counts, state.evaluated_at)
