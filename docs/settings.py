@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("header_timeout", "body_timeout", "queue_limit", "deadline", "compute_timeout"),
         "live_listeners",
     ),
+    "Alerts": ("alerts",),
     "Quotas": ("quota_rate", "quota_burst", "quota_clients"),
     "Challengers": ("challengers", "experiment", "experiment_salt", "shadow_images", "shadow_bytes"),
     "Drift": ("drift_images", "drift_false_alarms", "drift_season"),

@@ -11,6 +11,9 @@
     ├── MessageUnreadable              a document is no message of the alerts
     ├── NotReached                     no connection to a receiver of messages came about
     ├── NoAnswer                       a receiver may have a message, and has not said so
+    ├── RulesUnreadable                a file of alert rules has faults; each with its line
+    ├── YamlFault                      a text is no YAML
+    ├── AlertStateUnreadable           a document is no state of the alert engine
     └── EmbeddedValkeyError            the embedded server cannot be started
         └── DataFolderInUse            another process runs its embedded server in this folder
 

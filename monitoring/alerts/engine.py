@@ -25,7 +25,7 @@ from monitoring.alerts.evaluation import LONGEST_STEP, Moment, evaluate
 from monitoring.alerts.message import Message
 from monitoring.alerts.rules import AlertRules
 from monitoring.alerts.signals import Reading, labels_of
-from monitoring.alerts.state import LEASE, Beat, StoredState
+from monitoring.alerts.state import LEASE, Standing, StoredState
 from monitoring.store.contract import StoreUnavailable
 
 INTERVAL: Final = 2.0
@@ -135,6 +135,11 @@ class AlertEngine:
         return self._state
 
     @property
+    def evaluated_here(self) -> float | None:
+        """Unix time of the last evaluation by this engine; None while another one does it."""
+        return self._state.evaluated_at if self._role in ("leads", "alone") else None
+
+    @property
     def working(self) -> bool:
         """Whether it has just finished a round, or has just begun; otherwise it hangs or fails."""
         return time.monotonic() - self._finished < _LATE
@@ -154,13 +159,13 @@ class AlertEngine:
                 return
             self._role = "follows"
         readings = [*self._gather(self._state), *self._sender.readings(now), self._own_reading(now)]
-        beat = self._beat(readings)
-        if beat is None and self._waits_for_the_store():
+        standing = self._standing(readings)
+        if standing is None and self._waits_for_the_store():
             return
-        if beat is not None and beat.fence is None:
-            self._follow(beat)
+        if standing is not None and standing.fence is None:
+            self._follow(standing)
             return
-        self._lead(beat, readings, Moment(now, elapsed))
+        self._lead(standing, readings, Moment(now, elapsed))
 
     def _may_work(self) -> bool:
         """Whether no other process with this data folder works."""
@@ -185,12 +190,12 @@ class AlertEngine:
         labels = labels_of({"service": self._service})
         return Reading("alerts_without_store", labels, float(away), None, None, None, None, now, text)
 
-    def _beat(self, readings: Sequence[Reading]) -> Beat | None:
+    def _standing(self, readings: Sequence[Reading]) -> Standing | None:
         """What the store says; None without it."""
         if self._store is None:
             return None
         try:
-            beat = self._store.beat(readings, self._fence)
+            standing = self._store.follow(readings, self._fence)
         except StoreUnavailable as error:
             if self._away_since is None:
                 self._away_since = time.monotonic()
@@ -199,7 +204,7 @@ class AlertEngine:
         if self._away_since is not None:
             logger.info("alerts_with_store_again", after=round(time.monotonic() - self._away_since, 1))
             self._away_since = None
-        return beat
+        return standing
 
     def _waits_for_the_store(self) -> bool:
         """Whether the engine that led may lead still: one that followed goes on alone after its lease."""
@@ -207,12 +212,12 @@ class AlertEngine:
             return False
         return time.monotonic() - self._away_since < LEASE
 
-    def _follow(self, beat: Beat) -> None:
-        assert self._store is not None  # noqa: S101 - it gave the beat
+    def _follow(self, standing: Standing) -> None:
+        assert self._store is not None  # noqa: S101 - it gave the standing
         if self._role != "follows":
             self._to_join = self._to_join or self._role == "alone"
-            logger.info("alerts_follow", leader=beat.leader)
-        self._role, self._leader = "follows", beat.leader
+            logger.info("alerts_follow", leader=standing.leader)
+        self._role, self._leader = "follows", standing.leader
         with suppress(StoreUnavailable):
             if self._to_join:
                 document = self._state.to_json().decode()
@@ -222,19 +227,19 @@ class AlertEngine:
             for act in self._folder.acts():
                 self._store.leave(act)
                 self._folder.forget((act,))
-        if beat.state is not None:
+        if standing.state is not None:
             # What was known here and is not there yet is on its way as an act.
-            self._state = beat.state
-            self._keep_on_disk(beat.state)
+            self._state = standing.state
+            self._keep_on_disk(standing.state)
 
-    def _lead(self, beat: Beat | None, readings: Sequence[Reading], moment: Moment) -> None:
+    def _lead(self, standing: Standing | None, readings: Sequence[Reading], moment: Moment) -> None:
         state = self._state
-        if beat is not None:
-            if beat.state is not None:
-                state = state.merged(beat.state)
-            readings = _united(readings, beat.others)
-        self._note_role(beat)
-        acts = (*self._folder.acts(), *(beat.acts if beat is not None else ()))
+        if standing is not None:
+            if standing.state is not None:
+                state = state.merged(standing.state)
+            readings = _united(readings, standing.others)
+        self._note_role(standing)
+        acts = (*self._folder.acts(), *(standing.acts if standing is not None else ()))
         state = self._without_finished(state.with_acts(acts, moment.now))
         state = dispatch(evaluate(state, self.rules, readings, moment), self.rules, moment)
         if not self._keep(state, acts):
@@ -244,11 +249,11 @@ class AlertEngine:
         if self._observer is not None:
             self._observer.evaluated(self._state, self.rules)
 
-    def _note_role(self, beat: Beat | None) -> None:
-        role: Role = "alone" if beat is None else "leads"
-        fence = self._fence if beat is None or beat.fence is None else beat.fence
+    def _note_role(self, standing: Standing | None) -> None:
+        role: Role = "alone" if standing is None else "leads"
+        fence = self._fence if standing is None or standing.fence is None else standing.fence
         if role != self._role or fence != self._fence:
-            logger.info("alerts_led_here", kept="disk" if beat is None else "store", fence=fence)
+            logger.info("alerts_led_here", kept="disk" if standing is None else "store", fence=fence)
             self._kept = None
         self._role, self._fence, self._leader = role, fence, self._service
         self._to_join = role == "alone" and self._store is not None

@@ -31,8 +31,8 @@ _MOST_ACTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """What the store says to an engine."""
+class Standing:
+    """Where an engine stands among those of its store, and what they have left."""
 
     fence: int | None
     """Fencing number of this engine; None: another one leads"""
@@ -69,7 +69,7 @@ class StoredState:
         """Close the connections to the store."""
         self._client.close()
 
-    def beat(self, readings: Sequence[Reading], least_fence: int) -> Beat:
+    def follow(self, readings: Sequence[Reading], least_fence: int) -> Standing:
         """Take or renew the lease, leave this engine's readings and fetch what there is.
 
         `least_fence`: the largest fencing number that this engine has seen; a store that lost its memory must
@@ -91,7 +91,7 @@ class StoredState:
         fence, leader, version, document, acts, others = cast("list[Any]", reply)
         state = _state(document)
         self._version = version.decode()
-        return Beat(
+        return Standing(
             fence=int(fence) or None,
             leader=leader.decode(),
             state=state,

@@ -7,13 +7,15 @@ from typing import Any, Final
 
 import yaml
 
+from monitoring.errors import MonitoringError
+
 Place = tuple[str | int, ...]
 """Way to a value: keys of mappings, and indices of lists from 0"""
 
 _DEEPEST: Final = 20
 
 
-class YamlFault(Exception):
+class YamlFault(MonitoringError):
     """The text is no YAML that can be read."""
 
     def __init__(self, line: int, why: str) -> None:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
-from monitoring.alerts.alert import Receiver
 from monitoring.alerts.disk import AlertFolder
 from monitoring.alerts.engine import AlertEngine
 from monitoring.alerts.engine_state import EngineState
-from monitoring.alerts.message import Message
-from monitoring.alerts.notifiers.channels import channels_of
-from monitoring.alerts.notifiers.contract import Delivery
-from monitoring.alerts.outbox import Entry, Outbox
-from monitoring.alerts.outbox.delivery_threads import DeliveryThreads
 from monitoring.alerts.rule_file import built_in_rules, read_rules
 from monitoring.alerts.rules import AlertRules
-from monitoring.alerts.signals import Reading, labels_of
+from monitoring.alerts.signals import Reading
 from monitoring.alerts.state import StoredState
 from monitoring.metrics.instruments import Instruments
+from service.alerting.heartbeats import Heartbeats
+from service.alerting.outbox_sender import OutboxSender
 from service.settings import NO_STORE, Settings
-
-_STOP: Final = 2.0
-"""Seconds that a stop waits for a message that is being sent"""
 
 
 def rules_of_settings(settings: Settings) -> AlertRules:
@@ -64,7 +56,7 @@ class Alerting:
     ) -> None:
         """`model`: name of the windows if the settings give none; `gather`: the readings of this worker."""
         folder, service = alert_folder(settings), service_name(settings)
-        self._sender = _OutboxSender(folder / "outbox", rules, instruments)
+        self._sender = OutboxSender(folder / "outbox", rules, instruments)
         self.engine = AlertEngine(
             rules,
             AlertFolder(folder),
@@ -74,11 +66,13 @@ class Alerting:
             service=service,
             observer=_Observer(instruments),
         )
+        self._heartbeats = Heartbeats(rules, lambda: self.engine.evaluated_here, instruments)
 
     def start(self) -> None:
         """Begin to evaluate and to deliver."""
         self._sender.start()
         self.engine.start()
+        self._heartbeats.start()
 
     def body(self) -> dict[str, Any]:
         """The engine of this worker as plain values, for /health."""
@@ -94,71 +88,9 @@ class Alerting:
 
     def close(self) -> None:
         """End both; what was not delivered is delivered by the next process."""
+        self._heartbeats.close()
         self.engine.close()
         self._sender.close()
-
-
-class _OutboxSender:
-    """The outbox as the engine's sender; it delivers on threads of its own."""
-
-    def __init__(self, folder: Path, rules: AlertRules, instruments: Instruments) -> None:
-        self._instruments = instruments
-        self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], set[str]] = {}
-        """(id of a message, channel) -> receivers that do not have it yet"""
-        self._finished: set[tuple[str, str]] = set()
-        self._outbox = Outbox(folder, channels_of(rules.channels), self._tried)
-        self._threads = DeliveryThreads(self._outbox)
-
-    def start(self) -> None:
-        self._threads.start()
-
-    def close(self) -> None:
-        self._threads.stop(_STOP)
-
-    def add(self, message: Message, receiver: Receiver) -> None:
-        """See `Sender`."""
-        channel = self._outbox.channels.get(receiver.channel)
-        named = (receiver.to,) if receiver.to or channel is None else channel.receivers
-        with self._lock:
-            self._open[message.id, receiver.channel] = set(named)
-        self._outbox.add(message, receiver.channel, receiver.to)
-        self._threads.wake()
-
-    def finished(self) -> frozenset[tuple[str, str]]:
-        """See `Sender`."""
-        with self._lock:
-            found, self._finished = frozenset(self._finished), set()
-        return found
-
-    def readings(self, now: float) -> list[Reading]:
-        """See `Sender`: how long each channel has kept a message waiting."""
-        self._instruments.alert_outbox.set(self._outbox.waiting())
-        return [
-            Reading(
-                "messages_undelivered",
-                labels_of({"channel": channel}),
-                age,
-                None,
-                None,
-                None,
-                now - age if age else None,
-                now,
-                f"the oldest message for channel {channel} has waited for {age:.0f} s",
-            )
-            for channel, age in self._outbox.oldest().items()
-        ]
-
-    def _tried(self, entry: Entry, said: Delivery) -> None:
-        self._instruments.alert_notifications.labels(entry.channel, said.outcome).inc()
-        if said.outcome == "delivered" or said.final:
-            key = (entry.message.id, entry.channel)
-            with self._lock:
-                rest = self._open.get(key, set())
-                rest.discard(entry.to)
-                if not rest:
-                    self._open.pop(key, None)
-                    self._finished.add(key)
 
 
 class _Observer:

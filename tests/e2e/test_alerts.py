@@ -1,4 +1,4 @@
-"""Alerts of the real service: who is told of a broken promise, what people do with it, and what a kill loses."""
+"""Alerts of the real service: who is told of a broken promise, what people do with it, what a kill loses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- One beat of an engine: take or renew the lease, leave its own readings, and fetch what others have left.
+-- One round of an engine: take or renew the lease, leave its own readings, and fetch what others have left.
 -- KEYS[1]: lease. ARGV: prefix, engine, lease in ms, least fence, known version, readings, their life in ms.
 -- Reply: fence (0: another engine leads), leader, version, state or "", acts, readings of the other engines.
 local lease, prefix, me = KEYS[1], ARGV[1], ARGV[2]
