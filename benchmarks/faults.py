@@ -5,9 +5,11 @@
 Two workers (in one row two services of two workers) serve a stream of images; each answer is followed by its
 label, and half of the items are audited. In the middle of the stream the fault comes, and the stream goes on
 through it. Then windows and items in the store are compared with an independent recount of the event logs,
-and each label that was answered with 202 is looked for. Predictions of the last tenth of a second before a
-kill may be lost; labels may not. The exit code is 1 if a figure is wrong, a label is lost or a monitor
-alarms. `disk-full` mounts a small file system and therefore needs root. Needs Linux.
+and each label that was answered with 202 is looked for. A receiver takes the alerts of the services: one is
+true all the time, and must be told once and never be said to be over; any other that the fault does not
+explain is false. Predictions of the last tenth of a second before a
+kill may be lost; labels may not. The exit code is 1 if a figure is wrong, a label is lost, a monitor
+alarms or an alert is wrong. `disk-full` mounts a small file system and therefore needs root. Needs Linux.
 """
 
 from __future__ import annotations
@@ -25,17 +27,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B, colour_image, write_tiny_bundle
 from harness import processes
+from harness.alert_watch import AlertWatch, Told, alert_watch
 from harness.event_stream import EventStream, Sent
 from harness.figures import markdown
 from harness.options import names_among
 from harness.record import Claim, Recording, add_record_option
 from harness.servers import DEMUR, Launch, RunningServer, start
 from harness.trial import usable_cores
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-from fakes.tiny_bundle import ABSTAINED, ANSWERED_BY_A, ANSWERED_BY_B, colour_image, write_tiny_bundle
 
 from monitoring.delivery.log_reader import LogReader, log_folders
 from monitoring.events import Event
@@ -72,6 +75,7 @@ class Scene:
     folder: Path
     bundle: Path
     store: EmbeddedValkey
+    alerts: AlertWatch
     servers: list[RunningServer] = field(default_factory=list)
 
     @property
@@ -85,6 +89,7 @@ class Scene:
             "DEMUR_MODEL": MODEL,
             "DEMUR_AUDIT_SHARE": "0.5",
             "DEMUR_AUDIT_GAP": "1",
+            **self.alerts.environment,
             "FAULTS_CLOCK": str(self.clock),
             "PYTHONPATH": str(self.folder / "clockwork"),
         }
@@ -108,6 +113,8 @@ class Fault:
     in_logs: bool = True
     """Whether the logs hold every event, so that the items can be counted from them"""
     small_disk: bool = False
+    explains: tuple[str, ...] = ()
+    """Rules of alerts that it may trip"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +128,13 @@ class Outcome:
     lost_predictions: int
     lost_labels: Sequence[str]
     alarms: int
+    told: Told
 
     @property
     def faults(self) -> list[str]:
         found = [*self.wrong, *(f"the accepted label of {one} is lost" for one in self.lost_labels)]
-        return found + ([f"{self.alarms} alarms of a monitor"] if self.alarms else [])
+        found += [f"{self.alarms} alarms of a monitor"] if self.alarms else []
+        return found + self.told.faults
 
 
 def kill_store(scene: Scene, seconds: float) -> None:
@@ -169,14 +178,15 @@ def fill_disk(scene: Scene, seconds: float) -> None:
     filling.unlink()
 
 
+_STORE: Final = ("store-away", "alerts-without-store", "events-waiting")
 FAULTS: Mapping[str, Fault] = {
     "none": Fault(lambda scene, seconds: None),
-    "store-killed": Fault(kill_store),
-    "store-paused": Fault(pause_store),
-    "store-emptied": Fault(empty_store),
+    "store-killed": Fault(kill_store, explains=_STORE),
+    "store-paused": Fault(pause_store, explains=_STORE),
+    "store-emptied": Fault(empty_store, explains=_STORE),
     "services-killed": Fault(kill_services, services=2),
     "clock-back": Fault(set_clock_back),
-    "disk-full": Fault(fill_disk, in_logs=False, small_disk=True),
+    "disk-full": Fault(fill_disk, in_logs=False, small_disk=True, explains=("event-log-failing",)),
 }
 
 
@@ -193,7 +203,7 @@ def measure(name: str, folder: Path, bundle: Path, seconds: float, pause: float)
     (clockwork / "sitecustomize.py").write_text(_CLOCK)
     with ExitStack() as stack:
         store = stack.enter_context(EmbeddedValkey(folder / "valkey"))
-        scene = Scene(folder, bundle, store)
+        scene = Scene(folder, bundle, store, stack.enter_context(alert_watch(folder)))
         for number in range(fault.services):
             launch = scene.launch(number)
             if fault.small_disk:
@@ -260,6 +270,7 @@ def _compare(scene: Scene, fault: Fault, sent: Sent) -> Outcome:
         lost_predictions=sum(one not in in_events for one in sent.predictions),
         lost_labels=lost,
         alarms=_alarms(scene),
+        told=scene.alerts.told(fault.explains),
     )
 
 
@@ -302,11 +313,14 @@ def main() -> None:
             outcomes[fault] = measure(fault, Path(name) / fault, bundle, given.seconds, given.pause)
             print(f"{fault}: {'; '.join(outcomes[fault].faults[:5]) or 'no fault'}", flush=True)
     titles = ["fault", "predictions", "labels accepted", "figures compared", "wrong figures"]
-    titles += ["accepted labels lost", "alarms of a monitor", "predictions lost"]
+    titles += ["accepted labels lost", "alarms of a monitor", "predictions lost", "messages of alerts"]
+    titles += ["lost", "twice, same id", "false alarms", "wrong resolves"]
     rows = [
         [
             *(fault, f"{one.predictions:,}", f"{one.labels:,}", f"{one.figures:,}", str(len(one.wrong))),
             *(str(len(one.lost_labels)), str(one.alarms), str(one.lost_predictions)),
+            *(str(one.told.messages), str(one.told.lost), str(one.told.twice)),
+            *(str(len(one.told.false_alarms)), str(len(one.told.wrong_resolves))),
         ]
         for fault, one in outcomes.items()
     ]
@@ -320,7 +334,8 @@ def main() -> None:
         about="A stream of predictions, each with its label, over two workers (or two services of two "
         "workers); half of the items are audited. The figures are those of the windows and the items of the "
         "monitors, and are compared with a recount of the event logs. A killed worker may lose the "
-        "predictions of its last tenth of a second.",
+        "predictions of its last tenth of a second. One alert is true all the time; the other messages are "
+        "of rules that the fault itself trips, as `store-away`.",
         claims=[
             Claim(
                 f"{', '.join(outcomes)}: figures of the store, accepted labels, alarms",
@@ -329,7 +344,15 @@ def main() -> None:
                 f"{sum(one.alarms for one in outcomes.values())} alarms",
                 "0, 0 and 0",
                 not faults,
-            )
+            ),
+            Claim(
+                "the same: alerts",
+                f"{sum(one.told.lost for one in outcomes.values())} lost, "
+                f"{sum(len(one.told.false_alarms) for one in outcomes.values())} false alarms, "
+                f"{sum(len(one.told.wrong_resolves) for one in outcomes.values())} wrong resolves",
+                "0, 0 and 0",
+                not any(one.told.faults for one in outcomes.values()),
+            ),
         ],
         detail=table,
         raw="\n".join([table, *faults, json.dumps(sorted(outcomes))]),

@@ -22,6 +22,7 @@ from calibration.errors import DemurError
 from demur.interruption import Interruption, asked_verb
 from demur.needs import checked
 from demur.output import asks_for_json, escape_unencodable, sentence, write_json
+from demur.verbs.alerts import alerts
 from demur.verbs.bundle import bundle
 from demur.verbs.calibrate import calibrate
 from demur.verbs.compare import compare
@@ -68,7 +69,7 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
 }
 GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {
     "Certificates": (ledger,),
-    "Production": (drift, events),
+    "Production": (alerts, drift, events),
 }
 """Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():

@@ -89,6 +89,14 @@ def serve(
             "number of files. `demur logs` shows it. [default: none beside JSON lines on the stream]",
         ),
     ] = None,
+    alerts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of the alert rules, as `demur alerts init` writes it. [default: the built-in rules, "
+            "of which nobody is told]",
+        ),
+    ] = None,
     env_file: Annotated[
         Path | None,
         typer.Option(
@@ -136,5 +144,6 @@ def serve(
             log_format=log_format,
             log_stream=log_stream,
             log_file=log_file,
+            alerts=alerts,
         )
     )

@@ -166,8 +166,7 @@ class Rule(_Part):
     def condition(self) -> str:
         """The condition in words."""
         what = self.signal if self.of == "value" else f"the {self.of} end of {self.signal}"
-        side, threshold = ("above", self.above) if self.above is not None else ("below", self.below)
-        return f"{what} {side} {threshold:g}"
+        return f"{what} is {'above' if self.above is not None else 'below'} {self.threshold:g}"
 
 
 class Person(_Part):

@@ -55,9 +55,23 @@ def title_of(kind: MessageKind, lines: Sequence[AlertLine]) -> str:
 
 
 def rules_in_words(rules: AlertRules) -> Iterator[str]:
-    """What is watched, and who is told when: one sentence per rule."""
+    """What is watched, one sentence per rule."""
     for rule in rules.rules:
-        yield f"{rule.name} ({rule.severity}): {_condition(rule)}. {_ladder(rules, rule)}"
+        ladder = rule.ladder or rules.defaults.ladder
+        told = f"ladder {ladder}" if ladder else "shown, told to nobody"
+        yield f"{rule.name} ({rule.severity}): {_condition(rule)}; {told}."
+
+
+def ladders_in_words(rules: AlertRules) -> Iterator[str]:
+    """Who is told when, one sentence per ladder that a rule uses."""
+    used: dict[str, Rule] = {}
+    for rule in rules.rules:
+        used.setdefault(rule.ladder or rules.defaults.ladder or "", rule)
+    for name, rule in used.items():
+        if name:
+            yield f"Ladder {name}: {_ladder(rules, rule)}"
+        else:
+            yield "Alerts without a ladder are shown by `demur alerts list` and on the private page."
 
 
 def options_in_words(rules: AlertRules) -> Iterator[str]:
@@ -87,15 +101,12 @@ def _condition(rule: Rule) -> str:
 
 
 def _ladder(rules: AlertRules, rule: Rule) -> str:
-    steps = rules.steps(rule)
-    if not steps:
-        return "Nobody is told: it is shown in `demur alerts list` and on the private page."
     told, after = [], 0.0
-    for step in steps:
+    for step in rules.steps(rule):
         after += step.wait
         who = f"{step.person} by {step.channel}" if step.person else step.channel
         told.append(f"{'at once' if not after else 'after ' + in_words(after)} {who}")
     return (
-        f"Told: {', then '.join(told)}, until somebody acknowledges; "
-        f"repeated every {in_words(rules.repeat(rule))}."
+        f"{', then '.join(told)}, until somebody acknowledges; what nobody acknowledges is repeated every "
+        f"{in_words(rules.repeat(rule))}."
     )

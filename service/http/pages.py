@@ -25,6 +25,7 @@ _SCRIPTS: Final = {
         "admin_lineup.js",
         "admin_figures.js",
         "admin_experiments.js",
+        "admin_alerts.js",
         "admin.js",
     ),
 }

@@ -19,7 +19,7 @@ async function call(method, path, body, signal) {
 
 // --- token ----------------------------------------------------------------------------------------------
 
-const parts = ["lineup", "experiments", "monitors", "drift", "audits"];
+const parts = ["lineup", "experiments", "alerts", "monitors", "drift", "audits"];
 
 function showInside(inside) {
   for (const id of parts) byId(id).closest("section").hidden = !inside;
@@ -152,7 +152,7 @@ async function refreshExperiments() {
   }
 }
 
-const refresh = () => Promise.all([refreshLineup(), refreshExperiments(), refreshFigures(), refreshAudits()]);
+const refresh = () => Promise.all([refreshLineup(), refreshExperiments(), refreshAlerts(), refreshFigures(), refreshAudits()]);
 
 byId("token-form").onsubmit = event => { event.preventDefault(); enter(); };
 byId("ask-form").onsubmit = confirmed;

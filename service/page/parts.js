@@ -20,6 +20,7 @@ function statusInWords(health) {
     STORE[health.store.state],
     health.event_log === "failing" ? "its event log cannot be written" : null,
     health.monitors[0].suspended ? "its bundle is suspended" : null,
+    health.alerts.working ? null : "its alerts are not evaluated",
   ];
   return ["serving", ...wrong.filter(Boolean)].join(", ");
 }

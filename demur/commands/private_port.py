@@ -1,0 +1,40 @@
+"""The private port that a verb talks to: its address and its token, from the settings of the service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from demur.client.private_port import PrivatePort
+from demur.errors import InterfaceError
+from service.environment import values_of, with_env_file
+from service.tokens import token_fault
+
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - replaced, not listened on
+
+
+class NoPrivatePort(InterfaceError, ValueError):
+    """Nothing says where the private port is, or what its token is."""
+
+
+def private_port(url: str | None, env_file: Path | None) -> PrivatePort:
+    """The port at `url`, or of the settings in the environment and the file. Raises NoPrivatePort."""
+    environment = dict(os.environ) if env_file is None else with_env_file(os.environ, env_file)
+    found = values_of(environment, ("admin_host", "admin_port", "admin_token"))
+    token = found.get("admin_token", "").strip()
+    if not token or token_fault(token) is not None:
+        raise NoPrivatePort(
+            "the token of the private port is not known; set DEMUR_ADMIN_TOKEN, or name the file of the "
+            "service's settings with --env-file"
+        )
+    if url is None:
+        port = found.get("admin_port")
+        if port is None:
+            raise NoPrivatePort(
+                "the address of the private port is not known; give --url, or set DEMUR_ADMIN_PORT"
+            )
+        host = found.get("admin_host", "127.0.0.1")
+        host = _EVERYWHERE.get(host, host)
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return PrivatePort(url, token)
