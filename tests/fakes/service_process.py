@@ -90,14 +90,14 @@ class ServiceProcess:
         # Not splitlines(): JSON may contain other characters that it takes for line ends.
         return [json.loads(line) for line in self._log_file.read_text().split("\n") if line]
 
-    def descendants(self) -> list[int]:
-        """Living processes below the service."""
+    def descendants(self, *, running: bytes = b"") -> list[int]:
+        """Living processes below the service; `running`: those whose command line holds this alone."""
         parents = dict(_living())
         found, frontier = [], {self.process.pid}
         while frontier:
             frontier = {pid for pid, parent in parents.items() if parent in frontier}
             found.extend(sorted(frontier))
-        return found
+        return [pid for pid in found if running in _command(pid)] if running else found
 
 
 def alive(pid: int) -> bool:
@@ -117,3 +117,10 @@ def _living() -> list[tuple[int, int]]:
             if state != "Z":
                 found.append((int(entry.name), int(parent)))
     return found
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
