@@ -124,11 +124,12 @@ class BundleMonitor:
         if self._held_at is None:  # Behind it nothing counts any more.
             self._timeline.apply(changes)
 
-    def read(self, now: float) -> Reading:
-        """The monitor at Unix time `now`, seconds."""
+    def read(self, now: float, expiry: float | None = None) -> Reading:
+        """The monitor at Unix time `now`, seconds; `expiry`: the time by which audits expire, None: `now`."""
+        expiry = now if expiry is None else expiry
         self._forget_changed()
         closed = self._closed(now)
-        until = self._frontier(now, closed)
+        until = self._frontier(expiry, closed)
         tally, decided = (
             self._tally.before(self._timeline, until),
             self._decided.before(self._timeline, closed),
@@ -144,7 +145,7 @@ class BundleMonitor:
             images=tally.images,
             audits=tally.audits,
             missing=tally.missing,
-            waiting=self._timeline.unlabelled(now - self.options.wait),
+            waiting=self._timeline.unlabelled(expiry - self.options.wait),
             risk=missing_wrong.before(self._timeline, until).interval,
             risk_of_labelled=(
                 _scaled(missing_right.before(self._timeline, until).interval, tally)
@@ -155,14 +156,17 @@ class BundleMonitor:
             answered=decided.answered,
             signals=(*self._risk_signals(until), *self._coverage_signal(closed)),
             with_units=self._timeline.with_units,
-            held_at=self._held(now),
+            held_at=self._held(expiry),
         )
 
-    def settle(self, now: float) -> Base | None:
-        """Fold what is final at `now` into a new base and forget its items; None if nothing new is final."""
+    def settle(self, expiry: float) -> Base | None:
+        """Fold what is final into a new base and forget its items; None if nothing new is final.
+
+        `expiry`: Unix time by which audits expire.
+        """
         self._forget_changed()
-        second = int(now - self.options.wait - MARGIN) // SECONDS * SECONDS
-        held = self._held(now)
+        second = int(expiry - self.options.wait - MARGIN) // SECONDS * SECONDS
+        held = self._held(expiry)
         if held is not None:
             second = min(second, int(held))
         first = self._timeline.first
@@ -215,17 +219,17 @@ class BundleMonitor:
         until = int(now - self.options.gap) if self._timeline.with_units else int(now) + 1
         return until if self._held_at is None else min(until, int(self._held_at))
 
-    def _frontier(self, now: float, closed: int) -> int:
+    def _frontier(self, expiry: float, closed: int) -> int:
         """The second before which every audit has its label, or has waited for it long enough."""
         hold = self.options.missing == "hold"
-        waiting = self._timeline.first_unlabelled(0.0 if hold else now - self.options.wait)
+        waiting = self._timeline.first_unlabelled(0.0 if hold else expiry - self.options.wait)
         return closed if waiting is None else min(closed, int(waiting))
 
-    def _held(self, now: float) -> float | None:
+    def _held(self, expiry: float) -> float | None:
         if self._held_at is not None or self.options.missing != "hold":
             return self._held_at
         first = self._timeline.first_unlabelled()
-        return first if first is not None and first < now - self.options.wait else None
+        return first if first is not None and first < expiry - self.options.wait else None
 
     def _forget_changed(self) -> None:
         changed = self._timeline.take_changed()

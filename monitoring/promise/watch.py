@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from monitoring.promise.archive import Archive
+from monitoring.promise.expiry_clock import ExpiryClock
 from monitoring.promise.items import ItemReader
 from monitoring.promise.latch import Alarm, BundleLatch, Latch
 from monitoring.promise.monitor import BundleMonitor
@@ -81,12 +82,15 @@ class PromiseWatch:
         policy: WatchPolicy,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`reader`: None without a store; `serving`: terms of the bundles that answer now; `clock`: Unix
-        time, seconds."""
+        time, seconds; `monotonic`: seconds that no correction of the clock changes."""
         self._reader, self._archive = reader, archive
         self._serving, self._observer = serving, observer
         self._options, self._policy, self._clock = options, policy, clock
+        self._expiry = ExpiryClock(options.wait, monotonic)
+        self._expire_at = clock()
         self._latch = Latch()
         self._followed: dict[str, _Followed] = {}
         self._reported: dict[str, float] = {}
@@ -121,6 +125,7 @@ class PromiseWatch:
     def look(self) -> None:
         """One look at all bundles that serve."""
         self._take(self._archive.keep_in_step(self._latch))
+        self._expire_at = self._expiry.at(self._clock())
         serving = list(self._serving())
         for gone in self._followed.keys() - {terms.bundle for terms in serving}:
             del self._followed[gone]
@@ -144,10 +149,10 @@ class PromiseWatch:
         followed.monitor.apply(changes)
         followed.sequence = changes.sequence
         now = self._clock()
-        followed.reading = followed.monitor.read(now)
+        followed.reading = followed.monitor.read(now, self._expire_at)
         if time.monotonic() - followed.kept_at >= _KEEP_EVERY:
             followed.kept_at = time.monotonic()
-            self._keep(terms.bundle, followed, now)
+            self._keep(terms.bundle, followed)
         return followed.reading
 
     def _followed_for(self, terms: PromiseTerms) -> _Followed:
@@ -159,8 +164,8 @@ class PromiseWatch:
             followed = self._followed[terms.bundle] = _Followed(monitor, begin)
         return followed
 
-    def _keep(self, bundle: str, followed: _Followed, now: float) -> None:
-        base = followed.monitor.settle(now)
+    def _keep(self, bundle: str, followed: _Followed) -> None:
+        base = followed.monitor.settle(self._expire_at)
         if base is None:
             return
         try:
