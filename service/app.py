@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitoring.experiments.folder import ExperimentFolder
 from monitoring.metrics.instruments import Instruments
+from monitoring.metrics.request_window import RequestWindow
 from monitoring.promise.sampling import AuditSampler
 from service.alerting.engine import Alerting, rules_of_settings, service_name
 from service.alerting.signals import ServiceSignals, Sources
@@ -177,7 +178,15 @@ def _lifespan(
             deployments.champion.name,
             rules,
             ServiceSignals(
-                Sources.of(service_name(settings), deployments, promise, drift, windows, instruments)
+                Sources(
+                    service_name(settings),
+                    deployments,
+                    promise,
+                    drift,
+                    windows,
+                    RequestWindow(instruments.collect),
+                    ExperimentFolder(settings.data_dir),
+                )
             ),
             instruments,
         )

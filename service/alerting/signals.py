@@ -11,12 +11,13 @@ from monitoring.alerts.alert import Alert
 from monitoring.alerts.engine_state import EngineState
 from monitoring.alerts.signals import Labels, Reading, labels_of
 from monitoring.drift.conclusion import Conclusion
-from monitoring.metrics.instruments import Instruments
+from monitoring.experiments.folder import ExperimentFolder
 from monitoring.metrics.request_window import RequestWindow
 from monitoring.promise.latch import BundleLatch
 from monitoring.promise.watch import MonitorView, PromiseWatch
 from monitoring.windows.figures import Figure
 from monitoring.windows.snapshot import RollingSnapshot
+from service.alerting.experiment_signals import experiment_readings
 from service.compute.drift_samples import DriftSamples
 from service.errors import StoreUnavailable
 from service.lineup.deployment import Deployment
@@ -38,19 +39,7 @@ class Sources:
     drift: DriftSamples
     windows: WindowClient
     requests: RequestWindow
-
-    @classmethod
-    def of(
-        cls,
-        service: str,
-        deployments: Deployments,
-        promise: PromiseWatch,
-        drift: DriftSamples,
-        windows: WindowClient,
-        instruments: Instruments,
-    ) -> Sources:
-        """With a window of the requests over the metrics of all workers."""
-        return cls(service, deployments, promise, drift, windows, RequestWindow(instruments.collect))
+    experiments: ExperimentFolder
 
 
 class ServiceSignals:
@@ -68,6 +57,8 @@ class ServiceSignals:
             parts = {alert.label("part") for alert in open_alerts.get(deployment.label, ())}
             readings += self._of_promise(self._from.promise.view(deployment.terms), parts, now)
             readings += self._of_drift(deployment, now)
+        alerts = [alert for alert in state.alerts.values() if alert.active]
+        readings += experiment_readings(self._from.experiments, alerts, now)
         for gone in open_alerts.keys() - {one.label for one in serving}:
             readings += self._of_gone(gone, open_alerts[gone], now)
         return readings

@@ -211,11 +211,28 @@ def test_challengers_are_set_changed_and_withdrawn(open_page: OpenPage) -> None:
     expect(line(page, "august").locator(".badge")).to_have_count(0, timeout=60_000)
 
 
-def test_a_broken_promise_is_shown_and_reset_with_name_and_reason(
-    service: ServiceProcess, open_page: OpenPage, make_colour_image: Images
+def test_a_broken_promise_is_shown_acknowledged_and_reset_with_name_and_reason(
+    service: ServiceProcess, open_page: OpenPage, make_colour_image: Images, address: str
 ) -> None:
     label = break_the_promise(service, make_colour_image(1, 0.9))
+    bearer = {"Authorization": f"Bearer {ADMIN}"}
+    eventually(lambda: '"firing"' in httpx.get(f"{address}alerts", headers=bearer).text)
     page = entered(open_page())
+    alerts = page.locator("#alerts")
+    expect(alerts).to_contain_text("promise-broken firing")
+    page.get_by_role("button", name="Acknowledge promise-broken").click()
+    expect(dialog(page)).to_contain_text("nobody further on the ladder is told")
+    dialog(page).get_by_label("Your name").fill("Ada")
+    dialog(page).get_by_label("Reason").fill("I look at it")
+    dialog(page).get_by_role("button", name="Acknowledge").click()
+    expect(alerts).to_contain_text("promise-broken acknowledged", timeout=20_000)
+    page.get_by_role("button", name="Silence promise-broken").click()
+    dialog(page).get_by_label("For how long, as 30m, 2h or 1d").fill("for ever")
+    dialog(page).get_by_label("Your name").fill("Ada")
+    dialog(page).get_by_label("Reason").fill("it is known")
+    dialog(page).get_by_role("button", name="Silence").click()
+    expect(dialog(page).get_by_role("alert")).to_contain_text("it must be a duration")
+    dialog(page).get_by_role("button", name="Cancel").click()
     monitors = page.locator("#monitors")
     expect(monitors.locator(".badge")).to_have_text("suspended")
     expect(monitors).to_contain_text("The promise is broken")
