@@ -12,7 +12,8 @@ from fakes.alert_days import NOON, a_file, accuracy
 from monitoring.alerts import engine as engine_module
 from monitoring.alerts.alert import Act, Receiver
 from monitoring.alerts.disk import AlertFolder
-from monitoring.alerts.engine import AlertEngine, essence_of
+from monitoring.alerts.engine import AlertEngine
+from monitoring.alerts.keeper import essence_of
 from monitoring.alerts.message import Message
 from monitoring.alerts.signals import Reading
 from monitoring.alerts.state import StoredState
@@ -105,7 +106,7 @@ def test_an_engine_goes_on_where_a_killed_one_was(bench: Bench, tmp_path: Path) 
     first = bench.engine(tmp_path, None)
     bench.readings = [BAD]
     bench.last(14, first)
-    first._folder.close()  # as the system does when the process is killed
+    first._keeper._folder.close()  # as the system does when the process is killed
 
     second = bench.engine(tmp_path, None)
     bench.last(20, second)
@@ -123,7 +124,7 @@ def test_what_was_not_delivered_is_sent_by_the_next_engine_under_the_same_id(
     first = bench.engine(tmp_path, None)
     bench.readings = [BAD]
     bench.last(14, first)
-    first._folder.close()
+    first._keeper._folder.close()
 
     bench.outbox.works = True
     second = bench.engine(tmp_path, None)
@@ -159,8 +160,8 @@ def test_of_two_services_one_leads_and_the_other_goes_on_when_it_is_killed(
     assert (first.status().role, second.status().role) == ("leads", "follows")
     assert bench.outbox.kinds() == ["firing"]
 
-    assert first._store is not None
-    first._store.release()  # as its lease ends after a kill
+    assert first._keeper._store is not None
+    first._keeper._store.release()  # as its lease ends after a kill
     bench.readings = [GOOD]
     bench.last(10, second)
     assert second.status().role == "leads"
@@ -184,7 +185,7 @@ def test_without_the_store_both_go_on_and_an_acknowledgement_in_either_place_is_
     assert [engine.status().role for engine in (first, second)] == ["alone", "alone"]
     assert bench.outbox.kinds() == ["firing"]
     (fingerprint,) = first.state.alerts
-    second._folder.leave(Act("ack", "acknowledge", fingerprint, "Ada", "seen", NOON))
+    second._keeper._folder.leave(Act("ack", "acknowledge", fingerprint, "Ada", "seen", NOON))
     bench.last(4, first, second)
     assert second.state.alerts[fingerprint].state == "acknowledged"
 
