@@ -44,17 +44,26 @@ def add_alert_routes(app: FastAPI, journal: AlertJournal) -> None:
             }
         )
 
-    def add(kind: ActKind, summary: str, document: dict[str, Any]) -> None:
-        @app.post(f"/alerts/{{fingerprint}}/{kind}", summary=summary, openapi_extra=document)
-        async def act(request: Request, fingerprint: str) -> Response:
-            name, reason = await _who_and_why(request)
-            alert = _alert(await asyncio.to_thread(journal.state), fingerprint)
-            state = await asyncio.to_thread(journal.act, kind, alert.fingerprint, name, reason)
-            return _done(journal, state, alert)
+    @app.post(
+        "/alerts/{fingerprint}/acknowledge",
+        summary="Say that somebody sees to it",
+        openapi_extra=openapi.ACKNOWLEDGE,
+    )
+    async def acknowledge(request: Request, fingerprint: str) -> Response:
+        return await _act(journal, "acknowledge", request, fingerprint)
 
-    add("acknowledge", "Say that somebody sees to it", openapi.ACKNOWLEDGE)
-    add("escalate", "Tell the next one on the ladder", openapi.ESCALATE)
-    add("resolve", "Say that it is over", openapi.RESOLVE)
+    @app.post(
+        "/alerts/{fingerprint}/escalate",
+        summary="Tell the next one on the ladder",
+        openapi_extra=openapi.ESCALATE,
+    )
+    async def escalate(request: Request, fingerprint: str) -> Response:
+        return await _act(journal, "escalate", request, fingerprint)
+
+    @app.post("/alerts/{fingerprint}/resolve", summary="Say that it is over", openapi_extra=openapi.RESOLVE)
+    async def resolve(request: Request, fingerprint: str) -> Response:
+        return await _act(journal, "resolve", request, fingerprint)
+
     _add_silence_routes(app, journal)
 
 
@@ -87,6 +96,13 @@ def _add_silence_routes(app: FastAPI, journal: AlertJournal) -> None:
             raise NoSuchSilence("there is no silence of this id", field="id", value=id[:100], limit=known)
         after = await asyncio.to_thread(journal.act, "end-silence", id, name, reason)
         return json_response({**_silence((after or state).silences[id]), "applied": after is not None})
+
+
+async def _act(journal: AlertJournal, kind: ActKind, request: Request, fingerprint: str) -> Response:
+    name, reason = await _who_and_why(request)
+    alert = _alert(await asyncio.to_thread(journal.state), fingerprint)
+    state = await asyncio.to_thread(journal.act, kind, alert.fingerprint, name, reason)
+    return _done(journal, state, alert)
 
 
 async def _who_and_why(request: Request) -> tuple[str, str]:
