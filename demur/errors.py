@@ -11,6 +11,8 @@
         ├── FiguresDiffer                   the windows of a store are not what the events say
         ├── UnknownRows (ValueError)        a name chooses no rows
         ├── MalformedTime (ValueError)      a text is no date, no time and no duration
+        ├── UnknownChannel (ValueError)         a file of alert rules has no channel of this name
+        ├── MalformedMatcher (ValueError)       a text names no label and pattern
         ├── MessagesNotDelivered                a channel has not taken a test message
         ├── NoPrivatePort (ValueError)          nothing says where the private port is, or its token
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part

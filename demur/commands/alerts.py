@@ -78,6 +78,14 @@ rules:
 """
 
 
+class UnknownChannel(InterfaceError, ValueError):
+    """A file of rules has no channel of this name."""
+
+
+class MalformedMatcher(InterfaceError, ValueError):
+    """A text names no label and pattern."""
+
+
 class MessagesNotDelivered(InterfaceError):
     """A channel has not taken a test message."""
 
@@ -132,10 +140,10 @@ def rules_values(rules: AlertRules) -> dict[str, Any]:
 
 
 def try_channels(rules: AlertRules, only: str | None) -> Iterator[Tried]:
-    """Send a test message to each receiver of each channel, or of one. Raises ValueError."""
+    """Send a test message to each receiver of each channel, or of one. Raises UnknownChannel."""
     if only is not None and only not in rules.channels:
         known = ", ".join(rules.channels) or "none"
-        raise ValueError(f"channel is {only!r}; the channels of the file are {known}")
+        raise UnknownChannel(f"channel is {only!r}; the channels of the file are {known}")
     message = _test_message()
     for channel, to in _receivers(rules, only):
         began = time.monotonic()
@@ -183,12 +191,14 @@ def act_line(alert: dict[str, Any]) -> str:
 
 
 def matchers_of(texts: list[str]) -> dict[str, str]:
-    """`label=pattern` texts as a mapping. Raises ValueError."""
+    """`label=pattern` texts as a mapping. Raises MalformedMatcher."""
     found = {}
     for text in texts:
         name, equals, pattern = text.partition("=")
         if not equals or not name.strip() or not pattern.strip():
-            raise ValueError(f"{text!r} is not of the form LABEL=PATTERN, as rule=drift or bundle=demur:*")
+            raise MalformedMatcher(
+                f"{text!r} is not of the form LABEL=PATTERN, as rule=drift or bundle=demur:*"
+            )
         found[name.strip()] = pattern.strip()
     return found
 

@@ -37,4 +37,7 @@ def private_port(url: str | None, env_file: Path | None) -> PrivatePort:
         host = found.get("admin_host", "127.0.0.1")
         host = _EVERYWHERE.get(host, host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return PrivatePort(url, token)
+    try:
+        return PrivatePort(url, token)
+    except ValueError as error:
+        raise NoPrivatePort(str(error)) from None

@@ -54,6 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.receiver.behaviour(self, self.receiver)
 
+    do_DELETE = do_POST  # noqa: N815 - the name that the library calls
     do_GET = do_POST  # noqa: N815 - the name that the library calls
 
     def log_message(self, format: str, *args: object) -> None:
