@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 
+FIVE_MEGABYTES = b"x" * 5_000_000
+
 
 @dataclass(frozen=True)
 class Received:
@@ -104,7 +106,7 @@ def trickles_its_body(handler: _Handler, receiver: HttpReceiver) -> None:
 
 def talks_without_end(handler: _Handler, receiver: HttpReceiver) -> None:
     """Answers 5 MB where a word is enough."""
-    handler.reply(200, b"x" * 5_000_000)
+    handler.reply(200, FIVE_MEGABYTES)
 
 
 @contextmanager

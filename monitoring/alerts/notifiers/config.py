@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from monitoring.alerts.notifiers.secrets import ENVIRONMENT, PlainText, Secret, SecretText, SecretUrl, Url
@@ -91,7 +90,7 @@ class EmailConfig(_Channel):
     """None: 587 with starttls, 465 with tls, 25 without."""
     security: Literal["starttls", "tls", "none"] = "starttls"
     """none: plain text, for a relay on this machine or network; no password is sent over it."""
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     """Certificates that the server's own must descend from; None: those of the system."""
     user: PlainText | None = None
     password: SecretText | None = None

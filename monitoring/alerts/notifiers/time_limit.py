@@ -70,6 +70,8 @@ class TimeLimit:
             connection.settimeout(self.remaining)
             # A copy of its own: TLS takes the connection over, and its handshake has to end as well.
             self._watched.append(connection.dup())
+            if self.passed:
+                self._cut()
             return connection
         raise NotReached(f"{host}:{port} cannot be reached: {reason}")
 

@@ -27,6 +27,8 @@ class KeptEntries:
         """Key -> entry on the disk with tries that the disk has not taken"""
         self._unfinished: dict[str, Entry] = {}
         """Key -> entry that has nothing to be done, which the disk does not say yet"""
+        self._done_here: dict[str, None] = {}
+        """Keys of entries that were done before the disk had taken them, in their order"""
         self._busy: set[str] = set()
         """Keys in memory alone that a thread is trying"""
         self._works = True
@@ -34,7 +36,7 @@ class KeptEntries:
     def add(self, entry: Entry) -> None:
         """Keep an entry that nobody has added yet."""
         with self._lock:
-            if entry.key in self._only_here or entry.key in self._unfinished:
+            if any(entry.key in known for known in (self._only_here, self._unfinished, self._done_here)):
                 return
             try:
                 self._folder.add(entry)
@@ -59,7 +61,8 @@ class KeptEntries:
     def is_done(self, key: str) -> bool:
         """Whether an entry has nothing more to be done, whichever process has seen to it."""
         with self._lock:
-            return key in self._unfinished or (key not in self._only_here and self._folder.is_done(key))
+            here = key in self._unfinished or key in self._done_here
+            return here or (key not in self._only_here and self._folder.is_done(key))
 
     @contextmanager
     def claimed(self, listed: Entry) -> Iterator[Entry | None]:
@@ -96,13 +99,17 @@ class KeptEntries:
                 (self._only_here if entry.key in self._only_here else self._tries)[entry.key] = entry
                 self._failed(error)
             else:
-                self._forget(entry)
+                self._only_here.pop(entry.key, None)
+                self._tries.pop(entry.key, None)
                 self._worked()
 
     def finish(self, entry: Entry) -> None:
         """Note that an entry has nothing more to be done."""
         with self._lock:
-            self._forget(entry)
+            if self._only_here.pop(entry.key, None) is not None:
+                self._done_here[entry.key] = None
+                return
+            self._tries.pop(entry.key, None)
             try:
                 self._folder.finish(entry)
             except OSError as error:
@@ -117,6 +124,8 @@ class KeptEntries:
         with self._lock:
             for entry in list(self._unfinished.values()):
                 self.finish(entry)
+            for key in list(self._done_here)[:-most]:
+                del self._done_here[key]
             held = [entry for key, entry in self._only_here.items() if key not in self._busy]
             try:
                 for entry in held:
@@ -127,10 +136,6 @@ class KeptEntries:
                 self._failed(error)
             else:
                 self._worked()
-
-    def _forget(self, entry: Entry) -> None:
-        self._only_here.pop(entry.key, None)
-        self._tries.pop(entry.key, None)
 
     def _failed(self, error: OSError) -> None:
         if self._works:

@@ -255,6 +255,11 @@ def test_with_the_disk_full_it_goes_on_from_memory_and_says_so_once(
     assert [log["event"] for log in logs if log["log_level"] == "error"] == ["alert_outbox_unwritable"]
     assert receiver.got == [("m-0", "")] * 3
     assert box.waiting() == 2
+    # Told, and known to be told, although no disk says so.
+    assert box.is_done(message("m-0"), "hook")
+    assert not box.is_done(message("m-1"), "hook")
+    box.add(message("m-0"), "hook")
+    assert box.waiting() == 2
     disk_full(False)
     box.tidy()
     later = Receiver()
