@@ -59,8 +59,8 @@ class Outbox:
         self._kept = KeptEntries(folder)
         self._observer = observer
         self._clock = clock
-        self._working: set[Lane] = set()
-        """Lanes whose last try, of this process, was delivered"""
+        self._delivered_at: dict[Lane, float] = {}
+        """When this process has last delivered something"""
 
     def add(self, message: Message, channel: str, to: str = "") -> None:
         """Take a message; it is on the disk then. Taken before, also by another process, it is one message.
@@ -99,7 +99,7 @@ class Outbox:
         """
         tries = 0
         for lane in lanes_of(self._within_bounds(self._kept.entries())):
-            entry = next_of(lane, self._clock(), works=lane[0].lane in self._working)
+            entry = next_of(lane, self._clock(), delivered_at=self._delivered_at.get(lane[0].lane))
             if entry is not None and failing in (None, entry.tries > 0):
                 tries += self._try(entry)
         return tries
@@ -155,10 +155,9 @@ class Outbox:
             "tries": entry.tries,
         }
         if said.outcome == "delivered":
-            self._working.add(entry.lane)
+            self._delivered_at[entry.lane] = entry.tried_at or 0.0
             logger.info("alert_message_delivered", **facts)
         else:
-            self._working.discard(entry.lane)
             log = logger.error if said.final else logger.warning
             log("alert_message_not_delivered", **facts, detail=said.detail, again=not said.final)
         self._observer(entry, said)

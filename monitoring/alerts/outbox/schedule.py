@@ -34,18 +34,20 @@ def lanes_of(entries: Iterable[Entry]) -> list[list[Entry]]:
     return sorted(ordered, key=lambda lane: (SEVERITIES.index(lane[0].message.severity), lane[0].added))
 
 
-def next_of(lane: Sequence[Entry], now: float, *, works: bool = False) -> Entry | None:
+def next_of(lane: Sequence[Entry], now: float, *, delivered_at: float | None = None) -> Entry | None:
     """The entry of a lane to try at `now`; None while the receiver is left alone.
 
-    `works`: whether the receiver has just taken a message, so that there is no reason to wait. A message that
-    came after the last try is one to try at once as well; the oldest goes first.
+    `delivered_at`: when the receiver took its last message, if that is known; after a later failure it
+    is left alone all the same. A message that came after it is tried at once; the oldest goes first.
     """
     head = lane[0]
     tried = [entry for entry in lane if entry.tried_at is not None]
-    if works or not tried:
+    if not tried:
         return head
     last = max(tried, key=lambda entry: entry.tried_at or 0.0)
     at = last.tried_at or 0.0
+    if delivered_at is not None and delivered_at >= at:
+        return head
     until = max(at + pause_after(last.tries), last.not_before or 0.0)
     if at > now + 1.0 or now >= until:
         # A last try that lies ahead was noted by a clock that has been set back since.

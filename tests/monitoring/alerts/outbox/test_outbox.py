@@ -204,6 +204,19 @@ def test_two_processes_do_not_tell_the_same_message_at_once(tmp_path: Path) -> N
     assert [id for id, _ in receiver.got] == ["m-1", "m-2"]
 
 
+def test_a_failure_that_another_process_saw_holds_this_one_back_too(tmp_path: Path) -> None:
+    receiver, clock = Receiver(), Clock()
+    first, second = outbox(tmp_path, receiver, clock), outbox(tmp_path, receiver, clock)
+    first.add(message("m-1"), "hook")
+    assert first.deliver_due() == 1
+    receiver.says = LOST
+    second.add(message("m-2"), "hook")
+    assert second.deliver_due() == 1
+    assert first.deliver_due() == 0
+    clock.now += 2.0
+    assert first.deliver_due() == 1
+
+
 def test_a_file_that_is_no_message_is_set_aside(tmp_path: Path) -> None:
     receiver = Receiver()
     box = outbox(tmp_path, receiver)

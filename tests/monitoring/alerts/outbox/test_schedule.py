@@ -65,7 +65,8 @@ def test_a_new_message_is_a_reason_to_try_at_once_unless_the_receiver_asked_to_w
 
 def test_what_waits_is_told_at_once_when_the_receiver_works_again() -> None:
     failed = replace(entry(0), tries=10).tried(UNKNOWN, 2000.0)
-    assert next_of([failed], 2001.0, works=True) is failed
+    assert next_of([failed], 2002.0, delivered_at=2001.0) is failed
+    assert next_of([failed], 2002.0, delivered_at=1999.0) is None
 
 
 def test_a_message_that_fails_again_and_again_lets_others_go_first() -> None:
