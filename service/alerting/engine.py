@@ -11,11 +11,13 @@ from uuid import uuid4
 from monitoring.alerts.disk import AlertFolder
 from monitoring.alerts.engine import AlertEngine
 from monitoring.alerts.engine_state import EngineState
+from monitoring.alerts.outbox.told import ToldMessages
 from monitoring.alerts.rule_file import built_in_rules, read_rules
 from monitoring.alerts.rules import AlertRules
 from monitoring.alerts.signals import Reading
 from monitoring.alerts.state import StoredState
 from monitoring.metrics.instruments import Instruments
+from monitoring.store.shared_document import SharedDocument
 from service.alerting.heartbeats import Heartbeats
 from service.alerting.outbox_sender import OutboxSender
 from service.settings import NO_STORE, Settings
@@ -43,6 +45,14 @@ def stored_state(settings: Settings, model: str, engine: str) -> StoredState | N
     return StoredState.at(settings.redis_url, settings.model or model, engine, timeout=settings.redis_timeout)
 
 
+def told_messages(settings: Settings, model: str) -> ToldMessages | None:
+    """What the services of the settings' store have told; None without a store."""
+    if settings.redis_url in (None, NO_STORE):
+        return None
+    key, timeout = f"demur:{{{settings.model or model}}}:alerts:told", settings.redis_timeout
+    return ToldMessages(SharedDocument(settings.redis_url, key, timeout=timeout, patience=2 * timeout))
+
+
 class Alerting:
     """The alert engine of one worker; `start` before use, `close` at the end."""
 
@@ -56,7 +66,7 @@ class Alerting:
     ) -> None:
         """`model`: name of the windows if the settings give none; `gather`: the readings of this worker."""
         folder, service = alert_folder(settings), service_name(settings)
-        self._sender = OutboxSender(folder / "outbox", rules, instruments)
+        self._sender = OutboxSender(folder / "outbox", rules, instruments, told_messages(settings, model))
         self.engine = AlertEngine(
             rules,
             AlertFolder(folder),

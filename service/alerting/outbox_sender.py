@@ -12,6 +12,7 @@ from monitoring.alerts.notifiers.channels import channels_of
 from monitoring.alerts.notifiers.contract import Delivery
 from monitoring.alerts.outbox import Entry, Outbox
 from monitoring.alerts.outbox.delivery_threads import DeliveryThreads
+from monitoring.alerts.outbox.told import ToldMessages
 from monitoring.alerts.rules import AlertRules
 from monitoring.alerts.signals import Reading, labels_of
 from monitoring.metrics.instruments import Instruments
@@ -23,13 +24,15 @@ _STOP: Final = 2.0
 class OutboxSender:
     """A `monitoring.alerts.engine.Sender`; `start` before use, `close` at the end."""
 
-    def __init__(self, folder: Path, rules: AlertRules, instruments: Instruments) -> None:
+    def __init__(
+        self, folder: Path, rules: AlertRules, instruments: Instruments, told: ToldMessages | None
+    ) -> None:
+        """`told`: what the services of one store know of each other's messages; None without a store."""
         self._instruments = instruments
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], set[str]] = {}
-        """(id of a message, channel) -> receivers that do not have it yet"""
-        self._finished: set[tuple[str, str]] = set()
-        self._outbox = Outbox(folder, channels_of(rules.channels), self._tried)
+        self._open: dict[tuple[str, str], tuple[Message, str]] = {}
+        """(id of a message, channel) -> message and receiver, until it is done"""
+        self._outbox = Outbox(folder, channels_of(rules.channels), self._tried, told=told)
         self._threads = DeliveryThreads(self._outbox)
 
     def start(self) -> None:
@@ -42,18 +45,20 @@ class OutboxSender:
 
     def add(self, message: Message, receiver: Receiver) -> None:
         """See `Sender`."""
-        channel = self._outbox.channels.get(receiver.channel)
-        named = (receiver.to,) if receiver.to or channel is None else channel.receivers
         with self._lock:
-            self._open.setdefault((message.id, receiver.channel), set()).update(named)
+            self._open[message.id, receiver.channel] = message, receiver.to
         self._outbox.add(message, receiver.channel, receiver.to)
         self._threads.wake()
 
     def finished(self) -> frozenset[tuple[str, str]]:
-        """See `Sender`."""
+        """See `Sender`; the outbox knows, since another worker may have delivered it, or an earlier one."""
         with self._lock:
-            found, self._finished = frozenset(self._finished), set()
-        return found
+            waiting = dict(self._open)
+        found = {key for key, (message, to) in waiting.items() if self._outbox.is_done(message, key[1], to)}
+        with self._lock:
+            for key in found:
+                self._open.pop(key, None)
+        return frozenset(found)
 
     def readings(self, now: float) -> list[Reading]:
         """See `Sender`: how long each channel has kept a message waiting."""
@@ -75,12 +80,3 @@ class OutboxSender:
 
     def _tried(self, entry: Entry, said: Delivery) -> None:
         self._instruments.alert_notifications.labels(entry.channel, said.outcome).inc()
-        if said.outcome != "delivered" and not said.final:
-            return
-        key = (entry.message.id, entry.channel)
-        with self._lock:
-            rest = self._open.get(key, set())
-            rest.discard(entry.to)
-            if not rest:
-                self._open.pop(key, None)
-                self._finished.add(key)

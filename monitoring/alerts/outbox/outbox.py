@@ -19,11 +19,14 @@ from monitoring.alerts.notifiers.contract import Delivery
 from monitoring.alerts.outbox.entry import Entry, Lane
 from monitoring.alerts.outbox.kept import KeptEntries
 from monitoring.alerts.outbox.schedule import LONGEST_KEPT, is_too_old, lanes_of, next_of
+from monitoring.alerts.outbox.told import ToldMessages
 
 logger = structlog.get_logger("demur.alerts")
 
 MOST_WAITING: Final = 10_000
 """Messages; beyond them the oldest is given up."""
+_OWN_TIME: Final = 10.0
+"""Seconds for which nobody else tells a message: the lease of an engine is as long"""
 
 Observer = Callable[[Entry, Delivery], None]
 """Called with each try and what became of it, from the thread that tried"""
@@ -51,13 +54,15 @@ class Outbox:
         channels: Mapping[str, Sender],
         observer: Observer = lambda entry, said: None,
         *,
+        told: ToldMessages | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`folder`: made when it is needed; `clock`: Unix seconds."""
+        """`folder`: made when it is needed; `told`: what other services have told; `clock`: Unix seconds."""
         self.channels = channels
         """By name; may be replaced at any time, when the rules change"""
         self._kept = KeptEntries(folder)
         self._observer = observer
+        self._told = told
         self._clock = clock
         self._delivered_at: dict[Lane, float] = {}
         """When this process has last delivered something"""
@@ -115,15 +120,26 @@ class Outbox:
     def _try(self, listed: Entry) -> bool:
         """Whether the entry could be tried; another process may be at it."""
         with self._kept.claimed(listed) as entry:
-            if entry is None or entry.tries != listed.tries:
+            if entry is None or entry.tries != listed.tries or self._was_told(entry):
                 return False
             said = self._send(entry)
             after = entry.tried(said, self._clock())
             if said.outcome == "delivered" or said.final:
                 self._kept.finish(after)
+                if self._told is not None:
+                    self._told.note(after.key)
             else:
                 self._kept.update(after)
         self._note(after, said)
+        return True
+
+    def _was_told(self, entry: Entry) -> bool:
+        """Whether another service has told a message that this one held while it was away."""
+        is_old = self._clock() - entry.added > _OWN_TIME
+        if self._told is None or not is_old or not self._told.knows(entry.key):
+            return False
+        self._kept.finish(entry)
+        logger.info("alert_message_told_elsewhere", id=entry.message.id, channel=entry.channel)
         return True
 
     def _send(self, entry: Entry) -> Delivery:
