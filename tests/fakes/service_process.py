@@ -12,6 +12,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
+from fakes.engine_timings import keep, lend
 from fakes.log_secrets import leaks, log_files, secrets_of
 
 _MAIN = """
@@ -26,12 +27,13 @@ if __name__ == "__main__":
 
 class ServiceProcess:
     """A context manager: inside, the service answers at `url`. At the end its logs are searched for every
-    secret of its settings."""
+    secret of its settings. Its bundle is not timed again if an earlier test has done so."""
 
     def __init__(self, bundle: Path, folder: Path, **settings: Any) -> None:
         given = {"bundle": str(bundle), "data_dir": str(folder), "port": 0, "drain": 0.2, **settings}
         script = folder / "main.py"
         folder.mkdir(parents=True, exist_ok=True)
+        lend(folder)
         script.write_text(_MAIN)
         self._log_file = folder / f"log-{time.monotonic_ns()}.jsonl"
         with self._log_file.open("wb") as log:
@@ -61,6 +63,7 @@ class ServiceProcess:
             self.stop()
         assert self.process.stdout is not None
         self.process.stdout.close()
+        keep(self._folder)
         assert leaks(log_files(self._folder), self._secrets) == []
 
     @property

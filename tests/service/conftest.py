@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.engine_timings import keep, lend
 from starlette.testclient import TestClient
 
 from monitoring.store.embedded_valkey import EmbeddedValkey
@@ -27,7 +28,10 @@ def make_client(tiny_bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Tes
 
         def make(**settings: Any) -> TestClient:
             given = {"bundle": tiny_bundle, "redis_url": "off", "data_dir": tmp_path / "data", **settings}
-            return stack.enter_context(TestClient(create_app(Settings.read({}, **given))))
+            lend(given["data_dir"])
+            client = stack.enter_context(TestClient(create_app(Settings.read({}, **given))))
+            keep(given["data_dir"])
+            return client
 
         yield make
 
