@@ -39,6 +39,7 @@ PAGE: Mapping[str, Page] = {
             "drift",
             "worse",
             "monitors",
+            "monitor-cost",
             "drift-validity",
             "hints",
             "scrc",
