@@ -2,10 +2,10 @@
 
     python benchmarks/monitor_cost.py [--labels 1000000] [--record [FOLDER]]
 
-A hundred labelled audits a minute, one answer in two hundred wrong; every fiftieth label comes two hours after
-its answer, so that what lies behind it is computed again. After every hundred labels the monitor of the bundle
-enters them and is read, and after every ten thousand its oldest items are folded into its base, as in the
-service. The cost of each tenth of the stream shows whether it grows. Needs no model and no store.
+A hundred labelled audits a minute, one answer in two hundred wrong; every fiftieth label comes two hours
+after its answer, so that what lies behind it is computed again. After every hundred labels the monitor of the
+bundle enters them and is read, and after every ten thousand its oldest items are folded into its base, as in
+the service. The cost of each tenth of the stream shows whether it grows. Needs no model and no store.
 """
 
 from __future__ import annotations

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,3 +97,58 @@ def test_head_is_answered_at_once(service: ServiceProcess) -> None:
     answer = httpx.head(f"{service.url}/live", timeout=5)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+class Listener(threading.Thread):
+    """Listens to /live as a browser does: again after each end, until the service is gone."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self.ends = 0
+        self.seen: list[int] = []
+        """Predictions of each message with figures"""
+
+    def run(self) -> None:
+        while True:
+            try:
+                with httpx.stream("GET", f"{self._url}/live", timeout=20, trust_env=False) as answer:
+                    for name, data in events(answer.iter_lines()):
+                        if name == "rolling":
+                            self.seen.append(data["total"]["predictions"])
+            except httpx.ConnectError:
+                return
+            except httpx.HTTPError:
+                pass  # Its worker was killed.
+            self.ends += 1
+
+
+def test_listeners_of_several_workers_see_no_figure_go_back_and_end_with_the_service(
+    tiny_bundle: Path, tmp_path: Path, make_colour_image: Images
+) -> None:
+    image, headers = make_colour_image(1, 0.9), {"Content-Type": "image/jpeg"}
+    service = ServiceProcess(tiny_bundle, tmp_path / "workers", workers=2, cores=1)
+    with service, service.client(every_worker=True) as client:
+        listeners = [Listener(service.url) for _ in range(6)]
+        for one in listeners:
+            one.start()
+
+        def all_see(count: int) -> bool:
+            return all(one.seen and one.seen[-1] == count for one in listeners)
+
+        for _ in range(10):
+            client.post("/predict", content=image, headers=headers)
+        eventually(lambda: all_see(10), timeout=30)
+        victim = service.descendants(running=b"spawn_main")[0]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: victim not in service.descendants())
+        eventually(lambda: client.post("/predict", content=image, headers=headers).status_code == 200)
+        eventually(lambda: all_see(11), timeout=30)
+        began = time.monotonic()
+        assert service.stop() == 0
+        for one in listeners:
+            one.join(5.0)
+        assert not any(one.is_alive() for one in listeners)
+        assert time.monotonic() - began < 15
+    for one in listeners:
+        assert one.seen == sorted(one.seen)
