@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +162,40 @@ def test_a_folder_that_cannot_be_written_fails_no_request(
     eventually(lambda: drift(client)["state"] == "failing")
     assert "cannot be kept" in drift(client)["sentence"]
     eventually(lambda: 'demur_drift_samples_total{outcome="failed"} 1.0' in client.get("/metrics").text)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB in the place of the samples, with a file `filling` that fills it."""
+    folder = tmp_path / "data" / "drift"
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    with suppress(OSError), (folder / "filling").open("wb", buffering=0) as filling:
+        while True:
+            filling.write(bytes(4096))
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_drift_goes_on_when_there_is_room(
+    make_client: Clients, referenced: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    client = make_client(bundle=referenced, log_file=tmp_path / "log.jsonl")
+
+    def send(unit: str) -> int:
+        headers = {**JPEG, "X-Unit-Id": unit}
+        return client.post("/predict", content=usual_image(0), headers=headers).status_code
+
+    assert send("first") == 200
+    eventually(lambda: drift(client)["state"] == "failing")
+    assert "No space left on device" in drift(client)["sentence"]
+    (small_disk / "filling").unlink()
+    assert send("second") == 200
+    eventually(lambda: drift(client)["waiting"] == 1)
+    assert "1 of 250 images are there" in drift(client)["sentence"]
+    assert "exception" not in (tmp_path / "log.jsonl").read_text()
 
 
 def test_samples_wait_for_a_free_core_and_are_shed_first(referenced: Path, tmp_path: Path) -> None:
