@@ -8,13 +8,13 @@ from deploy.dashboards.expressions import Chosen
 from deploy.dashboards.panel import Dashboard, Panel, Query, Row, State, number
 from monitoring.metrics import names
 
-_HERE: Final = Chosen(("job", "instance", "bundle"))
+_HERE: Final = Chosen(("job", "instance", "bundle", "window"))
 _STEP: Final = names.INFERENCE_DURATION
 _IMAGES: Final = _HERE.rate(names.DECISIONS)
 _ANSWERED: Final = _HERE.rate(names.DECISIONS, 'decision="answer"')
 _BY_B: Final = _HERE.rate(names.DECISIONS, 'stage="B"')
-_OF_WINDOW: Final = ("bundle", "window", "bound")
-_LEGEND: Final = "{{bundle}}, last {{window}}, {{bound}}"
+_BOUNDS: Final = ("bundle", "bound")
+_LEGEND: Final = "{{bundle}}, {{bound}}"
 _CERTIFIED: Final[tuple[State, ...]] = ((0, "answers nothing", "red"), (1, "certified", "green"))
 
 _NOW: Final = (
@@ -53,15 +53,15 @@ _DECISIONS: Final = (
     ),
     Panel(
         "Answered of the last predictions",
-        "Coverage in each window, with the ends of its 95 % interval.",
-        (Query(_HERE.shared(names.WINDOW_COVERAGE, by=_OF_WINDOW), _LEGEND),),
+        "Coverage in the window, with the ends of its 95 % interval.",
+        (Query(_HERE.shared(names.WINDOW_COVERAGE, by=_BOUNDS), _LEGEND),),
         unit="ratio",
         top=1.0,
     ),
     Panel(
         "Stage B of the last predictions",
         "Share that stage A passed on, with the ends of its 95 % interval. More of them take more time.",
-        (Query(_HERE.shared(names.WINDOW_STAGE_B, by=_OF_WINDOW), _LEGEND),),
+        (Query(_HERE.shared(names.WINDOW_STAGE_B, by=_BOUNDS), _LEGEND),),
         unit="ratio",
         top=1.0,
     ),

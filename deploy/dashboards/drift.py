@@ -8,7 +8,7 @@ from deploy.dashboards.expressions import Chosen
 from deploy.dashboards.panel import ALARM, Dashboard, Panel, Query, Row, number
 from monitoring.metrics import names
 
-_HERE: Final = Chosen(("job", "instance", "bundle"))
+_HERE: Final = Chosen(("job", "instance", "bundle", "window"))
 _BY_SIGNAL: Final = ("bundle", "signal")
 _PLAIN: Final = 'signal!="joint"'
 
@@ -78,12 +78,12 @@ _SIGNALS: Final = (
 _COST: Final = (
     Panel(
         "Accuracy",
-        "Expected by the model's own probabilities, beside that of the labelled predictions in each window.",
+        "Expected by the model's own probabilities, beside that of the labelled predictions in the window.",
         (
             Query(_HERE.shared(names.EXPECTED_ACCURACY, by=("bundle",)), "{{bundle}}, expected"),
             Query(
-                _HERE.shared(names.WINDOW_ACCURACY, 'series="all"', 'bound="value"', by=("bundle", "window")),
-                "{{bundle}}, last {{window}}",
+                _HERE.shared(names.WINDOW_ACCURACY, 'series="all"', by=("bundle", "bound")),
+                "{{bundle}}, labelled, {{bound}}",
             ),
         ),
         unit="ratio",

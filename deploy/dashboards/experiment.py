@@ -8,9 +8,9 @@ from deploy.dashboards.expressions import Chosen
 from deploy.dashboards.panel import Dashboard, Panel, Query, Row
 from monitoring.metrics import names
 
-_HERE: Final = Chosen(("job", "instance", "bundle"))
-_LARGEST: Final = ("bundle", "window", "bound")
-_LEGEND: Final = "{{bundle}}, last {{window}}, {{bound}}"
+_HERE: Final = Chosen(("job", "instance", "bundle", "window"))
+_BOUNDS: Final = ("bundle", "bound")
+_LEGEND: Final = "{{bundle}}, {{bound}}"
 
 _ARMS: Final = (
     Panel(
@@ -32,16 +32,16 @@ _ARMS: Final = (
 _SIDE_BY_SIDE: Final = (
     Panel(
         "Accuracy of the answers",
-        "In each window of labelled answers, with the ends of its 95 % interval. Not a test: it may be that "
+        "In the window of labelled answers, with the ends of its 95 % interval. Not a test: it may be that "
         "one bundle had the harder hour.",
-        (Query(_HERE.shared(names.WINDOW_ACCURACY, 'series="answered"', by=_LARGEST), _LEGEND),),
+        (Query(_HERE.shared(names.WINDOW_ACCURACY, 'series="answered"', by=_BOUNDS), _LEGEND),),
         unit="ratio",
         top=1.0,
     ),
     Panel(
         "Coverage",
         "Share answered of the last predictions, with the ends of its 95 % interval.",
-        (Query(_HERE.shared(names.WINDOW_COVERAGE, by=_LARGEST), _LEGEND),),
+        (Query(_HERE.shared(names.WINDOW_COVERAGE, by=_BOUNDS), _LEGEND),),
         unit="ratio",
         top=1.0,
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -29,6 +29,13 @@ _UNITS: Final[Mapping[Unit, str]] = {
     "number": "short",
     "per second": "ops",
 }
+_VARIABLES: Final[Mapping[str, names.Metric]] = {
+    "job": names.REDIS_UP,
+    "instance": names.REDIS_UP,
+    "bundle": names.BUNDLE_SHARE,
+    "window": names.WINDOW_LABELLED,
+}
+"""Label -> the metric whose series have its values"""
 _INTERVAL_ENDS: Final = r"/(low|high)$/"
 _HIDDEN_COLUMNS: Final = ("Time", "Value")
 
@@ -57,7 +64,19 @@ def document(described: Dashboard) -> str:
         for panel in row.panels:
             number += 1
             built.with_panel(_panel(panel, number))
-    return json.dumps(built.build(), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+    plain = json.loads(json.dumps(built.build(), cls=JSONEncoder))
+    _drop_strangers(plain)
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+
+
+def _drop_strangers(plain: dict[str, Any]) -> None:
+    """Drop what the SDK writes and the schema of Grafana does not know: fields of an interval in variables of
+    other kinds, and the footer of a table."""
+    for variable in plain["templating"]["list"]:
+        for field in ("auto", "auto_min", "auto_count"):
+            variable.pop(field, None)
+    for panel in plain["panels"]:
+        panel.get("options", {}).pop("footer", None)
 
 
 def _to_the_others() -> builders.DashboardLink:
@@ -72,21 +91,20 @@ def _to_the_others() -> builders.DashboardLink:
 
 
 def _variable(label: str) -> builders.QueryVariable:
-    """A choice among the values of a label; the first choice is all of them."""
-    metric = names.BUNDLE_SHARE if label == "bundle" else names.REDIS_UP
+    """A choice among the values of a label: at first all of them, but of windows the largest."""
     limit = "" if label == "job" else '{job=~"$job"}'
-    return (
+    built = (
         builders.QueryVariable(label)
         .label(label.capitalize())
-        .query(f"label_values({metric.name}{limit}, {label})")
+        .query(f"label_values({_VARIABLES[label].name}{limit}, {label})")
         .datasource(_source())
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
+    if label == "window":
+        return built.sort(dashboard.VariableSort.NUMERICAL_DESC)
+    everything = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
+    built.sort(dashboard.VariableSort.ALPHABETICAL_ASC).current(everything)
+    return built.multi(True).include_all(True).all_value(".*")
 
 
 def _source() -> common.DataSourceRef:

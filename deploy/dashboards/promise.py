@@ -8,11 +8,11 @@ from deploy.dashboards.expressions import Chosen
 from deploy.dashboards.panel import ALARM, Dashboard, Panel, Query, Row, Unit, number
 from monitoring.metrics import names
 
-_HERE: Final = Chosen(("job", "instance", "bundle"))
+_HERE: Final = Chosen(("job", "instance", "bundle", "window"))
 _ALARM_AT: Final = 20.0
 """E-value of an alarm where a promise has one part; with more parts 20 times their number"""
-_OF_WINDOW: Final = ("bundle", "window", "bound")
-_LEGEND: Final = "{{bundle}}, last {{window}}, {{bound}}"
+_BOUNDS: Final = ("bundle", "bound")
+_LEGEND: Final = "{{bundle}}, {{bound}}"
 _EXPIRED, _LABELLED = (
     f"max(increase({_HERE.series(names.AUDITS, matcher)}[1d]))"
     for matcher in ('outcome="expired"', 'outcome="labelled"')
@@ -121,8 +121,8 @@ _LABELS: Final = (
 
 
 def _window(title: str, about: str, metric: names.Gauge, top: float | None = 1.0) -> Panel:
-    """A figure of the answered images in each window; an undefined one is a gap."""
-    expression = _HERE.shared(metric, 'series="answered"', by=_OF_WINDOW)
+    """A figure of the answered images in the window; an undefined one is a gap."""
+    expression = _HERE.shared(metric, 'series="answered"', by=_BOUNDS)
     unit: Unit = "number" if metric.unit == "number" else "ratio"
     return Panel(title, about, (Query(expression, _LEGEND),), unit=unit, top=top)
 
@@ -130,7 +130,7 @@ def _window(title: str, about: str, metric: names.Gauge, top: float | None = 1.0
 _WINDOWS: Final = (
     _window(
         "Accuracy of the answers",
-        "In each window of labelled answers, with the ends of its 95 % interval. Labels that clients choose "
+        "In the window of labelled answers, with the ends of its 95 % interval. Labels that clients choose "
         "to send are no random sample: the audits are the evidence.",
         names.WINDOW_ACCURACY,
     ),
@@ -159,6 +159,6 @@ PROMISE: Final = Dashboard(
         Row("Now", _NOW),
         Row("Monitors", _MONITORS),
         Row("Labels", _LABELS),
-        Row("Windows of labelled answers", _WINDOWS),
+        Row("Window of labelled answers", _WINDOWS),
     ),
 )

@@ -95,7 +95,7 @@ def test_a_legend_names_labels_of_its_series(dashboard: Dashboard) -> None:
 def labels_after(expression: str) -> frozenset[str]:
     """Labels that the series of an expression keep: those it groups by, or all of its metric."""
     query = query_of(expression)
-    if re.match(r"\w+( by)? \(", expression) or expression.startswith("histogram_quantile"):
+    if re.match(r"\w+ by \(", expression) or expression.startswith("histogram_quantile"):
         return query.groupings
     return labels_of(query.selectors[0].name, recorded()) or TARGET_LABELS
 
