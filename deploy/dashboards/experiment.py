@@ -8,7 +8,7 @@ from deploy.dashboards.expressions import Chosen
 from deploy.dashboards.panel import Dashboard, Panel, Query, Row
 from monitoring.metrics import names
 
-_HERE: Final = Chosen(("job", "instance", "bundle", "window"))
+_HERE: Final = Chosen(("job", "instance", "bundle", "experiment", "window"))
 _BOUNDS: Final = ("bundle", "bound")
 _LEGEND: Final = "{{bundle}}, {{bound}}"
 
@@ -26,6 +26,49 @@ _ARMS: Final = (
         "Images decided per second; shadows decide those that others have answered.",
         (Query(_HERE.rate(names.DECISIONS, by=("bundle",)), "{{bundle}}"),),
         unit="per second",
+    ),
+)
+
+_OF_ARM: Final = ("experiment", "arm", "metric")
+
+_EXPERIMENT: Final = (
+    Panel(
+        "Challenger minus control",
+        "Difference of each metric by stratum; the interval is valid at every look. It says better or worse "
+        "once it excludes 0.",
+        (
+            Query(_HERE.shared(names.EXPERIMENT_DIFFERENCE, by=_OF_ARM), "{{metric}} of {{arm}}, value"),
+            Query(_HERE.shared(names.EXPERIMENT_DIFFERENCE_LOW, by=_OF_ARM), "{{metric}} of {{arm}}, low"),
+            Query(_HERE.shared(names.EXPERIMENT_DIFFERENCE_HIGH, by=_OF_ARM), "{{metric}} of {{arm}}, high"),
+        ),
+        signed=True,
+        width=24,
+        height=10,
+    ),
+    Panel(
+        "Units of each arm",
+        "Units that each arm has had.",
+        (Query(_HERE.shared(names.EXPERIMENT_UNITS, by=("experiment", "arm")), "{{experiment}}, {{arm}}"),),
+        width=8,
+    ),
+    Panel(
+        "Sample ratio",
+        "Evidence that units are not dealt in the designed shares; from 1,000 on no conclusion is drawn.",
+        (Query(_HERE.shared(names.EXPERIMENT_SAMPLE_RATIO, by=("experiment",)), "{{experiment}}"),),
+        width=8,
+        log=True,
+        alarm=1000,
+    ),
+    Panel(
+        "Withdrawn",
+        "Challengers that have left within an hour, by the guardrail or the person that withdrew them.",
+        (
+            Query(
+                _HERE.hourly(names.EXPERIMENT_WITHDRAWALS, by=("experiment", "reason")),
+                "{{experiment}}, {{reason}}",
+            ),
+        ),
+        width=8,
     ),
 )
 
@@ -67,5 +110,5 @@ EXPERIMENT: Final = Dashboard(
     "experiment",
     "Which bundle is better, and is the comparison sound?",
     _HERE.variables,
-    (Row("Arms", _ARMS), Row("Side by side", _SIDE_BY_SIDE)),
+    (Row("Arms", _ARMS), Row("Comparison", _EXPERIMENT), Row("Side by side", _SIDE_BY_SIDE)),
 )

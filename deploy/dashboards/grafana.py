@@ -33,6 +33,7 @@ _VARIABLES: Final[Mapping[str, names.Metric]] = {
     "job": names.REDIS_UP,
     "instance": names.REDIS_UP,
     "bundle": names.BUNDLE_SHARE,
+    "experiment": names.EXPERIMENT_UNITS,
     "window": names.WINDOW_LABELLED,
 }
 """Label -> the metric whose series have its values"""
@@ -134,7 +135,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
     built = timeseries.Panel().legend(_legend()).tooltip(_tooltip()).line_width(2)
     if panel.log:
         built.scale_distribution(_logarithm())
-    else:
+    elif not panel.signed:
         built.min(0.0)
     if panel.top is not None:
         built.max(panel.top)

@@ -27,7 +27,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. Series whose legend ends in `low` or `high` are ends of an interval and drawn dashed."""
+    """One panel. Series whose legend ends in `low` or `high` are the ends of an interval and drawn dashed."""
 
     title: str
     about: str
@@ -41,6 +41,8 @@ class Panel:
     """Rows of Grafana's grid"""
     top: float | None = None
     """Largest value of the axis"""
+    signed: bool = False
+    """Whether the axis has negative values"""
     log: bool = False
     """Whether the axis is logarithmic"""
     warn: float | None = None

@@ -139,6 +139,44 @@ _EVENTS: Final = (
     ),
 )
 
+_EVALUATED: Final = _HERE.shared(names.ALERT_EVALUATED)
+
+_ALERTS: Final = (
+    Panel(
+        "Alerts of demur's own engine",
+        "Alerts by rule, severity and state. An acknowledged one has somebody who sees to it.",
+        (
+            Query(
+                f"{_HERE.shared(names.ALERTS, by=names.ALERTS.labels)} > 0",
+                "{{rule}}, {{severity}}, {{state}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Messages",
+        "Tries per second by channel and outcome, and signs of life.",
+        (
+            Query(
+                _HERE.rate(names.ALERT_NOTIFICATIONS, by=("channel", "outcome")), "{{channel}} {{outcome}}"
+            ),
+            Query(_HERE.rate(names.ALERT_HEARTBEATS, by=("outcome",)), "heartbeat {{outcome}}"),
+        ),
+        unit="per second",
+    ),
+    Panel(
+        "Messages waiting",
+        "Messages that no receiver has yet.",
+        (Query(_HERE.series(names.ALERT_OUTBOX), "{{instance}}"),),
+    ),
+    Panel(
+        "Last evaluation",
+        "Time since the alerts were evaluated for the last time.",
+        (Query(f"time() - ({_EVALUATED} > 0)", "since the last evaluation"),),
+        unit="seconds",
+        alarm=120,
+    ),
+)
+
 _DOORS: Final = (
     Panel(
         "Tokens refused",
@@ -166,6 +204,7 @@ SERVICE: Final = Dashboard(
         Row("Requests", _REQUESTS),
         Row("Load", _LOAD),
         Row("Events", _EVENTS),
+        Row("Alerts", _ALERTS),
         Row("Doors and engines", _DOORS),
     ),
 )

@@ -20,7 +20,7 @@ from PIL import Image
 
 COLUMNS = 24
 COLUMN_INCHES, ROW_INCHES, DPI = 0.5, 0.27, 90
-INKS = 64
+INKS = 160
 """Colours of the file"""
 PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
@@ -209,7 +209,8 @@ class _Panel:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(numticks=5))
         else:
-            axes.set_ylim(bottom=0)
+            if self._defaults.get("min") is not None:
+                axes.set_ylim(bottom=self._defaults["min"])
             axes.yaxis.set_major_locator(MaxNLocator(4))
         if self._defaults.get("max") is not None:
             axes.set_ylim(top=self._defaults["max"] * 1.02)

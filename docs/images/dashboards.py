@@ -1,11 +1,12 @@
 """Draw docs/images/dashboard-*.png: the dashboards of deploy/grafana/ over three minutes of a real service.
 
 make demo                                         # writes demo-run/bundle
-PYTHONPATH=benchmarks python docs/images/dashboards.py demo-run/bundle OTHER/bundle
+PYTHONPATH=benchmarks python docs/images/dashboards.py demo-run/bundle
 
-Needs Debian's package `prometheus`. Synthetic scenes arrive at random moments, their labels come back; a
-second bundle is given a share, the store stops for a while, a burst is too much for the queue, and later
-scenes are harder than those of the certificate. Panels show what Prometheus answers to their expressions.
+Needs Debian's package `prometheus`. Synthetic scenes arrive at random moments and their labels come back.
+An experiment compares the bundle with a twin, the store stops for a while, a burst is too much for the queue,
+and later scenes are harder than those of the certificate. Panels show Prometheus' answers to their
+expressions.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from dashboard_picture import draw
 from harness.processes import command, free_ports, tree
 from harness.prometheus import MonitoringServer, prometheus
 
+from bundle.manifest import MANIFEST_FILE, canonical_bytes, sealed
+from bundle.verify import read_manifest
 from demur.client import Client
 from demur.client.client import ClientError
 from trainer.scenes.generate import render
@@ -43,7 +46,7 @@ OUT = Path(__file__).parent
 GRAFANA = OUT.parents[1] / "deploy" / "grafana"
 TOKEN = "a-token-for-the-pictures"
 SECONDS, RATE, STEP = 180, 8.0, 2
-CHALLENGER_AT, STORE_STOPS_AT, STORE_RETURNS_AT, HARDER_AT, BURST_AT = 30, 70, 85, 95, 140
+EXPERIMENT_AT, STORE_STOPS_AT, STORE_RETURNS_AT, HARDER_AT, BURST_AT = 30, 70, 85, 95, 140
 SCENES = 500
 """Of each kind; they repeat"""
 LABELLED = 0.8
@@ -64,13 +67,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("challenger", type=Path)
     given = parser.parse_args()
     scenes = [render(SceneOptions(sequences=SCENES, seed=seed, difficulty=hard)) for seed, hard in KINDS]
     with tempfile.TemporaryDirectory(prefix="dashboards-") as folder:
         bundles = Path(folder) / "bundles"
         shutil.copytree(given.bundle, bundles / "champion")
-        shutil.copytree(given.challenger, bundles / "challenger")
+        write_twin(given.bundle, bundles / "twin")
         with (
             service(bundles / "champion", Path(folder) / "data") as (url, admin, process),
             prometheus(Path(folder) / "prometheus", scraping(url)) as watching,
@@ -82,6 +84,16 @@ def main() -> None:
 
 KINDS = ((2_000_011, 0.35), (2_000_023, 0.9))
 """Seed and difficulty of the scenes: at first as in the demo, then harder"""
+
+
+def write_twin(bundle: Path, folder: Path) -> None:
+    """The same bundle under another version, since an experiment needs two."""
+    shutil.copytree(bundle, folder)
+    manifest = read_manifest(bundle)
+    origin = manifest.provenance
+    other = origin.model_copy(update={"versions": {**origin.versions, "twin": "1"}})
+    twin = sealed(manifest.model_copy(update={"provenance": other}))
+    (folder / MANIFEST_FILE).write_bytes(canonical_bytes(twin))
 
 
 @contextmanager
@@ -127,7 +139,7 @@ def live(url: str, admin: str, process: subprocess.Popen[bytes], scenes: Sequenc
     chance = random.Random(0)
     (store,) = [pid for pid in tree(process.pid) if "valkey-server" in command(pid)]
     happenings = [
-        (CHALLENGER_AT, lambda: share(admin, "challenger", 0.3)),
+        (EXPERIMENT_AT, lambda: begin_experiment(admin)),
         (STORE_STOPS_AT, lambda: os.kill(store, signal.SIGSTOP)),
         (STORE_RETURNS_AT, lambda: os.kill(store, signal.SIGCONT)),
     ]
@@ -149,7 +161,7 @@ def ask(url: str, frame: Frame, number: int, labelled: bool) -> None:
     with Client(url, retries=0) as client:
         try:
             content = b"not an image" if number % 40 == 7 else frame.jpeg
-            answer = client.predict(content, unit_id=f"camera-{number % 50}")
+            answer = client.predict(content, unit_id=f"camera-{number % 400}")
             if labelled or answer.audit:
                 time.sleep(1.0)
                 client.feedback(answer.request_id, int(frame.label))
@@ -157,10 +169,18 @@ def ask(url: str, frame: Frame, number: int, labelled: bool) -> None:
             pass  # refused: the dashboards show it
 
 
-def share(admin: str, bundle: str, units: float) -> None:
-    body = json.dumps({"share": units}).encode()
+def begin_experiment(admin: str) -> None:
+    """The twin gets a third of the units; it can be neither better nor worse."""
+    order = {
+        "name": "twins",
+        "arms": {"twin": 0.33},
+        "metrics": ["accuracy", "coverage"],
+        "by": "Ada",
+        "reason": "a picture of the dashboard",
+    }
+    body = json.dumps(order).encode()
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{admin}/challengers/{bundle}", body, headers, method="PUT")
+    request = urllib.request.Request(f"{admin}/experiments", body, headers)
     urllib.request.urlopen(request, timeout=120).close()
 
 
