@@ -135,8 +135,8 @@ def _lines(panel: Panel) -> timeseries.Panel:
     built = timeseries.Panel().legend(_legend()).tooltip(_tooltip()).line_width(2)
     if panel.log:
         built.scale_distribution(_logarithm())
-    elif not panel.signed:
-        built.min(0.0)
+    else:
+        built.min(panel.bottom)
     if panel.top is not None:
         built.max(panel.top)
     if panel.alarm is not None:

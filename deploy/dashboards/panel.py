@@ -41,8 +41,8 @@ class Panel:
     """Rows of Grafana's grid"""
     top: float | None = None
     """Largest value of the axis"""
-    signed: bool = False
-    """Whether the axis has negative values"""
+    bottom: float = 0.0
+    """Smallest value of the axis"""
     log: bool = False
     """Whether the axis is logarithmic"""
     warn: float | None = None

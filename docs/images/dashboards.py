@@ -1,4 +1,4 @@
-"""Draw docs/images/dashboard-*.png: the dashboards of deploy/grafana/ over three minutes of a real service.
+"""Draw docs/images/dashboard-*.png: the dashboards of deploy/grafana/ over some minutes of a real service.
 
 make demo                                         # writes demo-run/bundle
 PYTHONPATH=benchmarks python docs/images/dashboards.py demo-run/bundle
@@ -45,16 +45,16 @@ from trainer.scenes.options import Frame, SceneOptions
 OUT = Path(__file__).parent
 GRAFANA = OUT.parents[1] / "deploy" / "grafana"
 TOKEN = "a-token-for-the-pictures"
-SECONDS, RATE, STEP = 180, 8.0, 2
-EXPERIMENT_AT, STORE_STOPS_AT, STORE_RETURNS_AT, HARDER_AT, BURST_AT = 30, 70, 85, 95, 140
-SCENES = 500
+SECONDS, RATE, STEP = 150, 8.0, 2
+EXPERIMENT_AT, STORE_STOPS_AT, STORE_RETURNS_AT, HARDER_AT, BURST_AT = 20, 60, 72, 80, 120
+SCENES = 250
 """Of each kind; they repeat"""
 LABELLED = 0.8
 """Share of the labels that come back; those of audits always do"""
 SETTINGS = {
     "DEMUR_AUDIT_SHARE": "1",
     "DEMUR_AUDIT_GAP": "1",
-    "DEMUR_DRIFT_IMAGES": "9000",
+    "DEMUR_DRIFT_IMAGES": "3000",
     "DEMUR_QUEUE_LIMIT": "12",
     "DEMUR_REDIS_TIMEOUT": "0.3",
     "DEMUR_WINDOWS": "10,100",
@@ -135,7 +135,7 @@ def scraping(url: str) -> dict[str, Any]:
 
 
 def live(url: str, admin: str, process: subprocess.Popen[bytes], scenes: Sequence[Sequence[Frame]]) -> None:
-    """Three minutes of traffic, and what happens meanwhile."""
+    """The traffic, and what happens meanwhile."""
     chance = random.Random(0)
     (store,) = [pid for pid in tree(process.pid) if "valkey-server" in command(pid)]
     happenings = [
