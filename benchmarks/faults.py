@@ -115,6 +115,8 @@ class Fault:
     small_disk: bool = False
     explains: tuple[str, ...] = ()
     """Rules of alerts that it may trip"""
+    trips: tuple[str, ...] = ()
+    """Rules that it must trip, and whose end must be told"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +180,16 @@ def fill_disk(scene: Scene, seconds: float) -> None:
     filling.unlink()
 
 
+_LOG: Final = ("event-log-failing",)
 _STORE: Final = ("store-away", "alerts-without-store", "events-waiting")
 FAULTS: Mapping[str, Fault] = {
     "none": Fault(lambda scene, seconds: None),
     "store-killed": Fault(kill_store, explains=_STORE),
-    "store-paused": Fault(pause_store, explains=_STORE),
+    "store-paused": Fault(pause_store, explains=_STORE, trips=("store-away",)),
     "store-emptied": Fault(empty_store, explains=_STORE),
     "services-killed": Fault(kill_services, services=2),
     "clock-back": Fault(set_clock_back),
-    "disk-full": Fault(fill_disk, in_logs=False, small_disk=True, explains=("event-log-failing",)),
+    "disk-full": Fault(fill_disk, in_logs=False, small_disk=True, explains=_LOG, trips=_LOG),
 }
 
 
@@ -270,7 +273,7 @@ def _compare(scene: Scene, fault: Fault, sent: Sent) -> Outcome:
         lost_predictions=sum(one not in in_events for one in sent.predictions),
         lost_labels=lost,
         alarms=_alarms(scene),
-        told=scene.alerts.told(fault.explains),
+        told=scene.alerts.told(fault.explains, fault.trips),
     )
 
 
@@ -313,13 +316,15 @@ def main() -> None:
             outcomes[fault] = measure(fault, Path(name) / fault, bundle, given.seconds, given.pause)
             print(f"{fault}: {'; '.join(outcomes[fault].faults[:5]) or 'no fault'}", flush=True)
     titles = ["fault", "predictions", "labels accepted", "figures compared", "wrong figures"]
-    titles += ["accepted labels lost", "alarms of a monitor", "predictions lost", "messages of alerts"]
-    titles += ["lost", "twice, same id", "false alarms", "wrong resolves"]
+    titles += ["accepted labels lost", "alarms of a monitor", "predictions lost"]
+    titles += ["alerts of the fault told, ended", "alerts lost", "twice, same id"]
+    titles += ["false alarms", "wrong resolves"]
     rows = [
         [
             *(fault, f"{one.predictions:,}", f"{one.labels:,}", f"{one.figures:,}", str(len(one.wrong))),
             *(str(len(one.lost_labels)), str(one.alarms), str(one.lost_predictions)),
-            *(str(one.told.messages), str(one.told.lost), str(one.told.twice)),
+            f"{one.told.of_the_fault['firing']}, {one.told.of_the_fault['resolved']}",
+            *(str(one.told.lost + len(one.told.missed)), str(one.told.twice)),
             *(str(len(one.told.false_alarms)), str(len(one.told.wrong_resolves))),
         ]
         for fault, one in outcomes.items()
@@ -347,7 +352,7 @@ def main() -> None:
             ),
             Claim(
                 "the same: alerts",
-                f"{sum(one.told.lost for one in outcomes.values())} lost, "
+                f"{sum(one.told.lost + len(one.told.missed) for one in outcomes.values())} lost, "
                 f"{sum(len(one.told.false_alarms) for one in outcomes.values())} false alarms, "
                 f"{sum(len(one.told.wrong_resolves) for one in outcomes.values())} wrong resolves",
                 "0, 0 and 0",
