@@ -51,6 +51,14 @@ def test_an_acknowledgement_stops_the_ladder_and_an_escalation_climbs_at_once() 
     assert [(act.kind, act.name) for act in day.alert.acts] == [("acknowledge", "Ada"), ("escalate", "Ben")]
 
 
+def test_who_acknowledges_what_was_just_escalated_ends_the_ladder() -> None:
+    day = a_firing_day()
+    day.act("escalate")
+    day.act("acknowledge")
+    day.last(600, BAD)
+    assert day.told() == ["firing ada"]
+
+
 def test_only_those_who_were_told_hear_of_the_end_and_what_it_was_about() -> None:
     day = a_firing_day()
     day.last(40, GOOD)

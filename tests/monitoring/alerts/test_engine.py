@@ -15,6 +15,7 @@ from monitoring.alerts.disk import AlertFolder
 from monitoring.alerts.engine import AlertEngine
 from monitoring.alerts.keeper import essence_of
 from monitoring.alerts.message import Message
+from monitoring.alerts.rules import AlertRules
 from monitoring.alerts.signals import Reading
 from monitoring.alerts.state import StoredState
 from monitoring.store.embedded_valkey import EmbeddedValkey
@@ -60,9 +61,11 @@ class Bench:
     def __post_init__(self) -> None:
         self.monkeypatch.setattr(engine_module.time, "monotonic", lambda: self.now)
 
-    def engine(self, folder: Path, store: StoredState | None, name: str = "one") -> AlertEngine:
+    def engine(
+        self, folder: Path, store: StoredState | None, name: str = "one", rules: AlertRules = RULES
+    ) -> AlertEngine:
         return AlertEngine(
-            RULES,
+            rules,
             AlertFolder(folder),
             store,
             lambda state: self.readings,
@@ -209,7 +212,7 @@ def test_a_store_that_is_emptied_gets_the_state_back(
     bench.readings = [BAD]
     bench.last(14, engine)
     store._client.flushall()
-    bench.last(6, engine)
+    bench.last(2, engine)
     held = store.read()
     assert held is not None
     assert [alert.state for alert in held.alerts.values()] == ["firing"]
@@ -231,6 +234,16 @@ def test_a_clock_that_is_set_back_an_hour_or_jumps_tells_nobody(bench: Bench, tm
     bench.wall -= 3600
     bench.last(20, engine)
     assert bench.outbox.kinds() == ["firing"]
+    engine.close()
+
+
+def test_a_pause_of_the_machine_counts_as_what_was_seen_of_it(bench: Bench, tmp_path: Path) -> None:
+    engine = bench.engine(tmp_path, None, rules=a_file())
+    bench.readings = [BAD]
+    bench.last(4, engine)
+    bench.now += 3600
+    bench.last(4, engine)
+    assert [alert.state for alert in engine.state.alerts.values()] == ["pending"]
     engine.close()
 
 

@@ -220,6 +220,25 @@ def test_an_acknowledgement_made_in_either_place_is_kept() -> None:
     assert {receiver.person for receiver in alert.told} == {"ada", "ben"}
 
 
+def test_two_engines_that_began_apart_agree_on_the_earlier_beginning() -> None:
+    one = Alert("f", "r", (), 1, NOON, held=5.0, reading=BAD, fired_at=NOON, fired_with=BAD)
+    later = accuracy(0.6, at=NOON + 9)
+    other = Alert("f", "r", (), 1, NOON + 8, held=9.0, reading=later, fired_at=NOON + 9, fired_with=later)
+    assert one.merged(other) == other.merged(one)
+    both = one.merged(other)
+    assert (both.opened, both.held, both.fired_with, both.reading) == (NOON, 9.0, BAD, later)
+
+
+def test_what_has_left_the_service_ends_and_opens_nothing() -> None:
+    day = a_day()
+    gone = replace(accuracy(None), over=True, text="demur:1 answers nothing any more")
+    day.look(gone)
+    assert day.state.alerts == {}
+    day.last(70, BAD)
+    day.look(gone)
+    assert day.alert.state == "resolved"
+
+
 def test_labels_give_a_fingerprint_whatever_their_order() -> None:
     one, other = labels_of({"a": "1", "b": "2"}), labels_of({"b": "2", "a": "1"})
     assert fingerprint_of("r", one) == fingerprint_of("r", other)
