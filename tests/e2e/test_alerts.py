@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.http_receiver import HttpReceiver, answers, http_receiver
+from fakes.http_receiver import HttpReceiver, Received, answers, http_receiver
 from fakes.service_process import ServiceProcess
 from fakes.tiny_bundle import write_tiny_bundle
 from fakes.waiting import eventually
@@ -31,6 +31,7 @@ ladders:
       - {person: ada, channel: first}
       - {wait: 1h, person: ben, channel: second}
 defaults: {ladder: duty}
+heartbeat: {url: "${ALERT_URL}/alive", every: 5s}
 rules:
   - {name: broken, signal: promise_broken, above: 0.5, severity: critical, resolve_after: 2s, action: Look.}
   - {name: away, signal: store_away, above: 0.5, for: 4s, resolve_after: 2s}
@@ -78,9 +79,14 @@ def break_the_promise(service: ServiceProcess, image: bytes) -> None:
         assert client.post("/feedback/batch", json={"labels": labels}, headers=bearer).is_success
 
 
+def messages(receiver: HttpReceiver) -> list[Received]:
+    """What came, without the heartbeats."""
+    return [one for one in receiver.requests if one.path != "/alive"]
+
+
 def kinds(receiver: HttpReceiver, rule: str = "broken") -> list[str]:
     """Kind and place of each message about a rule."""
-    sent = [(one.json(), one.path) for one in receiver.requests]
+    sent = [(one.json(), one.path) for one in messages(receiver)]
     return [f"{body['kind']} {path}" for body, path in sent if body["alerts"][0]["rule"] == rule]
 
 
@@ -101,7 +107,7 @@ def test_a_broken_promise_is_told_acknowledged_escalated_and_resolved(
         began = time.monotonic()
         eventually(lambda: kinds(receiver) == ["firing /first"], timeout=20)
         assert time.monotonic() - began < 12.0  # ten seconds, and two for the monitor
-        (line,) = receiver.requests[0].json()["alerts"]
+        (line,) = messages(receiver)[0].json()["alerts"]
         assert line["bundle"].startswith("tiny:")
         assert "The promise is broken" in line["text"]
         assert (line["action"], line["n"]) == ("Look.", 12)
@@ -125,9 +131,13 @@ def test_a_broken_promise_is_told_acknowledged_escalated_and_resolved(
         assert owner.post(f"/promise/{alert['labels']['bundle']}/reset", json=body).is_success
         eventually(lambda: len(kinds(receiver)) == 4, timeout=20)
         assert sorted(kinds(receiver)[2:]) == ["resolved /first", "resolved /second"]
-        assert "The promise is broken" in receiver.requests[-1].json()["alerts"][0]["text"]
+        assert "The promise is broken" in messages(receiver)[-1].json()["alerts"][0]["text"]
         assert owner.post(f"{path}/acknowledge", json=body).status_code == 409
-    assert len(set(receiver.ids())) == len(receiver.ids())
+    ids = [one.headers["Idempotency-Key"] for one in messages(receiver)]
+    assert len(set(ids)) == len(ids)
+    alive = [one.json()["evaluated_at"] for one in receiver.requests if one.path == "/alive"]
+    assert alive
+    assert len(set(alive)) == len(alive)
 
 
 def test_a_worker_that_is_killed_loses_and_repeats_nothing(
