@@ -32,6 +32,7 @@ from demur.verbs.doctor import doctor
 from demur.verbs.drift import drift
 from demur.verbs.evaluate import evaluate
 from demur.verbs.events import events
+from demur.verbs.experiment import experiment
 from demur.verbs.gate import gate
 from demur.verbs.init import init
 from demur.verbs.inspect import inspect
@@ -69,7 +70,7 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
 }
 GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {
     "Certificates": (ledger,),
-    "Production": (alerts, drift, events),
+    "Production": (alerts, drift, events, experiment),
 }
 """Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():

@@ -7,6 +7,9 @@
         ├── NoDriftYet                          there is nothing to report on yet
         ├── NoEvents                        there is no event log where one is looked for
         ├── NoLog                           there is no log where one is looked for
+        ├── NoExperiment                        no experiment of that name has been started
+        ├── PowerUnknown (ValueError)       what was named says too little to compute a power from
+        ├── TooFewUnits                         the event log has too few units to compute with
         ├── NoStoreNamed (ValueError)       nothing says where replayed events are to go
         ├── FiguresDiffer                   the windows of a store are not what the events say
         ├── UnknownRows (ValueError)        a name chooses no rows

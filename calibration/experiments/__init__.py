@@ -6,7 +6,7 @@ from calibration.experiments.comparison import Comparison, Conclusion, Mode, com
 from calibration.experiments.labels import LabelComparison, labels_comparable
 from calibration.experiments.metrics import METRICS, Metric, metric_of
 from calibration.experiments.multiplicity import conclude_together, holm
-from calibration.experiments.power import Design, power_days
+from calibration.experiments.power import Design, Noise, power_days
 from calibration.experiments.sample_ratio import SampleRatio, sample_ratio
 from calibration.experiments.shadow_pairs import PairedComparison, mcnemar
 
@@ -23,6 +23,7 @@ __all__ = [
     "LabelComparison",
     "Metric",
     "Mode",
+    "Noise",
     "PairedComparison",
     "SampleRatio",
     "ShadowPairs",

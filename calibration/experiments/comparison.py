@@ -13,6 +13,7 @@ from calibration.experiments.intervals import (
     mixture_radius,
     newcombe_interval,
     newcombe_p_value,
+    spread_of,
 )
 from calibration.experiments.metrics import Metric, metric_of
 from calibration.experiments.stratified import Cells, Estimate, estimate, standardise
@@ -131,12 +132,13 @@ def concluded(measured: Comparison, metric: Metric, events: float) -> Comparison
 
 
 def _anytime(known: Comparison, found: Estimate, metric: Metric) -> Comparison:
-    evidence = mixture_e_value(found.difference, found.variance, metric.spread)
-    radius = mixture_radius(found.variance, metric.spread, known.level)
+    spread = spread_of(found.request_variance)
+    evidence = mixture_e_value(found.difference, found.variance, spread)
+    radius = mixture_radius(found.variance, spread, known.level)
     return replace(
         known,
-        low=found.difference - radius,
-        high=found.difference + radius,
+        low=max(-metric.farthest, found.difference - radius),
+        high=min(metric.farthest, found.difference + radius),
         e_value=evidence,
         p_value=min(1.0, 1.0 / evidence),
     )

@@ -39,8 +39,8 @@ class Metric:
     higher_is_better: bool = True
     margin: float
     """Smallest difference that matters, if nobody says another one: an interval within it means none"""
-    spread: float
-    """Standard deviation of the differences that the anytime-valid test is tuned to"""
+    farthest: float = 1.0
+    """Largest difference that there can be"""
     events: tuple[tuple[int, ...], ...]
     """Groups of kinds of which there must be some, inside of the group and outside of it, before a normal
     distribution is a fair approximation; the first one is the figure itself, or what it depends on most"""
@@ -69,7 +69,6 @@ def share(
         gradient=lambda _: first,
         higher_is_better=higher_is_better,
         margin=margin,
-        spread=2.5 * margin,
         events=_FIRST_KIND,
     )
 
@@ -131,6 +130,7 @@ def _of_confusion(
     value: Callable[[FloatArray], float],
     gradient: Callable[[FloatArray], FloatArray | None],
     margin: float,
+    farthest: float,
 ) -> Metric:
     return Metric(
         name=name,
@@ -139,7 +139,7 @@ def _of_confusion(
         value=value,
         gradient=gradient,
         margin=margin,
-        spread=2.5 * margin,
+        farthest=farthest,
         events=_ERRORS_AND_CLASSES,
     )
 
@@ -151,8 +151,8 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
             share("accuracy", "labels", _accuracy),
             share("risk", "audits", _risk, higher_is_better=False, margin=0.005),
             share("coverage", "requests", _coverage),
-            _of_confusion("mcc", mcc_value, mcc_gradient, 0.04),
-            _of_confusion("reward", reward_value, reward_gradient, 0.05),
+            _of_confusion("mcc", mcc_value, mcc_gradient, 0.04, 2.0),
+            _of_confusion("reward", reward_value, reward_gradient, 0.05, 1.0),
         )
     }
 )

@@ -105,6 +105,8 @@ class Estimate:
     difference: float
     variance: float
     """Of the difference"""
+    request_variance: float
+    """Of the contribution of one request by itself, if requests were independent and the arms equal"""
     arm_variances: tuple[float, float]
     """Of each figure by itself"""
     effective: tuple[float, float]
@@ -146,7 +148,9 @@ def estimate(table: ArmTable, metric: Metric) -> Estimate | None:
     of_unit = cells.unit_sums(psi)
     owned = cells.unit_sums(cells.weight * (found.weights / _safe(found.sizes.T)).T[cells.stratum, cells.arm])
     kish = 1.0 / _squares(owned)
-    added = PRIOR_UNITS * float(np.max((gradient - gradient @ found.centre) ** 2)) / kish**2
+    beyond = (gradient - gradient @ found.centre) ** 2
+    largest = PRIOR_UNITS * float(beyond.max())
+    added = largest / kish**2
     variance = max(_own_variance(psi, of_unit), _pooled_variance(cells, found, gradient))
     effective = _effective(cells, found, metric.events[0], kish)
     values = metric.value(found.shares[0]), metric.value(found.shares[1])
@@ -154,6 +158,7 @@ def estimate(table: ArmTable, metric: Metric) -> Estimate | None:
         values=values,
         difference=values[1] - values[0],
         variance=variance + float(added.sum()),
+        request_variance=float(found.centre @ beyond) + largest / float(kish.sum()),
         arm_variances=_pair(_squares(of_unit) + added),
         effective=_pair(effective),
         events=float(effective.min()) * _rarest(metric, found.centre),

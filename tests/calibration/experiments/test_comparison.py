@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
+from math import sqrt
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fakes.experiment_requests import Requests
 
 from calibration.experiments.arms import ArmTable
 from calibration.experiments.comparison import compare
+from calibration.experiments.intervals import SPREAD
 from calibration.experiments.metrics import METRICS, metric_of
 from calibration.metrics.classification import confusion_mcc
 from calibration.metrics.reward import natix_reward
@@ -31,8 +33,10 @@ def test_a_difference_of_independent_requests_has_newcombe_s_interval(two_arms: 
 
 def test_one_stratum_of_single_requests_is_the_mixture_sprt(two_arms: Arms) -> None:
     found = compare(two_arms((4250, 5000), (4350, 5000)), "accuracy")
-    expected = float(mixture_sprt([4250, 4350], [5000, 5000]))
+    spread = SPREAD * sqrt(0.86 * 0.14)
+    expected = float(mixture_sprt([4250, 4350], [5000, 5000], spread=spread))
     assert found.e_value == pytest.approx(expected, rel=0.03)
+    assert found.e_value is not None
     assert found.p_value == pytest.approx(min(1.0, 1.0 / found.e_value))
 
 

@@ -1,0 +1,8 @@
+"""Names that verbs and settings offer, spelled once; imports nothing but typing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ExperimentMetric = Literal["accuracy", "risk", "coverage", "mcc", "reward"]
+"""What the arms of an experiment are compared in"""
