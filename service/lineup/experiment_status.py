@@ -9,7 +9,7 @@ from monitoring.experiments.folder import ExperimentFolder
 from service.lineup.assignment import RunningExperiment
 from service.lineup.lineup import Deployments
 
-_OF_ARM: Final = {"bundle": None, "shadow": False, "units": None, "withdrawn": None}
+_OF_ARM: Final = {"units": None, "withdrawn": None}
 
 
 class ExperimentStatus:
@@ -43,7 +43,8 @@ class ExperimentStatus:
         shares = running.dealing.shares()
         control = self._deployments.champion.label
         known = {CONTROL: control, **{arm: arm for arm in shares}}
-        known |= {one.deployment.label: one.deployment.label for one in self._deployments.shadows}
+        shadows = {one.deployment.label for one in self._deployments.shadows}
+        known |= {shadow: shadow for shadow in shadows}
         known |= {one["arm"]: one["bundle"] for one in seen if one["arm"] not in known}
         by_name = {one["arm"]: one for one in seen}
         rest = round(1.0 - sum(shares.values()), 9)
@@ -53,6 +54,7 @@ class ExperimentStatus:
                 **by_name.get(arm, {}),
                 "arm": arm,
                 "bundle": bundle,
+                "shadow": arm in shadows,
                 "share": rest if arm == CONTROL else shares.get(arm, 0.0),
             }
             for arm, bundle in known.items()
