@@ -32,7 +32,7 @@ from demur.verbs.doctor import doctor
 from demur.verbs.drift import drift
 from demur.verbs.evaluate import evaluate
 from demur.verbs.events import events
-from demur.verbs.experiment import experiment
+from demur.verbs.experiment_service import experiment
 from demur.verbs.gate import gate
 from demur.verbs.init import init
 from demur.verbs.inspect import inspect

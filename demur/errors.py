@@ -7,6 +7,7 @@
         ├── NoDriftYet                          there is nothing to report on yet
         ├── NoEvents                        there is no event log where one is looked for
         ├── NoLog                           there is no log where one is looked for
+        ├── MalformedArm (ValueError)           an arm, a share or a guardrail is not as it is read
         ├── NoExperiment                        no experiment of that name has been started
         ├── PowerUnknown (ValueError)       what was named says too little to compute a power from
         ├── TooFewUnits                         the event log has too few units to compute with

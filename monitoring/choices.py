@@ -6,3 +6,5 @@ from typing import Literal
 
 ExperimentMetric = Literal["accuracy", "risk", "coverage", "mcc", "reward"]
 """What the arms of an experiment are compared in"""
+OnMismatch = Literal["hold", "withdraw"]
+"""What follows from a wrong ratio of units. hold: no conclusion. withdraw: the control gets all units too."""

@@ -18,8 +18,9 @@ class NoPrivatePort(InterfaceError, ValueError):
     """Nothing says where the private port is, or what its token is."""
 
 
-def private_port(url: str | None, env_file: Path | None) -> PrivatePort:
-    """The port at `url`, or of the settings in the environment and the file. Raises NoPrivatePort."""
+def private_port(url: str | None, env_file: Path | None, *, timeout: float = 30.0) -> PrivatePort:
+    """The port at `url`, or of the settings in the environment and the file; `timeout`: seconds per request.
+    Raises NoPrivatePort."""
     environment = dict(os.environ) if env_file is None else with_env_file(os.environ, env_file)
     found = values_of(environment, ("admin_host", "admin_port", "admin_token"))
     token = found.get("admin_token", "").strip()
@@ -38,6 +39,6 @@ def private_port(url: str | None, env_file: Path | None) -> PrivatePort:
         host = _EVERYWHERE.get(host, host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     try:
-        return PrivatePort(url, token)
+        return PrivatePort(url, token, timeout=timeout)
     except ValueError as error:
         raise NoPrivatePort(str(error)) from None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from demur.verbs.options import AsJson
+from demur.verbs.options import AsJson, EnvFile, Url
 
 RulesFile = Annotated[Path, typer.Argument(metavar="FILE", help="File of the rules, YAML.")]
 Fingerprint = Annotated[
@@ -15,22 +15,6 @@ Fingerprint = Annotated[
     typer.Argument(
         metavar="FINGERPRINT",
         help="Fingerprint of the alert, or its first four characters or more; `demur alerts list` shows it.",
-    ),
-]
-Url = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Address of the private port. [default: of DEMUR_ADMIN_HOST and DEMUR_ADMIN_PORT]",
-        show_default=False,
-    ),
-]
-EnvFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="The settings of the service, as in `demur serve`; its DEMUR_ADMIN_TOKEN is the token.",
-        show_default=False,
     ),
 ]
 Name = Annotated[

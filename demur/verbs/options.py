@@ -213,3 +213,21 @@ def require_out(out: Path | None, dry_run: bool) -> None:
     """Refuse a run without a folder."""
     if out is None and not dry_run:
         raise typer.BadParameter("give the folder of the run, or --dry-run", param_hint="--out")
+
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Address of the private port. [default: of DEMUR_ADMIN_HOST and DEMUR_ADMIN_PORT]",
+        show_default=False,
+    ),
+]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The settings of the service, as in `demur serve`; its DEMUR_ADMIN_TOKEN is the token.",
+        show_default=False,
+    ),
+]

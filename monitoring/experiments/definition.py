@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, Self, get_args
 
-from monitoring.choices import ExperimentMetric
+from monitoring.choices import ExperimentMetric, OnMismatch
 from monitoring.errors import MonitoringError
 from monitoring.events import CONTROL
 
-OnMismatch = Literal["hold", "withdraw"]
-"""What follows from a wrong ratio of units. hold: no conclusion. withdraw: the control gets all units too."""
 Metric = ExperimentMetric
 Guard = Literal["coverage", "risk", "errors", "latency"]
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from monitoring.experiments.definition import METRICS, NAME, Guardrails, Metric, OnMismatch
+from monitoring.choices import OnMismatch
+from monitoring.experiments.definition import METRICS, NAME, Guardrails, Metric
 from service.errors import InvalidField, MissingField
 from service.openapi.experiments import MAX_ARMS, MAX_TEXT
 

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from bundle.manifest import BundleError
+from monitoring.choices import OnMismatch
 from monitoring.experiments.definition import (
     AUTOMATIC,
     MAX_STRATA,
@@ -23,7 +24,6 @@ from monitoring.experiments.definition import (
     Guardrails,
     Metric,
     Note,
-    OnMismatch,
     Stratum,
     Withdrawal,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, get_args
 
-from monitoring.experiments.definition import METRICS, NAME, OnMismatch
+from monitoring.choices import OnMismatch
+from monitoring.experiments.definition import METRICS, NAME
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,

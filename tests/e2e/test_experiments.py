@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from fakes.command_line import Demur, in_this_process
 from fakes.service_process import ServiceProcess
 from fakes.tiny_bundle import write_tiny_bundle
 from fakes.waiting import eventually
@@ -60,14 +66,26 @@ def withdrawn(service: ServiceProcess, name: str) -> set[str | None]:
     return {arms[name]["withdrawn"] for arms in shown(service) if name in arms}
 
 
-def test_a_bad_challenger_leaves_by_itself_and_for_good(tmp_path: Path, make_colour_image: Images) -> None:
+@pytest.fixture
+def demur(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Demur:
+    monkeypatch.setenv("DEMUR_ADMIN_TOKEN", TOKEN)
+    return in_this_process(monkeypatch, capfdbinary)
+
+
+def test_a_bad_challenger_leaves_by_itself_and_for_good(
+    tmp_path: Path, make_colour_image: Images, demur: Demur, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_tiny_bundle(tmp_path / "bundles" / "one")
     write_tiny_bundle(tmp_path / "bundles" / "two", stages=1, name="good")
     write_tiny_bundle(tmp_path / "bundles" / "mute", feasible=False, name="mute")
     image = make_colour_image(1, 0.9)
     with service_of(tmp_path) as service, admin(service) as owner:
-        start = {"name": "ramp", "arms": {"two": 0.2, "mute": 0.2}, "salt": "fixed", **TOLD}
-        done(owner.post("/experiments", json=start))
+        monkeypatch.setenv("DEMUR_ADMIN_PORT", str(owner.base_url.port))
+        arms = ("--arm", "two=0.2", "--arm", "mute=0.2", "--salt", "fixed")
+        ended = demur("experiment", "start", "ramp", *arms, "--reason", "two is smaller")
+        assert (ended.code, ended.err) == (0, "")
+        assert re.search(r"good:\w+  20 % of the units, 0 so far", ended.out)
+        assert demur("experiment", "start", "ramp", "--reason", "again").code == 2
         first = bundles_of(service, image, range(40))
         done(owner.post("/experiments/ramp/share", json={"arm": "two", "share": 0.4, **TOLD}))
         second = bundles_of(service, image, range(40))
@@ -81,6 +99,8 @@ def test_a_bad_challenger_leaves_by_itself_and_for_good(tmp_path: Path, make_col
         assert {(second[unit], third[unit]) for unit in second if second[unit] != third[unit]} == {
             ("mute", "tiny")
         }
+        seen = demur("experiment", "status")
+        assert re.search(r"mute:\w+ left .* \(guardrail coverage\): coverage of mute", seen.out)
         (held,) = done(owner.get("/experiments"))["experiments"]
         (left,) = held["withdrawals"]
         assert left["note"]["by"] == "demur"
@@ -97,6 +117,11 @@ def test_a_bad_challenger_leaves_by_itself_and_for_good(tmp_path: Path, make_col
         report = done(owner.get("/experiments/ramp/report"))["analysis"]
         assert report["units"] == UNITS
         assert not report["blocked"]
+        # A worker that replaces another one deals as it did.
+        worker = next(pid for pid in service.descendants() if b"spawn_main" in command_of(pid))
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: workers(service) == 2 and worker not in service.descendants())
+        assert bundles_of(service, image, range(40)) == third
         assert service.stop() == 0
     with service_of(tmp_path) as service, admin(service) as owner:
         assert bundles_of(service, image, range(40)) == third
@@ -113,10 +138,23 @@ def test_a_bad_challenger_leaves_by_itself_and_for_good(tmp_path: Path, make_col
         assert "mismatch" in report["mismatch"]["reason"]
         # Held, not withdrawn: that was asked for.
         assert {arms["good"]["share"] for arms in shown(service)} == {0.4}
-        done(owner.post("/experiments/ramp/stop", json=TOLD))
+        monkeypatch.setenv("DEMUR_ADMIN_PORT", str(owner.base_url.port))
+        ended = demur("experiment", "stop", "ramp", "--reason", "units are missing", "--by", "Bo", "--json")
+        assert json.loads(ended.out)["ended"]["by"] == "Bo"
         assert done(owner.get("/challengers"))["challengers"] == [
             {"name": "two", "share": 0.4, "shadow": False}
         ]
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def workers(service: ServiceProcess) -> int:
+    return sum(b"spawn_main" in command_of(pid) for pid in service.descendants())
 
 
 def blocked(service: ServiceProcess) -> bool:
