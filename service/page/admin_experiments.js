@@ -12,7 +12,7 @@ function askToStart() {
     title: "Start an experiment?",
     words: "All units are dealt anew, to the champion and to the challengers of now, with the shares that they have.",
     confirm: "Start",
-    fields: [field("Name", element("input", {name: "name", required: true, maxLength: 64, pattern: "[A-Za-z0-9][A-Za-z0-9._-]*", autocomplete: "off"})), ...toldFields()],
+    fields: [field("Name of the experiment", element("input", {name: "name", required: true, maxLength: 64, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", autocomplete: "off"})), ...toldFields()],
     async change(values, signal) {
       await call("POST", "experiments", values, signal);
       return `${values.name} has begun.`;

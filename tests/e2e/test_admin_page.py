@@ -211,6 +211,43 @@ def test_challengers_are_set_changed_and_withdrawn(open_page: OpenPage) -> None:
     expect(line(page, "august").locator(".badge")).to_have_count(0, timeout=60_000)
 
 
+def test_an_experiment_is_started_changed_and_stopped(
+    address: str, open_page: OpenPage, service: ServiceProcess
+) -> None:
+    bearer = {"Authorization": f"Bearer {ADMIN}"}
+    challenged = httpx.put(f"{address}challengers/august", json={"share": 0.25}, headers=bearer, timeout=60)
+    challenged.raise_for_status()
+    page = entered(open_page("light", 390))
+    experiments = page.locator("#experiments")
+
+    def told(confirm: str, **fields: str) -> None:
+        for label, value in {**fields, "Your name": "Ada", "Reason": "a <b>try</b>"}.items():
+            dialog(page).get_by_label(label.replace("_", " ")).fill(value)
+        dialog(page).get_by_role("button", name=confirm).click()
+        expect(dialog(page)).to_have_count(0, timeout=60_000)
+
+    page.get_by_role("button", name="Start an experiment").click()
+    told("Start", Name_of_the_experiment="ramp")
+    expect(experiments).to_contain_text("by Ada: A <b>try</b>. Stratum 0.")
+    # The watch has looked once.
+    expect(page.get_by_role("button", name="Refresh")).to_be_visible()
+    eventually(lambda: httpx.get(f"{address}experiments", headers=bearer).json()["experiments"][0]["view"])
+    page.get_by_role("button", name="Refresh").click()
+    expect(experiments.get_by_role("table", name=None).first).to_contain_text("control")
+    check(page, 390)
+    page.get_by_role("button", name=re.compile("^Share of other:")).click()
+    told("Change", Share_of_the_units_in="40")
+    expect(experiments).to_contain_text("Stratum 1.")
+    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("button", name=re.compile("^Withdraw other:")).click()
+    told("Withdraw")
+    expect(experiments).to_contain_text("(request): A <b>try</b>.")
+    page.get_by_role("button", name="Stop ramp").click()
+    told("Stop")
+    expect(experiments).to_contain_text(re.compile(r"ramp ended on .* by Ada"))
+    expect(page.get_by_role("button", name="Start an experiment")).to_be_visible()
+
+
 def test_a_broken_promise_is_shown_acknowledged_and_reset_with_name_and_reason(
     service: ServiceProcess, open_page: OpenPage, make_colour_image: Images, address: str
 ) -> None:
