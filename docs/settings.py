@@ -38,7 +38,6 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 OTHERS: Mapping[str, str] = {
-    "DEMUR_ADMIN_URL": "Address of the private port for `demur experiment`; by default http://127.0.0.1:8001.",
     "DEMUR_DEBUG": "Any value: every verb ends with the traceback of an error instead of one line.",
     "DEMUR_LEDGER": "Ledger of calibration splits: a folder or the URL of a Redis server, which may be "
     "shared; by default a folder in the data folder of the user (`docs/promise.md`).",
