@@ -152,6 +152,7 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
         if given is None:
             deployments = await asyncio.to_thread(Deployments.open, settings)
+            await asyncio.to_thread(_warn_if_not_dealt, settings)
         else:
             deployments = given
         # Before anything is started that would have to be closed: a file with faults ends the start.
@@ -236,6 +237,16 @@ async def _watch(service: Service) -> None:
         service.show_load()
         await asyncio.to_thread(service.experiment.look)
         await asyncio.sleep(_WATCH_INTERVAL)
+
+
+def _warn_if_not_dealt(settings: Settings) -> None:
+    running = ExperimentFolder(settings.data_dir).running()
+    if running is not None:
+        logger.warning(
+            "experiment_not_dealt",
+            experiment=running.name,
+            note="without a parent process no experiment goes on; start the service with `demur serve`",
+        )
 
 
 def _warn_if_abstaining(deployment: Deployment) -> None:

@@ -19,12 +19,18 @@ def log_folders(parent: Path) -> list[Path]:
 class LogReader:
     """The events of one log, from its oldest on. Every method may raise OSError."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, since: float = 0.0) -> None:
+        """`since`: Unix time; what was written before may be left out."""
         self.folder = folder
         self.unreadable = 0
         """Lines that are no event: torn by a crash, or damaged."""
         self._segments = Segments(folder)
         self._position = START
+        if since:
+            *earlier, last = self._segments.numbers() or [0]
+            # The last one is written to: whatever its age, it may get what is looked for.
+            first = next((number for number in earlier if self._segments.written_at(number) >= since), last)
+            self._position = Position(first, 0)
 
     def count(self) -> int:
         """Number of lines that have not been read."""

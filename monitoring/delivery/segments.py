@@ -53,6 +53,13 @@ class Segments:
         except FileNotFoundError:
             return 0
 
+    def written_at(self, number: int) -> float:
+        """Unix time of the last write to a segment; 0 if it does not exist."""
+        try:
+            return self.path(number).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def chunk(self, at: Position, end: Position) -> bytes:
         """The bytes from `at` on, up to a bound of their number; none of them beyond `end`."""
         most = _CHUNK if at.segment < end.segment else min(_CHUNK, end.offset - at.offset)

@@ -22,7 +22,7 @@ def read_sums(definition: Definition, logs: Sequence[Path], times: LabelTimes | 
     worker, of one or several services. Raises OSError."""
     sums = ArmSums(definition.name, definition.guardrails.slow, times)
     sums.know(definition.names)
-    ArmReader(logs, sums).read()
+    ArmReader(logs, sums, since=definition.started.at).read()
     return sums
 
 

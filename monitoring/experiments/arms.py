@@ -25,6 +25,8 @@ from monitoring.experiments.unit_rows import UnitRows
 
 _CELLS: Final = (("right_0", "wrong_0"), ("wrong_1", "right_1"))
 _OUTCOMES: Final = 4
+_CLOCKS: Final = 86_400.0
+"""Seconds by which a clock may have been set back since the start"""
 
 
 class ArmSums:
@@ -163,16 +165,18 @@ class ArmSums:
 class ArmReader:
     """The sums of one experiment, read from the logs of one or several services."""
 
-    def __init__(self, logs: Sequence[Path], sums: ArmSums) -> None:
-        """`logs`: folders with a folder for each worker, `events/MODEL` in a data folder."""
-        self._parents, self.sums = logs, sums
+    def __init__(self, logs: Sequence[Path], sums: ArmSums, *, since: float = 0.0) -> None:
+        """`logs`: folders with a folder for each worker, `events/MODEL` in a data folder. `since`: Unix time
+        of the start, before which nothing is of interest."""
+        self._parents, self.sums, self._since = logs, sums, since
         self._readers: dict[Path, LogReader] = {}
 
     def read(self) -> int:
         """Take what has been written since the last call; the number of events. Raises OSError."""
         for parent in self._parents:
             for folder in log_folders(parent):
-                self._readers.setdefault(folder, LogReader(folder))
+                if folder not in self._readers:
+                    self._readers[folder] = LogReader(folder, since=self._since - _CLOCKS)
         fresh = (reader.events() for reader in self._readers.values())
         return self.sums.add(heapq.merge(*fresh, key=attrgetter("at")))
 

@@ -82,8 +82,8 @@ class ExperimentWatch:
         """Begin."""
         self._thread.start()
 
-    def close(self, timeout: float = 5.0) -> None:
-        """End the thread."""
+    def close(self, timeout: float = 1.0) -> None:
+        """End the thread, or leave it to the end of the process: it leaves no file half written."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -111,7 +111,9 @@ class ExperimentWatch:
         followed = self._followed
         if followed is None or followed.name != definition.name:
             sums = ArmSums(definition.name, definition.guardrails.slow, self._times)
-            followed = self._followed = _Followed(definition.name, sums, ArmReader(self._logs, sums))
+            followed = self._followed = _Followed(
+                definition.name, sums, ArmReader(self._logs, sums, since=definition.started.at)
+            )
         return followed
 
     def _view(self, definition: Definition, followed: _Followed, table: ArmTable | None) -> ExperimentView:

@@ -76,15 +76,16 @@ class Observer:
             for one in ratio.strata
         )
         reason = f"sample ratio mismatch, e-value {ratio.highest:.3g}: {strata}"
-        logger.error(
-            "experiment_sample_ratio_mismatch",
-            experiment=definition.name,
-            e_value=min(ratio.highest, 1e300),
-            arms=list(ratio.arms),
-            strata=strata,
-            on_mismatch=definition.on_mismatch,
-            note="units are missing from an arm, or have the wrong one; nothing is concluded any more",
-        )
+        if self._once(definition.name, "mismatch"):
+            logger.error(
+                "experiment_sample_ratio_mismatch",
+                experiment=definition.name,
+                e_value=min(ratio.highest, 1e300),
+                arms=list(ratio.arms),
+                strata=strata,
+                on_mismatch=definition.on_mismatch,
+                note="units are missing from an arm, or have the wrong one; nothing is concluded any more",
+            )
         try:
             self._experiments.note_mismatch(reason, self._stopping)
             if definition.on_mismatch == "withdraw":

@@ -123,8 +123,8 @@ class _Supervisor:
                 while not self._stopping:
                     self._watch()
             finally:
-                self._watch_experiment.close()
                 self._stop()
+                self._watch_experiment.close()
 
     def _start(self, number: int) -> None:
         """Start a worker. Raises OSError as `WorkerProcess.start` does."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from monitoring.delivery.event_lines import line_of
 from monitoring.delivery.event_log import EventLog, LogBounds
 from monitoring.delivery.log_reader import LogReader, log_folders
-from monitoring.events import FeedbackEvent
+from monitoring.events import FeedbackEvent, PredictionEvent
 
 
 def label(name: str) -> FeedbackEvent:
@@ -71,3 +72,19 @@ def test_a_reader_claims_nothing(tmp_path: Path) -> None:
     again = EventLog.claim(tmp_path, LogBounds())
     assert again.folder == log.folder
     again.close()
+
+
+def test_what_was_written_long_ago_is_left_out(tmp_path: Path) -> None:
+    for number, name in enumerate(("old", "middle", "new"), 1):
+        path = tmp_path / f"{number:012d}.jsonl"
+        path.write_bytes(line_of(PredictionEvent(name, "b:1", 1, 1, "A", 1.0, 0.9, 1e9)))
+        os.utime(path, (1e9 + number, 1e9 + number))
+
+    def read(since: float) -> list[str]:
+        return [event.request_id for event in LogReader(tmp_path, since=since).events()]
+
+    assert read(0.0) == read(1e9) == ["old", "middle", "new"]
+    assert read(1e9 + 2) == ["middle", "new"]
+    # The last segment may still grow.
+    assert read(2e9) == ["new"]
+    assert list(LogReader(tmp_path / "none", since=2e9).events()) == []
