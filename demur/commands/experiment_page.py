@@ -129,10 +129,10 @@ def _needed_section(reading: ExperimentReading, arm: ArmAnalysis) -> Iterator[st
 
 
 def _ratio_section(ratio: SampleRatio) -> Iterator[str]:
-    verdict = "**mismatch: no conclusion is allowed**" if ratio.mismatch else "as designed"
+    verdict = "**Mismatch: no conclusion is allowed**" if ratio.mismatch else "As designed"
     yield from ("", "## Sample ratio", "")
     yield (
-        f"{verdict[:1].upper()}{verdict[1:]}. Highest e-value after any unit: {_short(ratio.highest)}; a "
+        f"{verdict}. Highest e-value after any unit: {_short(ratio.highest)}; a "
         f"mismatch is called at {1.0 / RATIO_LEVEL:,.0f}. A unit counts in the stratum in which it was first "
         "seen."
     )

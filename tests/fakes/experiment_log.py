@@ -29,7 +29,7 @@ class LoggedExperiment:
     requests: int = 3
     """Per unit"""
     days: float = 12.0
-    accuracy: tuple[float, float] = (0.85, 0.93)
+    accuracy: tuple[float, float] = (0.8, 0.93)
     """Of the control and of the challenger"""
     labelled: tuple[float, float] = (0.6, 0.6)
     """Share of the requests whose label comes"""

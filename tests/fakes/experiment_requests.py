@@ -41,8 +41,13 @@ class Requests:
         label = np.arange(n) % 2 if self.label is None else self.label
         at = np.arange(n, dtype=np.float64) if self.at is None else self.at
         key = (stratum * (self.unit.max(initial=0) + 1) + self.unit) * 2 + self.arm
-        _, first, row = np.unique(key, return_index=True, return_inverse=True)
-        rows = len(first)
+        # As np.unique, and several times as fast on keys that are small.
+        seen = np.flatnonzero(np.bincount(key))
+        place = np.zeros(int(key.max(initial=0)) + 1, dtype=np.int64)
+        place[key[::-1]] = np.arange(n)[::-1]
+        first, rows = place[seen], len(seen)
+        place[seen] = np.arange(rows)
+        row = place[key]
         predicted = np.where(self.right, label, 1 - label)
         cells = np.bincount(4 * row + 2 * label + predicted, minlength=4 * rows).reshape(rows, 2, 2)
         requests = np.bincount(row, minlength=rows)

@@ -13,11 +13,13 @@ from calibration.experiments.arms import ArmTable
 
 @pytest.fixture
 def two_arms() -> Callable[..., ArmTable]:
-    """`two_arms((right, of), (right, of))`: units of one request each, of a control and of a challenger."""
+    """`two_arms((right, of), (right, of))`: units of one request each, of a control and of a challenger,
+    in any order."""
 
     def table(*arms: tuple[int, int]) -> ArmTable:
         arm = np.repeat([0, 1], [of for _, of in arms])
         right = np.concatenate([np.arange(of) < hits for hits, of in arms])
-        return Requests(np.arange(len(arm)), arm, right).table([[0.5, 0.5]])
+        order = np.random.default_rng(0).permutation(len(arm))
+        return Requests(np.arange(len(arm)), arm[order], right[order]).table([[0.5, 0.5]])
 
     return table
