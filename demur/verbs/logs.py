@@ -30,7 +30,7 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on with each new line, until Ctrl-C.")
     ] = False,
     level: Annotated[
-        LogLevel | None, typer.Option(help="Least severe level that is shown.", show_default=False)
+        LogLevel | None, typer.Option(help="Least severe level that is shown. [default: all]", show_default=False)
     ] = None,
     event: Annotated[
         str | None,
