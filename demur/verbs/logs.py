@@ -30,35 +30,45 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on with each new line, until Ctrl-C.")
     ] = False,
     level: Annotated[
-        LogLevel | None, typer.Option(help="Least severe level that is shown. [default: all]", show_default=False)
+        LogLevel | None,
+        typer.Option(help="Least severe level that is shown. [default: all]", show_default=False),
     ] = None,
     event: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Lines of this event, such as request.", show_default=False),
+        typer.Option(
+            metavar="NAME", help="Lines of this event, such as request. [default: all]", show_default=False
+        ),
     ] = None,
     request_id: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="Lines of this request, or of this image of a batch.", show_default=False
+            metavar="ID",
+            help="Lines of this request, or of this image of a batch. [default: all]",
+            show_default=False,
         ),
     ] = None,
     bundle: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:VERSION]", help="Lines that name this bundle.", show_default=False),
+        typer.Option(
+            metavar="NAME[:VERSION]", help="Lines that name this bundle. [default: all]", show_default=False
+        ),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(metavar="ID", help="Requests with this X-Unit-Id.", show_default=False)
+        str | None,
+        typer.Option(metavar="ID", help="Requests with this X-Unit-Id. [default: all]", show_default=False),
     ] = None,
     trace: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Lines of this trace, by its 32 digits.", show_default=False),
+        typer.Option(
+            metavar="ID", help="Lines of this trace, by its 32 digits. [default: all]", show_default=False
+        ),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
             help="Lines since then: a duration before now such as 90s, 10m, 2h or 1d, or ISO 8601 such as "
-            "2026-03-01T12:00, in UTC without a zone.",
+            "2026-03-01T12:00, in UTC without a zone. [default: all]",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +83,9 @@ def logs(
     env_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The settings of the service, as in `demur serve`.", show_default=False
+            metavar="FILE",
+            help="The settings of the service, as in `demur serve`. [default: none]",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[
