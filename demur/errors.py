@@ -19,6 +19,7 @@
         ├── MalformedMatcher (ValueError)       a text names no label and pattern
         ├── MessagesNotDelivered                a channel has not taken a test message
         ├── NoPrivatePort (ValueError)          nothing says where the private port is, or its token
+        ├── UnknownUser                         the system has no name for this user
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part
         └── ClientError                         a call of the client failed
             ├── Unreachable                     no connection, a broken one, or no answer of a demur service

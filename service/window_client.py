@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -230,7 +231,8 @@ class NoStore:
         raise StoreUnavailable("this service runs without a store, so there are no rolling metrics")
 
     def scrape(self, bundles: Mapping[str, bool], classes: int) -> None:
-        self._instruments.redis_up.set(0)
+        # Neither up nor down: an alert on 0 would fire for ever.
+        self._instruments.redis_up.set(math.nan)
 
 
 def label_not_kept() -> StoreUnavailable:

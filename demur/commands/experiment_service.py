@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from getpass import getuser
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -54,14 +53,6 @@ class NewExperiment:
         body |= {"arms": arms, "on_mismatch": self.on_mismatch}
         given = {"guardrails": limits, "metrics": list(self.metrics), "salt": self.salt}
         return body | {name: value for name, value in given.items() if value}
-
-
-def user_or(given: str | None) -> str:
-    """Who asks: the name that was given, or that of this user. Raises MalformedArm if it has none."""
-    try:
-        return given or getuser()
-    except (KeyError, OSError):
-        raise MalformedArm("the name of this user is not known here; say who asks with --by") from None
 
 
 def start(port: PrivatePort, asked: NewExperiment) -> Mapping[str, Any]:

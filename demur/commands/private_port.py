@@ -1,8 +1,10 @@
-"""The private port that a verb talks to: its address and its token, from the settings of the service."""
+"""The private port that a verb talks to: its address and its token, from the settings of the service, and the
+name of who asks."""
 
 from __future__ import annotations
 
 import os
+from getpass import getuser
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,18 @@ _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - repla
 
 class NoPrivatePort(InterfaceError, ValueError):
     """Nothing says where the private port is, or what its token is."""
+
+
+class UnknownUser(InterfaceError):
+    """The system has no name for this user, as in some containers."""
+
+
+def user_or(given: str | None, option: str) -> str:
+    """Who asks: the name that was given by `option`, or that of this user. Raises UnknownUser."""
+    try:
+        return given or getuser()
+    except (KeyError, OSError):
+        raise UnknownUser(f"the name of this user is not known here; say who asks with {option}") from None
 
 
 def private_port(url: str | None, env_file: Path | None, *, timeout: float = 30.0) -> PrivatePort:

@@ -245,6 +245,6 @@ def _act(
 
 
 def _who(name: str | None, reason: str) -> dict[str, str]:
-    import getpass
+    from demur.commands.private_port import user_or
 
-    return {"name": name or getpass.getuser(), "reason": reason}
+    return {"name": user_or(name, "--name"), "reason": reason}

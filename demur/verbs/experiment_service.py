@@ -85,11 +85,11 @@ def start(
 
     The dealing is frozen: while the experiment runs, no unit moves from one challenger to another.
     """
-    from demur.commands.experiment_service import CHANGE, NewExperiment, start, user_or
-    from demur.commands.private_port import private_port
+    from demur.commands.experiment_service import CHANGE, NewExperiment, start
+    from demur.commands.private_port import private_port, user_or
 
     asked = NewExperiment(
-        *(name, user_or(by), reason, arms or [], metrics or [], guardrails or []),
+        *(name, user_or(by, "--by"), reason, arms or [], metrics or [], guardrails or []),
         *(slow, on_mismatch, salt),
     )
     _print(start(private_port(url, env_file, timeout=CHANGE), asked), as_json)
@@ -128,10 +128,10 @@ def share(
 
     Example: `demur experiment share ramp-7 august 0.2 --reason "no harm at 5 %"`
     """
-    from demur.commands.experiment_service import CHANGE, change, share_of, user_or
-    from demur.commands.private_port import private_port
+    from demur.commands.experiment_service import CHANGE, change, share_of
+    from demur.commands.private_port import private_port, user_or
 
-    body = {"arm": arm, "share": share_of(share), "by": user_or(by), "reason": reason}
+    body = {"arm": arm, "share": share_of(share), "by": user_or(by, "--by"), "reason": reason}
     _print(change(private_port(url, env_file, timeout=CHANGE), name, "share", body), as_json)
 
 
@@ -149,10 +149,10 @@ def withdraw(
 
     Example: `demur experiment withdraw ramp-7 august --reason "a wrong label set"`
     """
-    from demur.commands.experiment_service import CHANGE, change, user_or
-    from demur.commands.private_port import private_port
+    from demur.commands.experiment_service import CHANGE, change
+    from demur.commands.private_port import private_port, user_or
 
-    body = {"arm": arm, "by": user_or(by), "reason": reason}
+    body = {"arm": arm, "by": user_or(by, "--by"), "reason": reason}
     _print(change(private_port(url, env_file, timeout=CHANGE), name, "withdraw", body), as_json)
 
 
@@ -169,10 +169,10 @@ def stop(
 
     Example: `demur experiment stop ramp-7 --reason "august is better"`
     """
-    from demur.commands.experiment_service import CHANGE, change, user_or
-    from demur.commands.private_port import private_port
+    from demur.commands.experiment_service import CHANGE, change
+    from demur.commands.private_port import private_port, user_or
 
-    body = {"by": user_or(by), "reason": reason}
+    body = {"by": user_or(by, "--by"), "reason": reason}
     _print(change(private_port(url, env_file, timeout=CHANGE), name, "stop", body), as_json)
 
 

@@ -227,7 +227,11 @@ DATA_AVAILABLE = Gauge(
 EVENTS_WAITING = Gauge(
     "demur_events_waiting", "events", "Events that the store does not have yet.", across_workers="sum"
 )
-REDIS_UP = Gauge("demur_redis_up", "flag", "1 while the store of the rolling windows answers.")
+REDIS_UP = Gauge(
+    "demur_redis_up",
+    "flag",
+    "1 while the store of the rolling windows answers; NaN for a service that has none.",
+)
 
 ROLLING_MCC = Gauge(
     "demur_rolling_mcc",
