@@ -136,14 +136,22 @@ def _share(guard: Guard, good: float | None) -> float | None:
 
 
 def _sentence(reading: GuardReading) -> str:
-    way = "fall" if reading.guard == "coverage" else "rise"
+    better_high = reading.guard == "coverage"
     verdict = {"within": "within", "inconclusive": "undecided about", "beyond": "beyond"}[reading.state]
     shares = f"{_percent(reading.challenger)} {_WORDS[reading.guard]} against {_percent(reading.control)}"
+    ends = (reading.high, reading.low) if better_high else (reading.low, reading.high)
+    harms = (reading.harm, *ends, reading.limit)
+    difference, low, high, limit = (_points(harm, better_high) for harm in harms)
     return (
-        f"{reading.guard} of {reading.arm}: {shares} of the control, a {way} by {_percent(reading.harm)} "
-        f"({_percent(reading.low)} to {_percent(reading.high)}, {reading.units[1]} and {reading.units[0]} "
-        f"units), {verdict} the limit of {_percent(reading.limit)}."
+        f"{reading.guard} of {reading.arm}: {shares} of the control, {difference} points ({low} to {high}; "
+        f"{reading.units[1]} and {reading.units[0]} units), {verdict} the limit of {limit}."
     )
+
+
+def _points(harm: float | None, better_high: bool) -> str:
+    """A difference in points of percent, challenger minus control; `harm` is positive where it is worse."""
+    # Adding 0 makes +0 of -0.
+    return "none" if harm is None else f"{100.0 * (-harm if better_high else harm) + 0.0:+.2f}"
 
 
 def _percent(value: float | None) -> str:
