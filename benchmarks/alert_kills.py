@@ -27,11 +27,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from harness.figures import markdown
+from harness.record import Claim, Recording, add_record_option
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from fakes import outbox_process
 from fakes.http_receiver import Behaviour, HttpReceiver, answers, http_receiver
 from fakes.smtp_sink import Certificates, SmtpSink
-from harness.figures import markdown
-from harness.record import Claim, Recording, add_record_option
 
 SECRETS: Final = {"HOOK_KEY": "a-key-of-the-benchmark", "SMS_TOKEN": "a-token-of-the-benchmark"}
 _LONGEST_LIFE: Final = 0.3

@@ -9,8 +9,6 @@
         ├── NoLog                           there is no log where one is looked for
         ├── MalformedArm (ValueError)           an arm, a share or a guardrail is not as it is read
         ├── NoExperiment                        no experiment of that name has been started
-        ├── PowerUnknown (ValueError)       what was named says too little to compute a power from
-        ├── TooFewUnits                         the event log has too few units to compute with
         ├── NoStoreNamed (ValueError)       nothing says where replayed events are to go
         ├── FiguresDiffer                   the windows of a store are not what the events say
         ├── UnknownRows (ValueError)        a name chooses no rows

@@ -6,6 +6,9 @@
     ├── PositionLost                   the store has forgotten how far a log was delivered
     ├── LatchUnreadable                a document is no latch of the promise monitor
     ├── DefinitionUnreadable           a document is no experiment
+    ├── TooFewUnits                    the event log has too few units to compute with
+    ├── TermsRefused (ValueError)      a self-test cannot be made in the way that was asked for
+    ├── PowerUnknown (ValueError)      what was named says too little to compute a power from
     ├── LogUnreadable                  an event log cannot be read
     ├── UnreadableLine (ValueError)    a line of an event log is no event
     ├── MessageUnreadable              a document is no message of the alerts

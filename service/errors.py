@@ -22,7 +22,8 @@ DemurError                              calibration.errors: the root of all erro
         ├── StoreUnavailable, NoWorkerAnswers, TooManyListeners, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger, NoSuchExperiment
         ├── NoSuchAlert, NoSuchSilence, AlertNotOpen
-        └── NothingToRollBack, BundleRefused, BundlesUnreadable, ExperimentRefused
+        └── NothingToRollBack, BundleRefused, BundlesUnreadable, ExperimentRefused,
+            NotEnoughEvents
 """
 
 from __future__ import annotations
@@ -297,6 +298,10 @@ class ExperimentRefused(RequestError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"the experiment does not change: {why}", field="name", value=name[:64])
+
+
+class NotEnoughEvents(RequestError):
+    """The event log holds too little to say what was asked."""
 
 
 class NoSuchAlert(RequestError):

@@ -92,6 +92,7 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.NoSuchChallenger: ProblemKind("no-such-challenger", 404),
         errors.NoSuchExperiment: ProblemKind("no-such-experiment", 404),
         errors.ExperimentRefused: ProblemKind("experiment-refused", 409),
+        errors.NotEnoughEvents: ProblemKind("not-enough-events", 409),
         errors.NoSuchAlert: ProblemKind("no-such-alert", 404),
         errors.NoSuchSilence: ProblemKind("no-such-silence", 404),
         errors.AlertNotOpen: ProblemKind("alert-not-open", 409),

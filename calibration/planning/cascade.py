@@ -33,16 +33,21 @@ In the reference worlds this changes nothing; if the strong stage is wrong on a 
 confidence, many more certificates are feasible (docs/measurements/promise.md)."""
 
 
+class SplitUnits(NamedTuple):
+    """Numbers of independent units behind the scores of the two splits: groups, if images come in groups."""
+
+    selection: int
+    calibration: int
+
+
 def plan_cascade(
     scores: CascadeScores,
     cost_a: float,
     cost_b: float,
-    n_calibration: int,
+    n_calibration: int | SplitUnits,
     target: RiskTarget,
     slack: float = 1.2,
     parts: Parts | None = None,
-    *,
-    n_selection: int | None = None,
 ) -> FloatArray:
     """Pairs (t_a, t_b) [T, 2] for `certify_cascade`, from the scores of both stages on val_select.
 
@@ -50,8 +55,7 @@ def plan_cascade(
     likeliest to pass (`LIKELIEST`) among those that are planned to answer as many of `n_calibration` units as
     `target` needs with one error, by `START_MARGIN`. A choice by calibration counts would break the promise,
     because the answers of two pairs need not be nested. `parts` (of the selection images): each of them is
-    planned to reach its own start. `n_selection`: number of independent units behind the scores; by default
-    each is one.
+    planned to reach its own start. `n_calibration`: a number alone means that each score is a unit by itself.
 
     For each of `PATH_POINTS` coverages, of all pairs that answer so many selection images, the cheapest is
     taken among those with at most `slack` times the least number of planned errors (or a negligible number).
@@ -67,18 +71,11 @@ def plan_cascade(
         raise ValueError(f"slack is {slack!r}; it must be at least 1")
     if not (cost_a >= 0.0 and cost_b >= 0.0):
         raise ValueError(f"costs are {cost_a!r} and {cost_b!r}; they must not be negative")
-    units = _Units(n_selection or len(scores), n_calibration)
+    units = n_calibration if isinstance(n_calibration, SplitUnits) else SplitUnits(len(scores), n_calibration)
     candidates = Candidates.of(scores, cost_a, cost_b, first_answered(*units, target))
-    chosen = _affordable(candidates, slack, n_calibration, target)
+    chosen = _affordable(candidates, slack, units.calibration, target)
     path = candidates.path(chosen, _likeliest_start(candidates, chosen, units, target))
     return path if parts is None else path[_from_start_of_parts(path, scores, units, target, parts) :]
-
-
-class _Units(NamedTuple):
-    """Numbers of independent units."""
-
-    selection: int
-    calibration: int
 
 
 def first_answered(n_selection: int, n_calibration: int, target: RiskTarget) -> float:
@@ -88,11 +85,11 @@ def first_answered(n_selection: int, n_calibration: int, target: RiskTarget) -> 
     start = start_of(n_calibration, target)
     planned = np.arange(min(start, n_calibration), n_calibration + 1, dtype=np.float64)
     # The last one is certain: it answers every image.
-    enough = _least_planned(planned, _Units(n_selection, n_calibration)) >= min(start, n_calibration)
+    enough = _least_planned(planned, SplitUnits(n_selection, n_calibration)) >= min(start, n_calibration)
     return float(planned[int(enough.argmax())]) / n_calibration
 
 
-def _least_planned(planned: FloatArray, units: _Units) -> FloatArray:
+def _least_planned(planned: FloatArray, units: SplitUnits) -> FloatArray:
     """Planned numbers of answers less `START_MARGIN` standard deviations."""
     share = np.clip(planned / units.calibration, 0.0, 1.0)
     return np.asarray(planned - START_MARGIN * spread_of_answers(share, *units))
@@ -107,7 +104,7 @@ def _affordable(candidates: Candidates, slack: float, n_calibration: int, target
     return chosen
 
 
-def _likeliest_start(candidates: Candidates, chosen: IntArray, units: _Units, target: RiskTarget) -> int:
+def _likeliest_start(candidates: Candidates, chosen: IntArray, units: SplitUnits, target: RiskTarget) -> int:
     """Number of the first count of answers at which a chosen pair is about as likely to pass as at any."""
     coverage, risk = candidates.answered / candidates.n, candidates.risk(chosen).clip(0.0, 1.0)
     chance = chance_to_pass(coverage, risk, *units, target)
@@ -115,7 +112,7 @@ def _likeliest_start(candidates: Candidates, chosen: IntArray, units: _Units, ta
 
 
 def _from_start_of_parts(
-    path: FloatArray, scores: CascadeScores, units: _Units, target: RiskTarget, parts: Parts
+    path: FloatArray, scores: CascadeScores, units: SplitUnits, target: RiskTarget, parts: Parts
 ) -> int:
     """The first step at which every part is planned to reach its start; the last step if there is none."""
     answered = CascadePath(scores, path).count(parts).answered.astype(np.float64)

@@ -14,11 +14,12 @@ from calibration.experiments.arms import ArmTable, ShadowPairs
 from calibration.experiments.comparison import Comparison, compare
 from calibration.experiments.metrics import METRICS
 from calibration.experiments.power import Design, Noise, days_to_units, needed_units
-from demur.commands.experiment import NoExperiment, TooFewUnits, data_folders, in_order, log_readers
+from demur.commands.experiment import NoExperiment, data_folders, log_readers
 from monitoring.events import Event
 from monitoring.experiments.arms import ArmSums
 from monitoring.experiments.definition import Definition
 from monitoring.experiments.folder import ExperimentFolder
+from monitoring.experiments.unit_log import TooFewUnits, in_order
 
 LOOKS: Final = 40
 """Looks that the course of an experiment is drawn through"""

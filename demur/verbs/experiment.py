@@ -80,8 +80,9 @@ def power(
     Traffic, labels and how much the requests of a unit are alike are read from the event log. Without a log
     name them: `demur experiment power --per-day 2000 --rate 0.9 --labelled 0.3`
     """
-    from demur.commands.experiment_power import Asked, power_lines, power_values, read_power
+    from demur.commands.experiment_power import power_lines, read_power
     from demur.output import write_json
+    from monitoring.experiments.power import Asked, power_values
 
     asked = Asked(metric, difference, share, chance)
     found = read_power(asked, (per_day, rate, labelled), (data_dir or [], model))
@@ -111,10 +112,14 @@ def self_test(
     bundle has answered them all. At most 5 % of the deals may end in a conclusion, though each is read many
     times, and at most 0.1 % in a mismatch of the sample ratio. The exit code is 1 if there are more.
     """
-    from demur.commands.experiment_self_test import run_self_test, self_test_lines, self_test_values
+    from demur.commands.experiment import data_folders, log_readers
+    from demur.commands.experiment_self_test import self_test_lines
     from demur.output import write_json
+    from monitoring.experiments.self_test import SelfTestTerms, run_self_test, self_test_values
+    from service.lineup.pretended_deals import pretended_deals
 
-    found = run_self_test((data_dir or [], model), share=share, deals=deals, looks=looks)
+    readers = log_readers(data_folders(data_dir or []), model)
+    found = run_self_test(readers, SelfTestTerms(share, deals, looks), pretended_deals)
     if as_json:
         write_json(self_test_values(found))
     else:

@@ -30,7 +30,9 @@ from service.admin.alerts import add_alert_routes
 from service.admin.audits import add_audit_routes
 from service.admin.bundle_folder import folder_of, labels_of, names_of
 from service.admin.changes import while_connected
-from service.admin.experiments import ReportOf, add_experiment_routes
+from service.admin.experiment_log import ExperimentLog
+from service.admin.experiment_reading import add_reading_routes
+from service.admin.experiments import add_experiment_routes
 from service.admin.figures import Figures, add_figure_routes
 from service.admin.promise import add_promise_routes
 from service.errors import (
@@ -68,12 +70,12 @@ def create_admin_app(
     feedback_tokens: Sequence[FeedbackToken] = (),
     figures: Figures | None = None,
     experiments: Experiments | None = None,
-    report: ReportOf | None = None,
+    experiment_log: ExperimentLog | None = None,
 ) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`.
 
     `feedback_tokens`: of the senders of labels, who may list the audits. `experiments`: over the same fleet;
-    `report`: analyses one of them.
+    `experiment_log`: from which they are analysed; None: nothing can be.
     """
     figures, experiments = figures or Figures(), experiments or Experiments(fleet)
     app = FastAPI(
@@ -93,7 +95,8 @@ def create_admin_app(
     _add_page(app)
     add_figure_routes(app, fleet, figures)
     add_audit_routes(app, figures.items)
-    add_experiment_routes(app, experiments, bundles, report)
+    add_experiment_routes(app, experiments, bundles)
+    add_reading_routes(app, experiments, experiment_log)
     if figures.promises is not None:
         add_promise_routes(app, figures.promises, partial(labels_of, bundles))
     if figures.alerts is not None:

@@ -1,4 +1,4 @@
-"""Bodies of the experiment routes, checked as a whole: every fault is named at once."""
+"""Bodies and queries of the experiment routes, checked as a whole: every fault is named at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from monitoring.choices import OnMismatch
 from monitoring.experiments.definition import METRICS, NAME, Guardrails, Metric
 from service.errors import InvalidField, MissingField
-from service.openapi.experiments import MAX_ARMS, MAX_TEXT
+from service.openapi.experiments import MAX_ARMS, MAX_DEALS, MAX_LOOKS, MAX_TEXT
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 Limit = Annotated[float, Field(gt=0, le=1, strict=True)]
+Inside = Annotated[float, Field(gt=0, lt=1)]
 
-_Body = TypeVar("_Body", bound="Told")
+_Asked = TypeVar("_Asked", bound=BaseModel)
 
 
 class Told(BaseModel):
@@ -66,12 +67,33 @@ class WithdrawBody(Told):
     arm: Text
 
 
-def parsed(kind: type[_Body], content: dict[str, Any]) -> _Body:
-    """The body. Raises MissingField or InvalidField with every fault; the field is that of the first one."""
+class PowerQuery(BaseModel):
+    """What an experiment is to find; the traffic is that of the event log."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: Metric = "accuracy"
+    difference: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    share: Inside = 0.5
+    power: Inside = 0.9
+
+
+class SelfTestQuery(BaseModel):
+    """How equal arms are dealt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    share: Inside = 0.5
+    deals: Annotated[int, Field(ge=10, le=MAX_DEALS)] = 100
+    looks: Annotated[int, Field(ge=1, le=MAX_LOOKS)] = 20
+
+
+def parsed(kind: type[_Asked], content: dict[str, Any]) -> _Asked:
+    """The body or query. Raises MissingField or InvalidField with every fault, and the first one's field."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        faults = _merged(error)
+        faults = _merged(error, kind)
     first, missing = next(iter(faults)), [name for name, what in faults.items() if what == "is missing"]
     detail = "; ".join(f"{name} {what}" for name, what in faults.items())
     if len(missing) == len(faults):
@@ -79,21 +101,21 @@ def parsed(kind: type[_Body], content: dict[str, Any]) -> _Body:
     raise InvalidField(detail, field=first)
 
 
-def _merged(error: ValidationError) -> dict[str, str]:
+def _merged(error: ValidationError, kind: type[BaseModel]) -> dict[str, str]:
     """Field -> what is wrong with it; the faults of several types that it might have had are one."""
     faults: dict[str, str] = {}
     for fault in error.errors(include_url=False):
         where = ".".join(str(part) for part in fault["loc"] if part not in ("float", "literal['shadow']"))
         message = {
             "missing": "is missing",
-            "extra_forbidden": f"is no field; the fields are {', '.join(_fields(fault['loc']))}",
+            "extra_forbidden": f"is no field; the fields are {', '.join(_fields(kind, fault['loc']))}",
         }.get(fault["type"], f"is {_short(fault['input'])}: {fault['msg'][:1].lower()}{fault['msg'][1:]}")
         faults[where] = message if where not in faults else f"{faults[where]}, or {fault['msg'].lower()}"
     return faults
 
 
-def _fields(place: tuple[int | str, ...]) -> list[str]:
-    return list((GuardrailBody if place[0] == "guardrails" else StartBody).model_fields)
+def _fields(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    return list((GuardrailBody if place[0] == "guardrails" else kind).model_fields)
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""GET and POST /experiments: start one, change a share, withdraw an arm, stop it, and read its report."""
+"""POST /experiments: start one, change a share, withdraw an arm, and stop it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitoring.experiments.definition import Definition, DefinitionUnreadable
+from monitoring.experiments.definition import Definition
 from service.admin.bundle_folder import folder_of
 from service.admin.changes import while_connected
 from service.admin.experiment_bodies import ShareBody, StartBody, Told, WithdrawBody, parsed
+from service.admin.experiment_reading import not_running, shown
 from service.errors import (
     ChangeRefused,
     ExperimentRefused,
     InvalidField,
     NoSuchBundle,
     NoSuchChallenger,
-    NoSuchExperiment,
-    RequestError,
 )
 from service.http.bodies import read_json
 from service.lineup.experiments import Asked, Experiments, Start
@@ -36,15 +34,9 @@ from service.settings import ChallengerSettings
 
 logger = structlog.get_logger("demur.experiments")
 
-ReportOf = Callable[[Definition], dict[str, Any]]
-"""Analyses an experiment; takes seconds on a long log."""
 
-
-def add_experiment_routes(
-    app: FastAPI, experiments: Experiments, bundles: Path, report: ReportOf | None
-) -> None:
-    """Add the routes to the admin application. `report`: None: no experiment can be analysed."""
-    _add_reading_routes(app, experiments, report)
+def add_experiment_routes(app: FastAPI, experiments: Experiments, bundles: Path) -> None:
+    """Add the routes that change an experiment to the admin application."""
 
     @app.post("/experiments", summary="Start an experiment", openapi_extra=openapi.START)
     async def start(request: Request) -> Response:
@@ -58,7 +50,7 @@ def add_experiment_routes(
             definition = await while_connected(request, partial(experiments.start, order))
         shares = dict(definition.strata[-1].shares)
         logger.warning("experiment_started", experiment=body.name, by=body.by, why=body.reason, shares=shares)
-        return json_response(_shown(experiments, definition))
+        return json_response(shown(experiments, definition))
 
     @app.post("/experiments/{name}/share", summary="Change a share", openapi_extra=openapi.SHARE)
     async def share(request: Request, name: str) -> Response:
@@ -87,26 +79,7 @@ def add_experiment_routes(
         with _refusals(name, experiments):
             ended = await while_connected(request, partial(experiments.stop, name, (body.by, body.reason)))
         logger.warning("experiment_stopped", experiment=name, by=body.by, why=body.reason)
-        return json_response(_shown(experiments, ended))
-
-
-def _add_reading_routes(app: FastAPI, experiments: Experiments, report: ReportOf | None) -> None:
-    one_at_a_time = asyncio.Lock()
-
-    @app.get("/experiments", summary="All experiments", openapi_extra=openapi.EXPERIMENTS)
-    async def list_experiments(request: Request) -> Response:
-        folder = experiments.folder
-        every = [] if folder is None else await asyncio.to_thread(folder.all)
-        return json_response({"experiments": [_shown(experiments, one) for one in reversed(every)]})
-
-    @app.get("/experiments/{name}/report", summary="Analysis", openapi_extra=openapi.REPORT)
-    async def analysis(request: Request, name: str) -> Response:
-        definition = await asyncio.to_thread(_known, experiments, name)
-        if report is None:
-            raise ExperimentRefused(name, "this service keeps no event log")
-        async with one_at_a_time:
-            found = await asyncio.to_thread(report, definition)
-        return json_response({**_shown(experiments, definition), "analysis": found})
+        return json_response(shown(experiments, ended))
 
 
 async def _changed(
@@ -115,7 +88,7 @@ async def _changed(
     with _refusals(name, experiments):
         await while_connected(request, change)
     logger.warning("experiment_changed", experiment=name, **body.model_dump())
-    return json_response(_shown(experiments, _running(experiments, name)))
+    return json_response(shown(experiments, _running(experiments, name)))
 
 
 @contextmanager
@@ -126,7 +99,7 @@ def _refusals(name: str, experiments: Experiments) -> Iterator[None]:
         logger.warning("change_refused", experiment=name, why=str(error))
         raise ExperimentRefused(name, str(error)) from error
     except KeyError:
-        raise _not_running(experiments, name) from None
+        raise not_running(experiments, name) from None
 
 
 def _challengers(bundles: Path, body: StartBody) -> list[ChallengerSettings]:
@@ -156,29 +129,5 @@ def _arm_folder(running: Definition, arm: str) -> Path | None:
 def _running(experiments: Experiments, name: str) -> Definition:
     running = experiments.running
     if running is None or running.name != name:
-        raise _not_running(experiments, name)
+        raise not_running(experiments, name)
     return running
-
-
-def _not_running(experiments: Experiments, name: str) -> RequestError:
-    running = experiments.running
-    return NoSuchExperiment(name, None if running is None else running.name)
-
-
-def _known(experiments: Experiments, name: str) -> Definition:
-    try:
-        found = None if experiments.folder is None else experiments.folder.read(name)
-    except (DefinitionUnreadable, OSError) as error:
-        raise ExperimentRefused(name, f"its file cannot be used: {error}") from error
-    if found is None:
-        raise _not_running(experiments, name)
-    return found
-
-
-def _shown(experiments: Experiments, definition: Definition) -> dict[str, Any]:
-    """An experiment without its salt, with which a client could choose its arm by the name of a unit."""
-    values = definition.to_values()
-    del values["salt"], values["configured"]
-    folder = experiments.folder
-    view = None if folder is None else folder.view(definition.name)
-    return {**values, "running": definition.running, "names": definition.names, "view": view}

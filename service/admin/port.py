@@ -6,16 +6,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import structlog
 import uvicorn
 
-from monitoring.experiments.analysis import analysis_values
 from monitoring.promise.archive import Archive
 from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
-from service.admin.experiments import ReportOf
+from service.admin.experiment_log import ExperimentLog
 from service.admin.figures import Figures
 from service.alerting.journal import journal_of
 from service.http.connection import guarded_connection
@@ -47,7 +45,7 @@ def admin_port(
             feedback_tokens=settings.feedback_tokens,
             figures=Figures(items, promises, public_url, settings.data_dir, journal),
             experiments=experiments,
-            report=_report(settings),
+            experiment_log=_experiment_log(settings),
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",
@@ -74,10 +72,10 @@ def admin_port(
             items.close()
 
 
-def _report(settings: Settings) -> ReportOf | None:
-    """Analyses an experiment from the event logs; None without them."""
+def _experiment_log(settings: Settings) -> ExperimentLog | None:
+    """The event logs; None without them."""
     logs = None if settings.model is None else log_folder(settings, settings.model)
-    return None if logs is None else partial(analysis_values, logs=[logs], times=label_times(settings))
+    return None if logs is None else ExperimentLog(logs, label_times(settings))
 
 
 def _items(settings: Settings) -> StoredItems | None:

@@ -17,6 +17,7 @@ from service.errors import (
     NoSuchBundle,
     NoSuchChallenger,
     NoSuchExperiment,
+    NotEnoughEvents,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -24,10 +25,13 @@ from service.openapi.parts import JSON, answer, body, problems
 
 MAX_TEXT: Final = 300
 MAX_ARMS: Final = 4
+MAX_DEALS: Final = 1000
+MAX_LOOKS: Final = 500
 
 _NO_TOKEN = ("The token is missing or wrong.", Unauthorized)
 _UNKNOWN = ("No experiment of this name runs, or was ever started.", NoSuchExperiment)
 _REFUSED = ("It cannot change in this way; what serves goes on.", ExperimentRefused)
+_TOO_LITTLE = ("The service keeps no event log, or there is too little in it.", NotEnoughEvents)
 _BODY = (
     ("The body is not JSON.", MalformedJson),
     ("The body did not arrive in time.", BodyTooSlow),
@@ -157,6 +161,88 @@ REPORT: Final[dict[str, Any]] = {
                 "properties": {**_EXPERIMENT["properties"], "analysis": {"type": "object"}},
             },
         ),
-        **problems(_NO_TOKEN, _UNKNOWN, _REFUSED),
+        **problems(_NO_TOKEN, _UNKNOWN, _REFUSED, _TOO_LITTLE),
     }
+}
+_INSIDE = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+
+
+def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+_QUERY_FAULT = ("Parameters are unknown or out of range; every one is named.", InvalidField)
+_NEEDED: dict[str, Any] = {
+    "type": "object",
+    "required": ["units", "days"],
+    "properties": {"units": {"type": "number"}, "days": {"type": ["number", "null"]}},
+}
+POWER: Final[dict[str, Any]] = {
+    "parameters": [
+        _query(
+            "metric",
+            "In which the difference is to be found.",
+            {"enum": list(METRICS), "default": "accuracy"},
+        ),
+        _query(
+            "difference",
+            "Its size; default: the smallest one that matters.",
+            {"type": "number", "exclusiveMinimum": 0},
+        ),
+        _query("share", "Of the units, of the challenger.", {**_INSIDE, "default": 0.5}),
+        _query("power", "Chance that the difference is concluded by then.", {**_INSIDE, "default": 0.9}),
+    ],
+    "responses": {
+        "200": answer(
+            "Units and days at the traffic of the event log, for reading once at the end (fixed) and at "
+            "every step (anytime); days are null if there are too few new units.",
+            {
+                "type": "object",
+                "required": ["metric", "difference", "source", "units_per_day", "fixed", "anytime"],
+                "properties": {
+                    "metric": {"type": "string"},
+                    "difference": {"type": "number"},
+                    "source": {"type": "string"},
+                    "units_per_day": {"type": "number"},
+                    "fixed": _NEEDED,
+                    "anytime": _NEEDED,
+                },
+            },
+        ),
+        **problems(_NO_TOKEN, _QUERY_FAULT, _TOO_LITTLE),
+    },
+}
+SELF_TEST: Final[dict[str, Any]] = {
+    "parameters": [
+        _query("share", "Of the units, of the pretended challenger.", {**_INSIDE, "default": 0.5}),
+        _query(
+            "deals",
+            "Number of deals.",
+            {"type": "integer", "minimum": 10, "maximum": MAX_DEALS, "default": 100},
+        ),
+        _query(
+            "looks",
+            "Reads of each deal.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LOOKS, "default": 20},
+        ),
+    ],
+    "responses": {
+        "200": answer(
+            "How often equal arms were told apart, against how often they may be.",
+            {
+                "type": "object",
+                "required": ["passed", "units", "requests", "deals", "together", "metrics", "sample_ratio"],
+                "properties": {
+                    "passed": {"type": "boolean"},
+                    "units": {"type": "integer"},
+                    "requests": {"type": "integer"},
+                    "deals": {"type": "integer"},
+                    "together": {"type": "object"},
+                    "metrics": {"type": "object"},
+                    "sample_ratio": {"type": "object"},
+                },
+            },
+        ),
+        **problems(_NO_TOKEN, _QUERY_FAULT, _TOO_LITTLE),
+    },
 }

@@ -91,6 +91,7 @@ def arguments(
         "predict": [f"--bundle={tiny_bundle}", f"--data=folder:{photos}", f"--out={folder / 'd.csv'}"],
         "serve": [f"--bundle={folder / 'gone'}"],
         "profile": [f"--bundle={folder / 'gone'}", f"--out={folder / 'profile'}"],
+        "logs": [str(folder / "gone.jsonl")],
         "doctor": [],
         "init": ["--serve", str(folder / "serve.env")],
     }

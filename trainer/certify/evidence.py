@@ -15,7 +15,7 @@ from calibration.exact.cascade import CascadeScores
 from calibration.exact.policies import stage_scores
 from calibration.exact.strata import Parts, Slices
 from calibration.groups import Sampling, each_group_alike
-from calibration.planning.cascade import plan_cascade
+from calibration.planning.cascade import SplitUnits, plan_cascade
 from calibration.planning.thresholds import plan_thresholds
 from calibration.scores import FloatArray
 from trainer.errors import RunError
@@ -89,11 +89,10 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
         CascadeScores(*scores),
         cost_a,
         cost_b,
-        n_calibration,
+        SplitUnits(select.n_groups, n_calibration),
         target,
         evidence.promise.slack,
         parts_of(evidence, select),
-        n_selection=select.n_groups,
     )
 
 

@@ -51,6 +51,8 @@ def test_every_route_is_described_with_the_token(client: TestClient) -> None:
         ("post", "/experiments/{name}/withdraw"),
         ("post", "/experiments/{name}/stop"),
         ("get", "/experiments/{name}/report"),
+        ("get", "/experiments/power"),
+        ("get", "/experiments/self-test"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.experiment_log import LoggedExperiment
 from fakes.experiment_scene import Scene
 from starlette.testclient import TestClient
 
-from monitoring.experiments.analysis import analysis_values
 from service.admin.app import create_admin_app
+from service.admin.experiment_log import ExperimentLog
 from service.lineup.lineup import label_of
 
 TOKEN = "a-token-for-the-tests"
@@ -29,7 +30,7 @@ def client(scene: Scene) -> TestClient:
         scene.one.parent,
         TOKEN,
         experiments=scene.experiments,
-        report=lambda definition: analysis_values(definition, []),
+        experiment_log=ExperimentLog(scene.data / "events" / "signs"),
     )
     return TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"})
 
@@ -163,3 +164,37 @@ def test_a_damaged_file_is_said(client: TestClient, scene: Scene) -> None:
     (scene.folder.path / "ramp.json").write_text("{")
     assert client.get("/experiments/ramp/report").status_code == 409
     assert client.get("/experiments").json() == {"experiments": []}
+
+
+def test_power_and_self_test_read_the_log_of_the_service(client: TestClient, scene: Scene) -> None:
+    empty = client.get("/experiments/power")
+    assert (empty.status_code, empty.json()["type"]) == (409, "urn:demur:problem:not-enough-events")
+    LoggedExperiment(units=300, requests=2, named=False).write(scene.data)
+    power = client.get("/experiments/power", params={"difference": 0.05, "share": 0.3}).json()
+    assert 0.0 < power["fixed"]["units"] < power["anytime"]["units"]
+    assert power["source"].startswith("300 units and 600 requests")
+    found = client.get("/experiments/self-test", params={"deals": 10, "looks": 4}).json()
+    assert (found["passed"], found["deals"], found["units"]) == (True, 10, 300)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (
+            "power?metric=speed&share=1&colour=red",
+            ("metric is 'speed'", "share is '1'", "colour is no field"),
+        ),
+        ("power?difference=-1&power=nan", ("difference is '-1'", "power is 'nan'")),
+        ("self-test?share=x&deals=9&looks=501", ("share is 'x'", "deals is '9'", "looks is '501'")),
+    ],
+)
+def test_every_fault_of_a_query_is_named(client: TestClient, query: str, said: tuple[str, ...]) -> None:
+    answer = client.get(f"/experiments/{query}")
+    assert answer.status_code == 422
+    assert all(part in answer.json()["detail"] for part in said), answer.json()["detail"]
+
+
+def test_a_service_without_a_log_says_so(scene: Scene) -> None:
+    app = create_admin_app(scene.fleet, scene.one.parent, TOKEN, experiments=scene.experiments)
+    client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert "keeps no event log" in client.get("/experiments/self-test").json()["detail"]

@@ -356,7 +356,7 @@ class TestLedger:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         planned = evidence.plan_cascade
-        monkeypatch.setattr(evidence, "plan_cascade", lambda *given, **more: planned(*given, **more)[:-1])
+        monkeypatch.setattr(evidence, "plan_cascade", lambda *given: planned(*given)[:-1])
         again = certify(proven, ORT8, VINO, console=quiet)
         assert [one.policy.certificate for one in again.engines] == [
             one.policy.certificate for one in made[1].engines
