@@ -6,7 +6,6 @@ import heapq
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
@@ -51,10 +50,6 @@ ROWS: Final[Mapping[RowChoice, Callable[[LabelledPrediction], bool]]] = {
 
 class UnknownRows(InterfaceError, ValueError):
     """A name chooses no rows."""
-
-
-class MalformedTime(InterfaceError, ValueError):
-    """A text is no date and no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +142,6 @@ def row_choices(names: Sequence[str]) -> tuple[RowChoice, ...]:
         if name not in ROWS:
             raise UnknownRows(f"only is {name!r}; it must be one of {', '.join(ROWS)}")
     return tuple(name for name in ROWS if name in names)
-
-
-def unix_time(name: str, text: str | None, *, default: float) -> float:
-    """The Unix time of an ISO 8601 date or time, in UTC if it names no zone. Raises MalformedTime."""
-    if text is None:
-        return default
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise MalformedTime(
-            f"{name} is {text!r}; it must be a date or a time such as 2026-03-01 or 2026-03-01T12:00"
-        ) from None
 
 
 def _rows(logs: EventLogs, labels: LatestLabels, console: RunConsole) -> Iterator[LabelledPrediction]:

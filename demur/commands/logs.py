@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from demur.commands.events_export import MalformedTime, unix_time
 from demur.commands.logs_text import LogText
+from demur.commands.times import MalformedTime, unix_time
 from demur.output import printable
 
 _SECONDS: Final[Mapping[str, float]] = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}

@@ -129,8 +129,9 @@ def export(
     active learning: `demur events export --only unlabelled --least-confident 500 --out next.csv` names the
     images whose labels would teach most. No image is in the log, so keep them under their request ids.
     """
-    from demur.commands.events_export import ExportChoice, row_choices, unix_time
+    from demur.commands.events_export import ExportChoice, row_choices
     from demur.commands.events_export import export as write_export
+    from demur.commands.times import unix_time
 
     choice = ExportChoice(
         only=row_choices(only or ()),
