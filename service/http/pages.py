@@ -17,7 +17,7 @@ HEADERS: Final = {
 }
 """Headers of every page"""
 _STYLE: Final = "page.css"
-_SCRIPTS: Final = {
+SCRIPTS: Final = {
     "page": ("parts.js", "page.js"),
     "admin": (
         "parts.js",
@@ -42,7 +42,7 @@ def page_response(name: str) -> Response:
 @cache
 def _page(name: str) -> tuple[bytes, str]:
     """The page, and a Content-Security-Policy that allows its own script and style alone."""
-    style, script = _text(_STYLE), "".join(_text(file) for file in _SCRIPTS[name])
+    style, script = _text(_STYLE), "".join(_text(file) for file in SCRIPTS[name])
     text = _text(f"{name}.html")
     text = text.replace("<style></style>", f"<style>{style}</style>")
     text = text.replace("<script></script>", f"<script>{script}</script>")

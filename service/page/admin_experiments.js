@@ -20,7 +20,7 @@ function askToStart() {
   });
 }
 
-function askToEnd(name) {
+function askToStop(name) {
   ask({
     title: `Stop ${name}?`,
     words: "Its challengers stay, with the shares that they have; units are dealt as without an experiment.",
@@ -81,7 +81,7 @@ function runningParts(one) {
   for (const gone of one.withdrawals) parts.push(text("p", "doubt", `${gone.arm} left on ${day(gone.note.at)} (${gone.cause}): ${sentence(gone.note.reason)}`));
   const there = arms.filter(arm => arm.arm !== "control" && !arm.withdrawn);
   const controls = there.flatMap(arm => [button(`share ${arm.arm}`, `Share of ${arm.arm}`, () => askToShare(one.name, arm)), button(`leave ${arm.arm}`, `Withdraw ${arm.arm}`, () => askToLeave(one.name, arm.arm))]);
-  parts.push(element("div", {className: "actions"}, ...controls, button("stop " + one.name, `Stop ${one.name}`, () => askToEnd(one.name))));
+  parts.push(element("div", {className: "actions"}, ...controls, button("stop " + one.name, `Stop ${one.name}`, () => askToStop(one.name))));
   return parts;
 }
 

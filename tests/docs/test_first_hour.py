@@ -154,7 +154,9 @@ def test_the_photographs_become_a_bundle_with_a_promise(reader: Reader) -> None:
     assert "smallest risk that they could prove" in reader.printed(
         "demur train --data photos --group none --dry"
     )
-    assert "wrong answers" in reader.printed("demur inspect runs/first/bundle")
+    # What two minutes bring depends on the machine: the promise, or that there is none.
+    printed = " ".join(reader.printed("demur inspect runs/first/bundle").split())
+    assert "are answered wrongly" in printed or "wrong answers" in printed
 
 
 def test_the_model_is_wrapped_without_training(reader: Reader) -> None:

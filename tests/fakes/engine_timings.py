@@ -16,8 +16,9 @@ _KEPT: Final = tempfile.TemporaryDirectory(prefix="demur-timings-")
 
 
 def lend(data_dir: Path) -> None:
-    """Give a data folder the timings that have been made."""
-    _copy(Path(_KEPT.name), data_dir / "engines")
+    """Give a data folder the timings that have been made; a file in its place stays as it is."""
+    if not data_dir.is_file():
+        _copy(Path(_KEPT.name), data_dir / "engines")
 
 
 def keep(data_dir: Path) -> None:
