@@ -8,26 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from demur.choices import ROW_CHOICES
-from demur.verbs.options import AsJson
+from demur.verbs.options import AsJson, DataDir, Model
 
 if TYPE_CHECKING:
     from service.settings import Settings
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Data folder of the service. [default: DEMUR_DATA_DIR, or demur-data]",
-        show_default=False,
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="Model whose events are meant, a folder in DIR/events. [default: DEMUR_MODEL, or the only one]",
-        show_default=False,
-    ),
-]
 EnvFile = Annotated[
     Path | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from demur.verbs.options import AsJson
+from demur.verbs.options import AsJson, Model
 from monitoring.choices import ExperimentMetric
 
 experiment = typer.Typer(
@@ -23,13 +23,6 @@ DataDirs = Annotated[
         metavar="DIR",
         help="Data folder of the service; again for each service that takes part. [default: "
         "DEMUR_DATA_DIR, or demur-data]",
-        show_default=False,
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="Model whose events are meant, a folder in DIR/events. [default: DEMUR_MODEL, or the only one]",
         show_default=False,
     ),
 ]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from demur.verbs.options import DataDir
 from service.choices import LogLevel
 
 
@@ -72,14 +73,7 @@ def logs(
             show_default=False,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Data folder of the service. [default: DEMUR_DATA_DIR, or demur-data]",
-            show_default=False,
-        ),
-    ] = None,
+    data_dir: DataDir = None,
     env_file: Annotated[
         Path | None,
         typer.Option(

@@ -231,3 +231,18 @@ EnvFile = Annotated[
         show_default=False,
     ),
 ]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Data folder of the service. [default: DEMUR_DATA_DIR, or demur-data]",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Model whose events are meant, a folder in DIR/events. [default: DEMUR_MODEL, or the only one]",
+        show_default=False,
+    ),
+]
