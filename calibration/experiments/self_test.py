@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.bounds import clopper_pearson_lower
 from calibration.experiments.arms import ArmTable
 from calibration.experiments.comparison import LEVEL, compare
 from calibration.experiments.multiplicity import conclude_together
 from calibration.experiments.sample_ratio import LEVEL as RATIO_LEVEL
 from calibration.experiments.sample_ratio import sample_ratio
 from calibration.scores import IntArray
+from calibration.sequential.baseline import beta_quantile
 
 Deal = Callable[[int], IntArray]
 """Number of the deal -> arm [U] of each unit, 0 or 1"""
@@ -42,7 +42,10 @@ class FalseShare:
     @property
     def within(self) -> bool:
         """Whether the share may be at most `allowed`, as far as so many deals can say."""
-        return float(clopper_pearson_lower(self.found, self.deals, _DOUBT)) <= self.allowed
+        if self.found == 0:
+            return True
+        # The lower bound of Clopper and Pearson; the serving process, which also comes here, has no SciPy.
+        return beta_quantile(_DOUBT, self.found, self.deals - self.found + 1) <= self.allowed
 
 
 @dataclass(frozen=True, slots=True)

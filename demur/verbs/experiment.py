@@ -92,7 +92,7 @@ def self_test(
         float, typer.Option(help="Share of the units that the pretended challenger gets.")
     ] = 0.5,
     deals: Annotated[int, typer.Option(min=10, max=100_000, help="Number of deals.")] = 100,
-    looks: Annotated[int, typer.Option(min=1, max=500, help="Reads of each deal.")] = 20,
+    looks: Annotated[int, typer.Option(min=1, max=200, help="Reads of each deal.")] = 20,
     data_dir: DataDirs = None,
     model: Model = None,
     as_json: AsJson = False,

