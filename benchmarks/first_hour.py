@@ -8,6 +8,7 @@ FOLDER holds catsdogs_train.parquet, gtsrb_train.parquet, storm_damage.parquet a
 Figures are those of the run itself: its certificate, and val_test, which it reports on once. Finished runs in
 DIR are not repeated, so the command can be stopped and started again, a row or a seed at a time; --finished
 shows those that are there. A row has three seeds, or five where every one of them must reach its goal.
+--record keeps each run with its date, and the record shows the newest of each row and seed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from harness.figures import markdown
+from harness.kept_runs import KeptRun, keep_runs, kept_runs, newest
 from harness.record import Claim, Recording, add_record_option
 from harness.venvs import CACHE
 from harness.whole_run import CLOCK, DEMUR, Outcome
@@ -39,8 +41,8 @@ class Goal:
     least: float
     every_seed: bool = False
 
-    def reached(self, outcomes: Sequence[Outcome]) -> float:
-        values = [outcome.figure(self.figure) for outcome in outcomes]
+    def reached(self, runs: Sequence[KeptRun]) -> float:
+        values = [run.figures[self.figure] for run in runs]
         return min(values) if self.every_seed else statistics.median(values)
 
     @property
@@ -64,6 +66,7 @@ class Row:
         return 5 if any(goal.every_seed for goal in self.goals) else 3
 
 
+NAME = "first-hour"
 CATS, SIGNS = "catsdogs_train.parquet", "gtsrb_train.parquet"
 ROWS: Mapping[str, Row] = {
     **{
@@ -108,8 +111,14 @@ ROWS: Mapping[str, Row] = {
 """Every row of the table; those with a goal are the default"""
 
 FIGURES = ("forced_accuracy", "forced_mcc", "coverage", "selective_error", "stage_a_share")
+CLAIMED: Mapping[str, str] = {
+    "certified": "certified coverage",
+    "forced_accuracy": "forced accuracy",
+    "stage_a_share": "share of the answers from stage A",
+}
+"""Figures that goals are set for, and their words"""
 HEADER = (
-    *("task", "seed", "time", "stage B", "certified"),
+    *("task", "seed", "date", "time", "stage B", "certified"),
     *("forced accuracy", "forced MCC", "answered", "wrong among them", "from stage A"),
 )
 
@@ -128,23 +137,24 @@ def main() -> None:
     if unknown := set(given.rows) - set(ROWS):
         parser.error(f"no row {', '.join(sorted(unknown))}; the rows are {', '.join(ROWS)}")
     recording = Recording.begin(given.record, f"DEMUR_DATA=... {shlex.join(['python', *sys.argv])}")
-    found: dict[str, list[Outcome]] = {}
+    found: list[KeptRun] = []
     for name in given.rows:
         row = ROWS[name]
         folders = {seed: given.out / f"{name}-{seed}" for seed in range(given.seeds or row.seeds)}
         wanted = [seed for seed, folder in folders.items() if not given.finished or _is_finished(folder)]
-        if wanted:
-            found[name] = [finished(row, folders[seed], seed) for seed in wanted]
-    lines = [_line(ROWS[name].title, outcome) for name, outcomes in found.items() for outcome in outcomes]
-    table = markdown(list(HEADER), lines)
+        found += [_kept(name, finished(row, folders[seed], seed), recording.date) for seed in wanted]
+    older = kept_runs(given.record, NAME) if given.record else []
+    runs = newest(older, found, ROWS)
+    if given.record:
+        keep_runs(given.record, NAME, runs)
+    table = markdown(list(HEADER), [_line(run) for run in runs])
     print(table)
-    claims = [claim for name, outcomes in found.items() for claim in _claims(ROWS[name], outcomes)]
     recording.save(
-        "first-hour",
+        NAME,
         "training",
         "The first hour",
         about="Runs without options but the data, the group and the risk; val_test is reported on once.",
-        claims=claims,
+        claims=[claim for name in ROWS for claim in _claims(name, runs)],
         detail=table,
         raw=table,
     )
@@ -181,31 +191,32 @@ def _placed(word: str, images: int | None, out: Path, seed: int) -> str:
     return word.replace("SUBSET", str(folder))
 
 
-def _line(title: str, outcome: Outcome) -> list[str]:
+def _kept(name: str, outcome: Outcome, date: str) -> KeptRun:
     certificate = outcome.certificate
     minutes, seconds = divmod(round(outcome.seconds), 60)
     promised = f"{certificate.coverage:.3f} at {100 * certificate.alpha:g} %"
-    return [
-        title,
-        str(outcome.seed),
+    cells = (
         f"{minutes} min {seconds} s",
         outcome.stage_b,
         promised if certificate.feasible else "nothing",
-        *(outcome.shown(name) for name in FIGURES),
-    ]
+        *(outcome.shown(figure) for figure in FIGURES),
+    )
+    return KeptRun(name, outcome.seed, date, cells, {figure: outcome.figure(figure) for figure in CLAIMED})
 
 
-def _claims(row: Row, outcomes: Sequence[Outcome]) -> list[Claim]:
-    names: Mapping[str, str] = {
-        "certified": "certified coverage",
-        "forced_accuracy": "forced accuracy",
-        "stage_a_share": "share of the answers from stage A",
-    }
-    seeds = f", {len(outcomes)} seeds" if len(outcomes) > 1 else ""
+def _line(run: KeptRun) -> list[str]:
+    return [ROWS[run.row].title, str(run.seed), run.date, *run.cells]
+
+
+def _claims(name: str, runs: Sequence[KeptRun]) -> list[Claim]:
+    row, of_row = ROWS[name], [run for run in runs if run.row == name]
+    if not of_row:
+        return []
+    seeds = f", {len(of_row)} seeds" if len(of_row) > 1 else ""
     found: list[Claim] = []
     for goal in row.goals:
-        value = goal.reached(outcomes)
-        claim = f"{row.title}: {names[goal.figure]}{seeds}"
+        value = goal.reached(of_row)
+        claim = f"{row.title}: {CLAIMED[goal.figure]}{seeds}"
         found.append(Claim(claim, f"{value:.3f}", goal.text, value >= goal.least))
     return found
 
