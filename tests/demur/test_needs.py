@@ -31,6 +31,7 @@ class Without:
     @staticmethod
     def find_spec(name, path=None, target=None):
         return None if name.partition(".")[0] in HIDDEN else PathFinder.find_spec(name, path, target)
+    find_distributions = PathFinder.find_distributions  # libraries ask for versions of what is not hidden
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 from demur import cli
 cli.main()
