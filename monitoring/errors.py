@@ -4,6 +4,7 @@
     ├── StoreUnavailable               the store does not answer, or is in trouble
     ├── EventRefused                   the store cannot take one event because of its content
     ├── PositionLost                   the store has forgotten how far a log was delivered
+    ├── FormatTooNew                   a later version has stored a document in a later format
     ├── LatchUnreadable                a document is no latch of the promise monitor
     ├── DefinitionUnreadable           a document is no experiment
     ├── TooFewUnits                    the event log has too few units to compute with
@@ -11,6 +12,7 @@
     ├── PowerUnknown (ValueError)      what was named says too little to compute a power from
     ├── LogUnreadable                  an event log cannot be read
     ├── UnreadableLine (ValueError)    a line of an event log is no event
+    │   └── UnknownKind                it is an event of a kind that only a later version knows
     ├── MessageUnreadable              a document is no message of the alerts
     ├── NotReached                     no connection to a receiver of messages came about
     ├── NoAnswer                       a receiver may have a message, and has not said so

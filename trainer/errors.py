@@ -20,7 +20,7 @@
         │   ├── DamagedFile             a checkpoint, model or table of scores does not match its digest
         │   ├── DiskError               a file cannot be written
         │   ├── LedgerDisagrees         ledger.json lacks what run.json or the user's ledger holds
-        │   ├── LedgerUnavailable, DamagedLedger    the user's ledger cannot be used
+        │   ├── LedgerUnavailable, DamagedLedger, LedgerTooNew    the user's ledger cannot be used
         │   └── ExportMismatch, NotQuantised, ScoreFileError, ScoresNotFinite,
         │       OutputUnknown, WrongClassOrder
         └── TrainingError               a training cannot go on

@@ -28,7 +28,7 @@ class NotIssued(BundlePackageError):
 class Claim(BaseModel):
     """The engine and precision that use the reserved delta here, and the outcome."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     reserve: str
     """Digest of the bundle's `calibration/cases.json`; the same if the bundle is packed again unchanged."""

@@ -29,7 +29,7 @@ _KEPT = 50
 class TimingRecord(BaseModel):
     """The timings of one bundle on one machine."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     bundle: str
     """Version of the bundle."""

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 
 from monitoring.alerts.message import AlertState
 from monitoring.alerts.signals import Labels, Reading
+from monitoring.formats import known
 
 ActKind = Literal["acknowledge", "escalate", "resolve", "silence", "end-silence", "join"]
 
@@ -166,10 +167,13 @@ class Alert:
             name: None if values[name] is None else Reading.from_dict(values[name])
             for name in ("reading", "fired_with")
         }
-        lists = {name: tuple(Receiver(**one) for one in values[name]) for name in ("told", "closed")}
-        acts = tuple(Act(**act) for act in values["acts"])
+        lists = {
+            name: tuple(Receiver(**known(Receiver, one)) for one in values[name])
+            for name in ("told", "closed")
+        }
+        acts = tuple(Act(**known(Act, act)) for act in values["acts"])
         labels = tuple(sorted(values["labels"].items()))
-        return cls(**{**values, **readings, **lists, "acts": acts, "labels": labels})
+        return cls(**{**known(cls, values), **readings, **lists, "acts": acts, "labels": labels})
 
 
 def fingerprint_of(rule: str, labels: Labels) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from errno import EPERM
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
@@ -19,6 +20,7 @@ import structlog
 
 from monitoring.alerts.alert import Act
 from monitoring.alerts.engine_state import AlertStateUnreadable, EngineState
+from monitoring.formats import FormatTooNew, known
 
 logger = structlog.get_logger("demur.alerts")
 
@@ -32,6 +34,8 @@ class AlertFolder:
     def __init__(self, folder: Path) -> None:
         self.path = folder
         self._lock: IO[bytes] | None = None
+        self._newer = False
+        """Whether a later version has kept its state here, in a form that this one does not read"""
 
     def try_lead(self) -> bool:
         """Whether this process leads among those with the same folder; it does so until `close`, or its end.
@@ -66,12 +70,15 @@ class AlertFolder:
             return EngineState()
         try:
             return EngineState.from_json(content)
-        except AlertStateUnreadable as error:
+        except (AlertStateUnreadable, FormatTooNew) as error:
+            self._newer = isinstance(error, FormatTooNew)
             logger.error("alert_state_refused", file=str(self.path / _STATE), why=str(error))
             return EngineState()
 
     def keep(self, state: EngineState) -> None:
-        """Keep a state. Raises OSError."""
+        """Keep a state. Raises OSError, also if a later version keeps its own here."""
+        if self._newer:
+            raise OSError(EPERM, "a later version of demur keeps its state there")
         self._write(self.path / _STATE, state.to_json())
 
     def leave(self, act: Act) -> None:
@@ -99,7 +106,7 @@ class AlertFolder:
             content = self._content(path)
             try:
                 if content is not None:
-                    yield Act(**json.loads(content))
+                    yield Act(**known(Act, json.loads(content)))
             except (ValueError, TypeError) as error:
                 logger.error("alert_act_refused", file=str(path), why=str(error))
 

@@ -12,6 +12,7 @@ from monitoring.alerts.alert import Act, Alert, Receiver
 from monitoring.alerts.message import Message, MessageUnreadable
 from monitoring.alerts.silence import Silence
 from monitoring.errors import MonitoringError
+from monitoring.formats import FormatTooNew, known, require_format
 
 _APPLIED_KEPT: Final = 1000
 _HOUR: Final = 3600.0
@@ -78,7 +79,7 @@ class EngineState:
 
     def _with_act(self, act: Act, now: float) -> EngineState:
         if act.kind == "join":
-            with suppress(AlertStateUnreadable):
+            with suppress(AlertStateUnreadable, FormatTooNew):
                 return self.merged(EngineState.from_json(act.document.encode()))
             return self
         if act.kind == "silence":
@@ -119,9 +120,10 @@ class EngineState:
 
     @classmethod
     def from_json(cls, document: bytes) -> Self:
-        """Raises AlertStateUnreadable."""
+        """Raises AlertStateUnreadable, and FormatTooNew for the state of a later version."""
         try:
             values = json.loads(document)
+            require_format(values, "the state of the alerts")
             alerts = [Alert.from_dict(one) for one in values["alerts"]]
             silences = [Silence.from_dict(one) for one in values["silences"]]
             outgoing = [_outgoing(one) for one in values["outgoing"]]
@@ -147,7 +149,9 @@ def key_of(one: Outgoing) -> str:
 
 
 def _outgoing(values: Mapping[str, Any]) -> Outgoing:
-    return Outgoing(Message.from_json(json.dumps(values["message"])), Receiver(**values["receiver"]))
+    return Outgoing(
+        Message.from_json(json.dumps(values["message"])), Receiver(**known(Receiver, values["receiver"]))
+    )
 
 
 def _joined(

@@ -17,8 +17,6 @@ MessageKind = Literal["firing", "escalated", "reminder", "resolved", "summary", 
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 """Most severe first"""
 
-_STRICT: Final = ConfigDict(extra="forbid")
-
 
 class MessageUnreadable(MonitoringError):
     """A document is no message."""
@@ -51,7 +49,7 @@ class AlertLine:
     """Page or URL that says it at length"""
 
 
-@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+@checked_dataclass(frozen=True, slots=True, config=ConfigDict(extra="ignore"))
 class Message:
     """One notification: one or more alerts that are told together."""
 

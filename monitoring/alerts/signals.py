@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
+from monitoring.formats import known
+
 Unit = Literal["alarm", "share", "seconds", "count", "e-value", "correlation"]
 """`alarm`: 1 while something is so, 0 while it is not; `share`: 0 to 1; `correlation`: -1 to 1"""
 
@@ -61,7 +63,7 @@ class Reading:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises KeyError, TypeError or ValueError for other values."""
-        return cls(**{**values, "labels": labels_of(values["labels"])})
+        return cls(**{**known(cls, values), "labels": labels_of(values["labels"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from monitoring.alerts.alert import Alert
 from monitoring.alerts.signals import Labels
+from monitoring.formats import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Silence:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises KeyError, TypeError or ValueError for other values."""
-        return cls(**{**values, "matchers": tuple(sorted(values["matchers"].items()))})
+        return cls(**{**known(cls, values), "matchers": tuple(sorted(values["matchers"].items()))})
 
 
 def matches(patterns: Labels, labels: Mapping[str, str]) -> bool:

@@ -16,13 +16,17 @@ from importlib.resources import files
 from typing import Any, Final, Self, cast
 
 import redis
+import structlog
 from redis.exceptions import NoScriptError
 
 from monitoring.alerts.alert import Act
 from monitoring.alerts.engine_state import AlertStateUnreadable, EngineState
 from monitoring.alerts.signals import Reading
+from monitoring.formats import FormatTooNew, known
 from monitoring.store.connection import connect, translated_errors
 from monitoring.store.contract import StoreUnavailable
+
+logger = structlog.get_logger("demur.alerts")
 
 LEASE: Final = 8.0
 """Seconds after which an engine that is heard of no more is followed by another one"""
@@ -59,6 +63,7 @@ class StoredState:
         self._follow, self._keep = _Script("follow"), _Script("keep")
         self._act, self._release = _Script("act"), _Script("release")
         self._version = ""
+        self._stood_back = False
 
     @classmethod
     def at(cls, url: str, model: str, engine: str, *, timeout: float = 1.0) -> Self:
@@ -89,7 +94,10 @@ class StoredState:
                 round(1000 * _READINGS_LAST),
             )
         fence, leader, version, document, acts, others = cast("list[Any]", reply)
-        state = _state(document)
+        try:
+            state = _state(document)
+        except FormatTooNew as error:
+            return self._stand_back(str(error))
         self._version = version.decode()
         return Standing(
             fence=int(fence) or None,
@@ -122,15 +130,25 @@ class StoredState:
             raise StoreUnavailable(f"{_MOST_ACTS} acts wait for an engine; none seems to run")
 
     def read(self) -> EngineState | None:
-        """The state that is kept; None if there is none."""
+        """The state that is kept; None if there is none that this version reads."""
         with translated_errors():
             document = cast("bytes | None", self._client.hget(f"{self._prefix}state", "document"))
-        return None if document is None else _state(document)
+        with suppress(FormatTooNew):  # The engine says so.
+            return None if document is None else _state(document)
+        return None
 
     def release(self) -> None:
         """Give the lease back."""
         with translated_errors():
             self._run(self._release, self._lease, self._prefix, self._engine)
+
+    def _stand_back(self, why: str) -> Standing:
+        """Leave the lease to the later version, whose state this one must not overwrite."""
+        if not self._stood_back:
+            self._stood_back = True
+            logger.error("alerts_left_to_a_later_version", why=why)
+        self.release()
+        return Standing(None, "a later version", None, (), ())
 
     def _run(self, script: _Script, key: str, *arguments: str | int | bytes) -> object:
         try:
@@ -152,12 +170,12 @@ def _state(document: bytes) -> EngineState | None:
     try:
         return EngineState.from_json(document)
     except AlertStateUnreadable:
-        return None  # of a later version; what is on the disk and in memory goes on
+        return None  # damaged; what is on the disk and in memory goes on
 
 
 def _act(document: bytes) -> Act | None:
     with suppress(ValueError, TypeError):
-        return Act(**json.loads(document))
+        return Act(**known(Act, json.loads(document)))
     return None
 
 

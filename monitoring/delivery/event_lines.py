@@ -27,6 +27,10 @@ class UnreadableLine(MonitoringError, ValueError):
     """A line is no event: torn by a crash, damaged, or of a kind that this version does not support."""
 
 
+class UnknownKind(UnreadableLine):
+    """A line is an event of a kind that only a later version knows."""
+
+
 def kind_of(event: Event) -> str:
     """`prediction`, `feedback` or `failure`."""
     return _NAMES[type(event)]
@@ -42,14 +46,20 @@ def line_of(event: Event) -> bytes:
 def event_of(line: bytes) -> Event:
     """The event of a line; fields that a later version has added are ignored.
 
-    Raises UnreadableLine.
+    Raises UnreadableLine, and UnknownKind for a kind that a later version has added.
     """
     try:
         content: dict[str, Any] = orjson.loads(line)
         name = content.pop("event")
+        if isinstance(name, str) and name not in _KINDS:
+            raise UnknownKind(
+                f"an event of the kind {name[:40]!r}, which a later version of demur has written"
+            )
         kind, known = _KINDS[name], _FIELDS[name]
         if content.keys() <= known:
             return kind(**content)
         return kind(**{key: value for key, value in content.items() if key in known})
+    except UnknownKind:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableLine(f"{line[:80]!r} is no event: {error}") from error

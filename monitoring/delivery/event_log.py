@@ -22,7 +22,7 @@ from typing import IO, Final, Self
 
 import structlog
 
-from monitoring.delivery.event_lines import UnreadableLine, event_of, line_of
+from monitoring.delivery.event_lines import UnknownKind, UnreadableLine, event_of, line_of
 from monitoring.delivery.segments import Position, Segments, SegmentWriter, sync_folder
 from monitoring.events import Event
 
@@ -77,6 +77,8 @@ class EventLog:
         last = existing[-1] if existing else 0
         self._end = Position(last, self._segments.size(last))
         self._writer: SegmentWriter | None = None
+        self._unknown: set[str] = set()
+        """What was said of events of a later version, which may be many"""
         self._began = 0.0
 
     @classmethod
@@ -151,6 +153,8 @@ class EventLog:
                 at_line, at = at, Position(at.segment, at.offset + len(line) + 1)
                 try:
                     events.append(event_of(line))
+                except UnknownKind as error:
+                    self._log_unknown(str(error))
                 except UnreadableLine:
                     self._log_unreadable(at_line)
                 if len(events) == most:
@@ -228,6 +232,11 @@ class EventLog:
             return None
         following = [number for number in self._segments.numbers() if number > at.segment]
         return Position(following[0], 0) if following else self._end
+
+    def _log_unknown(self, why: str) -> None:
+        if why not in self._unknown:
+            self._unknown.add(why)
+            logger.warning("event_of_a_later_version", log=str(self.folder), why=why)
 
     def _log_unreadable(self, at: Position) -> None:
         logger.warning("event_unreadable", log=str(self.folder), position=str(at))

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self, get_args
 from monitoring.choices import ExperimentMetric, OnMismatch
 from monitoring.errors import MonitoringError
 from monitoring.events import CONTROL
+from monitoring.formats import FormatTooNew, known, require_format
 
 Metric = ExperimentMetric
 Guard = Literal["coverage", "risk", "errors", "latency"]
@@ -156,16 +157,17 @@ class Definition:
     def from_values(cls, values: Mapping[str, Any]) -> Self:
         """Raises DefinitionUnreadable."""
         try:
+            require_format(values, "it")
             read = cls(
                 name=values["name"],
                 salt=str(values["salt"]),
-                control=Arm(**values["control"]),
-                arms=tuple(Arm(**one) for one in values["arms"]),
+                control=Arm(**known(Arm, values["control"])),
+                arms=tuple(Arm(**known(Arm, one)) for one in values["arms"]),
                 strata=tuple(_stratum(one) for one in values["strata"]),
                 started=_note(values["started"]),
                 configured=str(values["configured"]),
-                metrics=tuple(values["metrics"]),
-                guardrails=Guardrails(**values["guardrails"]),
+                metrics=tuple(name for name in METRICS if name in values["metrics"]),
+                guardrails=Guardrails(**known(Guardrails, values["guardrails"])),
                 on_mismatch=values["on_mismatch"],
                 withdrawals=tuple(
                     Withdrawal(one["arm"], _note(one["note"]), one["cause"]) for one in values["withdrawals"]
@@ -173,6 +175,8 @@ class Definition:
                 mismatch=None if values["mismatch"] is None else _note(values["mismatch"]),
                 ended=None if values["ended"] is None else _note(values["ended"]),
             )
+        except FormatTooNew as error:
+            raise DefinitionUnreadable(str(error)) from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DefinitionUnreadable(f"it is no experiment: {type(error).__name__}: {error}") from None
         fault = _fault(read)
@@ -198,6 +202,8 @@ def _fault(read: Definition) -> str | None:
     labels = {arm.label for arm in read.arms}
     if not NAME.fullmatch(read.name):
         return f"its name is {read.name!r}"
+    if read.on_mismatch not in get_args(OnMismatch):
+        return f"on_mismatch is {read.on_mismatch!r}; it must be one of {', '.join(get_args(OnMismatch))}"
     if not read.strata:
         return "it has no stratum"
     for one in read.strata:

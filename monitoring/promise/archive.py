@@ -1,7 +1,8 @@
 """Archive: what must outlive the event log and the store, on the disk and in the store.
 
 A file holds its content and a digest of it. A file that was cut or changed is refused, said and replaced: by
-the copy in the store, or by a monitor that counts again what the store still holds.
+the copy in the store, or by a monitor that counts again what the store still holds. What a later version
+keeps in a later format is said, and stays.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EPERM
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,7 @@ from uuid import uuid4
 
 import structlog
 
+from monitoring.formats import FormatTooNew, require_format
 from monitoring.promise.latch import Latch, LatchUnreadable
 from monitoring.promise.monitor import Base
 from monitoring.store.contract import StoreUnavailable
@@ -26,6 +29,7 @@ from monitoring.store.shared_document import SharedDocument
 logger = structlog.get_logger("demur.promise")
 
 _LATCH: Final = "latch"
+_FILE: Final = "latch in the file"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.+")
 
 
@@ -39,6 +43,8 @@ class Archive:
         self._prefix = f"demur:{{{model}}}:promise"
         self._timeout = timeout
         self._said: dict[str, str] = {}
+        self._newer: set[str] = set()
+        """What a later version keeps, in a form that this one does not read: `latch in the file` and so on"""
         self.store_works = url is not None
         """Whether the store answered the last time"""
 
@@ -50,9 +56,11 @@ class Archive:
         """Apply `change` to the latch, on the disk first, which must not be lost; the latch afterwards.
 
         What the store does not take now, it gets at the next `keep_in_step`. Raises OSError if the disk does
-        not take it.
+        not take it, or if a later version keeps its latch there.
         """
         latch = change(self.latch())
+        if _FILE in self._newer:
+            raise OSError(EPERM, "a later version of demur keeps its latch there")
         self._write(_LATCH, latch.to_json())
         return self.keep_in_step(latch)
 
@@ -60,7 +68,7 @@ class Archive:
         """The latch merged with the disk and the store, each of which gets what it lacks."""
         disk, store = self._from_disk(), self._from_store()
         merged = latch.merged(disk).merged(store)
-        if merged != disk:
+        if merged != disk and _FILE not in self._newer:
             with suppress(OSError):
                 self._write(_LATCH, merged.to_json())
         if merged != store and self._url is not None and self.store_works:
@@ -70,33 +78,48 @@ class Archive:
     def base(self, bundle: str, begin: float) -> Base | None:
         """The latest base of a bundle whose monitor counts since `begin`, from the disk or the store."""
         documents = (self._read(bundle), self._fetch(bundle))
-        found = [_base(document, begin) for document in documents if document is not None]
+        found = [self._readable(bundle, one, begin) for one in documents if one is not None]
         return max((base for base in found if base is not None), key=lambda base: base.second, default=None)
 
     def keep(self, bundle: str, base: Base, begin: float) -> None:
         """Keep a base. Raises OSError if the disk does not take it."""
         document = json.dumps({"begin": begin, "base": base.to_dict()}).encode()
-        self._write(bundle, document)
+        held = self._read(bundle)
+        if held is None or not _is_newer(held):
+            self._write(bundle, document)
 
         def later(held: bytes | None) -> bytes | None:
-            before = None if held is None else _base(held, begin)
-            return None if before is not None and before.second >= base.second else document
+            if held is None:
+                return document
+            before = None if _is_newer(held) else _base(held, begin)
+            kept = _is_newer(held) or (before is not None and before.second >= base.second)
+            return None if kept else document
 
         if self._url is not None and self.store_works:
             self._store(bundle, later)
 
     def _from_disk(self) -> Latch:
-        return self._parsed(self._read(_LATCH), "file")
+        return self._parsed(self._read(_LATCH), _FILE)
 
     def _from_store(self) -> Latch:
-        return self._parsed(self._fetch(_LATCH), "store")
+        return self._parsed(self._fetch(_LATCH), "latch in the store")
 
     def _parsed(self, document: bytes | None, where: str) -> Latch:
+        self._newer.discard(where)
         try:
             return Latch() if document is None else Latch.from_json(document)
-        except LatchUnreadable as error:
-            self._say(f"latch in the {where}", str(error))
+        except (LatchUnreadable, FormatTooNew) as error:
+            if isinstance(error, FormatTooNew):
+                self._newer.add(where)
+            self._say(where, str(error))
             return Latch()
+
+    def _readable(self, bundle: str, document: bytes, begin: float) -> Base | None:
+        try:
+            return _base(document, begin)
+        except FormatTooNew as error:
+            self._say(bundle, str(error))
+            return None
 
     def _read(self, name: str) -> bytes | None:
         """Content of a file; None if there is none, or none that can be trusted."""
@@ -160,21 +183,35 @@ class Archive:
             logger.error("promise_state_refused", subject=subject, why=what)
 
 
-def _merged(held: bytes | None, latch: Latch) -> bytes:
+def _merged(held: bytes | None, latch: Latch) -> bytes | None:
+    """The document with both; None for one of a later version, which stays."""
     try:
         before = Latch() if held is None else Latch.from_json(held)
     except LatchUnreadable:
         before = Latch()
+    except FormatTooNew:
+        return None
     return before.merged(latch).to_json()
 
 
 def _base(document: bytes, begin: float) -> Base | None:
-    """The base in a document; None if it belongs to an earlier beginning, or is none."""
+    """The base in a document; None if it belongs to an earlier beginning, or is none. Raises FormatTooNew."""
     try:
         values: dict[str, Any] = json.loads(document)
+        require_format(values, "a monitor's base")
         return Base.from_dict(values["base"]) if values["begin"] == begin else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _is_newer(document: bytes) -> bool:
+    try:
+        require_format(json.loads(document), "a monitor's base")
+    except FormatTooNew:
+        return True
+    except (ValueError, AttributeError):
+        return False
+    return False
 
 
 def _digest(content: bytes) -> bytes:

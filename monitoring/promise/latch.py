@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
 from monitoring.errors import MonitoringError
+from monitoring.formats import known, require_format
 from monitoring.promise.terms import Signal
 
 _RESETS_KEPT: Final = 1000
@@ -116,9 +117,10 @@ class Latch:
 
     @classmethod
     def from_json(cls, document: bytes) -> Self:
-        """Raises LatchUnreadable."""
+        """Raises LatchUnreadable, and FormatTooNew for the latch of a later version."""
         try:
             values = json.loads(document)
+            require_format(values, "the latch of the promise monitor")
             return cls({name: _bundle(one) for name, one in values.items()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise LatchUnreadable(f"it is no latch of the promise monitor: {error}") from None
@@ -127,6 +129,6 @@ class Latch:
 def _bundle(values: Mapping[str, Any]) -> BundleLatch:
     return BundleLatch(
         begin=float(values["begin"]),
-        alarms={key: Alarm(**alarm) for key, alarm in values["alarms"].items()},
-        resets=tuple(Reset(**one) for one in values["resets"]),
+        alarms={key: Alarm(**known(Alarm, alarm)) for key, alarm in values["alarms"].items()},
+        resets=tuple(Reset(**known(Reset, one)) for one in values["resets"]),
     )

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from calibration.sequential import IntervalState
+from monitoring.formats import known
 from monitoring.promise.counts import IntervalWatch, Tally, tally_of
 from monitoring.promise.items import NO_PART, ItemChanges
 from monitoring.promise.reading import Reading, SignalReading
@@ -67,7 +68,7 @@ class Base:
         return cls(
             second=int(values["second"]),
             since=values["since"],
-            tally=Tally(**values["tally"]),
+            tally=Tally(**known(Tally, values["tally"])),
             broken={part: Watched.from_dict(one) for part, one in values["broken"].items()},
             worse=dict(values["worse"]),
             coverage=None if values["coverage"] is None else Watched.from_dict(values["coverage"]),

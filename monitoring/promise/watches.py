@@ -15,6 +15,7 @@ from calibration.sequential import (
     worse_detector,
 )
 from calibration.sequential import baseline as baselines
+from monitoring.formats import known
 from monitoring.promise.items import AuditItem
 from monitoring.promise.timeline import SECONDS, Chunk, Fold, Timeline
 
@@ -218,4 +219,4 @@ def _add_to_baseline(before: Baseline, chunk: tuple[int, AuditSums]) -> Baseline
 
 
 def _baseline_from(values: Mapping[str, Any]) -> Baseline:
-    return Baseline(AuditSums(**values["sums"]), values["ends"])
+    return Baseline(AuditSums(**known(AuditSums, values["sums"])), values["ends"])

@@ -10,12 +10,15 @@ import math
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.later_state import change_documents, with_new_field
 from fakes.stored_state import (
     MODEL,
+    NOON,
     PLACE,
     READ_AT,
     TIMES,
@@ -25,16 +28,26 @@ from fakes.stored_state import (
     figures,
     restore_store,
 )
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from demur.cli import app
+from monitoring.alerts.disk import AlertFolder
+from monitoring.alerts.engine_state import EngineState
+from monitoring.alerts.outbox.outbox import Outbox
+from monitoring.alerts.state import StoredState
 from monitoring.events import FeedbackEvent, PredictionEvent
+from monitoring.experiments.folder import ExperimentFolder
+from monitoring.promise.archive import Archive
+from monitoring.promise.latch import Alarm, Latch
 from monitoring.store.connection import connect
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import TOTAL
 from service.lineup.restart import plan_at_start
 from service.settings import Settings
+from trainer.certify.ledger_document import LedgerTooNew
+from trainer.certify.ledger_folder import LedgerFolder
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 RELEASES = sorted(path.name for path in FIXTURES.glob("state-*.tar.xz"))
@@ -129,6 +142,63 @@ def test_the_experiment_goes_on(state: Stored) -> None:
     assert running is not None
     assert running.running
     assert [(one.folder.name, one.share) for one in plan.challengers] == [("two", 0.4)]
+
+
+def test_fields_that_a_later_version_adds_are_left_out(state: Stored) -> None:
+    """As a service that is rolled back meets them, in each line, file and document."""
+    before = figures(state)
+    assert change_documents(state, with_new_field) >= 15
+    assert list(_differences(before, figures(state))) == []
+
+
+def test_a_document_of_a_later_format_is_refused_and_stays(state: Stored) -> None:
+    """The promise's latch and bases, and the state of the alerts; nothing of them is overwritten."""
+    champion, challenger = state.labels
+    base = Archive(state.data / "promise", None, MODEL).base(champion, 0.0)
+    assert base is not None
+    change_documents(state, lambda value: {**value, "format": 2} if isinstance(value, dict) else value)
+    before = _contents(state)
+    with capture_logs() as said:
+        archive = Archive(state.data / "promise", state.url, MODEL)
+        assert archive.latch() == Latch()
+        archive.keep_in_step(Latch().alarmed("new:1", Alarm("broken", "", NOON, 30.0, trusted=True), 0.0))
+        assert archive.base(champion, 0.0) is None
+        archive.keep(champion, replace(base, second=base.second + 60), 0.0)
+        with pytest.raises(OSError, match="a later version of demur keeps its latch there"):
+            archive.change_latch(lambda held: held.activated(challenger, NOON))
+        folder = AlertFolder(state.data / "alerts")
+        assert folder.read() == EngineState()
+        with pytest.raises(OSError, match="a later version of demur keeps its state there"):
+            folder.keep(EngineState())
+        assert Outbox(state.data / "alerts" / "outbox", {}).entries() == []
+        with closing(StoredState.at(state.url, MODEL, "two")) as store:
+            for _ in range(2):
+                standing = store.follow([], 0)
+                assert (standing.fence, standing.leader) == (None, "a later version")
+            assert not store.keep(EngineState(), 2, [])
+            assert store.read() is None
+        assert ExperimentFolder(state.data).all() == []
+        with pytest.raises(LedgerTooNew, match="has format 2, and this demur reads up to 1"):
+            LedgerFolder(state.root / "ledger").read()
+    why = [one["why"] for one in said if "format 2" in one.get("why", "")]
+    assert {text.split(" has ")[0] for text in why} == {
+        "the latch of the promise monitor",
+        "a monitor's base",
+        "the state of the alerts",
+        "a message of the outbox",
+        "it",
+    }
+    assert all("reads format 1: run the later version that wrote it" in text for text in why)
+    assert _contents(state) == before
+
+
+def _contents(state: Stored) -> dict[str, object]:
+    """The files of the data folder, and the documents of the store."""
+    files = {str(path): path.read_bytes() for path in state.root.rglob("*.json")}
+    with closing(connect(state.url)) as client:
+        stored = {str(key): client.get(key) for key in client.keys(f"demur:{{{MODEL}}}:promise:*")}
+        alerts = {"alerts": client.hget(f"demur:{{{MODEL}}}:alerts:state", "document")}
+    return {**files, **stored, **alerts}
 
 
 def _differences(before: Any, now: Any, at: str = "") -> Iterator[str]:

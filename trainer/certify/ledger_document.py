@@ -23,12 +23,17 @@ class DamagedLedger(RunError):
     """The user's ledger is cut short, edited, or something else."""
 
 
+class LedgerTooNew(RunError):
+    """A later version of demur has written the user's ledger, in a format that this one does not read."""
+
+
 Change = Callable[[KnownSplits], KnownSplits]
 """Depends on its argument alone; it is called again if another process was quicker"""
 
 
 class AccountStore(Protocol):
-    """Where the user's ledger is kept. Every method raises `LedgerUnavailable` and `DamagedLedger`."""
+    """Where the user's ledger is kept. Every method raises `LedgerUnavailable`, `DamagedLedger` and
+    `LedgerTooNew`."""
 
     @property
     def place(self) -> str:
@@ -52,14 +57,20 @@ def encode(known: KnownSplits) -> bytes:
 
 
 def decode(content: bytes | None, place: str) -> KnownSplits:
-    """The accounts in a document, none without one; `DamagedLedger` names `place`."""
+    """The accounts in a document, none without one; `DamagedLedger` and `LedgerTooNew` name `place`."""
     if content is None:
         return KnownSplits()
     try:
         values = orjson.loads(content)
+        if type(values["format"]) is int and values["format"] > _FORMAT:
+            raise LedgerTooNew(
+                f"the ledger {place} has format {values['format']}, and this demur reads up to {_FORMAT}: "
+                "install the later version that wrote it, or name another ledger by DEMUR_LEDGER, which "
+                "knows nothing of the certificates in this one; nothing was changed"
+            )
         splits = values["splits"]
         if values["format"] != _FORMAT:
-            raise LedgerError(f"its format is {values['format']!r}, and this version reads {_FORMAT}")
+            raise LedgerError(f"its format is {values['format']!r}; it must be {_FORMAT}")
         if values["digest"] != _digest(splits):
             raise LedgerError("its content does not match its digest")
         return KnownSplits.from_dict(splits)

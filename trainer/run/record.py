@@ -160,8 +160,14 @@ def read_record(run: RunFolder) -> RunRecord:
     try:
         return RunRecord.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        faults = [(".".join(map(str, one["loc"])), one) for one in error.errors()]
+        if all(one["type"] == "extra_forbidden" for _, one in faults):
+            names = ", ".join(name for name, _ in faults)
+            raise RunError(
+                f"{path} has fields that this demur does not know ({names}): a later version wrote it; "
+                "install that one, or train again in another folder"
+            ) from None
+        field, first = faults[0]
         raise RunError(f"{path} is damaged at {field}: {first['msg']}") from None
 
 

@@ -6,17 +6,19 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
+import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from monitoring.alerts.message import Message, MessageUnreadable
 from monitoring.alerts.notifiers.contract import Delivery
+from monitoring.formats import require_format
 
 Lane = tuple[str, str]
 """Channel and receiver: entries of one lane are told in the order in which they came."""
 
 
-@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="ignore"))
 class Entry:
     """A message, its receiver and its tries."""
 
@@ -57,11 +59,14 @@ class Entry:
 
     @classmethod
     def from_json(cls, document: bytes) -> Entry:
-        """Raises MessageUnreadable."""
+        """Raises MessageUnreadable, and FormatTooNew for a message of a later version."""
         try:
+            require_format(orjson.loads(document), "a message of the outbox")
             return _ENTRY.validate_json(document)
         except ValidationError as error:
             raise MessageUnreadable(f"a file is no message: {error.error_count()} faults") from None
+        except (ValueError, AttributeError) as error:
+            raise MessageUnreadable(f"a file is no message: {error}") from None
 
 
 _ENTRY: Final = TypeAdapter(Entry)

@@ -20,6 +20,7 @@ import structlog
 from monitoring.alerts.message import MessageUnreadable
 from monitoring.alerts.outbox.entry import Entry
 from monitoring.delivery.segments import sync_folder
+from monitoring.formats import FormatTooNew
 
 logger = structlog.get_logger("demur.alerts")
 
@@ -38,6 +39,8 @@ class OutboxFolder:
         self._waiting, self._done = folder / "waiting", folder / "done"
         self._parsed: dict[str, tuple[tuple[int, int], Entry]] = {}
         """Name of a file -> (inode and time of change, entry)"""
+        self._left: set[str] = set()
+        """Names of files that only a later version reads"""
 
     def add(self, entry: Entry) -> bool:
         """Put an entry on the disk; False if it is there, or was told already."""
@@ -53,7 +56,8 @@ class OutboxFolder:
         return (self._done / name).exists() and not (self._waiting / name).exists()
 
     def entries(self) -> list[Entry]:
-        """Everything that waits. A file that is no entry is set aside and said."""
+        """Everything that waits. A file that is no entry is set aside and said; one of a later version is
+        said, and stays for it."""
         found = {}
         with suppress(FileNotFoundError), os.scandir(self._waiting) as files:
             for file in files:
@@ -77,7 +81,7 @@ class OutboxFolder:
                 # The file may have been replaced between its opening and its lock.
                 current = path.stat().st_ino == os.fstat(file.fileno()).st_ino
                 entry = Entry.from_json(file.read()) if current else None
-            except (BlockingIOError, FileNotFoundError, MessageUnreadable):
+            except (BlockingIOError, FileNotFoundError, MessageUnreadable, FormatTooNew):
                 entry = None
             yield entry
 
@@ -132,6 +136,11 @@ class OutboxFolder:
                 return known
             return version, Entry.from_json(Path(file.path).read_bytes())
         except FileNotFoundError:
+            return None
+        except FormatTooNew as error:
+            if file.name not in self._left:
+                self._left.add(file.name)
+                logger.error("alert_message_left", file=file.path, why=str(error))
             return None
         except MessageUnreadable as error:
             logger.error("alert_message_unreadable", file=file.path, why=str(error))

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from monitoring.delivery.event_lines import UnreadableLine, event_of, line_of
 from monitoring.delivery.event_log import EventLog, LogBounds
@@ -115,6 +116,19 @@ def test_a_line_of_a_later_version_is_read() -> None:
 def test_lines_that_are_no_event(line: bytes) -> None:
     with pytest.raises(UnreadableLine):
         event_of(line)
+
+
+def test_events_of_a_kind_that_a_later_version_has_added_are_left_out_and_said_once(tmp_path: Path) -> None:
+    folder = tmp_path / "writer-0"
+    folder.mkdir()
+    line = b'{"event":"explanation","request_id":"r1","at":1.0}\n'
+    (folder / "000000000001.jsonl").write_bytes(line_of(event(0)) + 50 * line + line_of(event(1)))
+    log = EventLog.claim(tmp_path, BOUNDS)
+    with capture_logs() as said:
+        assert all_of(log) == [event(0), event(1)]
+    assert [one["event"] for one in said] == ["event_of_a_later_version"]
+    assert said[0]["why"] == "an event of the kind 'explanation', which a later version of demur has written"
+    log.close()
 
 
 def test_events_are_read_back_in_order_after_a_restart(tmp_path: Path) -> None:
