@@ -74,7 +74,7 @@ def test_a_document_that_is_no_experiment_is_refused_and_said_once(
     folder = ExperimentFolder(tmp_path)
     folder.write(DEFINITION)
     (folder.path / "ramp.json").write_text(json.dumps({**DEFINITION.to_values(), **change}))
-    with pytest.raises(DefinitionUnreadable, match="^it (is|has) "):
+    with pytest.raises(DefinitionUnreadable, match=r"^it (is|has) "):
         folder.read("ramp")
     assert folder.all() == folder.all() == []
 
