@@ -1,12 +1,13 @@
 # The two commands of a new user are `make demo` and `make test`; every target sets itself up.
 .DELETE_ON_ERROR:
-.PHONY: help venv demo check test slow measurements docs clean
+.PHONY: help venv demo check test custom-resources slow measurements docs clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 MKDOCS := $(VENV)/.mkdocs
+SCHEMAS := tests/deploy/custom_resources
 EXTRAS := cpu,serve,train,imagenet,dev
 
 help:  ## list the targets
@@ -30,8 +31,16 @@ check: venv  ## format, lint, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check docs  ## check + docs + the whole test suite (Monte Carlo and soak parts with fewer draws)
+test: check docs custom-resources  ## check + docs + the whole test suite (Monte Carlo and soak parts with fewer draws)
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+custom-resources: $(SCHEMAS)/node_modules/.installed  ## schemas that the tests hold k8s/ against; needs npm
+
+# Without npm the tests of it are skipped; where CI is set they fail.
+$(SCHEMAS)/node_modules/.installed: $(SCHEMAS)/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  npm ci --prefix $(SCHEMAS) --silent --no-audit --no-fund && touch $@; \
+	else echo "npm is not installed; custom resources of k8s/ are not checked"; fi
 
 slow: venv  ## Monte Carlo and soak parts in full, recorded in docs/measurements
 	DEMUR_SLOW=1 DEMUR_RECORD=docs/measurements $(BIN)/pytest -m slow -s

@@ -1,1 +1,1 @@
-"""What runs beside the service: rules of Prometheus, routes of Alertmanager, dashboards of Grafana."""
+"""What runs around the service: rules of Prometheus, routes of Alertmanager, dashboards, manifests."""

@@ -1,0 +1,17 @@
+"""The root of the errors of `deploy`, below `calibration.errors.DemurError`.
+
+DeployError
+└── RenderingFailed    kubectl is absent, or refuses an overlay
+"""
+
+from __future__ import annotations
+
+from calibration.errors import DemurError
+
+
+class DeployError(DemurError):
+    """Root of the errors of this package."""
+
+
+class RenderingFailed(DeployError):
+    """kubectl is absent, or refuses an overlay; the message says which and why."""

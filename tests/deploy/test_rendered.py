@@ -1,0 +1,57 @@
+"""What is generated in k8s/ is what its sources say, and Kubernetes takes it."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import yaml
+from fakes.manifests import resources
+from kubernetes_validate import SchemaNotFoundError, ValidationError, validate
+
+from deploy.manifests.rendering import FOLDER, OVERLAYS, rendered
+from deploy.manifests.rules import RULES, rules_resource, rules_text
+
+VERSIONS = ("1.35", "1.36", "1.37")
+"""The last three of Kubernetes"""
+CUSTOM = ("monitoring.coreos.com/v1", "keda.sh/v1alpha1")
+SAID = "run `python -m deploy.manifests.write`"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_rendered_file_is_what_the_overlay_says(overlay: str) -> None:
+    committed = (FOLDER / "rendered" / f"{overlay}.yaml").read_text(encoding="utf-8")
+    assert committed == rendered(overlay), SAID
+
+
+def test_every_overlay_is_rendered() -> None:
+    folders = {path.name for path in (FOLDER / "overlays").iterdir()}
+    assert folders == set(OVERLAYS) == {path.stem for path in (FOLDER / "rendered").iterdir()}
+
+
+def test_the_rules_of_the_operator_are_those_of_prometheus() -> None:
+    committed = (FOLDER / "base" / "prometheus-rules.yaml").read_text(encoding="utf-8")
+    assert committed == rules_text(), SAID
+    groups = [
+        group for path in sorted(RULES.glob("*.yml")) for group in yaml.safe_load(path.read_text())["groups"]
+    ]
+    assert yaml.safe_load(committed)["spec"]["groups"] == groups
+    names = [group["name"] for group in rules_resource()["spec"]["groups"]]
+    assert len(names) == len(set(names)), "the operator refuses two groups of one name"
+
+
+@pytest.mark.parametrize(("overlay", "version"), list(product(OVERLAYS, VERSIONS)))
+def test_kubernetes_takes_the_rendered_file(overlay: str, version: str) -> None:
+    """Strictly: a field that the version does not know is a fault."""
+    for resource in resources(overlay):
+        try:
+            validate(resource, version, strict=True)
+        except SchemaNotFoundError:
+            assert resource["apiVersion"] in CUSTOM, resource["kind"]
+
+
+def test_a_misspelt_probe_is_found() -> None:
+    (deployment,) = [one for one in resources("cpu") if one["kind"] == "Deployment"]
+    text = yaml.safe_dump(deployment).replace("readinessProbe", "readynessProbe")
+    with pytest.raises(ValidationError, match="readynessProbe"):
+        validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
