@@ -36,6 +36,8 @@ NOT_YET = "does not exist yet"
 """A line with these words names a verb or an option that must be absent."""
 RUN_FILES = ("bundle/", "bundle.json")
 """Names of a run's or a bundle's files that begin like one of our packages."""
+IMAGES = re.compile(r"demur/(service|service-gpu|trainer|bundle)([:@].*)?")
+"""Names of container images"""
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -80,7 +82,7 @@ def tokens_of(text: str) -> list[str]:
 
 def missing_path(token: str) -> bool:
     """Whether the token is spelled as a path of this repository and nothing is there."""
-    if token in RUN_FILES or "://" in token or any(letter.isupper() for letter in token.split("/")[0]):
+    if token in RUN_FILES or IMAGES.fullmatch(token) or "://" in token or any(letter.isupper() for letter in token.split("/")[0]):
         return False
     first, slash, _ = token.partition("/")
     if slash and first in FOLDERS:
