@@ -30,6 +30,18 @@ _LINK_NAME: Final = re.compile(
 _LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.IGNORECASE)
 
 
+EMBEDDED_IN_KUBERNETES: Final = (
+    "this service runs in Kubernetes with an embedded store: each pod counts its own part of the labels, and "
+    "windows, audits and alerts go with the pod; name a store that all pods share in DEMUR_REDIS_URL"
+)
+"""What is said of a service that should have been given a store."""
+
+
+def in_kubernetes(environment: Mapping[str, str]) -> bool:
+    """Whether the process runs in a pod: Kubernetes names its API to every container."""
+    return bool(environment.get("KUBERNETES_SERVICE_HOST", "").strip())
+
+
 def variable_of(setting: str) -> str:
     """Name of the variable of a setting."""
     return PREFIX + setting.upper()

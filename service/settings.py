@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from bundle.choices import EngineName, PrecisionName
 from bundle.selection.choice import EnginePreference
@@ -47,6 +47,8 @@ class Settings(BaseModel):
     """All settings of one service. The environment variable of `x_y` is DEMUR_X_Y."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    _store_note: str | None = PrivateAttr(None)
 
     bundle: Path
     """Folder of the bundle to serve."""
@@ -296,6 +298,17 @@ class Settings(BaseModel):
     def _expand_home(cls, value: Path | None) -> Path | None:
         # No shell expands the ~ of a variable in a container file.
         return value if value is None or value.parts[:1] != ("~",) else value.expanduser()
+
+    def with_embedded_store(self, url: str, note: str | None) -> Self:
+        """The settings of a service that runs its store itself; `note`: what is to be said of that."""
+        changed = self.model_copy(update={"redis_url": url})
+        changed._store_note = note
+        return changed
+
+    @property
+    def store_note(self) -> str | None:
+        """What a person should know of the store, in a sentence; None: nothing."""
+        return self._store_note
 
     def engine_preference(self) -> EnginePreference:
         """The requested engine, precision and batch size."""

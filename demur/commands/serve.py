@@ -61,6 +61,8 @@ def banner(serving: Serving, settings: Settings, image: Path, width: int) -> Ite
         yield _row("Network", f"every address of this machine, port {port}")
     if serving.admin_url is not None:
         yield _row("Changes", f"{serving.admin_url}, with the token of DEMUR_ADMIN_TOKEN")
+    if serving.store_note is not None:
+        yield from _rows("Store", f"Warning: {serving.store_note}.", width)
     yield _row("Log", f"{settings.log_options().file} (JSON lines; warnings and errors also come here)")
     yield _row("Try it", request_line(image, serving.url))
     yield ""

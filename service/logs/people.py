@@ -11,7 +11,7 @@ from typing import Any, Final
 from service.choices import LogStreamName
 
 _STYLES: Final[Mapping[str, str]] = {"warning": "yellow", "error": "bold red", "critical": "bold red"}
-_SAID_ALREADY: Final = frozenset({"bundle_abstains"})
+_SAID_ALREADY: Final = frozenset({"bundle_abstains", "embedded_store_in_kubernetes"})
 """Warnings that repeat what `demur serve` says at its start"""
 _WITHOUT_NAME: Final = ("note", "why", "error", "problem")
 """Members whose values are sentences"""

@@ -33,6 +33,11 @@ HEALTH: Final[dict[str, Any]] = {
                         "properties": {
                             "state": {"enum": ["up", "down", "rebuilding", "off"]},
                             "events_waiting": {"type": "integer"},
+                            "note": {
+                                "type": "string",
+                                "description": "Only if a person should know something of the store: "
+                                "it is embedded in a pod of Kubernetes.",
+                            },
                         },
                     },
                     "promise": {"type": "string", "description": "The promise in a sentence."},

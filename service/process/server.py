@@ -14,7 +14,7 @@ import structlog
 from monitoring.experiments.folder import ExperimentFolder
 from monitoring.store.embedded_valkey import EmbeddedValkey
 from service.alerting.engine import rules_of_settings
-from service.environment import environment_notes
+from service.environment import EMBEDDED_IN_KUBERNETES, environment_notes, in_kubernetes
 from service.errors import PortUnavailable
 from service.lineup.lineup import Deployments
 from service.logs.setup import configure_logging
@@ -50,7 +50,7 @@ def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None)
 
     def ready(bundle: ServedBundle, admin_url: str | None = None) -> None:
         if on_ready is not None:
-            on_ready(Serving(url, everywhere, admin_url, bundle))
+            on_ready(Serving(url, everywhere, admin_url, bundle, settings.store_note))
 
     with listener, _store(settings) as settings:
         # An experiment goes on over a restart, and its guardrails with it.
@@ -69,8 +69,11 @@ def _store(settings: Settings) -> Iterator[Settings]:
     if settings.redis_url is not None:
         yield settings
         return
+    note = EMBEDDED_IN_KUBERNETES if in_kubernetes(os.environ) else None
+    if note is not None:
+        logger.warning("embedded_store_in_kubernetes", note=note)
     with EmbeddedValkey(settings.data_dir / "valkey") as valkey:
-        yield settings.model_copy(update={"redis_url": valkey.url})
+        yield settings.with_embedded_store(valkey.url, note)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -49,6 +49,8 @@ class Serving:
     admin_url: str | None
     """Address of the private port, if there is one"""
     bundle: ServedBundle
+    store_note: str | None = None
+    """What a person should know of the store, in a sentence"""
 
 
 def listens_everywhere(listener: socket.socket) -> bool:

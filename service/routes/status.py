@@ -42,13 +42,14 @@ def health_body(service: Service) -> dict[str, Any]:
     """The state of the service as plain values, without the store being asked."""
     deployment = service.deployments.champion
     admission = service.predictor.admission
-    store = service.windows.state
+    note = service.settings.store_note
+    store = {"state": service.windows.state, "events_waiting": service.windows.waiting}
     status = "degraded" if service.degraded else "ok"
     if service.phase.draining:
         status = "draining"
     return {
         "status": status,
-        "store": {"state": store, "events_waiting": service.windows.waiting},
+        "store": store if note is None else {**store, "note": note},
         "event_log": service.windows.log_state,
         "labels": service.label_access(),
         "overruns": {

@@ -320,6 +320,29 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tiny_bundle: Path, tmp_p
         eventually(lambda: not any(alive(pid) for pid in below))
 
 
+def test_an_embedded_store_in_kubernetes_is_said(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the log and by every worker; not outside of Kubernetes, and not with a store that was named."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with ServiceProcess(tiny_bundle, tmp_path / "pod", workers=2) as service:
+        with service.client() as client:
+            note = client.get("/health").json()["store"]["note"]
+        (line,) = [line for line in service.logs() if line["event"] == "embedded_store_in_kubernetes"]
+        assert (line["level"], line["note"]) == ("warning", note)
+        assert "DEMUR_REDIS_URL" in note
+        store = f"unix://{tmp_path / 'pod' / 'valkey' / 'valkey.sock'}"
+        with (
+            ServiceProcess(tiny_bundle, tmp_path / "other", redis_url=store) as other,
+            other.client() as client,
+        ):
+            assert "note" not in client.get("/health").json()["store"]
+            assert "embedded_store_in_kubernetes" not in {line["event"] for line in other.logs()}
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    with ServiceProcess(tiny_bundle, tmp_path / "laptop") as service, service.client() as client:
+        assert "note" not in client.get("/health").json()["store"]
+
+
 def test_a_changed_bundle_is_not_served(make_tiny_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle = make_tiny_bundle()
     (bundle / "README.md").write_text("something else")

@@ -82,7 +82,12 @@ def tokens_of(text: str) -> list[str]:
 
 def missing_path(token: str) -> bool:
     """Whether the token is spelled as a path of this repository and nothing is there."""
-    if token in RUN_FILES or IMAGES.fullmatch(token) or "://" in token or any(letter.isupper() for letter in token.split("/")[0]):
+    if (
+        token in RUN_FILES
+        or IMAGES.fullmatch(token)
+        or "://" in token
+        or any(letter.isupper() for letter in token.split("/")[0])
+    ):
         return False
     first, slash, _ = token.partition("/")
     if slash and first in FOLDERS:

@@ -85,6 +85,11 @@ class TestBanner:
         assert "every address of this machine, port 8000" in text
         assert "http://127.0.0.1:8001, with the token of DEMUR_ADMIN_TOKEN" in text
 
+    def test_a_store_that_needs_a_word_is_said(self) -> None:
+        assert "Store" not in said(serving())
+        text = " ".join(said(serving(store_note="each pod counts its own part")).split())
+        assert "Store Warning: each pod counts its own part." in text
+
     @pytest.mark.parametrize(
         ("image", "kind"), [("my photos/a b's.png", "image/png"), ("x.unknown", "application/octet-stream")]
     )
