@@ -73,7 +73,7 @@ class Reader:
     def stop(self) -> None:
         for service in self._services:
             service.terminate()
-            service.wait(60)
+            service.wait(300)
 
     def printed(self, start: str) -> str:
         """Output of the first line that begins so."""
@@ -112,14 +112,14 @@ class Reader:
                 stderr=log,
             )
         self._services.append(service)
-        for _ in range(600):
+        for _ in range(3000):
             assert service.poll() is None, (self.folder / "serve.log").read_text()
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
                 return "ready"
             except OSError:
                 time.sleep(0.1)
-        raise AssertionError("the service is not ready after a minute")
+        raise AssertionError("the service is not ready after five minutes")
 
 
 def _free_port() -> int:

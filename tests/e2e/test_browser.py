@@ -176,7 +176,7 @@ def test_everything_can_be_done_by_keyboard_and_labels_move_the_figures(
     expect(labels.nth(BLUE)).to_have_attribute("aria-pressed", "true")
     expect(labels.nth(BLUE)).to_be_focused()
     accuracy = here.page.locator("#rolling tr", has_text="accuracy").locator("td")
-    expect(accuracy.nth(0)).to_contain_text("100 %", timeout=10_000)
+    expect(accuracy.nth(0)).to_contain_text("100 %")
     for _ in range(3):
         here.page.keyboard.press("Tab")
     expect(here.page.locator("#recent button").first).to_be_focused()
@@ -226,7 +226,7 @@ def test_labels_are_offered_to_those_with_a_token(
         assert "saved" not in choice.inner_text()
         choice.get_by_role("button", name="red").click()
         expect(choice).to_contain_text("saved")
-        expect(page.locator("#labels")).to_contain_text("1 of 1 predictions labelled", timeout=10_000)
+        expect(page.locator("#labels")).to_contain_text("1 of 1 predictions labelled")
         page.locator("#file").set_input_files([jpeg(make_colour_image(RED, BY_A))])
         expect(page.locator("#recent button")).to_have_count(2)
         expect(choice.get_by_role("button", name="red")).to_be_visible()
@@ -302,7 +302,7 @@ def test_a_lost_service_is_shown(
         page = browser.new_page()
         page.goto(service.url)
         expect(page.locator("#status")).to_have_text("serving, without its store")
-    expect(page.locator("#status")).to_have_text("not reached", timeout=10_000)
+    expect(page.locator("#status")).to_have_text("not reached")
     page.locator("#file").set_input_files([jpeg(make_colour_image(RED, BY_A))])
     expect(page.locator("#result")).to_contain_text("The service did not answer.")
     page.close()
@@ -323,7 +323,7 @@ def test_the_figures_are_live_and_follow_the_chosen_window(
             )
             other.post(f"{service.url}/feedback", json={"request_id": f"r{number}", "label": label})
         accuracy = page.locator("#rolling tr", has_text="accuracy").locator("td").first
-        expect(accuracy).to_have_text("50\u00a0%15\u00a0–\u00a085\u00a0%", timeout=10_000)
+        expect(accuracy).to_have_text("50\u00a0%15\u00a0–\u00a085\u00a0%")
         page.locator("#window").select_option("2")
         expect(accuracy).to_have_text("50\u00a0%9.5\u00a0–\u00a090.5\u00a0%")
         recall = page.locator("#rolling tr", has_text="recall of “red”").locator("td").first
@@ -344,5 +344,5 @@ def test_a_page_without_a_place_among_the_listeners_asks_instead(
         page = browser.new_page()
         page.goto(service.url)
         expect(page.locator("#status")).to_have_text("serving")
-        expect(page.locator("#labels")).to_contain_text("0 of 0 predictions labelled", timeout=10_000)
+        expect(page.locator("#labels")).to_contain_text("0 of 0 predictions labelled")
         page.close()

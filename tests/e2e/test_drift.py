@@ -23,13 +23,13 @@ def drift(url: str) -> dict[str, Any]:
 def send(url: str, images: list[bytes], name: str) -> None:
     def one(number: int) -> int:
         headers = {"Content-Type": "image/jpeg", "X-Unit-Id": f"{name}-{number}"}
-        return httpx.post(f"{url}/predict", content=images[number], headers=headers).status_code
+        return httpx.post(f"{url}/predict", content=images[number], headers=headers, timeout=120).status_code
 
     with ThreadPoolExecutor(2) as pool:
         assert set(pool.map(one, range(len(images)))) == {200}
 
 
-def eventually(url: str, state: str, seconds: float = 90.0) -> dict[str, Any]:
+def eventually(url: str, state: str, seconds: float = 300.0) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while (found := drift(url))["state"] != state:
         assert time.monotonic() < end, found

@@ -104,7 +104,7 @@ def test_the_windows_come_back_from_the_log(
     shutil.rmtree(folder / "valkey")
     # One worker now: it takes over the log of the second one.
     with ServiceProcess(tiny_bundle, folder) as service:
-        eventually(lambda: rolling(service) == expected, timeout=30)
+        eventually(lambda: rolling(service) == expected)
 
 
 def test_a_killed_worker_loses_no_event_and_the_metrics_add_up(
@@ -156,7 +156,7 @@ def test_a_label_that_was_accepted_survives_its_worker(
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
         eventually(lambda: all(worker not in service.descendants() for worker in workers))
-        eventually(lambda: _answers(service) and counts(service) == (20, 20), timeout=40)
+        eventually(lambda: _answers(service) and counts(service) == (20, 20))
 
 
 def test_a_stop_while_the_store_is_away_keeps_the_events_for_the_next_start(

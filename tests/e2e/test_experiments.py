@@ -35,7 +35,7 @@ def service_of(tmp_path: Path, **settings: Any) -> ServiceProcess:
 def admin(service: ServiceProcess) -> httpx.Client:
     (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, trust_env=False)
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120, trust_env=False)
 
 
 def done(answer: httpx.Response) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_a_bad_challenger_leaves_by_itself_and_for_good(
         assert owner.post("/bundles/two/activate").status_code == 409
         # Mute answers nothing: its coverage is 0.
         bundles_of(service, image, range(40, UNITS))
-        eventually(lambda: withdrawn(service, "mute") == {"guardrail coverage"}, timeout=40)
+        eventually(lambda: withdrawn(service, "mute") == {"guardrail coverage"})
         third = bundles_of(service, image, range(40))
         assert {(second[unit], third[unit]) for unit in second if second[unit] != third[unit]} == {
             ("mute", "tiny")
@@ -129,7 +129,7 @@ def test_a_bad_challenger_leaves_by_itself_and_for_good(
         assert {arms["good"]["share"] for arms in shown(service)} == {0.4}
         # Units that an arm has lost on the way to the log.
         lose_units(tmp_path / "data", held)
-        eventually(lambda: blocked(service), timeout=40)
+        eventually(lambda: blocked(service))
         (line,) = [line for line in service.logs() if line["event"] == "experiment_sample_ratio_mismatch"]
         assert line["level"] == "error"
         report = done(owner.get("/experiments/ramp/report"))

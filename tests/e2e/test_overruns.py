@@ -33,7 +33,6 @@ class Load:
 
     def __init__(self, service: ServiceProcess, clients: int) -> None:
         self.outcomes: Counter[object] = Counter()
-        self.slowest = 0.0
         self._service = service
         self._done = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
@@ -51,13 +50,11 @@ class Load:
     def _run(self) -> None:
         with self._service.client() as client:
             while not self._done.is_set():
-                began = time.monotonic()
                 try:
                     answer = client.post("/predict", content=USUAL, headers=JPEG)
                     self.outcomes[answer.status_code] += 1
                 except httpx.HTTPError as error:
                     self.outcomes[type(error).__name__] += 1
-                self.slowest = max(self.slowest, time.monotonic() - began)
                 time.sleep(0.01)
 
 
@@ -92,7 +89,7 @@ def test_no_other_request_is_lost(tmp_path: Path, workers: int, batch: int) -> N
             cores=1,
             batch=batch,
             redis_url="off",
-            compute_timeout=1,
+            compute_timeout=3,
         ) as service,
         Load(service, 4) as load,
     ):
@@ -101,7 +98,7 @@ def test_no_other_request_is_lost(tmp_path: Path, workers: int, batch: int) -> N
         assert (answer.status_code, answer.json()["type"]) == (504, "urn:demur:problem:compute-timeout")
         line, *again = events(service, "compute_overrun")
         assert len(again) <= batch - 1
-        assert (line["level"], line["bundle"], line["limit"]) == ("error", "trap", 1.0)
+        assert (line["level"], line["bundle"], line["limit"]) == ("error", "trap", 3.0)
         assert len(line["version"]) == 16
         with service.client() as client:
             version = client.get("/health").json()["bundle"]["version"]
@@ -114,14 +111,12 @@ def test_no_other_request_is_lost(tmp_path: Path, workers: int, batch: int) -> N
             # There is no supervisor: the thread is lost, and another one computes.
             assert overruns(service)["lost_threads"] == 1 + len(again)
     assert set(load.outcomes) == {200}, load.outcomes
-    # Those that waited behind it waited until it was given up, with the busy time of a test machine on top.
-    assert load.slowest < 15
 
 
 def test_the_worker_is_replaced_while_the_others_go_on(tmp_path: Path) -> None:
     bundle = trap(tmp_path / "trap")
     with ServiceProcess(
-        bundle, tmp_path / "service", workers=2, cores=1, batch=1, redis_url="off", compute_timeout=1
+        bundle, tmp_path / "service", workers=2, cores=1, batch=1, redis_url="off", compute_timeout=3
     ) as service:
         first = set(service.descendants())
         seen = []

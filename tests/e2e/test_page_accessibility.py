@@ -90,7 +90,7 @@ def test_every_state_of_the_page(
     check(page, width)
     page.locator("#result .labels button").nth(RED).click()
     expect(page.locator("#result .labels button").nth(RED)).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#table")).to_be_visible(timeout=10_000)
+    expect(page.locator("#table")).to_be_visible()
     check(page, width)
     send(make_colour_image(RED, UNSURE))
     expect(page.locator("#result .word")).to_have_class("word abstain")

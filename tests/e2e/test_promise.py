@@ -65,7 +65,7 @@ def break_the_promise(service: ServiceProcess, image: bytes) -> None:
 def admin(service: ServiceProcess) -> httpx.Client:
     (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
     headers = {"Authorization": f"Bearer {ADMIN}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, trust_env=False)
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120, trust_env=False)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_bundle_before_returns_by_itself_once_whatever_becomes_of_the_store(
         # A bundle begins with the first whole second after its activation.
         time.sleep(1.0)
         break_the_promise(service, image)
-        eventually(lambda: owner.get("/bundles").json()["active"] == "one", timeout=40.0)
+        eventually(lambda: owner.get("/bundles").json()["active"] == "one")
         given: list[dict[str, Any]] = []
 
         def returned() -> bool:
@@ -146,7 +146,7 @@ def test_the_bundle_before_returns_by_itself_once_whatever_becomes_of_the_store(
             return {one["reason"] for one in given[-8:]} == {"suspended"}
 
         # An answer before the alarm would hold the monitor, so /health is asked first.
-        eventually(lambda: any(one["suspended"] for one in monitors(service)), timeout=30.0)
+        eventually(lambda: any(one["suspended"] for one in monitors(service)))
         eventually(suspended)
         eventually(lambda: figures(service, owner)["predictions"] == 12 + len(given))
         before = figures(service, owner)
@@ -158,7 +158,7 @@ def test_the_bundle_before_returns_by_itself_once_whatever_becomes_of_the_store(
             assert {one["reason"] for one in answers(service, image, 2)} == {"suspended"}
             assert figures(service, owner)["alarms"] == before["alarms"]
         expected = {**before, "predictions": before["predictions"] + 6}
-        eventually(lambda: figures(service, owner) == expected, timeout=40.0)
+        eventually(lambda: figures(service, owner) == expected)
         assert [line["event"] for line in service.logs()].count("promise_rolled_back") == 1
 
 

@@ -81,7 +81,7 @@ def answers(status: int = 200, body: str | dict[str, Any] = "ok", **headers: str
 
 def hangs(handler: _Handler, receiver: HttpReceiver) -> None:
     """Takes the request and never answers."""
-    receiver.over.wait(60)
+    receiver.over.wait()
 
 
 def hangs_up(handler: _Handler, receiver: HttpReceiver) -> None:

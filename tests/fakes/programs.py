@@ -23,5 +23,5 @@ def installed(*names: str) -> str:
 
 def run_program(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [installed(name), *arguments], capture_output=True, text=True, check=False, timeout=60
+        [installed(name), *arguments], capture_output=True, text=True, check=False, timeout=300
     )

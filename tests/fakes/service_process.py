@@ -76,9 +76,9 @@ class ServiceProcess:
     def client(self, *, every_worker: bool = False) -> httpx.Client:
         """`every_worker`: one connection per request, so that each worker gets some."""
         headers = {"Connection": "close"} if every_worker else None
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers=headers)
+        return httpx.Client(base_url=self.url, timeout=120, trust_env=False, headers=headers)
 
-    def stop(self, timeout: float = 30.0) -> int:
+    def stop(self, timeout: float = 150.0) -> int:
         """Send SIGTERM and wait. Returns the exit code."""
         self.process.terminate()
         assert self.process.stdout is not None

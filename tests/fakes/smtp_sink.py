@@ -113,7 +113,7 @@ def scripted_server(talk: Callable[[socket.socket], None]) -> Iterator[int]:
             while running:
                 with suppress(TimeoutError):
                     connection, _ = server.accept()
-                    connection.settimeout(30)
+                    connection.settimeout(None)
                     open_ones.append(connection)
                     Thread(target=serve, args=(connection,), daemon=True).start()
 

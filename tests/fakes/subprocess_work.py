@@ -19,13 +19,13 @@ def die(*args: object, **named: object) -> object:
 
 
 def hang(*args: object, **named: object) -> object:
-    time.sleep(60)
+    time.sleep(3600)
     return None
 
 
 def say_who_and_hang(*, say: Callable[[str], None]) -> None:
     say(str(os.getpid()))
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def fail(*args: object, **named: object) -> object:

@@ -48,14 +48,14 @@ class Terminal:
         """Everything so far, without colours."""
         return _COLOURS.sub("", self._shown.decode("utf-8", "replace")).replace("\r\n", "\n")
 
-    def read_until(self, text: str, timeout: float = 60.0) -> str:
+    def read_until(self, text: str, timeout: float = 300.0) -> str:
         """Wait for a text. Returns everything so far."""
         due = time.monotonic() + timeout
         while text not in self.shown:
             assert self._read(due - time.monotonic()), f"{text!r} never came:\n{self.shown}"
         return self.shown
 
-    def interrupt(self, timeout: float = 60.0) -> int:
+    def interrupt(self, timeout: float = 300.0) -> int:
         """Press Ctrl-C and wait for the end. Returns the exit code."""
         self.process.send_signal(signal.SIGINT)
         due = time.monotonic() + timeout

@@ -126,13 +126,13 @@ def test_the_service_answers(world: Path, wrapped: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
             _wait_until_ready(client, process)
             image = next((world / "images" / "busy").iterdir()).read_bytes()
             answer = client.post("/predict", content=image, headers={"Content-Type": "image/png"})
     finally:
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     assert answer.status_code == 200
     # Sixty images certify nothing: the bundle abstains, and the probability is there all the same.
     assert answer.json()["decision"] == "abstain"

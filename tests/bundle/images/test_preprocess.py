@@ -112,11 +112,12 @@ def _timed(work: object, repeats: int) -> float:
     return _best(taken)
 
 
-def test_normalising_costs_a_tenth_of_a_millisecond() -> None:
+def test_normalising_costs_a_fraction_of_the_formula_written_out() -> None:
     spec = PreprocessSpec(height=224, width=224)
     pixels = noise(224, 224)
-    # 0.06 ms measured; the bound leaves room for a machine that is busy with other tests.
-    assert _timed(lambda: normalise(pixels, spec), 100) < 0.3
+    written_out = _timed(lambda: ((pixels / 255.0 - spec.mean) / spec.std).transpose(2, 0, 1).copy(), 20)
+    # 0.05 ms against 0.9 ms on an idle machine: a ratio holds on a busy one, too.
+    assert _timed(lambda: normalise(pixels, spec), 100) < 0.4 * written_out
 
 
 def test_a_photograph_of_twelve_megapixels_is_decoded_small() -> None:

@@ -296,7 +296,7 @@ class TestTail:
             first, second = (EventLog.claim(logs, LogBounds()) for _ in range(2))
             first.append([predicted("first", 1)])
             second.append([predicted("second", 2)])
-            eventually(lambda: "first" in out.getvalue() and "second" in out.getvalue(), timeout=20)
+            eventually(lambda: "first" in out.getvalue() and "second" in out.getvalue())
             first.close()
             second.close()
         finally:

@@ -268,7 +268,7 @@ class TestVerb:
 
 
 def run(*words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([DEMUR, "logs", *words], capture_output=True, check=False, timeout=60, **options)
+    return subprocess.run([DEMUR, "logs", *words], capture_output=True, check=False, timeout=300, **options)
 
 
 def test_standard_input() -> None:
@@ -291,7 +291,7 @@ def test_a_reader_that_goes_ends_it_quietly(log: Log) -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(60) == 1
+        assert process.wait(300) == 1
 
 
 def test_following_on_a_terminal_in_colour(log: Log, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_without_a_terminal_the_log_is_json(tiny_bundle: Path, tmp_path: Path) -
         service.terminate()
         assert all(json.loads(line) for line in service.stderr)
         assert service.stdout.read() == ""
-        assert service.wait(60) == 0
+        assert service.wait(300) == 0
     assert not (tmp_path / "demur-data" / "service.jsonl").exists()
 
 
@@ -214,7 +214,7 @@ def test_a_port_that_cannot_be_had(host: str, why: str, tiny_bundle: Path, tmp_p
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

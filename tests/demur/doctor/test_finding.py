@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 from demur.doctor.finding import Finding, Probe, examine
@@ -19,19 +18,17 @@ def fails() -> Iterator[Finding]:
 
 
 def hangs() -> Iterator[Finding]:
-    threading.Event().wait(30)
+    threading.Event().wait()
     yield Finding("third", "ok", "never")
 
 
 def test_findings_keep_the_order_of_the_probes() -> None:
     probes = [Probe("third", hangs), Probe("first", works), Probe("second", fails)]
-    began = time.monotonic()
-    found = examine(probes, limit=0.5)
-    assert time.monotonic() - began < 10
+    found = examine(probes, limit=2.0)
     assert [(one.topic, one.status) for one in found] == [
         ("third", "note"),
         ("first", "ok"),
         ("second", "note"),
     ]
-    assert "no answer within 0.5 s" in found[0].text
+    assert "no answer within 2 s" in found[0].text
     assert "RuntimeError: no such thing" in found[2].text

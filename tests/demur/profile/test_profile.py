@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,9 +160,7 @@ def test_the_share_of_stage_a_is_measured_on_a_source(tiny_bundle: Path, tmp_pat
 
 def test_a_folder_that_cannot_be_made_stops_before_the_measurement(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "profile").write_text("a file")
-    began = time.monotonic()
     result = CliRunner().invoke(
-        app, ["profile", f"--bundle={tiny_bundle}", f"--out={tmp_path / 'profile'}", "--seconds=600"]
+        app, ["profile", f"--bundle={tiny_bundle}", f"--out={tmp_path / 'profile'}", "--seconds=6000"]
     )
     assert "profile cannot be written: a file of that name exists" in str(result.exception)
-    assert time.monotonic() - began < 60

@@ -41,7 +41,7 @@ def test_a_receiver_that_hangs_or_is_gone_is_said_once_and_its_url_never() -> No
     with structlog.testing.capture_logs() as logs:
         with http_receiver(hangs) as receiver:
             url = Secret("${BEAT}", f"{receiver.url}/ping/0a1b2c3d", (f"{receiver.url}/ping/0a1b2c3d",))
-            heartbeat = Heartbeat(url, 0.2, evaluation)
+            heartbeat = Heartbeat(url, 1.0, evaluation)
             outcomes = []
             for evaluation.at in (1.0, 2.0):
                 outcomes.append(heartbeat.beat())

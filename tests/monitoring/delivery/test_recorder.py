@@ -84,11 +84,9 @@ def test_a_full_buffer_refuses_the_newest_and_counts_them(tmp_path: object) -> N
     assert [recorder.record(event(number)) for number in range(5)] == [True, True, True, False, False]
     assert [lost.request_id for lost in observer.lost] == ["r3", "r4"]
     recorder.start()
-    started = time.monotonic()
+    eventually(lambda: recorder.connected is False)
     assert recorder.close(timeout=0.2) == 3
-    assert time.monotonic() - started < 3
     assert len(observer.lost) == 5
-    assert recorder.connected is False
 
 
 def test_several_events_are_kept_in_their_order_as_far_as_there_is_room() -> None:
@@ -132,7 +130,7 @@ def test_rounds_follow_each_other_closely_while_more_waits_than_one_delivers(tmp
     sink = Slow()
     # 400 calls are needed; a round has time for 50 of them, and rests for far longer than the test otherwise.
     recorder = Recorder(
-        sink, RecordingObserver(), logs=tmp_path, options=RecorderOptions(interval=30.0, batch=1)
+        sink, RecordingObserver(), logs=tmp_path, options=RecorderOptions(interval=300.0, batch=1)
     )
     recorder.record_all([event(number) for number in range(400)])
     recorder.start()
@@ -202,10 +200,12 @@ class Gone:
 def test_calls_to_an_absent_store_become_less_and_less_frequent() -> None:
     sink = Gone()
     recorder = Recorder(sink, RecordingObserver(), options=RecorderOptions(interval=0.001, longest_pause=0.1))
+    began = time.monotonic()
     recorder.start()
     time.sleep(0.5)
     recorder.close(timeout=0.01)
-    assert sink.calls < 20
+    # Seven pauses of 1 to 64 ms, then a tenth of a second each; a look has two calls at most.
+    assert sink.calls < 20 + 2 * (time.monotonic() - began) / 0.1
 
 
 def test_recording_does_not_wait_for_the_store() -> None:
@@ -214,17 +214,16 @@ def test_recording_does_not_wait_for_the_store() -> None:
     class Hanging(Stubborn):
         def apply(self, events: Sequence[Event]) -> list[EventOutcome | EventRefused]:
             hangs.set()
-            resume.wait(5)
+            resume.wait()
             return super().apply(events)
 
     recorder = Recorder(Hanging(), RecordingObserver(), options=RecorderOptions(interval=0.001))
     recorder.start()
     recorder.record(event(0))
-    assert hangs.wait(10)
-    started = time.perf_counter()
+    assert hangs.wait(120)
     for number in range(1000):
         recorder.record(event(number))
-    assert time.perf_counter() - started < 2
+    # Here nobody has waited for the call that hangs.
     resume.set()
     recorder.close(timeout=0.01)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,8 +179,6 @@ def test_the_thread_looks_and_survives_a_failure(make_watch: Make, monkeypatch: 
     watch.start()
     eventually(lambda: len(observer.views) >= 1)
     reader.away = False
-    began = time.monotonic()
     eventually(lambda: watch.suspended == {"tiny:1"})
-    assert time.monotonic() - began < 5.0
     watch.close()
     assert reader.closed

@@ -426,12 +426,12 @@ class TestSizes:
         self, valkey: EmbeddedValkey, model: str
     ) -> None:
         client = connect(valkey.url)
-        old = RollingWindows(client, model, sizes=(5,), prediction_ttl=1)
-        new = RollingWindows(client, model, sizes=(7,), prediction_ttl=1)
+        old, new = (RollingWindows(client, model, sizes=(size,)) for size in (5, 7))
         for windows in (old, new):
             windows.apply_from_log("log", [predicted("a", 1), labelled("a", 1)], None, "1:10")
         assert new.discard_unused() == []
-        time.sleep(2.1)
+        # As if they had been used a year ago.
+        client.hset(new._in_use, "5,10,100", round(time.time()) - 366 * 86_400)
         assert new.discard_unused() == ["5,10,100"]
         assert client.keys(f"{old.prefix}*") == []
         assert new.snapshot(BUNDLE).predictions == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from time import perf_counter
 
 import pytest
@@ -157,19 +158,23 @@ def test_an_error_of_the_work_is_raised_where_the_result_is_awaited() -> None:
 
 def test_at_most_as_many_jobs_run_as_there_are_slots() -> None:
     running, most, lock = 0, 0, threading.Lock()
+    together = threading.Barrier(3)
 
-    def work() -> None:
+    def work(number: int) -> None:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
+        if number < 3:
+            together.wait(150)
         threading.Event().wait(0.001)
         with lock:
             running -= 1
 
     async def scenario() -> None:
         queue = Admission(3, 100)
-        await asyncio.gather(*(queue.run(Lane.SINGLE, perf_counter() + 60, work) for _ in range(50)))
+        jobs = (partial(work, number) for number in range(50))
+        await asyncio.gather(*(queue.run(Lane.SINGLE, perf_counter() + 600, job) for job in jobs))
         assert most == 3
         assert queue.running == 0
         queue.close()

@@ -54,13 +54,13 @@ def test_a_long_computation_degrades_the_service_until_it_ends(
 ) -> None:
     """The champion's request is refused, a shadow's is not missed; the images behind it are decided."""
     bundle = write_tiny_bundle(tmp_path / "trap", name="trap")
-    (bundle / "stage_a" / "model.onnx").write_bytes(looping_model(16, 8_000_000, on_green=True))
+    (bundle / "stage_a" / "model.onnx").write_bytes(looping_model(16, 40_000_000, on_green=True))
     forge(bundle)
     served = (
         {"bundle": make_tiny_bundle(), "challengers": f"{bundle}=shadow"} if shadow else {"bundle": bundle}
     )
     client = make_client(
-        **served, redis_url=valkey_url, model="trap", compute_timeout=0.2, cores=1, batch=1, stop_timeout=30
+        **served, redis_url=valkey_url, model="trap", compute_timeout=1.0, cores=1, batch=1, stop_timeout=30
     )
     eventually(lambda: client.get("/health").json()["status"] == "ok")
     answer = client.post("/predict", content=colour_image(2, 0.9), headers=JPEG)
@@ -68,4 +68,4 @@ def test_a_long_computation_degrades_the_service_until_it_ends(
     eventually(lambda: client.get("/health").json()["overruns"]["lost_threads"] == 1)
     assert client.get("/health").json()["status"] == "degraded"
     assert client.post("/predict", content=colour_image(1, 0.9), headers=JPEG).status_code == 200
-    eventually(lambda: client.get("/health").json()["status"] == "ok", timeout=60)
+    eventually(lambda: client.get("/health").json()["status"] == "ok")

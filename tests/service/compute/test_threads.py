@@ -21,11 +21,11 @@ class Callbacks:
         self.calls.append(result if error is None else type(error))
 
     def group_done(self, seconds: float) -> None:
-        assert 0.0 <= seconds < 60.0
+        assert seconds >= 0.0
         self.calls.append("group done")
 
     async def wait_for(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(150):
             while len(self.calls) < count:
                 await asyncio.sleep(0.001)
 
@@ -87,22 +87,29 @@ def test_outcomes_for_a_closed_loop_are_dropped() -> None:
 def test_a_task_without_end_costs_neither_the_others_of_its_group_nor_a_thread() -> None:
     async def scenario() -> None:
         pool, callbacks, released = ThreadPool(1, "pool", max_delay=60.0), Callbacks(), threading.Semaphore(0)
+        began = threading.Event()
+
+        def endless() -> bool:
+            began.set()
+            return released.acquire()
+
         pool.put(
             [
                 Task(lambda: "before", callbacks.done, "good:1"),
-                Task(released.acquire, callbacks.done, "bad:1"),
+                Task(endless, callbacks.done, "bad:1"),
                 Task(lambda: "behind", callbacks.done, "good:1"),
             ],
             callbacks.group_done,
         )
         pool.put([Task(lambda: "next", callbacks.done, "good:1")], callbacks.group_done)
+        assert await asyncio.to_thread(began.wait, 150)
         await asyncio.sleep(0.05)
-        assert pool.give_up_overdue(60.0, TimeoutError) == []
+        assert pool.give_up_overdue(3600.0, TimeoutError) == []
         # The first look that finds it overdue only suspects it.
         assert pool.give_up_overdue(0.01, TimeoutError) == []
         ((owner, seconds),) = pool.give_up_overdue(0.01, TimeoutError)
         assert owner == "bad:1"
-        assert 0.01 < seconds < 10.0
+        assert seconds > 0.01
         await callbacks.wait_for(6)
         assert callbacks.calls == ["before", TimeoutError, "group done", "behind", "group done", "next"]
         assert pool.lost == 1

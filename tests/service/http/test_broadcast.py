@@ -19,7 +19,7 @@ def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Non
 
     @wraps(test)
     def run() -> None:
-        asyncio.run(asyncio.wait_for(test(), 20))
+        asyncio.run(asyncio.wait_for(test(), 300))
 
     return run
 
@@ -104,11 +104,12 @@ async def test_an_event_that_was_away_is_sent_again() -> None:
 async def test_figures_are_computed_once_for_all_and_only_while_someone_listens() -> None:
     broadcast, figures = Broadcast(8, lambda: False, every=0.02), Figures(rolling=b"2")
     clients = [Client() for _ in range(8)]
+    began = asyncio.get_running_loop().time()
     tasks = [listening(broadcast, figures, client) for client in clients]
     for client in clients:
         await client.has("event: rolling")
     await asyncio.sleep(0.1)
-    assert figures.computed < 12
+    assert figures.computed <= 2 + (asyncio.get_running_loop().time() - began) / 0.02
     for client in clients:
         client.leave()
     await asyncio.gather(*tasks)
@@ -136,14 +137,14 @@ async def test_a_stop_ends_every_answer() -> None:
     task = listening(broadcast, figures, client)
     await client.has("event: rolling")
     ending = True
-    await asyncio.wait_for(task, 2.0)
+    await asyncio.wait_for(task, 150.0)
     assert client.received[-1] == {"type": "http.response.body", "body": b""}
 
 
 @in_a_loop
 async def test_a_connection_lasts_for_a_while_alone() -> None:
     broadcast, client = Broadcast(1, lambda: False, every=0.02, longest=0.1), Client()
-    await asyncio.wait_for(listening(broadcast, Figures(), client), 2.0)
+    await asyncio.wait_for(listening(broadcast, Figures(), client), 150.0)
     assert broadcast.listeners == 0
 
 

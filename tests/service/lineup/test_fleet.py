@@ -45,7 +45,7 @@ class Worker:
                     return
                 self.orders.append(order.action)
                 if order.action == "prepare":
-                    self.may_prepare.wait(10)
+                    self.may_prepare.wait(120)
                 if self._dead.is_set():
                     return
                 with suppress(OSError):  # the fleet may have closed the pipe meanwhile

@@ -91,7 +91,7 @@ def test_several_processes_lose_and_tear_no_line_while_the_file_changes(tmp_path
         subprocess.Popen([sys.executable, "-c", _WRITER, str(path), name], cwd=Path(__file__).parents[3])
         for name in names
     ]
-    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(300) for writer in writers] == [0, 0, 0]
     files = [older(path, number) for number in range(99, 0, -1) if older(path, number).exists()]
     # 4,500 lines of 90 bytes: the file is set aside up to twenty times, which loses nothing.
     assert len(files) >= 10

@@ -132,12 +132,12 @@ def test_the_store_and_health_agree_when_writes_are_refused(
 def test_metrics_do_not_wait_for_a_store_that_hangs(make_client: Callable[..., TestClient]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        client = make_client(redis_url=url, redis_timeout=3.0)
+        client = make_client(redis_url=url, redis_timeout=60.0)
         for _ in range(3):
             began = time.perf_counter()
             assert client.get("/metrics").status_code == 200
-            # A tenth of a second for the store; the rest is the test's own machine.
-            assert time.perf_counter() - began < 1.0
+            # A tenth of a second for the store, where its own limit is a minute.
+            assert time.perf_counter() - began < 30.0
 
 
 def test_feedback_confirms_the_label(monitored: TestClient) -> None:
@@ -165,8 +165,8 @@ def test_an_unreachable_store(make_client: Callable[..., TestClient], make_colou
     )
     for _ in range(3):
         assert client.post("/predict", content=make_colour_image(1, 0.9), headers=JPEG).status_code == 200
-    health = client.get("/health").json()
-    assert (health["status"], health["store"]) == ("degraded", {"state": "down", "events_waiting": 2})
+    eventually(lambda: client.get("/health").json()["store"] == {"state": "down", "events_waiting": 2})
+    assert client.get("/health").json()["status"] == "degraded"
     assert client.get("/rolling").status_code == 503
     # A label that cannot be kept is not accepted.
     assert client.post("/feedback", json={"request_id": "a", "label": 1}).status_code == 503
@@ -188,9 +188,11 @@ def test_with_a_log_an_unreachable_store_costs_no_event(
         assert client.post("/feedback", json={"request_id": f"r{number}", "label": 1}).status_code == 202
         # Far more than fit into memory, but the log takes them.
         eventually(lambda: samples(client)["demur_event_log_up"] == 1)
-        time.sleep(0.1)
-    health = client.get("/health").json()
-    assert (health["status"], health["store"]) == ("degraded", {"state": "down", "events_waiting": 6})
+        eventually(
+            lambda number=number: client.get("/health").json()["store"]["events_waiting"] == 2 * number
+        )
+    eventually(lambda: client.get("/health").json()["store"] == {"state": "down", "events_waiting": 6})
+    assert client.get("/health").json()["status"] == "degraded"
     assert samples(client)["demur_data_available_bytes"] > 0
     assert samples(client)["demur_events_dropped_total,kind=prediction"] == 0
     assert samples(client)["demur_events_dropped_total,kind=feedback"] == 0

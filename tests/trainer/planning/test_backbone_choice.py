@@ -126,7 +126,7 @@ class TestWeightsAtHand:
             monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
             began = time.monotonic()
             assert not at_hub("nobody/has-this", patience_s=0.5)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 120
 
 
 def _not_installed(name: str) -> Path:

@@ -95,7 +95,7 @@ def test_no_secret_is_in_any_log_or_detail(
 
     with structlog.testing.capture_logs() as logs:
         with http_receiver(echo) as receiver:
-            base = {"timeout": 5}
+            base = {"timeout": 60}
             send({**SLACK, **base}, SLACK=f"{receiver.url}/T0SECRET/xyzSECRET")
             send({**SMS, **base, "base_url": receiver.url}, "+491701234567")
             send({**WEBHOOK, **base, "url": f"{receiver.url}/?token=${{PASSWORD}}"})

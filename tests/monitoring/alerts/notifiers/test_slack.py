@@ -13,7 +13,7 @@ from monitoring.alerts.notifiers.channels import Channel
 from monitoring.alerts.notifiers.slack_blocks import slack_payload
 
 Make = Callable[..., Channel]
-SLACK = {"kind": "slack", "url": "${SLACK_URL}", "timeout": 5}
+SLACK = {"kind": "slack", "url": "${SLACK_URL}", "timeout": 60}
 
 
 def test_a_message_is_posted_as_blocks_with_its_id(channel: Make) -> None:

@@ -21,7 +21,7 @@ TO = "+491701234567"
 
 def sms(url: str, **changes: object) -> dict[str, object]:
     given = {"kind": "sms", "base_url": url, "account": "AC12", "token": "${SMS_TOKEN}", "from": "demur"}
-    return {**given, "timeout": 5, **changes}
+    return {**given, "timeout": 60, **changes}
 
 
 def test_a_message_is_sent_as_twilio_wants_it(channel: Make) -> None:

@@ -34,7 +34,7 @@ class Receiver:
 
     def send(self, message: Message, to: str = "") -> Delivery:
         self.got.append((message.id, to))
-        self.gate.wait(10)
+        self.gate.wait(300)
         return self.says
 
 

@@ -40,7 +40,7 @@ class Clock:
 
 @pytest.fixture
 def document(valkey: EmbeddedValkey) -> SharedDocument:
-    return SharedDocument(valkey.url, f"told-{uuid.uuid4().hex}", timeout=2.0)
+    return SharedDocument(valkey.url, f"told-{uuid.uuid4().hex}", timeout=10.0)
 
 
 def test_a_service_that_returns_tells_nothing_that_another_has_told(
