@@ -127,9 +127,10 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = tuple(Rule.model_validate(rule) for rul
 """The built-in rules"""
 
 
-def silent_rule(silent_after: float) -> Rule:
-    """The rule over signals that have gone silent, which every engine has."""
-    return Rule.model_validate(
+def own_rules(silent_after: float) -> tuple[Rule, Rule]:
+    """The rules over the alerts themselves, which every engine has: signals that have gone silent, and a
+    rules file that was changed and has faults."""
+    silent = Rule.model_validate(
         {
             "name": "signal-silent",
             "signal": "signal_silent",
@@ -139,3 +140,14 @@ def silent_rule(silent_after: float) -> Rule:
             "action": "Find out why the signal has no data; until then its rule neither fires nor resolves.",
         }
     )
+    refused = Rule.model_validate(
+        {
+            "name": "rules-refused",
+            "signal": "rules_refused",
+            "above": 0.5,
+            "resolve_after": 0,
+            "group_by": ("rule", "service"),
+            "action": "Try the file with `demur alerts check`; it is taken as soon as it has no fault.",
+        }
+    )
+    return silent, refused

@@ -16,7 +16,6 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from monitoring.alerts.alert import Receiver
-from monitoring.alerts.disk import AlertFolder
 from monitoring.alerts.dispatch import dispatch
 from monitoring.alerts.engine_state import EngineState
 from monitoring.alerts.evaluation import LONGEST_STEP, Moment, evaluate
@@ -24,7 +23,7 @@ from monitoring.alerts.keeper import StateKeeper
 from monitoring.alerts.message import Message
 from monitoring.alerts.rules import AlertRules
 from monitoring.alerts.signals import Reading, labels_of
-from monitoring.alerts.state import LEASE, Standing, StoredState
+from monitoring.alerts.state import LEASE, Standing
 
 INTERVAL: Final = 2.0
 """Seconds between two evaluations"""
@@ -79,9 +78,8 @@ class AlertEngine:
 
     def __init__(
         self,
-        rules: AlertRules,
-        folder: AlertFolder,
-        store: StoredState | None,
+        rules: Callable[[], AlertRules],
+        keeper: StateKeeper,
         gather: Callable[[EngineState], Sequence[Reading]],
         sender: Sender,
         *,
@@ -89,9 +87,9 @@ class AlertEngine:
         observer: EngineObserver | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`gather`: the readings of this process; `service`: its name for people; `clock`: Unix time."""
-        self.rules = rules
-        self._keeper = StateKeeper(folder, store)
+        """`rules`: those of now; `gather`: the readings of this process; `service`: its name for people;
+        `clock`: Unix time."""
+        self._rules, self._keeper = rules, keeper
         self._gather, self._sender, self._observer = gather, sender, observer
         self._service, self._clock = service, clock
         self._state = EngineState()
@@ -140,7 +138,7 @@ class AlertEngine:
 
     def look(self) -> None:
         """One round: evaluate, or follow the engine that does."""
-        now, elapsed = self._clock(), self._elapsed()
+        now, elapsed, rules = self._clock(), self._elapsed(), self._rules()
         if self._role == "stands by":
             self._state = self._keeper.held()
             if not self._keeper.may_work():
@@ -153,7 +151,7 @@ class AlertEngine:
         if standing is not None and standing.fence is None:
             self._follow(standing)
             return
-        self._lead(standing, readings, Moment(now, elapsed))
+        self._lead(standing, readings, rules, Moment(now, elapsed))
 
     def _elapsed(self) -> float:
         before, self._looked = self._looked, time.monotonic()
@@ -184,7 +182,9 @@ class AlertEngine:
             self._state = standing.state
             self._keeper.mirror(standing.state)
 
-    def _lead(self, standing: Standing | None, readings: Sequence[Reading], moment: Moment) -> None:
+    def _lead(
+        self, standing: Standing | None, readings: Sequence[Reading], rules: AlertRules, moment: Moment
+    ) -> None:
         state, acts = self._state, self._keeper.acts()
         if standing is not None:
             state = state if standing.state is None else state.merged(standing.state)
@@ -192,14 +192,14 @@ class AlertEngine:
             acts += standing.acts
         self._note_role("alone" if standing is None else "leads")
         state = self._without_finished(state.with_acts(acts, moment.now))
-        state = dispatch(evaluate(state, self.rules, readings, moment), self.rules, moment)
+        state = dispatch(evaluate(state, rules, readings, moment), rules, moment)
         if not self._keeper.keep(state, acts, in_store=standing is not None):
             self._role = "follows"
             return
         self._state = state
         self._send()
         if self._observer is not None:
-            self._observer.evaluated(self._state, self.rules)
+            self._observer.evaluated(self._state, rules)
 
     def _note_role(self, role: Role) -> None:
         if role != self._role:

@@ -6,7 +6,7 @@ difference of two times of day: a clock that is set back or jumps forward neithe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +22,8 @@ _GAP: Final = 60.0
 """Seconds without data after which what has not fired begins anew"""
 _REOPEN: Final = 300.0
 """Seconds for which a fault must still hold before it fires again after a person has resolved it"""
+GIVEN_UP: Final = 86_400.0
+"""Seconds without data after which an alert of a service that nothing is heard of ends, and says so"""
 _REMEMBERED: Final = 86_400.0
 """Seconds for which a resolved alert is shown"""
 _MOST_ALERTS: Final = 1000
@@ -47,13 +49,14 @@ def evaluate(
     silent = _silent(state, seen, moment)
     for fingerprint, found in _matched(rules, list(_silent_readings(state, seen, silent, moment))):
         seen.setdefault(fingerprint, found)
+    heard = {reading.label("service") for reading in readings}
     alerts: dict[str, Alert] = {}
     for fingerprint in sorted(state.alerts.keys() | seen.keys()):
         before = state.alerts.get(fingerprint)
         if fingerprint in seen:
             after = _with_reading(before, fingerprint, *seen[fingerprint], moment)
         else:
-            after = before and _without_reading(before, rules.rule(before.rule), moment)
+            after = before and _without_reading(before, rules.rule(before.rule), heard, moment)
         if after is not None and not _forgotten(after, moment):
             alerts[fingerprint] = after
     return replace(
@@ -129,13 +132,19 @@ def _unseen(alert: Alert, rule: Rule | None, moment: Moment) -> Alert:
     return replace(alert, unseen=unseen, resolved_at=moment.now if begins_anew else None)
 
 
-def _without_reading(alert: Alert, rule: Rule | None, moment: Moment) -> Alert:
-    """What is not watched any more: its bundle or service is gone, or its rule."""
+def _without_reading(alert: Alert, rule: Rule | None, heard: Container[str | None], moment: Moment) -> Alert:
+    """What is not watched any more: its bundle or service is gone, or its rule. `heard`: services that have
+    given any reading."""
     if alert.resolved_at is not None:
         return alert
     if rule is None or (rule.signal == "signal_silent" and alert.active):
         return replace(alert, resolved_at=moment.now)
-    return _unseen(alert, rule, moment)
+    after, service = _unseen(alert, rule, moment), alert.label("service")
+    if after.active and after.unseen >= GIVEN_UP and service and service not in heard:
+        text = f"nothing has been heard of {service} for a day, and it is not known how it is there now"
+        gone = Reading(rule.signal, alert.labels, None, None, None, None, None, moment.now, text, over=True)
+        return _ended(after, gone, moment)
+    return after
 
 
 def _silent(state: EngineState, seen: Mapping[str, _Seen], moment: Moment) -> dict[str, float]:
@@ -159,15 +168,17 @@ def _silent_readings(
     state: EngineState, seen: Mapping[str, _Seen], silent: Mapping[str, float], moment: Moment
 ) -> Iterator[Reading]:
     for fingerprint, seconds in silent.items():
+        kept = ""
         if fingerprint in seen:
             rule, labels = seen[fingerprint][0].name, seen[fingerprint][1].labels
         else:
             rule, labels = state.alerts[fingerprint].rule, state.alerts[fingerprint].labels
+            kept = "; its alert stands as it was then"
         of = ", ".join(f"{name}={value}" for name, value in labels)
-        text = f"what {rule} watches has had no data for {in_words(seconds)}" + (f" ({of})" if of else "")
+        said = f"what {rule} watches has had no data for {in_words(seconds)}" + (f" ({of})" if of else "")
         since = moment.now - seconds
         named = labels_of({"rule": rule, "of": of})
-        yield Reading("signal_silent", named, seconds, None, None, None, since, moment.now, text)
+        yield Reading("signal_silent", named, seconds, None, None, None, since, moment.now, said + kept)
 
 
 def _forgotten(alert: Alert, moment: Moment) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitoring.alerts.default_rules import DEFAULT_RULES, silent_rule
+from monitoring.alerts.default_rules import DEFAULT_RULES, own_rules
 from monitoring.alerts.notifiers.config import ChannelConfig, read_channel
 from monitoring.alerts.notifiers.secrets import ENVIRONMENT, shown_input
 from monitoring.alerts.rule_references import reference_faults
@@ -96,7 +96,7 @@ def rules_of(text: str, path: Path, environment: Mapping[str, str]) -> AlertRule
 def built_in_rules() -> AlertRules:
     """The rules of a service without a file: everything is watched and shown, nobody is told."""
     rules = AlertRules(rules=DEFAULT_RULES)
-    return rules.model_copy(update={"rules": (*DEFAULT_RULES, silent_rule(rules.silent_after))})
+    return rules.model_copy(update={"rules": (*DEFAULT_RULES, *own_rules(rules.silent_after))})
 
 
 class _Reader:
@@ -137,7 +137,7 @@ class _Reader:
         names = {rule.name for rule in written}
         rest = tuple(rule for rule in DEFAULT_RULES if rule.name not in names) if built_in else ()
         silent_after = self._try(("silent_after",), lambda: _silent_after(content))
-        return (*written, *rest, silent_rule(silent_after or 900.0))
+        return (*written, *rest, *own_rules(silent_after or 900.0))
 
     def _single(self, content: dict[str, Any]) -> dict[str, Any]:
         """The parts of which there is one, those that the file has."""

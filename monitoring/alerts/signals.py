@@ -242,6 +242,13 @@ SIGNALS: Final[Mapping[str, SignalKind]] = MappingProxyType(
             ("rule", "of"),
             "signal-silent",
         ),
+        "rules_refused": SignalKind(
+            "alarm",
+            "1 while the rules file has faults, so that the rules before its last change are in force",
+            "the alert engine",
+            ("service",),
+            "rules-refused",
+        ),
         "messages_undelivered": SignalKind(
             "seconds",
             "age of the oldest message that a channel has not taken",

@@ -26,6 +26,7 @@ def alert_line(alert: Alert, rule: Rule, runbook: str) -> AlertLine:
     """An alert as a message shows it. One that is resolved repeats what it was about."""
     shown = alert.fired_with if alert.resolved_at is not None else alert.reading
     since = alert.opened if shown is None or shown.since is None else shown.since
+    text = "" if shown is None else shown.text + _ending(alert)
     return AlertLine(
         fingerprint=alert.fingerprint,
         rule=alert.rule,
@@ -38,10 +39,19 @@ def alert_line(alert: Alert, rule: Rule, runbook: str) -> AlertLine:
         n=None if shown is None else shown.n,
         since=since,
         bundle=alert.label("bundle") or None,
-        text="" if shown is None else shown.text,
+        text=text,
         action=rule.action,
         runbook=runbook,
     )
+
+
+def _ending(alert: Alert) -> str:
+    """What is said behind the figures: why it has ended, or for how long it has not been seen."""
+    if alert.resolved_at is not None:
+        last = alert.reading
+        return "" if last is None or not last.over else f" (ended, since {last.text})"
+    minutes = alert.unseen // 60
+    return f" (no data for {in_words(60 * minutes)})" if minutes else ""
 
 
 def title_of(kind: MessageKind, lines: Sequence[AlertLine]) -> str:

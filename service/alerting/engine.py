@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import structlog
+
 from monitoring.alerts.disk import AlertFolder
 from monitoring.alerts.engine import AlertEngine
 from monitoring.alerts.engine_state import EngineState
+from monitoring.alerts.keeper import StateKeeper
 from monitoring.alerts.outbox.told import ToldMessages
 from monitoring.alerts.rule_file import built_in_rules, read_rules
 from monitoring.alerts.rules import AlertRules
-from monitoring.alerts.signals import Reading
+from monitoring.alerts.signals import Reading, labels_of
 from monitoring.alerts.state import StoredState
+from monitoring.alerts.watched_rules import WatchedRules
 from monitoring.metrics.instruments import Instruments
 from monitoring.store.shared_document import SharedDocument
 from service.alerting.heartbeats import Heartbeats
 from service.alerting.outbox_sender import OutboxSender
 from service.settings import NO_STORE, Settings
+
+logger = structlog.get_logger("demur.alerts")
 
 
 def rules_of_settings(settings: Settings) -> AlertRules:
@@ -66,17 +73,21 @@ class Alerting:
     ) -> None:
         """`model`: name of the windows if the settings give none; `gather`: the readings of this worker."""
         folder, service = alert_folder(settings), service_name(settings)
+        self._rules = WatchedRules(settings.alerts, rules)
         self._sender = OutboxSender(folder / "outbox", rules, instruments, told_messages(settings, model))
+        store = stored_state(settings, model, f"{service}/{uuid4().hex[:8]}")
+        own = labels_of({"service": service})
         self.engine = AlertEngine(
-            rules,
-            AlertFolder(folder),
-            stored_state(settings, model, f"{service}/{uuid4().hex[:8]}"),
-            gather,
+            self._rules_of_now,
+            StateKeeper(AlertFolder(folder), store),
+            lambda state: [*gather(state), self._rules.reading(own, time.time())],
             self._sender,
             service=service,
             observer=_Observer(instruments),
         )
-        self._heartbeats = Heartbeats(rules, lambda: self.engine.evaluated_here, instruments)
+        self._heartbeats = Heartbeats(
+            lambda: self._rules.now.heartbeat, lambda: self.engine.evaluated_here, instruments
+        )
 
     def start(self) -> None:
         """Begin to evaluate and to deliver."""
@@ -95,6 +106,17 @@ class Alerting:
             "open": said.open_alerts,
             "working": self.engine.working,
         }
+
+    def _rules_of_now(self) -> AlertRules:
+        """The rules for a round of the engine; those of a changed file are taken by the outbox too."""
+        found = self._rules.look()
+        if found == "taken":
+            self._sender.use(self._rules.now)
+            logger.info("alert_rules_taken", file=str(self._rules.path), rules=len(self._rules.now.rules))
+        elif found == "refused":
+            note = "the rules before it stay in force; it is read again once it changes"
+            logger.error("alert_rules_refused", why=self._rules.why, note=note)
+        return self._rules.now
 
     def close(self) -> None:
         """End both; what was not delivered is delivered by the next process."""

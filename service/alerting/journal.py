@@ -20,9 +20,9 @@ from monitoring.alerts.alert import Act, ActKind, Alert
 from monitoring.alerts.disk import AlertFolder
 from monitoring.alerts.dispatch import line_of
 from monitoring.alerts.engine_state import EngineState
-from monitoring.alerts.rules import AlertRules
 from monitoring.alerts.silence import Silence
 from monitoring.alerts.state import StoredState
+from monitoring.alerts.watched_rules import WatchedRules
 from monitoring.store import contract
 from service.alerting.engine import alert_folder, rules_of_settings, stored_state
 from service.errors import StoreUnavailable
@@ -40,12 +40,12 @@ class AlertJournal:
 
     def __init__(
         self,
-        rules: AlertRules,
+        rules: WatchedRules,
         folder: AlertFolder,
         store: StoredState | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.rules = rules
+        self._rules = rules
         self._folder, self._store, self._clock = folder, store, clock
 
     def close(self) -> None:
@@ -55,6 +55,7 @@ class AlertJournal:
 
     def state(self) -> EngineState:
         """What the disk and the store know."""
+        self._rules.look()
         held = self._folder.read()
         if self._store is not None:
             try:
@@ -78,7 +79,7 @@ class AlertJournal:
 
     def body(self, alert: Alert, state: EngineState) -> dict[str, Any]:
         """An alert as plain values."""
-        line = line_of(alert, self.rules)
+        line = line_of(alert, self._rules.now)
         in_force = [one for one in state.silences.values() if one.holds(self._clock())]
         return {
             "fingerprint": alert.fingerprint,
@@ -130,7 +131,8 @@ class AlertJournal:
 
 def journal_of(settings: Settings) -> AlertJournal:
     """The journal of a service with these settings. Raises RulesUnreadable."""
-    rules, folder = rules_of_settings(settings), AlertFolder(alert_folder(settings))
+    rules = WatchedRules(settings.alerts, rules_of_settings(settings))
+    folder = AlertFolder(alert_folder(settings))
     model = settings.model or read_manifest(settings.bundle).name
     return AlertJournal(rules, folder, stored_state(settings, model, "private port"))
 

@@ -35,6 +35,10 @@ class OutboxSender:
         self._outbox = Outbox(folder, channels_of(rules.channels), self._tried, told=told)
         self._threads = DeliveryThreads(self._outbox)
 
+    def use(self, rules: AlertRules) -> None:
+        """Go on with the channels of other rules; what waits goes by them as well."""
+        self._outbox.channels = channels_of(rules.channels)
+
     def start(self) -> None:
         """Begin to deliver, with what an earlier process has left."""
         self._threads.start()

@@ -13,7 +13,7 @@ from monitoring.alerts import engine as engine_module
 from monitoring.alerts.alert import Act, Receiver
 from monitoring.alerts.disk import AlertFolder
 from monitoring.alerts.engine import AlertEngine
-from monitoring.alerts.keeper import essence_of
+from monitoring.alerts.keeper import StateKeeper, essence_of
 from monitoring.alerts.message import Message
 from monitoring.alerts.rules import AlertRules
 from monitoring.alerts.signals import Reading
@@ -65,9 +65,8 @@ class Bench:
         self, folder: Path, store: StoredState | None, name: str = "one", rules: AlertRules = RULES
     ) -> AlertEngine:
         return AlertEngine(
-            rules,
-            AlertFolder(folder),
-            store,
+            lambda: rules,
+            StateKeeper(AlertFolder(folder), store),
             lambda state: self.readings,
             self.outbox,
             service=name,
@@ -88,7 +87,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def stored(url: str, model: str, name: str = "one") -> StoredState:
-    return StoredState.at(url, model, name, timeout=0.5)
+    return StoredState.at(url, model, name, timeout=5.0)
 
 
 def test_an_engine_without_a_store_fires_tells_and_resolves(bench: Bench, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitoring.alerts.alert import Alert, fingerprint_of
+from monitoring.alerts.dispatch import line_of
 from monitoring.alerts.engine_state import EngineState
 from monitoring.alerts.signals import Reading, labels_of
 
@@ -256,3 +257,46 @@ def test_acts_are_applied_once_and_only_the_latest_are_kept() -> None:
     assert again == day.state
     assert len(again.alerts["f"].acts) == 50
     assert replace(again, acts=0) != day.state
+
+
+def failing(value: float | None, service: str) -> Reading:
+    """A reading of the errors of a service."""
+    labels = labels_of({"service": service})
+    return Reading("error_share", labels, value, value, value, 100, None, NOON, f"{value} failed")
+
+
+def test_a_service_that_never_returns_is_said_and_after_a_day_its_alerts_end() -> None:
+    day = Day(
+        a_file(("signal: accuracy\n    below: 0.8", "signal: error_share\n    above: 0.5"), ("0.85", "0.4"))
+    )
+    day.last(70, failing(0.9, "a:8000"), failing(0.0, "b:8000"))
+    day.last(1000, failing(0.0, "b:8000"))
+    lost, silent = sorted(day.state.alerts.values(), key=lambda one: one.rule)
+    assert (lost.rule, lost.active, silent.rule, silent.active) == (
+        "accuracy-low",
+        True,
+        "signal-silent",
+        True,
+    )
+    assert silent.reading is not None
+    assert "its alert stands as it was then" in silent.reading.text
+    assert "(no data for 16m)" in line_of(lost, day.rules).text
+
+    for _ in range(25):
+        day.look(failing(0.0, "b:8000"), elapsed=3600.0)
+    alerts = {one.rule: one for one in day.state.alerts.values()}
+    assert not any(one.active for one in alerts.values())
+    text = line_of(alerts["accuracy-low"], day.rules).text
+    assert "0.9 failed (ended, since nothing has been heard of a:8000 for a day" in text
+    assert "resolved ada" in day.told()
+
+
+def test_a_service_that_is_heard_of_keeps_its_alerts_however_long_one_signal_is_away() -> None:
+    day = Day(
+        a_file(("signal: accuracy\n    below: 0.8", "signal: error_share\n    above: 0.5"), ("0.85", "0.4"))
+    )
+    day.last(70, failing(0.9, "a:8000"))
+    other = Reading("latency", labels_of({"service": "a:8000"}), 0.1, None, None, 1, None, NOON, "fast")
+    for _ in range(48):
+        day.look(other, elapsed=3600.0)
+    assert {one.rule: one.active for one in day.state.alerts.values()}["accuracy-low"]

@@ -141,10 +141,10 @@ def test_no_text_gives_anything_but_rules_or_faults(text: str) -> None:
 
 
 def test_built_in_rules_apply_where_a_file_names_none_or_asks_for_them() -> None:
-    names = {rule.name for rule in DEFAULT_RULES} | {"signal-silent"}
+    names = {rule.name for rule in DEFAULT_RULES} | {"signal-silent", "rules-refused"}
     assert {rule.name for rule in built_in_rules().rules} == names
     assert {rule.name for rule in rules_of("", Path("f"), {}).rules} == names
-    assert {rule.name for rule in a_file().rules} == {"accuracy-low", "signal-silent"}
+    assert {rule.name for rule in a_file().rules} == {"accuracy-low", "signal-silent", "rules-refused"}
     both = a_file(more="built_in: true\n")
     assert {rule.name for rule in both.rules} == {"accuracy-low", *names}
     own = rules_of("built_in: true\nrules: [{name: drift, signal: drift, above: 0.9}]", Path("f"), {})
