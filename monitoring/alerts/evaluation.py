@@ -19,7 +19,7 @@ from monitoring.alerts.signals import Reading, labels_of
 LONGEST_STEP: Final = 10.0
 """Seconds that one evaluation counts at most: what came before a longer pause was not seen"""
 _GAP: Final = 60.0
-"""Seconds without data after which what has not fired begins anew"""
+"""Seconds without data after which what has not fired begins anew, and what is in service no more ends"""
 _REOPEN: Final = 300.0
 """Seconds for which a fault must still hold before it fires again after a person has resolved it"""
 GIVEN_UP: Final = 86_400.0
@@ -83,7 +83,7 @@ def _with_reading(
     before: Alert | None, fingerprint: str, rule: Rule, reading: Reading, moment: Moment
 ) -> Alert | None:
     if reading.over:
-        return before and (before if before.resolved_at is not None else _ended(before, reading, moment))
+        return before and _of_over(before, reading, moment)
     verdict = rule.verdict(reading)
     over = before is None or before.resolved_at is not None
     if verdict == "no data":
@@ -103,6 +103,15 @@ def _with_reading(
     after = replace(before, reading=reading, unseen=0.0, cleared=cleared)
     rests = verdict == "good" and cleared >= rule.resolve_after
     return replace(after, resolved_at=moment.now) if rests else after
+
+
+def _of_over(alert: Alert, reading: Reading, moment: Moment) -> Alert:
+    """What is in service no more, as far as the services that are heard of know; one that starts anew may be
+    away for a moment."""
+    if alert.resolved_at is not None:
+        return alert
+    unseen = replace(alert, unseen=alert.unseen + moment.elapsed)
+    return _ended(unseen, reading, moment) if not alert.active or unseen.unseen >= _GAP else unseen
 
 
 def _ended(alert: Alert, reading: Reading, moment: Moment) -> Alert:

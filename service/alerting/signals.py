@@ -82,11 +82,10 @@ class ServiceSignals:
             yield _plain("event_log_failing", labels, float(failing), now, text)
         recent = self._from.requests.recent()
         low, high = wilson_interval(recent.failed, recent.n)
-        share = recent.failed / recent.n if recent.n else None
+        share = recent.failed / recent.n if recent.n else 0.0
         text = f"{recent.failed:,} of {recent.n:,} requests failed in the last five minutes"
         # Without requests nothing fails, which is no lack of data.
-        bounds = (low, high) if recent.n else (0.0, 1.0)
-        yield Reading("error_share", labels, share or 0.0, *bounds, recent.n, None, now, text)
+        yield Reading("error_share", labels, share, low, high, recent.n, None, now, text)
         slowest = recent.slowest_percent
         text = "no predictions in the last five minutes"
         if slowest is not None:
@@ -148,6 +147,8 @@ class ServiceSignals:
             yield from _of_alarms(bundle, signal, parts, latch, (None, None, now, text))
         for alert in alerts:
             signal = "" if alert.reading is None else alert.reading.signal
+            if alert.label("service") not in ("", self._from.service):
+                continue  # What another service has seen, it ends itself.
             if not signal.startswith("promise_") or signal == "promise_risk":
                 yield Reading(signal, alert.labels, None, None, None, None, None, now, text, over=True)
 

@@ -235,7 +235,15 @@ def test_what_has_left_the_service_ends_and_opens_nothing() -> None:
     gone = replace(accuracy(None), over=True, text="demur:1 answers nothing any more")
     day.look(gone)
     assert day.state.alerts == {}
+    day.last(10, BAD)
+    day.look(gone)
+    assert day.alert.state == "resolved"
     day.last(70, BAD)
+    day.last(50, gone)
+    # The only service that has it may be starting anew.
+    day.last(2, BAD)
+    day.last(58, gone)
+    assert day.alert.state == "firing"
     day.look(gone)
     assert day.alert.state == "resolved"
 

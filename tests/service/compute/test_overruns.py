@@ -54,7 +54,7 @@ def test_a_long_computation_degrades_the_service_until_it_ends(
 ) -> None:
     """The champion's request is refused, a shadow's is not missed; the images behind it are decided."""
     bundle = write_tiny_bundle(tmp_path / "trap", name="trap")
-    (bundle / "stage_a" / "model.onnx").write_bytes(looping_model(16, 40_000_000, on_green=True))
+    (bundle / "stage_a" / "model.onnx").write_bytes(looping_model(16, 12_000_000, on_green=True))
     forge(bundle)
     served = (
         {"bundle": make_tiny_bundle(), "challengers": f"{bundle}=shadow"} if shadow else {"bundle": bundle}
