@@ -7,8 +7,9 @@ process has no SciPy, so the beta quantile is computed here.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 
 from calibration.sequential.e_detector import EDetector
 
@@ -41,6 +42,18 @@ class AuditSums:
     wrong_weight: float = 0.0
     """Sum of w over the errors"""
     wrong_square: float = 0.0
+
+    @classmethod
+    def of(cls, weights: Sequence[float], wrong: Sequence[float]) -> Self:
+        """The sums over the weights of all audits, and over those of the errors among them."""
+        return cls(
+            len(weights),
+            len(wrong),
+            sum(weights),
+            sum(one**2 for one in weights),
+            sum(wrong),
+            sum(one**2 for one in wrong),
+        )
 
     def plus(self, wrong: bool, weight: float) -> AuditSums:
         """The sums with one more audit."""

@@ -16,8 +16,9 @@ good past; R forgets it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import add, mul
 from typing import Final, Self
 
 import numpy as np
@@ -60,10 +61,9 @@ class DetectorState:
 
     def then(self, later: DetectorState) -> DetectorState:
         """The state after these images and then those of `later`, which was counted from a fresh state."""
-        pairs = zip(self.restarts, later.products, later.restarts, strict=True)
+        grown = map(mul, self.restarts, later.products)
         return DetectorState(
-            tuple(min(p * q, _LARGEST) for p, q in zip(self.products, later.products, strict=True)),
-            tuple(min(r * q + s, _LARGEST) for r, q, s in pairs),
+            _cut(map(mul, self.products, later.products)), _cut(map(add, grown, later.restarts))
         )
 
 
@@ -99,10 +99,7 @@ class EDetector:
     def state(self) -> DetectorState:
         """To go on from later: `detector.state = ...` of one with the same parameters."""
         # A value beyond the largest number is no number any more after the next product.
-        return DetectorState(
-            tuple(min(one, _LARGEST) for one in self._product),
-            tuple(min(one, _LARGEST) for one in self._restarts),
-        )
+        return DetectorState(_cut(self._product), _cut(self._restarts))
 
     @state.setter
     def state(self, state: DetectorState) -> None:
@@ -113,8 +110,7 @@ class EDetector:
     def value_of(self, state: DetectorState) -> float:
         """E of another state of this detector."""
         rates = self._rates
-        pairs = zip(state.products, state.restarts, strict=True)
-        return sum(rates.head * product + rates.tail * restarts for product, restarts in pairs)
+        return rates.head * sum(state.products) + rates.tail * sum(state.restarts)
 
     def update(self, wrong: bool, audited: bool = True, probability: float = 1.0) -> float:
         """E after one more answered image. `wrong` is not read unless `audited`.
@@ -144,9 +140,10 @@ class EDetector:
             raise ValueError(f"probability is {probability!r}; it must lie in (0, 1]")
         found = 1.0 / probability if audited and wrong else 0.0
         rates = self._rates
-        for k, stake in enumerate(rates.stakes):
-            gain = stake * (found - rates.alpha)
-            exponent = min(images * math.log1p(gain), _LARGEST_EXPONENT)
+        if not images:
+            return self.value
+        for k, (gain, log_factor) in enumerate(rates.gains(found)):
+            exponent = min(images * log_factor, _LARGEST_EXPONENT)
             growth = math.exp(exponent)
             # expm1 keeps the digits of a factor that is close to 1.
             sum_of_powers = images if gain == 0.0 else math.expm1(exponent) / gain
@@ -211,5 +208,19 @@ class _Rates:
         loss = share * alpha
         self.lambdas = tuple(one if one * loss < _RUIN else _LARGEST_LOSS / loss for one in lambdas)
         self.stakes = tuple(one * share for one in self.lambdas)
+        self._without_error = self._gains(0.0)
         self.head = weight / len(self.lambdas)
         self.tail = (1.0 - weight) / (horizon * len(self.lambdas))
+
+    def gains(self, found: float) -> tuple[tuple[float, float], ...]:
+        """(f - 1, log f) of each bet at an image with `found` = A L / pi."""
+        return self._gains(found) if found else self._without_error
+
+    def _gains(self, found: float) -> tuple[tuple[float, float], ...]:
+        gains = [stake * (found - self.alpha) for stake in self.stakes]
+        return tuple((gain, math.log1p(gain)) for gain in gains)
+
+
+def _cut(values: Iterable[float]) -> tuple[float, ...]:
+    cut = tuple(values)
+    return tuple(min(one, _LARGEST) for one in cut) if max(cut) > _LARGEST else cut

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from calibration.sequential.audits import UNIFORM_PART, found_errors
 
 _TILTS: Final = np.geomspace(0.01, 1000.0, 48)
 """Odds by which an alternative has more errors; the lower limit bets on them, the upper on their inverse"""
-_HALVINGS: Final = 60
+_STEPS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class RiskInterval:
         if not 0.0 < delta < 1.0:
             raise ValueError(f"delta is {delta!r}; it must lie strictly between 0 and 1")
         self._least = least
-        self._limit = np.log(2.0 / delta)
+        self._limit = math.log(2.0 / delta)
         self._more = share * _TILTS
         self._fewer = -least * _TILTS / (1.0 + _TILTS)
         self._log_more = np.zeros(len(_TILTS))
@@ -89,23 +90,29 @@ class RiskInterval:
         return low, max(low, self._crossing(self._log_fewer, self._fewer, rising=True))
 
     def _crossing(self, logs: FloatArray, bets: FloatArray, *, rising: bool) -> float:
-        """The m at which the mean of M over `bets` reaches its limit: the end of what is not rejected."""
-        accepted, rejected = (0.0, 1.0) if rising else (1.0, 0.0)
-        if not self._rejects(rejected, logs, bets):
-            return rejected
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (accepted + rejected)
-            if self._rejects(middle, logs, bets):
-                rejected = middle
-            else:
-                accepted = middle
-        return accepted
+        """The m at which the mean of M over `bets` reaches its limit: the end of what is not rejected.
 
-    def _rejects(self, risk: float, logs: FloatArray, bets: FloatArray) -> bool:
-        with np.errstate(divide="ignore"):
-            each = logs - self._n * np.log1p(risk * bets)
+        log M is convex in m, so Newton's steps from a rejected end never leave what is rejected.
+        """
+        risk = 1.0 if rising else 0.0
+        for _ in range(_STEPS):
+            excess, slope = self._excess(risk, logs, bets)
+            if excess < 0.0 or slope == 0.0:
+                break
+            following = min(1.0, max(0.0, risk - excess / slope))
+            if (following >= risk) if rising else (following <= risk):
+                break
+            risk = following
+        return risk
+
+    def _excess(self, risk: float, logs: FloatArray, bets: FloatArray) -> tuple[float, float]:
+        """(log of the mean of M over `bets`, minus its limit, and the derivative of it) at m = `risk`."""
+        each = logs - self._n * np.log1p(risk * bets)
         largest = float(each.max())
-        return bool(largest + np.log(np.mean(np.exp(each - largest))) >= self._limit)
+        shares = np.exp(each - largest)
+        total = float(shares.sum())
+        slope = -self._n * float(shares @ (bets / (1.0 + risk * bets))) / total
+        return largest + math.log(total / len(bets)) - self._limit, slope
 
 
 def risk_interval(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.sequential import IntervalState, RiskInterval
-from monitoring.promise.timeline import SECONDS, Chunk, Timeline
+from monitoring.promise.chunk import SECONDS, Chunk
+from monitoring.promise.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,15 @@ class Tally:
 
 
 def tally_of(chunk: Chunk, until: int | None) -> Tally:
-    """The counts of a chunk, up to a second."""
+    """The counts of the answered items of a chunk, up to a second."""
+    evidence = chunk.evidence(None, until)
+    errors = evidence.sums.errors - evidence.missing
+    return Tally(evidence.images, evidence.sums.audits, evidence.missing, errors)
+
+
+def decided_of(chunk: Chunk, until: int | None) -> Tally:
+    """The counts of the decided items of a chunk, up to a second."""
     tally = Tally()
-    for items, unaudited in chunk.seconds(None, until):
-        missing = sum(item.wrong is None for item in items)
-        wrong = sum(item.wrong is True for item in items)
-        tally = tally.plus(Tally(len(items) + unaudited, len(items), missing, wrong))
     for abstentions, answers in chunk.decisions(until):
         tally = tally.plus(Tally(decided=abstentions + answers, answered=answers))
     return tally
@@ -85,10 +89,13 @@ class IntervalWatch:
         if until < self._upto * SECONDS:
             self._restart()
         whole = [self._found_in(chunk) for chunk in timeline.chunks(self._upto, until)]
-        self._settled = self._with(self._settled, whole)
+        if whole:
+            self._settled = self._with(self._settled, whole)
         self._upto = max(self._upto, until // SECONDS)
         open_chunk = timeline.open_chunk(until)
-        return self._with(self._settled, [] if open_chunk is None else [self._count(open_chunk, until)])
+        if open_chunk is None:
+            return self._settled
+        return self._with(self._settled, [self._count(open_chunk, until)])
 
     def settle(self, timeline: Timeline, second: int) -> IntervalState:
         """Begin at `second`; the state from which a new interval goes on there."""
@@ -111,17 +118,11 @@ class IntervalWatch:
         return found
 
     def _count(self, chunk: Chunk, until: int | None) -> _Found:
-        images, found = 0, []
-        for items, unaudited in chunk.seconds(None, until):
-            images += len(items) + unaudited
-            if any(item.probability < self._least * (1.0 - 1e-9) for item in items):
-                return None
-            found += [
-                item.probability
-                for item in items
-                if item.wrong or (item.wrong is None and self._missing_wrong)
-            ]
-        return images, tuple(found)
+        evidence = chunk.evidence(None, until)
+        if evidence.least < self._least * (1.0 - 1e-9):
+            return None
+        wrong = (one for one in evidence.wrong if self._missing_wrong or not one.missing)
+        return evidence.images, tuple(one.probability for one in wrong)
 
     def _with(self, interval: RiskInterval, chunks: Sequence[_Found]) -> RiskInterval:
         """An interval that goes on with these chunks, all at once."""

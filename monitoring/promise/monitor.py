@@ -9,16 +9,18 @@ is final: it is folded into the base, which outlives the event log and the store
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
 from calibration.sequential import IntervalState
 from monitoring.formats import known
-from monitoring.promise.counts import IntervalWatch, Tally, tally_of
+from monitoring.promise.chunk import SECONDS
+from monitoring.promise.counts import IntervalWatch, Tally, decided_of, tally_of
+from monitoring.promise.fold import Fold
 from monitoring.promise.items import NO_PART, ItemChanges
 from monitoring.promise.reading import Reading, SignalReading
 from monitoring.promise.terms import PromiseTerms, WatchOptions
-from monitoring.promise.timeline import SECONDS, Fold, Timeline
+from monitoring.promise.timeline import Timeline
 from monitoring.promise.watches import Watched, WorseWatch, coverage_watch, risk_watch
 
 MARGIN: Final = 43_200.0
@@ -91,7 +93,7 @@ class BundleMonitor:
         self._held_at = None if base is None else base.held_at
         counted = base.tally if base else Tally()
         self._tally: Fold[Tally, Tally] = Fold("tally", counted, tally_of, Tally.plus)
-        self._decided: Fold[Tally, Tally] = Fold("tally", counted, tally_of, Tally.plus)
+        self._decided: Fold[Tally, Tally] = Fold("decided", counted, decided_of, Tally.plus, decisions=True)
         self._coverage = (
             None
             if terms.coverage is None or not terms.answers
@@ -146,7 +148,7 @@ class BundleMonitor:
             images=tally.images,
             audits=tally.audits,
             missing=tally.missing,
-            waiting=self._timeline.unlabelled(expiry - self.options.wait),
+            waiting=self._timeline.unlabelled.count(expiry - self.options.wait),
             risk=missing_wrong.before(self._timeline, until).interval,
             risk_of_labelled=(
                 _scaled(missing_right.before(self._timeline, until).interval, tally)
@@ -174,7 +176,8 @@ class BundleMonitor:
         if first is None or second <= max(first, self._timeline.begin):
             return None
         timeline = self._timeline
-        tally = self._tally.before(timeline, second)
+        counted, decided = self._tally.before(timeline, second), self._decided.before(timeline, second)
+        tally = replace(counted, decided=decided.decided, answered=decided.answered)
         self._tally.start_at(tally, second)
         self._decided.start_at(tally, second)
         broken = {part: watch.before(timeline, second) for part, watch in self._broken.items()}
@@ -223,28 +226,29 @@ class BundleMonitor:
     def _frontier(self, expiry: float, closed: int) -> int:
         """The second before which every audit has its label, or has waited for it long enough."""
         hold = self.options.missing == "hold"
-        waiting = self._timeline.first_unlabelled(0.0 if hold else expiry - self.options.wait)
+        waiting = self._timeline.unlabelled.first(0.0 if hold else expiry - self.options.wait)
         return closed if waiting is None else min(closed, int(waiting))
 
     def _held(self, expiry: float) -> float | None:
         if self._held_at is not None or self.options.missing != "hold":
             return self._held_at
-        first = self._timeline.first_unlabelled()
+        first = self._timeline.unlabelled.first()
         return first if first is not None and first < expiry - self.options.wait else None
 
     def _forget_changed(self) -> None:
-        changed = self._timeline.take_changed()
-        if changed is None:
-            return
-        for watch in (
-            *self._broken.values(),
-            *self._worse.values(),
-            *self._intervals,
-            self._tally,
-            self._decided,
-            *(() if self._coverage is None else (self._coverage,)),
-        ):
-            watch.forget_from(changed)
+        answered, decided = self._timeline.take_changed()
+        if answered is not None:
+            self._tally.forget_from(answered)
+            for broken in self._broken.values():
+                broken.forget_from(answered)
+            for worse in self._worse.values():
+                worse.forget_from(answered)
+            for interval in self._intervals:
+                interval.forget_from(answered)
+        if decided is not None:
+            self._decided.forget_from(decided)
+            if self._coverage is not None:
+                self._coverage.forget_from(decided)
 
 
 def _scaled(interval: tuple[float, float], tally: Tally) -> tuple[float, float]:

@@ -1,67 +1,18 @@
 """Timeline: the items of one bundle in the order of their answers, in chunks of a few seconds.
 
-The order is a function of the items alone: by the whole second of the answer; within a second the audited
-items first, by time and id, then the others. So any order of arrival leads to the same timeline, and chunks
-have fixed ends, so that even the rounding of what is computed over them is the same.
+Any order of arrival leads to the same timeline, and chunks have fixed ends, so that even the rounding of what
+is computed over them is the same.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterator, Mapping
 
-from monitoring.promise.items import AuditItem, ItemChanges
-
-SECONDS: Final = 32
-"""Length of a chunk"""
-
-State = TypeVar("State")
-Part = TypeVar("Part")
-
-
-class Chunk:
-    """The items of `SECONDS` seconds, and what was computed over them."""
-
-    __slots__ = ("audits", "computed", "decided", "index", "unaudited")
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        """Its first second divided by `SECONDS`"""
-        self.audits: dict[str, AuditItem] = {}
-        self.unaudited: dict[str, array[int]] = {}
-        """Part -> number of unaudited items in each second"""
-        self.decided: tuple[array[int], array[int]] | None = None
-        """Decided items, and answered ones among them, in each second"""
-        self.computed: dict[str, Any] = {}
-        """By the key of a fold"""
-
-    def seconds(self, part: str | None, until: int | None = None) -> Iterator[tuple[list[AuditItem], int]]:
-        """(audited items in order, number of unaudited ones) of each second before `until` that has any.
-
-        `part`: of this part alone; None: of all parts.
-        """
-        by_second: dict[int, list[AuditItem]] = {}
-        for item in self.audits.values():
-            if part is None or item.part == part:
-                by_second.setdefault(int(item.at // 1), []).append(item)
-        counts = [row for name, row in self.unaudited.items() if part is None or name == part]
-        first = self.index * SECONDS
-        for second in range(first, first + SECONDS if until is None else min(until, first + SECONDS)):
-            items = by_second.get(second, [])
-            unaudited = sum(row[second - first] for row in counts)
-            if items or unaudited:
-                yield sorted(items, key=_order), unaudited
-
-    def decisions(self, until: int | None = None) -> Iterator[tuple[int, int]]:
-        """(abstentions, answers) of each second before `until` that has any, as items of the coverage."""
-        if self.decided is not None:
-            first = self.index * SECONDS
-            last = SECONDS if until is None else min(SECONDS, until - first)
-            for decided, answered in zip(self.decided[0][:last], self.decided[1][:last], strict=True):
-                if decided:
-                    yield decided - answered, answered
+from monitoring.promise.chunk import SECONDS, Chunk
+from monitoring.promise.items import ItemChanges
+from monitoring.promise.unlabelled import Unlabelled
 
 
 class Timeline:
@@ -74,8 +25,10 @@ class Timeline:
         self._order: list[int] = []
         self._second_of: dict[str, float] = {}
         """Request id of an audited item -> time of its answer"""
-        self._unlabelled: list[tuple[float, str]] = []
+        self.unlabelled = Unlabelled()
+        """Audited items that wait for their label"""
         self._changed: int | None = None
+        self._decided_changed: int | None = None
 
     def apply(self, changes: ItemChanges) -> None:
         """Enter what the store has sent."""
@@ -90,30 +43,23 @@ class Timeline:
                 self._chunk(int(item.at // 1)).audits[item.request_id] = item
                 self._second_of[item.request_id] = item.at
                 if item.wrong is None:
-                    insort(self._unlabelled, (item.at, item.request_id))
+                    self.unlabelled.add(item.request_id, item.at)
         for second, counts in changes.unaudited.items():
             if second >= self.begin:
                 _set_counts(self._chunk(second).unaudited, second % SECONDS, counts)
         for second, (decided, answered) in changes.decided.items():
             if second >= self.begin:
-                chunk = self._chunk(second)
+                chunk = self._chunk(second, decisions=True)
                 chunk.decided = chunk.decided or (_row(), _row())
                 chunk.decided[0][second % SECONDS] = decided
                 chunk.decided[1][second % SECONDS] = answered
 
-    def take_changed(self) -> int | None:
-        """Index of the first chunk that has changed since the last call; None: none has."""
-        changed, self._changed = self._changed, None
+    def take_changed(self) -> tuple[int | None, int | None]:
+        """Indexes of the first chunk whose answered items, and of the first whose decided ones, have changed
+        since the last call; None: none have."""
+        changed = self._changed, self._decided_changed
+        self._changed = self._decided_changed = None
         return changed
-
-    def first_unlabelled(self, since: float = 0.0) -> float | None:
-        """Time of the first answer at or after `since` whose audit has no label."""
-        at = bisect_left(self._unlabelled, (since, ""))
-        return self._unlabelled[at][0] if at < len(self._unlabelled) else None
-
-    def unlabelled(self, since: float) -> int:
-        """Number of audits without a label at or after `since`."""
-        return len(self._unlabelled) - bisect_left(self._unlabelled, (since, ""))
 
     @property
     def first(self) -> int | None:
@@ -149,7 +95,8 @@ class Timeline:
             for row in (*chunk.unaudited.values(), *(chunk.decided or ())):
                 row[: second % SECONDS] = _row()[: second % SECONDS]
             self._touch(chunk)
-        del self._unlabelled[: bisect_left(self._unlabelled, (float(second), ""))]
+            self._touch(chunk, decisions=True)
+        self.unlabelled.drop_before(second)
 
     def _forget(self, since: float) -> None:
         """Forget everything at or after `since`, because the store sends all of it anew."""
@@ -161,6 +108,7 @@ class Timeline:
             for row in (*chunk.unaudited.values(), *(chunk.decided or ())):
                 row[kept:] = _row()[kept:]
             self._touch(chunk)
+            self._touch(chunk, decisions=True)
 
     def _remove(self, request_id: str) -> None:
         at = self._second_of.pop(request_id, None)
@@ -168,80 +116,29 @@ class Timeline:
             return
         item = self._chunk(int(at // 1)).audits.pop(request_id)
         if item.wrong is None:
-            del self._unlabelled[bisect_left(self._unlabelled, (at, request_id))]
+            self.unlabelled.remove(request_id, at)
 
-    def _chunk(self, second: int) -> Chunk:
-        """The chunk of a second, which is about to change."""
+    def _chunk(self, second: int, *, decisions: bool = False) -> Chunk:
+        """The chunk of a second, whose answered or decided items are about to change."""
         index = second // SECONDS
         chunk = self._chunks.get(index)
         if chunk is None:
             chunk = self._chunks[index] = Chunk(index)
             insort(self._order, index)
-        self._touch(chunk)
+        self._touch(chunk, decisions=decisions)
         return chunk
 
-    def _touch(self, chunk: Chunk) -> None:
-        chunk.computed.clear()
-        self._changed = chunk.index if self._changed is None else min(self._changed, chunk.index)
+    def _touch(self, chunk: Chunk, *, decisions: bool = False) -> None:
+        if decisions:
+            chunk.of_decisions.clear()
+            self._decided_changed = _earlier(self._decided_changed, chunk.index)
+        else:
+            chunk.forget()
+            self._changed = _earlier(self._changed, chunk.index)
 
 
-class Fold(Generic[State, Part]):
-    """What is computed over the chunks from left to right, with the states between them kept.
-
-    An item that changes costs the chunk in which it lies and a step for each later one.
-    """
-
-    def __init__(
-        self,
-        key: str,
-        start: State,
-        compute: Callable[[Chunk, int | None], Part],
-        step: Callable[[State, Part], State],
-        *,
-        first: int = 0,
-    ) -> None:
-        """`key`: names the results of `compute` in the chunks; `first`: index of the first chunk."""
-        self._key, self._compute, self._step = key, compute, step
-        self._first = first
-        self._start = start
-        self._indexes: list[int] = []
-        self._states: list[State] = []
-        """After the chunk of the same place in `_indexes`"""
-
-    def forget_from(self, index: int) -> None:
-        """Compute the chunks from `index` on again."""
-        kept = bisect_left(self._indexes, index)
-        del self._indexes[kept:], self._states[kept:]
-
-    def before(self, timeline: Timeline, until: int) -> State:
-        """The state at the second `until`, between chunks or within one."""
-        self.forget_from(until // SECONDS)
-        state = self._states[-1] if self._states else self._start
-        following = self._indexes[-1] + 1 if self._indexes else self._first
-        for chunk in timeline.chunks(following, until):
-            if self._key not in chunk.computed:
-                chunk.computed[self._key] = self._compute(chunk, None)
-            state = self._step(state, chunk.computed[self._key])
-            self._indexes.append(chunk.index)
-            self._states.append(state)
-        open_chunk = timeline.open_chunk(until)
-        if open_chunk is not None and open_chunk.index >= self._first:
-            state = self._step(state, self._compute(open_chunk, until))
-        return state
-
-    def visited(self) -> Iterator[tuple[int, State]]:
-        """(index, state after it) of each whole chunk so far."""
-        return zip(self._indexes, self._states, strict=True)
-
-    def start_at(self, state: State, second: int) -> None:
-        """Begin with `state` at `second`, before which nothing is computed again."""
-        kept = bisect_left(self._indexes, second // SECONDS)
-        self._start = state
-        del self._indexes[:kept], self._states[:kept]
-
-
-def _order(item: AuditItem) -> tuple[float, str]:
-    return item.at, item.request_id
+def _earlier(changed: int | None, index: int) -> int:
+    return index if changed is None else min(changed, index)
 
 
 def _row() -> array[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from calibration.sequential import (
@@ -16,8 +16,9 @@ from calibration.sequential import (
 )
 from calibration.sequential import baseline as baselines
 from monitoring.formats import known
-from monitoring.promise.items import AuditItem
-from monitoring.promise.timeline import SECONDS, Chunk, Fold, Timeline
+from monitoring.promise.chunk import SECONDS, Chunk
+from monitoring.promise.fold import Fold
+from monitoring.promise.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,26 @@ class DetectorWatch:
     """One detector over the timeline."""
 
     def __init__(
-        self, key: str, detector: EDetector, update: Pass, start: Watched | None = None, *, first: int = 0
+        self,
+        key: str,
+        detector: EDetector,
+        update: Pass,
+        start: Watched | None = None,
+        *,
+        first: int = 0,
+        decisions: bool = False,
     ) -> None:
+        """`decisions`: `update` reads the decided items, and no answered one."""
         self._detector = detector
         self._update = update
         self._fresh = detector.state
         self._fold: Fold[Watched, Passage] = Fold(
-            key, start or Watched(self._fresh), self._compute, self._step, first=first
+            key,
+            start or Watched(self._fresh),
+            self._compute,
+            self._step,
+            first=first,
+            decisions=decisions,
         )
         self.forget_from = self._fold.forget_from
         self.before = self._fold.before
@@ -91,7 +105,7 @@ def risk_watch(alpha: float, share: float, part: str, start: Watched | None) -> 
 
 def coverage_watch(coverage: float, start: Watched | None) -> DetectorWatch:
     """Are fewer images answered than the certificate proves?"""
-    return DetectorWatch("coverage", coverage_detector(coverage), _pass_decisions, start)
+    return DetectorWatch("coverage", coverage_detector(coverage), _pass_decisions, start, decisions=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +153,7 @@ class WorseWatch:
         """(risk that is tested against, the detector) at the second `until`; None while there is none."""
         baseline = self._baseline.before(timeline, until // SECONDS * SECONDS)
         if baseline.ends is not None:
-            risk: float | None = min(self._alpha, baseline.sums.upper_bound())
+            risk: float | None = min(self._alpha, _upper_bound(baseline.sums))
             first = baseline.ends + 1
         else:
             risk, first = None if self._given is None else min(self._alpha, self._given), 0
@@ -179,26 +193,19 @@ class WorseWatch:
         )
 
     def _sums(self, chunk: Chunk, until: int | None) -> tuple[int, AuditSums]:
-        sums = AuditSums()
-        for items, _ in chunk.seconds(self._part, until):
-            for item in items:
-                sums = sums.plus(is_error(item), 1.0 / item.probability)
-        return chunk.index, sums
-
-
-def is_error(item: AuditItem) -> bool:
-    """Whether an audit counts as wrong: also one whose label did not come. Read only behind the wait."""
-    return item.wrong is not False
+        return chunk.index, chunk.evidence(self._part, until).sums
 
 
 def _pass_items(part: str, detector: EDetector, chunk: Chunk, until: int | None) -> tuple[DetectorState, ...]:
+    evidence = chunk.evidence(part, until)
     looks = []
-    for items, unaudited in chunk.seconds(part, until):
-        for item in items:
-            detector.update(is_error(item), True, item.probability)
-        detector.repeat(unaudited)
-        if any(map(is_error, items)):
-            looks.append(detector.state)
+    for second in evidence.seconds:
+        for wrong in second.audits:
+            detector.repeat(wrong.before)
+            detector.update(True, True, wrong.probability)
+        detector.repeat(second.after)
+        looks.append(detector.state)
+    detector.repeat(evidence.after)
     return tuple(looks)
 
 
@@ -216,6 +223,12 @@ def _add_to_baseline(before: Baseline, chunk: tuple[int, AuditSums]) -> Baseline
     index, more = chunk
     sums = before.sums + more
     return Baseline(sums, index if sums.audits >= baselines.AUDITS else None)
+
+
+@lru_cache(maxsize=64)
+def _upper_bound(sums: AuditSums) -> float:
+    """The bound of a frozen baseline, which each look asks for."""
+    return sums.upper_bound()
 
 
 def _baseline_from(values: Mapping[str, Any]) -> Baseline:

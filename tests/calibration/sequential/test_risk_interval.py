@@ -85,3 +85,23 @@ def test_impossible_counts_are_refused() -> None:
         state.add(1, np.array([0.5]))
     with pytest.raises(ValueError, match="wrong has the shape"):
         risk_interval(np.zeros((2, 2), dtype=bool))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_limits_are_where_the_mean_of_the_bets_reaches_its_limit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = int(10 ** rng.uniform(0.5, 6.0))
+    wrong = int(images * 10 ** rng.uniform(-4.0, 0.0))
+    interval = RiskInterval()
+    interval.add(images, np.ones(wrong))
+    tilts = np.geomspace(0.01, 1000.0, 48)
+
+    def log_mean(risk: float, bets: np.ndarray) -> float:
+        each = wrong * np.log1p(bets) - images * np.log1p(risk * bets)
+        return float(np.logaddexp.reduce(each) - np.log(len(bets)))
+
+    low, high = interval.interval
+    for limit, outside, bets in ((low, -1e-9, tilts), (high, 1e-9, -tilts / (1.0 + tilts))):
+        if 1e-9 < limit < 1.0 - 1e-9:
+            assert log_mean(limit, bets) == pytest.approx(np.log(40.0), abs=1e-6)
+            assert log_mean(limit + outside, bets) > log_mean(limit - outside, bets)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from calibration import e_detector, risk_interval
 from calibration.sequential import AuditSums, worse_detector
 from calibration.sequential.baseline import AUDITS
+from monitoring.promise.chunk import SECONDS
 from monitoring.promise.monitor import MARGIN, Base, BundleMonitor
 from monitoring.promise.reading import Reading, SignalReading
 from monitoring.promise.terms import PromiseTerms, WatchOptions
-from monitoring.promise.timeline import SECONDS
 
 TERMS = PromiseTerms("tiny:1", "promised", 0.01, coverage=0.7)
 OPTIONS = WatchOptions(share=1.0)
