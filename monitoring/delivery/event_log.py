@@ -23,6 +23,7 @@ from typing import IO, Final, Self
 import structlog
 
 from monitoring.delivery.event_lines import UnknownKind, UnreadableLine, event_of, line_of
+from monitoring.delivery.latest_events import LatestEvents
 from monitoring.delivery.segments import Position, Segments, SegmentWriter, sync_folder
 from monitoring.events import Event
 
@@ -80,6 +81,7 @@ class EventLog:
         self._unknown: set[str] = set()
         """What was said of events of a later version, which may be many"""
         self._began = 0.0
+        self._latest = LatestEvents()
 
     @classmethod
     def claim(cls, parent: Path, bounds: LogBounds, *, besides: Path | None = None) -> Self:
@@ -122,10 +124,12 @@ class EventLog:
         self._rotate_if_due()
         writer = self._writer or self._begin_segment()
         try:
-            writer.append(b"".join(map(line_of, events)))
+            lines = list(map(line_of, events))
+            writer.append(b"".join(lines))
         except OSError:
             self._undo_append(writer)
             raise
+        self._latest.add(self._end.offset, lines, events)
         self._end = Position(self._end.segment, writer.size)
 
     def sync(self) -> None:
@@ -135,6 +139,10 @@ class EventLog:
 
     def read(self, after: Position, most: int, until: Position | None = None) -> Excerpt:
         """At most `most` events behind `after`, up to `until` (None: the end); there are none there."""
+        if until is None and after.segment == self._end.segment:
+            latest, offset = self._latest.take(after.offset, most)
+            if latest:
+                return Excerpt(latest, Position(after.segment, offset))
         events: list[Event] = []
         at = after
         while len(events) < most and at < (until or self._end):
@@ -209,6 +217,7 @@ class EventLog:
         self._writer = SegmentWriter.create(self._segments.path(number))
         self._began = time.time()
         self._end = Position(number, 0)
+        self._latest.clear()
         sync_folder(self.folder)
         return self._writer
 

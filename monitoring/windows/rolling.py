@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from calibration.metrics.reward import MCC_WINDOW
 from monitoring.events import Event, FailureEvent, FeedbackEvent, PredictionEvent
-from monitoring.store.connection import connect, translated_errors
+from monitoring.store.connection import connect, replies_of, translated_errors
 from monitoring.store.contract import EventOutcome, EventRefused, PositionLost
 from monitoring.windows.replies import Replies
 from monitoring.windows.scripts import Script, held_sizes, key_prefix, model_prefix, run_script
@@ -225,10 +225,8 @@ class RollingWindows:
         return f"{self._model_prefix}sizes"
 
     def _pipelined(self, calls: Sequence[_Call]) -> list[Any]:
-        with self._client.pipeline(transaction=False) as pipe:
-            for digest, arguments in calls:
-                pipe.evalsha(digest, 1, *arguments)
-            return pipe.execute(raise_on_error=False)
+        commands = [("EVALSHA", digest, 1, *arguments) for digest, arguments in calls]
+        return cast("list[Any]", replies_of(self._client, commands))
 
     def _load_scripts(self) -> None:
         for script in (self._predict, self._label, self._snapshot, self._advance):

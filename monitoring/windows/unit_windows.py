@@ -6,7 +6,8 @@ together. A unit is known by a digest, since its name may be long.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from math import floor
 from typing import Final, NamedTuple
@@ -16,6 +17,8 @@ from monitoring.events import PredictionEvent
 _KEPT_AFTER_THE_WAIT: Final = 86_400.0
 """Seconds for which an item is kept once no label can change it, for readers that were away."""
 _LEAST_BUCKET: Final = 600.0
+_UNITS: Final = 8192
+"""Units whose digests are remembered; about 2 MB"""
 
 
 class UnitWindow(NamedTuple):
@@ -29,8 +32,8 @@ class UnitWindow(NamedTuple):
 
 def unit_window(unit_id: str, at: float, gap: float) -> UnitWindow:
     """The window of a unit that holds the Unix time `at`, seconds; `gap`: its length."""
-    unit = blake2b(unit_id.encode(), digest_size=8).digest()
-    return UnitWindow(unit, floor((at + _phase(unit, gap)) / gap))
+    unit, phase = _unit(unit_id)
+    return UnitWindow(unit, floor((at + phase * gap) / gap))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,14 @@ class ItemTimes:
     wait: float = 7 * 86_400.0
     """Seconds after its answer at which the label of an audit must have been sent"""
 
+    _constant: tuple[str, int] = field(init=False, repr=False, compare=False)
+    """Seconds of the wait and seconds kept, as `predict.lua` reads them"""
+
     def __post_init__(self) -> None:
         for name, seconds in (("gap", self.gap), ("wait", self.wait)):
             if not 1.0 <= seconds < float("inf"):
                 raise ValueError(f"{name} is {seconds!r}; it must be at least 1 second, and finite")
+        object.__setattr__(self, "_constant", (repr(self.wait), int(self.kept)))
 
     @property
     def kept(self) -> float:
@@ -56,17 +63,22 @@ class ItemTimes:
         """What `predict.lua` reads of the item of an event: draw ('' none), probability of the audit ('' not
         audited), seconds of the wait, seconds kept, unit-window in its bucket ('' no unit), bucket, unit,
         part of the promise."""
+        draw, gap = event.draw, self.gap
         audit = "" if not event.audit or event.audit_probability is None else repr(event.audit_probability)
-        head: list[str | int | bytes] = ["" if event.draw is None else repr(event.draw), audit]
-        head += [repr(self.wait), int(self.kept)]
-        if event.unit_id is None or event.draw is None:
-            return [*head, "", "", "", event.part]
-        window = unit_window(event.unit_id, event.at, self.gap)
-        began = window.number * self.gap - _phase(window.unit, self.gap)
-        bucket = floor(began / max(self.gap, _LEAST_BUCKET))
-        key = window.unit + window.number.to_bytes(8, signed=True)
-        return [*head, key, bucket, event.unit_id, event.part]
+        if draw is None:
+            return ["", audit, *self._constant, "", "", "", event.part]
+        if event.unit_id is None:
+            return [repr(draw), audit, *self._constant, "", "", "", event.part]
+        unit, phase = _unit(event.unit_id)
+        number = floor((event.at + phase * gap) / gap)
+        bucket = floor((number * gap - phase * gap) / max(gap, _LEAST_BUCKET))
+        key = unit + number.to_bytes(8, signed=True)
+        return [repr(draw), audit, *self._constant, key, bucket, event.unit_id, event.part]
 
 
-def _phase(unit: bytes, gap: float) -> float:
-    return int.from_bytes(unit) / 2**64 * gap
+@lru_cache(maxsize=_UNITS)
+def _unit(unit_id: str) -> tuple[bytes, float]:
+    """(digest of a unit, phase of its windows as a share of their length); the draw of a frame asks for them
+    first, the delivery of its event again."""
+    digest = blake2b(unit_id.encode(), digest_size=8).digest()
+    return digest, int.from_bytes(digest) / 2**64

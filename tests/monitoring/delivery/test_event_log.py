@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +149,34 @@ def test_events_are_read_back_in_order_after_a_restart(tmp_path: Path) -> None:
     assert log.count(middle) == 80
     assert Position.read(str(middle)) == middle
     assert log.read(log.end, 10).events == []
+    log.close()
+
+
+@given(st.data())
+def test_events_from_memory_are_those_of_the_segment(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    parent = tmp_path_factory.mktemp("logs")
+    written, at = 0, START
+    found: list[Event] = []
+    with closing(EventLog.claim(parent, BOUNDS)) as log:
+        for _ in range(data.draw(st.integers(1, 6))):
+            more = data.draw(st.integers(0, 9))
+            log.append(events(written, written + more))
+            written += more
+            excerpt = log.read(at, data.draw(st.integers(1, 9)))
+            found += excerpt.events
+            at = excerpt.after
+        assert found + all_of(log, at) == events(0, written)
+        assert all_of(log) == events(0, written)  # also from the start again, when memory holds none
+
+
+def test_events_are_read_from_the_segment_if_memory_does_not_hold_them(tmp_path: Path) -> None:
+    log = EventLog.claim(tmp_path, BOUNDS)
+    log.append(events(0, 5000))
+    assert all_of(log, most=256) == events(0, 5000)
+    log.append(events(5000, 5010))
+    assert all_of(log, most=256) == events(0, 5010)
     log.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from monitoring.store.connection import connect, translated_errors
+from monitoring.store.connection import connect, replies_of, translated_errors
 from monitoring.store.contract import EventRefused, StoreUnavailable
 from monitoring.store.embedded_valkey import EmbeddedValkey
 
@@ -45,6 +45,28 @@ def test_a_value_that_cannot_be_sent_is_refused_and_the_connection_goes_on(
     with pytest.raises(EventRefused), translated_errors():
         store.execute_command("SET", "key", value)
     assert store.ping()
+
+
+def test_an_error_among_the_replies_stands_in_its_place(store: redis.Redis) -> None:
+    store.set("text", "a")
+    replies = replies_of(store, [("SET", "n", 1), ("INCR", "text"), ("INCR", "n"), ("EVALSHA", "0" * 40, 0)])
+    assert (replies[0], replies[2]) == (b"OK", 2)
+    assert isinstance(replies[1], redis.ResponseError)
+    assert isinstance(replies[3], redis.exceptions.NoScriptError)
+    assert store.get("n") == b"2"
+
+
+def test_commands_beyond_any_buffer_arrive(store: redis.Redis) -> None:
+    commands = [("SET", f"large {number}", "x" * 100_000) for number in range(100)]
+    assert replies_of(store, commands) == [b"OK"] * 100
+
+
+def test_commands_of_which_one_cannot_be_sent_leave_nothing_behind(store: redis.Redis) -> None:
+    store.set("n", 1)
+    commands: list[Any] = [("INCR", "n"), ("SET", "key", None)]
+    with pytest.raises(EventRefused), translated_errors():
+        replies_of(store, commands)
+    assert store.get("n") == b"1"
 
 
 def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
