@@ -20,9 +20,9 @@ CONFIDENCE: Final = 0.9
 """Confidence of the bound"""
 HEAD_START: Final = 0.5
 """w: weight of the test that begins with the baseline"""
-LAMBDAS: Final = (1.0, 2.0, 4.0)
-"""Bets at a baseline of alpha; a lower baseline b has alpha / b times these, so that they are the best ones
-against the same risks"""
+LAMBDAS: Final = (1.2, 2.0, 3.5)
+"""Bets at a baseline of alpha, close together because the risks to be found lie within a factor of three; a
+lower baseline b has alpha / b times these, so that they are the best ones against the same risks"""
 _LARGEST_BET: Final = 64.0
 """Factor at most: bets without a bound would make every first error an alarm"""
 _HALVINGS: Final = 60

@@ -134,7 +134,7 @@ async function refreshFigures() {
     byId("status").className = "status " + health.status;
     byId("bundle").textContent = `${health.bundle.name} ${health.bundle.version} on ${health.engine}`;
     show("monitors", joined(health.monitors, promise.bundles), monitors => monitors.flatMap(monitorParts));
-    show("drift", {champion: `${health.bundle.name}:${health.bundle.version}`, state: health.drift, bundles: drift.bundles}, driftParts);
+    show("drift", {said: driftSaid(health), bundles: drift.bundles}, driftParts);
   } catch (problem) {
     if (!token) return;
     byId("status").textContent = "not reached";

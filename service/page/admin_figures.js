@@ -64,12 +64,18 @@ function shiftRow(shift) {
   return [shift.words, value(shift.reference), value(shift.current), shift.psi.toFixed(2), number(shift.p_value), shift.moved ? "moved" : "–"];
 }
 
-function driftParts({champion, state, bundles}) {
+// What a worker says of the drift of each bundle, also where there is no conclusion and why.
+function driftSaid(health) {
+  const label = one => `${one.name}:${one.version}`;
+  return Object.fromEntries([[label(health.bundle), health.drift.sentence], ...health.challengers.map(one => [label(one), one.drift])]);
+}
+
+function driftParts({said, bundles}) {
   const parts = [];
   for (const one of bundles) {
     const found = one.conclusion;
     if (bundles.length > 1) parts.push(text("h3", "", one.bundle));
-    const words = found ? [found.sentence, one.expected] : one.bundle === champion ? [state.sentence] : ["nothing is concluded about drift yet"];
+    const words = found ? [found.sentence, one.expected] : [said[one.bundle] || "nothing is concluded about drift yet"];
     parts.push(text("p", found?.alarm ? "doubt" : "", words.filter(Boolean).map(sentence).join(" ")));
     if (!found) continue;
     parts.push(text("p", "soft", `Compared on ${day(found.at)}.` + (found.joint_p_value === null ? "" : ` All signals together (MMD): p = ${number(found.joint_p_value)}.`)));

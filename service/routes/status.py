@@ -63,6 +63,9 @@ def health_body(service: Service) -> dict[str, Any]:
                 "version": challenger.deployment.version,
                 "share": challenger.share,
                 "promise": challenger.deployment.promise,
+                "drift": None
+                if challenger.share is None  # a shadow answers no image that could be looked at
+                else service.drift.status(challenger.deployment).sentence,
             }
             for challenger in service.deployments.challengers
         ],

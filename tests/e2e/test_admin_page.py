@@ -206,6 +206,8 @@ def test_challengers_are_set_changed_and_withdrawn(open_page: OpenPage) -> None:
     percent.fill("25")
     dialog(page).get_by_role("button", name="Set").click()
     expect(line(page, "august").locator(".badge")).to_have_text("answers 25 % of the units")
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.locator("#drift p")).to_have_text(2 * ["No reference: drift is off."])
     page.get_by_role("button", name="Withdraw august").click()
     dialog(page).get_by_role("button", name="Withdraw").click()
     expect(line(page, "august").locator(".badge")).to_have_count(0)

@@ -73,7 +73,7 @@ def test_a_unit_gets_the_same_bundle_every_time(
 
     health = client.get("/health").json()
     challenger = health["challengers"][0]
-    assert challenger["share"] == 0.5
+    assert (challenger["share"], challenger["drift"]) == (0.5, "no reference: drift is off")
     versions = {None: health["bundle"]["version"], "b:1": challenger["version"]}
     for number in range(12):
         unit = f"camera-{number}"
@@ -95,6 +95,7 @@ def test_a_shadow_records_answered_images_and_their_labels(
     champion, shadow = (
         f"{one['name']}:{one['version']}" for one in (health["bundle"], health["challengers"][0])
     )
+    assert health["challengers"][0]["drift"] is None
     # The champion answers it; the shadow has no certificate and abstains.
     image = make_colour_image(1, ANSWERED_BY_B)
     for number in range(6):
