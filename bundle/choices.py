@@ -18,6 +18,9 @@ ResizeMode = Literal["stretch", "crop"]
 """How an image is brought to the model's input size. `stretch`: the whole image, without its aspect ratio;
 `crop`: the largest centred part that has the aspect ratio of the model's input."""
 
+SignatureMode = Literal["off", "warn", "require"]
+"""What is asked of a bundle's signature; see `bundle.signing.policy`."""
+
 ENGINE_NAMES: Final[tuple[EngineName, ...]] = get_args(EngineName)
 PRECISION_NAMES: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)
 AUTO: Final = "auto"

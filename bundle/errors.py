@@ -6,6 +6,7 @@
     │   ├── BundleTooNew                  written by a later schema version
     │   ├── BundleUnexpected              not the version that was expected
     │   ├── BundleTampered                not the bundle that was written, or contradicts itself
+    │   ├── SignatureRefused              not signed, or not by a trusted key, or of other content
     │   ├── BundleExists                  something is in the place of a bundle to be written
     │   └── GoldenMismatch                a golden case does not give the expected outcome
     ├── EngineError (RuntimeError)
@@ -16,6 +17,8 @@
     ├── OutputUnfit (ValueError)          a model's output is not of the stated kind
     ├── ImageError (ValueError)           the bytes cannot become an image; see `bundle.images.errors`
     ├── ExtraMissing                      a module is needed that an extra of demur brings
+    ├── KeyUnusable                       a file does not hold the key or certificates it is named for
+    ├── NotSigned                         the bundle cannot be signed with these keys
     ├── LimitTooLow                       a limit of the system is too low for the libraries
     ├── NotIssued                         no certificate may be issued on this machine
     └── SubprocessLost (RuntimeError)     a process ended before its result was there

@@ -34,6 +34,9 @@ EXTRA_OF: Mapping[str, str] = MappingProxyType(
             ),
             "serve",
         ),
+        "cryptography": "verify",
+        **dict.fromkeys(("model_signing", "OpenSSL"), "sign"),
+        "cyclonedx": "sbom",
     }
 )
 """Top-level module -> the extra that brings it."""

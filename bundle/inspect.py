@@ -12,7 +12,9 @@ from rich.table import Table
 from bundle.engines.contract import EngineKey
 from bundle.engines.installed import installation_problems, usable
 from bundle.manifest import BundleManifest
-from bundle.verify import verify_bundle
+from bundle.signing.envelope import SignatureRefused
+from bundle.signing.policy import SignatureStatus
+from bundle.verify import claimed_signature, verify_bundle
 from calibration.decision import StageRule
 
 
@@ -21,8 +23,8 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
 
     `certificate` is the first certificate, null if there is none; `certificates` are all of them by
     engine and precision; `here` names those whose engine and precision are available on this machine.
-    `audit_curves`: engines and precisions whose audits follow the confidence; `drift_reference`: the file,
-    null if drift is off.
+    `signature`: what the signature says of itself, checked against no key. `audit_curves`: engines and
+    precisions whose audits follow the confidence; `drift_reference`: the file, null if drift is off.
     """
     manifest = verify_bundle(folder)
     content = manifest.model_dump(mode="json")
@@ -47,12 +49,23 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
         "golden_cases": len(manifest.golden),
         "audit_curves": sorted(manifest.audits),
         "drift_reference": manifest.reference,
+        "signature": signature_of(folder).to_dict(),
         "bytes": sum(record.size for record in manifest.files.values()),
         "provenance": content["provenance"],
     }
 
 
-def render_bundle(manifest: BundleManifest, console: Console) -> None:
+def signature_of(folder: Path) -> SignatureStatus:
+    """What the signature of a bundle says of itself; a damaged one is told, and not raised."""
+    try:
+        return claimed_signature(folder)
+    except SignatureRefused as error:
+        return SignatureStatus("refused", why=error.why)
+
+
+def render_bundle(
+    manifest: BundleManifest, console: Console, signature: SignatureStatus | None = None
+) -> None:
     """Print the bundle on a terminal: the promise first, in one sentence."""
     console.print(f"{manifest.name} {manifest.version}", style="bold", markup=False, highlight=False)
     console.print(manifest.task, markup=False)
@@ -75,6 +88,8 @@ def render_bundle(manifest: BundleManifest, console: Console) -> None:
     console.print(_stage_table(manifest))
     if manifest.evaluation:
         console.print(_evaluation_table(manifest))
+    if signature is not None:
+        console.print(signature.sentence(), markup=False, highlight=False)
     size = sum(record.size for record in manifest.files.values()) / 1e6
     console.print(
         f"{len(manifest.files)} files, {size:.1f} MB, {len(manifest.golden)} golden cases, "

@@ -24,7 +24,8 @@ from bundle.manifest import MANIFEST_FILE, BundleManifest, BundleTampered, Stage
 from bundle.policy import CertificateEntry
 from bundle.reference import read_reference
 from bundle.runner import CascadeRunner, CascadeStage
-from bundle.verify import read_verified, verify_bundle
+from bundle.signing.policy import SignaturePolicy, SignatureStatus
+from bundle.verify import read_verified, verify_signed
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint
 from calibration.drift.signals import SignalSample
@@ -52,6 +53,8 @@ class LoadedBundle:
     """The audit curve of each stage on this engine; empty: answers are audited uniformly."""
     reference: SignalSample | None = None
     """The drift signals of val_select on this engine; None: drift is off."""
+    signature: SignatureStatus | None = None
+    """What its signature is worth; None: signatures are not checked."""
 
     @property
     def certified(self) -> bool:
@@ -69,16 +72,19 @@ def load_bundle(
     runner_threads: int = 1,
     issued_here: CertificateEntry | None = None,
     time_limit: float = DEFAULT_TIME_LIMIT,
+    trust: SignaturePolicy | None = None,
 ) -> LoadedBundle:
     """Verify `folder`, open its models and compute its golden cases.
 
     `threads` and `calls` are those of `open_model`; `runner_threads` and `limits` are for
     `LoadedBundle.runner`. If neither a certificate of the bundle nor `issued_here` names the engine and
     precision, the bundle loads and abstains on every image. `time_limit`: seconds for opening the models,
-    and again for the golden cases; a model that takes longer is refused. Raises a BundleError naming the
+    and again for the golden cases; a model that takes longer is refused. `trust`: the policy of
+    signatures, None to check none. Raises a BundleError naming the
     file, or EngineUnavailable.
     """
-    manifest = verify_bundle(folder)
+    verified = verify_signed(folder, trust=trust)
+    manifest = verified.manifest
     models = open_stages(folder, manifest, key, threads=threads, calls=calls, time_limit=time_limit)
     stages = [
         CascadeStage(stage.preprocess, opened, stage.macs)
@@ -112,6 +118,7 @@ def load_bundle(
         runner=CascadeRunner(stages, point, limits=limits, threads=runner_threads),
         audits=manifest.audits.get(str(key), ()),
         reference=_reference(folder, manifest, str(key)),
+        signature=verified.signature,
     )
 
 

@@ -29,9 +29,10 @@ from bundle.policy import CertificateEntry, KeyPart
 from calibration.decision import STAGE_NAMES, DecisionKind, OperatingPoint, StageName, StageRule
 from calibration.sequential.audits import AuditCurve
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Increased whenever an older reader would misinterpret or refuse a bundle. Version 2 adds audit curves and
-the reference of the drift signals; version 1 is read as a bundle without them."""
+the reference of the drift signals, version 3 the circumstances of its making; bundles of earlier versions are
+read as bundles without them."""
 
 MANIFEST_FILE = "bundle.json"
 REFERENCE_FILE: Final = "reference.json"
@@ -143,6 +144,27 @@ class GoldenCase(_Record):
     expected: dict[str, GoldenExpectation]
 
 
+class GitState(_Record):
+    """Revision of a git repository."""
+
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")]
+    dirty: bool | None
+    """Whether a tracked file differed from the revision; None if git did not say"""
+
+
+class BuildRecord(_Record):
+    """Circumstances of one command that made the bundle."""
+
+    command: Annotated[tuple[PlainText, ...], Field(max_length=200)] = ()
+    """The command line without secrets; empty if a program called demur"""
+    folder: GitState | None = None
+    """The repository of the working folder; None if it was in none"""
+    demur: GitState | None = None
+    """The repository that demur was installed from; None if it came as a package"""
+    packages: dict[str, str] = {}
+    """Installed package -> version"""
+
+
 class Provenance(_Record):
     """The origin of the bundle; not needed for serving."""
 
@@ -156,12 +178,14 @@ class Provenance(_Record):
     seed: int | None = None
     notices: tuple[PlainText, ...] = ()
     """Facts for a reader of the certificate: "column 'drive' looks like a group, was not used"."""
+    builds: Annotated[tuple[BuildRecord, ...], Field(max_length=100)] = ()
+    """The command that trained, and, if it was another, the one that wrote the bundle"""
 
 
 class BundleManifest(_Record):
     """The whole of `bundle.json`."""
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     name: KeyPart
     version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     """Digest of everything else in this manifest, and so of every file."""
@@ -248,6 +272,8 @@ class BundleManifest(_Record):
                 raise ValueError(f"audits: {len(curves)} curves of {key} for {len(self.stages)} stages")
         if self.schema_version == 1 and (self.audits or self.reference is not None):
             raise ValueError("audits and reference came with schema version 2; this is version 1")
+        if self.schema_version < 3 and self.provenance.builds:
+            raise ValueError(f"builds came with schema version 3; this is version {self.schema_version}")
 
 
 def canonical_bytes(manifest: BundleManifest) -> bytes:
@@ -291,9 +317,13 @@ def parse_manifest(data: bytes) -> BundleManifest:
 
 
 def _content(manifest: BundleManifest) -> dict[str, Any]:
-    """The manifest in plain values; one of version 1 without the fields that it did not have."""
-    later = {"audits", "reference"} if manifest.schema_version == 1 else set()
-    return manifest.model_dump(mode="json", exclude=later)
+    """The manifest in plain values; one of an earlier version without the fields that it did not have."""
+    content = manifest.model_dump(mode="json")
+    if manifest.schema_version < 3:
+        del content["provenance"]["builds"]
+    if manifest.schema_version < 2:
+        del content["audits"], content["reference"]
+    return content
 
 
 def _version(content: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from bundle.manifest import (
     BundleTampered,
     parse_manifest,
 )
+from bundle.signing.envelope import MAX_SIGNATURE_BYTES, SIGNATURE_FILE
+from bundle.signing.policy import SignaturePolicy, SignatureStatus, claimed
 
 REPORT_FILE: Final = "metrics/report.json"
 _CHUNK = 2**20
@@ -31,15 +34,34 @@ class BundleUnexpected(BundleError):
     """The bundle is not the version that was expected."""
 
 
-def verify_bundle(folder: Path, *, expected: str | None = None) -> BundleManifest:
+@dataclass(frozen=True, slots=True)
+class OpenedManifest:
+    """A manifest, and what its signature is worth."""
+
+    manifest: BundleManifest
+    signature: SignatureStatus | None
+    """None: signatures are not checked"""
+
+
+def verify_bundle(
+    folder: Path, *, expected: str | None = None, trust: SignaturePolicy | None = None
+) -> BundleManifest:
+    """The manifest of a bundle whose every file is as it was written; see `verify_signed`."""
+    return verify_signed(folder, expected=expected, trust=trust).manifest
+
+
+def verify_signed(
+    folder: Path, *, expected: str | None = None, trust: SignaturePolicy | None = None
+) -> OpenedManifest:
     """Compare every file of `folder` with the manifest, and its parts with each other.
 
     No model is opened. `expected`: the version that the bundle must have, from a source that is independent
-    of the bundle's folder. Raises BundleMissing, BundleTooNew, BundleUnexpected or
-    BundleTampered (a changed, missing, added or linked file, an edited manifest, parts that contradict each
-    other), naming the file.
+    of the bundle's folder; `trust`: see `open_manifest`. Raises BundleMissing, BundleTooNew,
+    BundleUnexpected, SignatureRefused or BundleTampered (a changed, missing, added or linked file, an edited
+    manifest, parts that contradict each other), naming the file.
     """
-    manifest = read_manifest(folder)
+    opened = open_manifest(folder, trust)
+    manifest = opened.manifest
     if expected is not None and manifest.version != expected:
         raise BundleUnexpected(
             MANIFEST_FILE,
@@ -48,8 +70,10 @@ def verify_bundle(folder: Path, *, expected: str | None = None) -> BundleManifes
     found = set(_entries(folder))
     for file in sorted(manifest.files.keys() - found):
         raise BundleTampered(file, "is missing")
-    for file in sorted(found - manifest.files.keys() - {MANIFEST_FILE}):
+    for file in sorted(found - manifest.files.keys() - {MANIFEST_FILE, SIGNATURE_FILE}):
         raise BundleTampered(file, "was added: the manifest does not list it")
+    if SIGNATURE_FILE in found:
+        read_signature(folder)
     for file in sorted(manifest.files):
         with os.fdopen(_open_regular(folder, file), "rb") as stream:
             digest, size = hashlib.sha256(), 0
@@ -59,14 +83,46 @@ def verify_bundle(folder: Path, *, expected: str | None = None) -> BundleManifes
         _check(manifest, file, size, digest.hexdigest())
     if REPORT_FILE in manifest.files:
         _check_figures(folder, manifest)
-    return manifest
+    return opened
 
 
-def read_manifest(folder: Path) -> BundleManifest:
-    """The manifest, checked for contradictions; no other file is read. Raises as `verify_bundle` does."""
+def read_manifest(folder: Path, trust: SignaturePolicy | None = None) -> BundleManifest:
+    """The manifest, checked for contradictions; see `open_manifest`."""
+    return open_manifest(folder, trust).manifest
+
+
+def open_manifest(folder: Path, trust: SignaturePolicy | None = None) -> OpenedManifest:
+    """The manifest, checked for contradictions, with its signature; no other file is read.
+
+    `trust`: the policy of signatures, None to check none. The signature is checked for the bytes that were
+    parsed; the files are bound to the manifest by their digests. Raises as `verify_signed` does.
+    """
+    data = read_manifest_bytes(folder)
+    manifest = parse_manifest(data)
+    return OpenedManifest(
+        manifest, None if trust is None else trust.check(manifest, data, read_signature(folder))
+    )
+
+
+def claimed_signature(folder: Path) -> SignatureStatus:
+    """What the signature of a bundle says of itself, checked against no key. Raises as `claimed` does."""
+    data = read_manifest_bytes(folder)
+    return claimed(parse_manifest(data), data, read_signature(folder))
+
+
+def read_manifest_bytes(folder: Path) -> bytes:
+    """bundle.json as it is. Raises BundleMissing and BundleTampered."""
     if not (folder / MANIFEST_FILE).exists():
         raise BundleMissing(MANIFEST_FILE, f"not found in {folder}, which is therefore no bundle")
-    return parse_manifest(_read_regular(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES))
+    return _read_regular(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+
+
+def read_signature(folder: Path) -> bytes | None:
+    """model.sig as it is, None if there is none. Raises BundleTampered if it is no plain file of bounded
+    size."""
+    if not os.path.lexists(folder / SIGNATURE_FILE):
+        return None
+    return _read_regular(folder, SIGNATURE_FILE, MAX_SIGNATURE_BYTES)
 
 
 def read_verified(folder: Path, manifest: BundleManifest, file: str) -> bytes:

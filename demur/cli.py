@@ -42,6 +42,7 @@ from demur.verbs.predict import predict
 from demur.verbs.pretrain import pretrain
 from demur.verbs.profile import profile
 from demur.verbs.serve import serve
+from demur.verbs.sign import sign
 from demur.verbs.sweep import sweep
 from demur.verbs.train import train
 from demur.verbs.verify import verify
@@ -64,7 +65,7 @@ app = typer.Typer(
 PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "From images to a bundle": (demo, data, train, compare, pretrain),
     "Certificates": (sweep, gate, calibrate, evaluate, wrap),
-    "Bundles": (bundle, inspect, verify, predict),
+    "Bundles": (bundle, inspect, sign, verify, predict),
     "Production": (serve, logs, profile),
     "Set-up": (doctor, init),
 }

@@ -29,6 +29,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "evaluate": _REPORTS,
     "wrap": (*_REPORTS, *_ENGINE),
     "bundle": (*_REPORTS, *_ENGINE),
+    "sign": ("model_signing", "OpenSSL", "cryptography"),
     "verify": _ENGINE,
     "predict": (*_TABLES, *_ENGINE),
     "serve": _SERVICE,

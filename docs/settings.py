@@ -17,6 +17,7 @@ OUT = Path(__file__).with_suffix(".md")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Serving": ("bundle", "host", "port", "workers", "cores", "engine", "precision", "batch"),
     "Private port": ("admin_port", "admin_host", "admin_token", "bundles", "prepare_timeout"),
+    "Signatures": ("signatures", "trusted_keys"),
     "Store and event log": (
         *("redis_url", "redis_timeout", "data_dir", "model", "windows", "prediction_ttl", "parked_ttl"),
         *("events_kept", "event_log", "event_log_bytes", "event_log_days"),

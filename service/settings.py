@@ -9,8 +9,10 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from bundle.choices import EngineName, PrecisionName
+from bundle.choices import EngineName, PrecisionName, SignatureMode
 from bundle.selection.choice import EnginePreference
+from bundle.signing.keys import KeyUnusable
+from bundle.signing.policy import MAX_TRUSTED_KEYS, SignaturePolicy
 from monitoring.promise.terms import Missing, WatchOptions
 from monitoring.windows.snapshot import REWARD_SIZES
 from monitoring.windows.unit_windows import ItemTimes
@@ -75,6 +77,12 @@ class Settings(BaseModel):
     """Token that every admin request must carry as `Authorization: Bearer TOKEN`."""
     bundles: Path | None = None
     """Folder of the bundles that may be activated, by name; None: the parent folder of `bundle`."""
+
+    signatures: SignatureMode = "off"
+    """Whether a bundle must be signed by one of `trusted_keys`: `require` refuses any other wherever one is
+    opened, `warn` says so in the log and in /health, `off` checks nothing."""
+    trusted_keys: Annotated[tuple[Path, ...], Field(max_length=MAX_TRUSTED_KEYS)] = ()
+    """Files of public keys, or of certificates that issue those of signers, as PEM, separated by commas."""
 
     prepare_timeout: Seconds = 120.0
     """Seconds for a bundle to be verified, loaded and tried before a change; beyond them it is refused."""
@@ -201,6 +209,13 @@ class Settings(BaseModel):
     def _order_windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(set(value)))
 
+    @field_validator("trusted_keys", mode="before")
+    @classmethod
+    def _parse_trusted_keys(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return [Path(text.strip()).expanduser() for text in value.split(",") if text.strip()]
+
     @field_validator("challengers", mode="before")
     @classmethod
     def _parse_challengers(cls, value: Any) -> Any:
@@ -240,7 +255,23 @@ class Settings(BaseModel):
                 f"{PREFIX}FEEDBACK_TOKENS holds the token of the private port, so a sender of labels could "
                 "change bundles; give labels tokens of their own"
             )
+        settings._require_trusted_keys()
         return settings
+
+    def _require_trusted_keys(self) -> None:
+        """Raise SettingsError if signatures are checked and a key is missing or is no key."""
+        trust = self.trust()
+        if trust is None:
+            return
+        if not trust.keys:
+            raise SettingsError(
+                f"signatures is {self.signatures!r}, but no key is trusted; name the files of public keys or "
+                f"certificates in {PREFIX}TRUSTED_KEYS, or set {PREFIX}SIGNATURES=off"
+            )
+        try:
+            trust.trusted_keys()
+        except KeyUnusable as error:
+            raise SettingsError(f"{PREFIX}TRUSTED_KEYS: {error}") from None
 
     @field_validator(
         *(
@@ -260,6 +291,11 @@ class Settings(BaseModel):
             return value
         word = value.strip().lower()
         return "warning" if word == "warn" else word
+
+    @field_validator("signatures", mode="before")
+    @classmethod
+    def _read_signatures(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("batch", mode="before")
     @classmethod
@@ -323,6 +359,10 @@ class Settings(BaseModel):
         """Whether something may be done automatically on account of labels: an alarm of the promise, a
         fallback, a roll-back. Everything of that kind asks here."""
         return bool(self.feedback_tokens) or self.trust_open_labels
+
+    def trust(self) -> SignaturePolicy | None:
+        """The policy of signatures; None: none is checked."""
+        return None if self.signatures == "off" else SignaturePolicy(self.signatures, self.trusted_keys)
 
     def watch_options(self) -> WatchOptions:
         """What the monitors of the promise need."""

@@ -20,6 +20,7 @@ from trainer.fit.context import RunContext
 from trainer.fit.device import describe
 from trainer.preparation import PreparedRun, prepare_run
 from trainer.reports.training_plan import PlannedData, PlannedStage, TrainingPlan
+from trainer.run.build import build_record
 from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder, write_yaml
 from trainer.run.lock import locked
@@ -117,6 +118,7 @@ def _record(
             split_digests=dict(splits.digests),
             versions=library_versions() | describe(config.compute),
             seed=config.seed,
+            builds=(build_record(),),
             notices=tuple(notice.message for notice in source.notices if not notice.doubt)
             + ((f"{len(data.dropped)} images were left out, see faults.json",) if data.dropped else ())
             + tuple(notice.message for notice in notices),

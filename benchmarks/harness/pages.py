@@ -88,6 +88,7 @@ PAGE: Mapping[str, Page] = {
             "labels",
             "decode",
             "rolling-read",
+            "signatures",
             "request-cost",
             "footprint",
         ),

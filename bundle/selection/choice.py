@@ -28,6 +28,7 @@ from bundle.selection.issued import IssuedCertificates, NotIssued
 from bundle.selection.local_certificate import certify_in_subprocess, reserve_of
 from bundle.selection.timing import TIMING_SECONDS, StageSeconds, best_batch, time_stages
 from bundle.selection.timing_cache import TimingCache, TimingRecord
+from bundle.signing.policy import SignaturePolicy
 from bundle.system.machine import this_machine
 from bundle.system.subprocess_call import SubprocessLost, call_in_subprocess
 from bundle.verify import read_manifest
@@ -103,6 +104,7 @@ def choose_engine(
     *,
     seconds: float = TIMING_SECONDS,
     say: Callable[[str], None] = lambda _: None,
+    trust: SignaturePolicy | None = None,
 ) -> EngineChoice:
     """Choose for the bundle in `folder`, by cached timings or, the first time, by timings of `seconds`.
 
@@ -110,9 +112,10 @@ def choose_engine(
     here, once and for one engine, which `issued` records; that takes as long as deciding all of them. The
     choice depends on the preference, the installed engines and the bundle, never on the outcome of a
     certificate that is issued here. Of several processes that share `cache`, one measures and the others
-    wait. Raises a BundleError and EngineUnavailable.
+    wait. `trust`: the policy of signatures, since timing already computes the
+    models. Raises a BundleError and EngineUnavailable.
     """
-    manifest, machine = read_manifest(folder), this_machine(runtime_versions())
+    manifest, machine = read_manifest(folder, trust), this_machine(runtime_versions())
     with cache.exclusive():
         record = cache.load(manifest.version, machine)
         local = _issued_here(manifest, issued, say)

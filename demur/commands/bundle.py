@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.engines.contract import PRECISIONS, EngineKey
+from bundle.extras import require_modules
 from demur.commands.results import engines_values
 from demur.output import run_console, write_json
 from trainer.bundling.engines import CertifiedEngines, EngineRequest, certify_engines
@@ -15,6 +16,8 @@ from trainer.run.folder import RunFolder
 
 def bundle_run(run: Path, request: EngineRequest, *, as_json: bool) -> None:
     """Certify the run on every engine of `request`, and print the certificates and their cost."""
+    if request.sbom:
+        require_modules("bundle --sbom", ("cyclonedx",))
     console, folder = run_console(as_json), RunFolder(run)
     certified = certify_engines(folder, request, console)
     console.heading("Result")
@@ -66,6 +69,7 @@ def result_lines(certified: CertifiedEngines, folder: Path) -> Iterator[str]:
             f"{100 * first.policy.certificate.coverage:.1f} % of the calibration units instead of "
             f"{100 * certified.coverage_alone:.1f} %."
         )
+    yield from certified.notes
     yield f"Bundle: {folder}"
 
 

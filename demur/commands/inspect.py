@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bundle.inspect import inspect_bundle, render_bundle
+from bundle.inspect import inspect_bundle, render_bundle, signature_of
 from bundle.verify import verify_bundle
 from calibration.certificate import Certificate, MalformedCertificate, read_certificates
 from demur.output import write_json
@@ -17,7 +17,7 @@ def show_bundle(folder: Path, *, as_json: bool) -> None:
     if as_json:
         write_json(inspect_bundle(folder))
     else:
-        render_bundle(verify_bundle(folder), Console())
+        render_bundle(verify_bundle(folder), Console(), signature_of(folder))
 
 
 def show_certificates(file: Path, *, as_json: bool) -> None:

@@ -94,6 +94,7 @@ def engines_values(certified: CertifiedEngines, folder: Path) -> dict[str, Any]:
         ],
         "left_out": [agreement_values(one) for one in certified.left_out],
         "shares": certified.shares,
+        "notes": certified.notes,
         "price": certified.price,
     }
 

@@ -12,7 +12,8 @@ from bundle.engines.contract import EngineKey
 from bundle.engines.installed import installation_problems, runtime_version, usable
 from bundle.loader import load_bundle
 from bundle.selection.choice import EnginePreference, first_choice
-from bundle.verify import verify_bundle
+from bundle.signing.policy import SignaturePolicy, SignatureStatus
+from bundle.verify import claimed_signature, verify_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,11 @@ class Verification:
     """Engines and precisions of its certificates that this machine does not have"""
     problems: tuple[str, ...]
     """Faults of the installed runtimes"""
+    signature: SignatureStatus
 
     def lines(self) -> Iterator[str]:
         yield f"{self.name} {self.version}: {self.files} files are as they were written."
+        yield self.signature.sentence()
         for engine in self.engines:
             yield engine.sentence()
         if self.not_tried:
@@ -64,14 +67,16 @@ def verify_on_engines(
     wish: EnginePreference,
     expected: str | None = None,
     time_limit: float = DEFAULT_TIME_LIMIT,
+    trust: SignaturePolicy | None = None,
 ) -> Verification:
     """Check the bundle's files and golden cases.
 
     `wish` may name one engine or precision; `expected`: the version that the bundle must have;
-    `time_limit`: see `load_bundle`. Raises as `verify_bundle` and
-    `load_bundle` do.
+    `time_limit`: see `load_bundle`; `trust`: by which keys it must be signed, None to show only what its
+    signature claims. Raises as `verify_signed` and `load_bundle` do.
     """
-    manifest = verify_bundle(folder, expected=expected)
+    verified = verify_signed(folder, expected=expected, trust=trust)
+    manifest, signature = verified.manifest, verified.signature or claimed_signature(folder)
     keys = [EngineKey.parse(entry.key) for entry in manifest.certificates]
     certified = [key for key in keys if wish.allows(key)]
     here = [key for key in certified if usable(key)]
@@ -81,14 +86,17 @@ def verify_on_engines(
         manifest.name,
         manifest.version,
         len(manifest.files),
-        tuple(_golden_cases(folder, key, time_limit) for key in tried),
+        tuple(_golden_cases(folder, key, time_limit, trust) for key in tried),
         tuple(missing) if (wish.engine, wish.precision) == (AUTO, AUTO) else (),
         installation_problems(),
+        signature,
     )
 
 
-def _golden_cases(folder: Path, key: EngineKey, time_limit: float) -> GoldenCasesHeld:
-    loaded = load_bundle(folder, key=key, time_limit=time_limit)
+def _golden_cases(
+    folder: Path, key: EngineKey, time_limit: float, trust: SignaturePolicy | None
+) -> GoldenCasesHeld:
+    loaded = load_bundle(folder, key=key, time_limit=time_limit, trust=trust)
     return GoldenCasesHeld(
         str(key),
         runtime_version(key.engine),

@@ -68,6 +68,13 @@ def bundle(
             "precision are left out.",
         ),
     ] = 0.98,
+    sbom: Annotated[
+        bool,
+        typer.Option(
+            "--sbom",
+            help="Add sbom.cdx.json: the installed packages that made the bundle, in CycloneDX.",
+        ),
+    ] = False,
     source: Annotated[
         str | None,
         typer.Option(
@@ -92,6 +99,8 @@ def bundle(
     share the run's delta, so each is certified at a part of it and answers somewhat less; the result says
     how much. ONNX Runtime at fp32 is always among them. The service takes the fastest one that it has.
 
+    The bundle that is written is another one: sign it again if the earlier one was signed (`demur sign`).
+
     A run with a certificate has spent its delta: train with `--certificate none` and certify here with
     `--certificate exact`, or withdraw with `--reissue`.
     """
@@ -111,5 +120,6 @@ def bundle(
         fastest=fastest,
         reissue=reissue,
         carry_calibration=carry_calibration,
+        sbom=sbom,
     )
     bundle_run(run, request, as_json=as_json)

@@ -22,8 +22,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bundle.manifest import BundleError, BundleManifest
-from bundle.verify import verify_bundle
+from bundle.manifest import BundleError
+from bundle.signing.policy import SignaturePolicy
+from bundle.verify import OpenedManifest, verify_signed
 from monitoring.metrics.instruments import AdminInstruments
 from service.admin.access import TokenRequired
 from service.admin.alerts import add_alert_routes
@@ -71,11 +72,12 @@ def create_admin_app(
     figures: Figures | None = None,
     experiments: Experiments | None = None,
     experiment_log: ExperimentLog | None = None,
+    trust: SignaturePolicy | None = None,
 ) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`.
 
     `feedback_tokens`: of the senders of labels, who may list the audits. `experiments`: over the same fleet;
-    `experiment_log`: from which they are analysed; None: nothing can be.
+    `experiment_log`: from which they are analysed; None: nothing can be. `trust`: the policy of signatures.
     """
     figures, experiments = figures or Figures(), experiments or Experiments(fleet)
     app = FastAPI(
@@ -90,7 +92,7 @@ def create_admin_app(
         # For the OpenAPI document alone; TokenRequired asks for the token.
         dependencies=[Depends(HTTPBearer(auto_error=False))],
     )
-    _add_bundle_routes(app, fleet, bundles)
+    _add_bundle_routes(app, fleet, bundles, trust)
     _add_challenger_routes(app, fleet, experiments, bundles)
     _add_page(app)
     add_figure_routes(app, fleet, figures)
@@ -120,7 +122,7 @@ def _add_page(app: FastAPI) -> None:
         return page_response("admin")
 
 
-def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
+def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path, trust: SignaturePolicy | None) -> None:
     @app.get("/bundles", summary="The bundles and the line-up", openapi_extra=openapi.BUNDLES)
     async def list_bundles(request: Request) -> Response:
         names = await asyncio.to_thread(names_of, bundles)
@@ -132,10 +134,10 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path) -> None:
     async def verify(request: Request, name: str) -> Response:
         folder = await asyncio.to_thread(folder_of, bundles, name)
         try:
-            manifest = await asyncio.to_thread(verify_bundle, folder)
+            verified = await asyncio.to_thread(verify_signed, folder, trust=trust)
         except BundleError as error:
             raise BundleRefused(name, str(error)) from error
-        return json_response(_summary(manifest))
+        return json_response(_summary(verified))
 
     @app.post("/bundles/{name}/activate", summary="Make it the champion", openapi_extra=openapi.ACTIVATE)
     async def activate(request: Request, name: str) -> Response:
@@ -235,12 +237,14 @@ def _lineup(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def _summary(manifest: BundleManifest) -> dict[str, Any]:
+def _summary(verified: OpenedManifest) -> dict[str, Any]:
+    manifest, signature = verified.manifest, verified.signature
     return {
         "name": manifest.name,
         "version": manifest.version,
         "created_at": manifest.created_at.isoformat(),
         "certificates": {entry.key: entry.certificate.sentence() for entry in manifest.certificates},
+        "signature": None if signature is None else signature.to_dict(),
     }
 
 

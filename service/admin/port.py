@@ -46,6 +46,7 @@ def admin_port(
             figures=Figures(items, promises, public_url, settings.data_dir, journal),
             experiments=experiments,
             experiment_log=_experiment_log(settings),
+            trust=settings.trust(),
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",

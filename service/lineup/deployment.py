@@ -17,6 +17,7 @@ from bundle.selection.choice import EngineChoice, choose_engine
 from bundle.selection.issued import IssuedCertificates
 from bundle.selection.timing import require_batch_invariance
 from bundle.selection.timing_cache import TimingCache
+from bundle.signing.policy import SignatureStatus
 from bundle.system.machine import this_machine
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageName
 from calibration.drift.signals import SignalSample
@@ -76,6 +77,8 @@ class Deployment:
     """The drift signals of val_select; None: drift is off"""
     terms: PromiseTerms = field(default_factory=lambda: PromiseTerms("", "not certified here"))
     """What the monitors of the promise watch"""
+    signature: SignatureStatus | None = None
+    """What the bundle's signature is worth; None: signatures are not checked"""
 
     def audit_weight(self, stage: StageName, confidence: float) -> float:
         """q, by which the share of audits is multiplied for an answer of `stage` at this confidence."""
@@ -90,6 +93,10 @@ class Deployment:
         """Engine, batch sizes and the reason of the choice, for /health."""
         sizes = dict(zip(STAGE_NAMES, self.batch_sizes, strict=False))
         return {**asdict(self.facts), "batch_sizes": sizes}
+
+    def signature_report(self) -> dict[str, Any] | None:
+        """What the signature is worth, for /health; None if signatures are not checked."""
+        return None if self.signature is None else self.signature.to_dict()
 
     @classmethod
     def of(cls, loaded: LoadedBundle, choice: EngineChoice) -> Deployment:
@@ -123,6 +130,7 @@ class Deployment:
                 reason,
                 least_weight=min((min(curve.weights) for curve in loaded.audits), default=1.0),
             ),
+            signature=loaded.signature,
         )
 
 
@@ -134,7 +142,10 @@ def deployment_for(settings: Settings) -> Deployment:
     """
     timings = TimingCache(settings.data_dir, say=_say)
     issued = IssuedCertificates(settings.data_dir)
-    choice = choose_engine(settings.bundle, settings.engine_preference(), timings, issued, say=_say)
+    trust = settings.trust()
+    choice = choose_engine(
+        settings.bundle, settings.engine_preference(), timings, issued, say=_say, trust=trust
+    )
     # One thread per call: several concurrent calls on one thread each outperform one call on several.
     loaded = load_bundle(
         settings.bundle,
@@ -143,13 +154,28 @@ def deployment_for(settings: Settings) -> Deployment:
         calls=settings.cores_per_worker(),
         limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
         issued_here=choice.issued_here,
+        trust=trust,
     )
+    _warn_of_signature(loaded)
     if settings.batch is not None and settings.batch > 1:
         require_batch_invariance(loaded.folder, loaded.manifest, loaded.models, settings.batch)
     deployment = Deployment.of(loaded, choice)
     for problem in deployment.facts.problems:
         logger.warning("engine_installation", problem=problem)
     return deployment
+
+
+def _warn_of_signature(loaded: LoadedBundle) -> None:
+    signature = loaded.signature
+    if signature is not None and signature.state != "trusted":
+        logger.warning(
+            "bundle_signature",
+            bundle=loaded.manifest.name,
+            version=loaded.manifest.version,
+            state=signature.state,
+            why=signature.why,
+            note="it serves nevertheless, because DEMUR_SIGNATURES is warn; require refuses such a bundle",
+        )
 
 
 def _say(text: str) -> None:

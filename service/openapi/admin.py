@@ -19,7 +19,7 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.openapi import status
-from service.openapi.parts import JSON, NULLABLE_STRING, NUMBER_OR_NULL, answer, body, problems
+from service.openapi.parts import JSON, NULLABLE_STRING, NUMBER_OR_NULL, SIGNATURE, answer, body, problems
 
 _NO_TOKEN = ("The token is missing or wrong.", Unauthorized)
 _UNREADABLE = ("The folder of the bundles cannot be read.", BundlesUnreadable)
@@ -64,12 +64,13 @@ VERIFY: Final[dict[str, Any]] = {
             "The bundle is unchanged since it was written; its certificates by engine and precision.",
             {
                 "type": "object",
-                "required": ["name", "version", "created_at", "certificates"],
+                "required": ["name", "version", "created_at", "certificates", "signature"],
                 "properties": {
                     "name": {"type": "string"},
                     "version": {"type": "string"},
                     "created_at": {"type": "string", "format": "date-time"},
                     "certificates": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "signature": SIGNATURE,
                 },
             },
         ),

@@ -56,6 +56,18 @@ LABEL_ACCESS: dict[str, Any] = {
     },
 }
 
+SIGNATURE: dict[str, Any] = {
+    "type": ["object", "null"],
+    "description": "Whether a trusted key has signed the bundle; null if `DEMUR_SIGNATURES` is `off`.",
+    "required": ["state", "key", "subject", "why"],
+    "properties": {
+        "state": {"enum": ["trusted", "unsigned", "refused"]},
+        "key": {"type": ["string", "null"], "description": "sha256 of the public key as PEM."},
+        "subject": {"type": ["string", "null"], "description": "Name in the certificate of the signer."},
+        "why": {"type": ["string", "null"], "description": "Why it is not trusted."},
+    },
+}
+
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],

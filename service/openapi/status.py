@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from service.errors import Draining
-from service.openapi.parts import LABEL_ACCESS, NUMBER_OR_NULL, answer, problems
+from service.openapi.parts import LABEL_ACCESS, NUMBER_OR_NULL, SIGNATURE, answer, problems
 
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
@@ -38,6 +38,15 @@ HEALTH: Final[dict[str, Any]] = {
                                 "description": "Only if a person should know something of the store: "
                                 "it is embedded in a pod of Kubernetes.",
                             },
+                        },
+                    },
+                    "bundle": {
+                        "type": "object",
+                        "required": ["name", "version", "signature"],
+                        "properties": {
+                            "name": {"type": "string"},
+                            "version": {"type": "string"},
+                            "signature": SIGNATURE,
                         },
                     },
                     "promise": {"type": "string", "description": "The promise in a sentence."},

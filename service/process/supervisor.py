@@ -70,8 +70,10 @@ class _Supervisor:
     def __init__(
         self, settings: Settings, listener: socket.socket, on_ready: OnReady, files: WorkerFiles
     ) -> None:
+        # The parent refuses what its signature refuses, in one sentence instead of a log line per worker.
+        manifest = read_manifest(settings.bundle, settings.trust())
         # A worker that starts later must count in the same windows, whichever bundle it loads.
-        name = settings.model or read_manifest(settings.bundle).name
+        name = settings.model or manifest.name
         self._settings = settings.model_copy(update={"model": name})
         self._shared = SharedState(listener, Quotas.of(settings))
         self._on_ready: OnReady | None = on_ready

@@ -56,7 +56,11 @@ def health_body(service: Service) -> dict[str, Any]:
             "lost_threads": service.overruns.lost_threads,
             "workers_being_replaced": service.overruns.replacing,
         },
-        "bundle": {"name": deployment.name, "version": deployment.version},
+        "bundle": {
+            "name": deployment.name,
+            "version": deployment.version,
+            "signature": deployment.signature_report(),
+        },
         "challengers": [
             {
                 "name": challenger.deployment.name,
@@ -66,6 +70,7 @@ def health_body(service: Service) -> dict[str, Any]:
                 "drift": None
                 if challenger.share is None  # a shadow answers no image that could be looked at
                 else service.drift.status(challenger.deployment).sentence,
+                "signature": challenger.deployment.signature_report(),
             }
             for challenger in service.deployments.challengers
         ],

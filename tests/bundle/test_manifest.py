@@ -164,7 +164,7 @@ class TestForged:
 
         self.forged(bundle, change, r"bundle\.json")
 
-    @pytest.mark.parametrize("schema", [3, 99, 10**30])
+    @pytest.mark.parametrize("schema", [4, 99, 10**30])
     def test_a_newer_schema(self, bundle: Path, schema: int) -> None:
         forge(bundle, lambda content: content.update(schema_version=schema, whatever={"new": True}))
         with pytest.raises(BundleTooNew, match="install a newer one"):
@@ -173,12 +173,22 @@ class TestForged:
     def test_the_first_schema_has_no_curves_and_no_reference(self, bundle: Path) -> None:
         def to_first(content: dict[str, Any]) -> None:
             content["schema_version"] = 1
-            del content["audits"], content["reference"]
+            del content["audits"], content["reference"], content["provenance"]["builds"]
 
         forge(bundle, to_first)
         loaded = load_bundle(bundle)
         assert loaded.manifest.schema_version == 1
         assert loaded.audits == ()
+        assert canonical_bytes(loaded.manifest) == (bundle / MANIFEST_FILE).read_bytes()
+
+    def test_the_second_schema_has_no_circumstances(self, bundle: Path) -> None:
+        def to_second(content: dict[str, Any]) -> None:
+            content["schema_version"] = 2
+            del content["provenance"]["builds"]
+
+        forge(bundle, to_second)
+        loaded = load_bundle(bundle)
+        assert loaded.manifest.provenance.builds == ()
         assert canonical_bytes(loaded.manifest) == (bundle / MANIFEST_FILE).read_bytes()
 
     def test_curves_are_those_of_the_engine(self, bundle: Path) -> None:
@@ -229,6 +239,8 @@ class TestForged:
             ("a reference that is no file", lambda c: c.update(reference="reference.json")),
             ("curves before their version",
              lambda c: c.update(schema_version=1, audits={"onnxruntime-cpu/fp32": [CURVE, CURVE]})),
+            ("circumstances before their version",
+             lambda c: c.update(schema_version=2, provenance={"builds": [{"command": ["demur"]}]})),
             ("a golden file that is none", lambda c: c["golden"][0].update(file="golden/999.jpg")),
         ],
     )  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
 from fakes.command_line import Demur, Ended
+from fakes.signing_keys import write_pair
 from fakes.tiny_vit import save_tiny_transformer
 
 from demur import cli
@@ -64,6 +66,9 @@ COVERED: dict[str, Callable[[Any, Path, Path], list[object]]] = {
     "evaluate": lambda request, run, out: ["evaluate", run],
     "bundle": lambda request, run, out: ["bundle", run],
     "inspect": lambda request, run, out: ["inspect", request("tiny_bundle")],
+    "sign": lambda request, run, out: [
+        *("sign", copytree(request("tiny_bundle"), out), f"--key={write_pair(out.parent, 'key').private}"),
+    ],
     "verify": lambda request, run, out: ["verify", request("tiny_bundle")],
     "predict": lambda request, run, out: [
         *("predict", f"--bundle={request('tiny_bundle')}", f"--data=folder:{request('photos')}"),

@@ -88,6 +88,7 @@ def arguments(
         "wrap": [*wrap, f"--out={folder / 'again'}"],
         "bundle": [str(run)],
         "inspect": [str(tiny_bundle)],
+        "sign": [str(tiny_bundle), f"--key={folder / 'gone.pem'}"],
         "verify": [str(tiny_bundle)],
         "predict": [f"--bundle={tiny_bundle}", f"--data=folder:{photos}", f"--out={folder / 'd.csv'}"],
         "serve": [f"--bundle={folder / 'gone'}"],

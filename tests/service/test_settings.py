@@ -5,10 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes.signing_keys import write_certified, write_pair
 
 from service.environment import environment_notes
 from service.errors import SettingsError
 from service.settings import Settings
+
+
+class TestSignatures:
+    def test_off_by_default_and_without_keys(self) -> None:
+        assert Settings.read({}, bundle="b").trust() is None
+        assert Settings.read({"DEMUR_TRUSTED_KEYS": "gone.pem"}, bundle="b").trust() is None
+
+    @pytest.mark.parametrize("mode", ["warn", "require", " Require "])
+    def test_several_keys(self, mode: str, tmp_path: Path) -> None:
+        first, second = write_pair(tmp_path, "first").public, write_certified(tmp_path, "anna").authority
+        environment = {"DEMUR_SIGNATURES": mode, "DEMUR_TRUSTED_KEYS": f"{first}, {second}"}
+        trust = Settings.read(environment, bundle="b").trust()
+        assert trust is not None
+        assert (trust.mode, trust.keys) == (mode.strip().lower(), (first, second))
+
+    @pytest.mark.parametrize(
+        ("mode", "keys", "message"),
+        [
+            ("require", "", "signatures is 'require', but no key is trusted; .* in DEMUR_TRUSTED_KEYS, or"),
+            ("warn", "", "signatures is 'warn', but no key is trusted"),
+            ("require", "gone.pem", "DEMUR_TRUSTED_KEYS: .*gone.pem is not there"),
+            ("require", "empty.pem", "DEMUR_TRUSTED_KEYS: .*empty.pem holds neither a public key nor"),
+            ("require", "ours.pem", "DEMUR_TRUSTED_KEYS: .*ours.pem is a private key"),
+            ("always", "ours.pub.pem", "DEMUR_SIGNATURES is 'always': input should be 'off', 'warn' or"),
+        ],
+    )
+    def test_faults_are_reported_at_the_start(
+        self, mode: str, keys: str, message: str, tmp_path: Path
+    ) -> None:
+        write_pair(tmp_path, "ours")
+        (tmp_path / "empty.pem").touch()
+        keys = str(tmp_path / keys) if keys else ""
+        with pytest.raises(SettingsError, match=message):
+            Settings.read({"DEMUR_SIGNATURES": mode, "DEMUR_TRUSTED_KEYS": keys}, bundle="b")
 
 
 def test_arguments_take_precedence_over_the_environment() -> None:

@@ -26,8 +26,9 @@ from trainer.bundling.engine_scores import (
 )
 from trainer.bundling.fastest import faster_keys
 from trainer.bundling.finish import report_on
-from trainer.bundling.pack import FurtherEngine, pack_bundle
+from trainer.bundling.pack import FurtherEngine, lost_signature, pack_bundle
 from trainer.bundling.quantise import write_quantised
+from trainer.bundling.sbom import bill_of_materials
 from trainer.certify.account import read_ledger, spends_delta
 from trainer.certify.certification import as_charged, prove, write_policy
 from trainer.certify.delta import spend
@@ -62,6 +63,8 @@ class EngineRequest:
     """Instead of `keys`: the fastest on this machine that agrees with full precision"""
     carry_calibration: bool = False
     """The bundle carries the images of val_calib, so that a machine with another engine can certify it"""
+    sbom: bool = False
+    """The bundle lists the packages that made it, in CycloneDX"""
 
     @property
     def further(self) -> tuple[EngineKey, ...]:
@@ -94,6 +97,8 @@ class CertifiedEngines:
     manifest: BundleManifest
     shares: int
     """Number of shares of delta: one per engine, plus one if the bundle carries its calibration images"""
+    notes: tuple[str, ...] = ()
+    """What a user must know about the bundle, in plain words"""
 
     @property
     def price(self) -> float | None:
@@ -111,7 +116,7 @@ class _Charged:
     evidence: Mapping[EngineKey, Evidence]
     shares: int
     carried: Mapping[str, FileSource]
-    """Files of the bundle that carry the calibration images, by path"""
+    """Files of the bundle that carry the calibration images, and the bill of materials, by path"""
     shared: bool
     """Whether a certificate gets less than the whole delta"""
 
@@ -135,8 +140,9 @@ def certify_engines(run: RunFolder, request: EngineRequest, console: RunConsole)
         policies = _prove(charged, console)
         alone = prove(scored[0].evidence).certificate.coverage if charged.shared else None
         engines = tuple(_keep(prepared, one, policies[one.key], scored[0]) for one in scored)
+        notes = lost_signature(run)
         manifest = _pack(run, charged, scored, engines)
-        return CertifiedEngines(engines, left_out, alone, manifest, charged.shares)
+        return CertifiedEngines(engines, left_out, alone, manifest, charged.shares, notes)
 
 
 def _prepare(run: RunFolder, request: EngineRequest, console: RunConsole) -> PreparedRun:
@@ -169,6 +175,8 @@ def _charge(prepared: PreparedRun, scored: Sequence[EngineScores], request: Engi
         # A promise that images cannot carry is refused before it costs anything.
         images = prepared.images
         carried = calibration_files(images.source, images.splits, _by_precision(evidence))
+    if request.sbom:
+        carried = {**carried, **bill_of_materials(prepared.record, prepared.run)}
     notice = spend(
         prepared.run,
         list(evidence.values()),

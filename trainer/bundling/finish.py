@@ -11,7 +11,7 @@ import numpy as np
 
 from bundle.manifest import BundleManifest
 from trainer.bundling.class_order import check_class_order
-from trainer.bundling.pack import keep_golden, pack_bundle
+from trainer.bundling.pack import keep_golden, lost_signature, pack_bundle
 from trainer.bundling.reference import keep_signals
 from trainer.certify.certification import certify_run
 from trainer.certify.evidence import Evidence, Policy
@@ -78,8 +78,9 @@ def finish_run(
     console.heading("Report, on val_test")
     report = report_on(test, policy, record, run)
 
+    lost = lost_signature(run)
     manifest = pack_bundle(record, policy, report, run)
-    summary = closing_lines(record, policy, report, run)
+    summary = closing_lines(record, policy, report, run) + lost
     console.heading("Result")
     for line in summary:
         console.note(line)

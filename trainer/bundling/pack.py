@@ -13,6 +13,7 @@ from bundle.draft import BundleDraft, FileSource, GoldenCandidate, StageDraft
 from bundle.engines.contract import DEFAULT_PRECISION, EngineKey, file_precision
 from bundle.manifest import BundleManifest, Provenance
 from bundle.policy import CertificateEntry
+from bundle.signing.envelope import SIGNATURE_FILE
 from bundle.writer import write_bundle
 from calibration.decision import STAGE_KEYS, OperatingPoint
 from calibration.scores import IntArray
@@ -22,6 +23,7 @@ from trainer.certify.evidence import Policy
 from trainer.data.images import ImageSource
 from trainer.reports.evaluation import Report
 from trainer.reports.summary import idle_stage_note
+from trainer.run.build import with_build
 from trainer.run.folder import RunFolder, write_bytes
 from trainer.run.record import RunRecord, check_models, remembered_ledger
 from trainer.scoring.split_scores import SplitScores, load_scores
@@ -51,6 +53,16 @@ class FurtherEngine:
     policy: Policy
     figures: Mapping[str, float] = field(default_factory=dict)
     """Measured on val_test, by name"""
+
+
+def lost_signature(run: RunFolder) -> tuple[str, ...]:
+    """What is to be said if the bundle of the run is signed, because the one to be written is not."""
+    if not (run.bundle / SIGNATURE_FILE).exists():
+        return ()
+    return (
+        f"The earlier bundle was signed. This one is another, and its signature is gone: "
+        f"demur sign {run.bundle} --key private.pem",
+    )
 
 
 def pack_bundle(
@@ -126,7 +138,7 @@ def _provenance(record: RunRecord, certified: Sequence[FurtherEngine], run: RunF
     entered = (remembered.sentence,) if remembered is not None and remembered.sentence else ()
     idle = [f"{one.key}: {note}" for one in certified for note in idle_stage_note(record, one.policy)]
     notices = (*asked, *record.provenance.notices, *entered, *idle)
-    return record.provenance.model_copy(update={"notices": notices})
+    return with_build(record.provenance).model_copy(update={"notices": notices})
 
 
 def _select_policies(

@@ -10,7 +10,7 @@ from typing import Any
 from bundle.manifest import BundleError, BundleManifest
 from bundle.verify import read_manifest
 from trainer.bundling.finish import report_on
-from trainer.bundling.pack import pack_bundle
+from trainer.bundling.pack import lost_signature, pack_bundle
 from trainer.certify.certification import certify_run, read_policy
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.gate import GateFit, fit_gate, read_rules, write_gate
@@ -65,11 +65,11 @@ def recalibrate(folder: Path, changes: Mapping[str, Any], *, no_groups: bool = F
     record = record.model_copy(update={"promise": promise})
     write_record(record, run)
     report = report_on(_scores(run, "val_test"), policy, record, run)
-    before = _engines_of(run)
+    before, lost = _engines_of(run), lost_signature(run)
     manifest = pack_bundle(record, policy, report, run)
-    summary = closing_lines(record, policy, report, run)
-    if lost := sorted(before - {entry.key for entry in manifest.certificates}):
-        summary += (f"No longer certified on {', '.join(lost)}: `demur bundle` proves them again",)
+    summary = closing_lines(record, policy, report, run) + lost
+    if gone := sorted(before - {entry.key for entry in manifest.certificates}):
+        summary += (f"No longer certified on {', '.join(gone)}: `demur bundle` proves them again",)
     return Recalibration(policy, report, manifest, summary)
 
 

@@ -29,6 +29,7 @@ from trainer.data.perceptual import THUMB
 from trainer.data.splits import CalibrationNeed, Splits, SplitSizes, keep_splits, make_splits
 from trainer.errors import RunError
 from trainer.reports.training_plan import PlannedData, TrainingPlan
+from trainer.run.build import build_record
 from trainer.run.console import RunConsole
 from trainer.run.digests import file_digest
 from trainer.run.folder import RunFolder, write_bytes, write_json
@@ -132,6 +133,7 @@ def certify_models(
                 split_digests=dict(splits.digests),
                 versions=library_versions(),
                 seed=config.seed,
+                builds=(build_record(),),
                 notices=tuple(notice.message for notice in notices if not notice.doubt),
             ),
         )
