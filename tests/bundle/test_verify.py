@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from bundle.loader import load_bundle
 from bundle.manifest import MANIFEST_FILE, BundleError, BundleTampered, canonical_bytes
-from bundle.verify import BundleMissing, BundleUnexpected, verify_bundle
+from bundle.verify import BundleMissing, BundleUnexpected, verify_bundle, verify_signed
 from bundle.writer import write_bundle
 
 MODEL_A = "stage_a/model.onnx"
@@ -173,12 +174,12 @@ class TestTampered:
     ) -> None:
         from bundle import loader
 
-        def verify_then_swap(folder: Path) -> object:
-            manifest = verify_bundle(folder)
+        def verify_then_swap(folder: Path, **options: Any) -> object:
+            manifest = verify_signed(folder, **options)
             (folder / MODEL_A).write_bytes(colour_model(16, -5.0))
             return manifest
 
-        monkeypatch.setattr(loader, "verify_bundle", verify_then_swap)
+        monkeypatch.setattr(loader, "verify_signed", verify_then_swap)
         with pytest.raises(BundleTampered) as caught:
             load_bundle(bundle)
         assert caught.value.file == MODEL_A
@@ -189,13 +190,13 @@ class TestTampered:
     ) -> None:
         from bundle import loader
 
-        def verify_then_link(folder: Path) -> object:
-            manifest = verify_bundle(folder)
+        def verify_then_link(folder: Path, **options: Any) -> object:
+            manifest = verify_signed(folder, **options)
             (folder / linked).rename(tmp_path / "elsewhere")
             (folder / linked).symlink_to(tmp_path / "elsewhere")
             return manifest
 
-        monkeypatch.setattr(loader, "verify_bundle", verify_then_link)
+        monkeypatch.setattr(loader, "verify_signed", verify_then_link)
         with pytest.raises(BundleTampered, match="plain file"):
             load_bundle(bundle)
 

@@ -11,6 +11,8 @@ from importlib.metadata import Distribution
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_URL, uuid5
 
+from packaging.utils import canonicalize_name
+
 from bundle.draft import FileSource
 from calibration.decision import STAGE_KEYS, STAGE_NAMES
 from trainer.run.digests import file_digest
@@ -47,19 +49,19 @@ def bill_of_materials(record: RunRecord, run: RunFolder) -> dict[str, FileSource
 
 
 def _package(found: Distribution) -> Component:
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    name = found.name.lower().replace("_", "-")
-    expression = found.metadata.get("License-Expression")
+    name, field = canonicalize_name(found.name), "License-Expression"
+    stated = found.metadata.get_all(field) or []
     return Component(
         name=name,
         version=found.version,
         type=ComponentType.LIBRARY,
         purl=PackageURL("pypi", None, name, found.version),
         bom_ref=f"pkg:pypi/{name}@{found.version}",
-        licenses=[] if not expression else [LicenseFactory().make_from_string(expression)],
+        licenses=[LicenseFactory().make_from_string(text) for text in stated[:1]],
     )
 
 

@@ -73,7 +73,7 @@ def git_state(folder: Path) -> GitState | None:
     revision = _git(folder, "rev-parse", "HEAD")
     if revision is None or not re.fullmatch("[0-9a-f]{40,64}", revision):
         return None
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    changes = _git(folder, "status", "-s", "-uno")
     return GitState(revision=revision, dirty=None if changes is None else changes != "")
 
 

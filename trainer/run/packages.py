@@ -16,7 +16,7 @@ EXTRAS: Final = ("", "cpu", "gpu", "openvino", "serve", "data", "train", "imagen
 def installed_packages() -> list[Distribution]:
     """The distributions, demur first and then by name; what is not installed is left out."""
     found: dict[str, Distribution] = {}
-    pending = [("demur", EXTRAS)]
+    pending: list[tuple[str, tuple[str, ...]]] = [("demur", EXTRAS)]
     seen: set[tuple[str, str]] = set()
     while pending:
         name, extras = pending.pop()
