@@ -7,6 +7,7 @@ fixed share of them. The figures of the certificates are invented, like the weig
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,16 @@ import numpy as np
 
 from bundle.draft import BundleDraft, GoldenCandidate, StageDraft
 from bundle.engines.contract import DEFAULT_ENGINE, DEFAULT_PRECISION
+from bundle.images.appearance import appearance
+from bundle.images.decode import decode
 from bundle.images.preprocess import PreprocessSpec
 from bundle.policy import CertificateEntry
+from bundle.reference import DriftReference
 from bundle.writer import write_bundle
 from calibration.certificate import Certificate
 from calibration.decision import OperatingPoint, StageRule
+from calibration.drift.comparison import LEAST_REFERENCE
+from calibration.drift.signals import SignalRow, SignalSample
 from harness.plain import PlainCascade, PlainStage
 
 SPEC = PreprocessSpec(height=224, width=224)
@@ -41,12 +47,18 @@ MODELS = {"tiny": ("tiny",), "small": ("small",), "two-stage": ("small", "tiny")
 
 
 def write_model_bundle(
-    model: str, folder: Path, images: Sequence[bytes], cache: Path, name: str | None = None
+    model: str,
+    folder: Path,
+    images: Sequence[bytes],
+    cache: Path,
+    name: str | None = None,
+    *,
+    referenced: bool = False,
 ) -> Path:
     """Write a certified bundle of one of MODELS into a new folder of its name below `folder`.
 
     `images`: the images of the measurement; `cache`: folder of the ONNX files. `name`: None for the
-    model's.
+    model's. `referenced`: it carries what the images look like, so that the service watches drift.
     """
     name = name or model
     files = [_exported(architecture, cache) for architecture in MODELS[model]]
@@ -66,9 +78,18 @@ def write_model_bundle(
         certificates=(_entry(point, thresholds),),
         golden_candidates=[GoldenCandidate(image, 0) for image in images],
     )
+    if referenced:
+        draft = replace(draft, reference=_reference(images))
     target = folder / name
     write_bundle(draft, target)
     return target
+
+
+def _reference(images: Sequence[bytes]) -> bytes:
+    """Signals of the images, often enough for a comparison."""
+    looks = [SignalRow(appearance(image, decode(image)), {}, float("nan")) for image in images]
+    rows = looks * (1 + LEAST_REFERENCE // len(looks))
+    return DriftReference(SignalSample.of(rows), {}).to_bytes()
 
 
 def _entry(point: OperatingPoint, thresholds: tuple[float, ...]) -> CertificateEntry:

@@ -90,6 +90,7 @@ PAGE: Mapping[str, Page] = {
             "rolling-read",
             "signatures",
             "request-cost",
+            "watching-cost",
             "footprint",
         ),
     ),
