@@ -3,11 +3,11 @@
     python benchmarks/event_memory.py [--predictions 1000000] [--labelled 0.5] [--units 200]
                                       [--memory 256mb] [--record [FOLDER]]
 
-The same week of events goes into two Valkeys, one without a bound and one with `--memory`. A million
-predictions are one every .6 s; for a share of them a label follows within the hour, and .05 of the items are
-audited. From the first store come the bytes per kind of entry; from the second, which predictions it still
-knows at the end, and whether its windows and audits are those of the first. The exit code is 1 if they are
-not. Needs no model and no service.
+The same week of events goes into two Valkeys side by side, one without a bound and one with `--memory`. A
+million predictions are one every .6 s; for a share of them a label follows within the hour, and .05 of the
+items are audited. From the first store come the bytes per kind of entry; from the second, which predictions
+it still knows at the end, and whether its windows and audits are those of the first. The exit code is 1 if
+they are not. Needs no model and no service.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -117,29 +118,37 @@ def request_id(number: int) -> str:
     return f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}{number:016x}"
 
 
-def hold(plan: Plan, folder: Path, memory: str, console: RunConsole) -> Held:
-    """Enter the week into a new store of this size."""
-    with EmbeddedValkey(folder, memory=memory) as server:
-        client = connect(server.url, timeout=60.0)
-        before = int(client.info("memory")["used_memory"])
-        windows = RollingWindows(client, MODEL)
-        with console.bar(f"Filling a store of {memory}", plan.predictions, unit="predictions") as bar:
-            for batch in plan.events():
-                windows.apply(batch)
-                bar.advance(sum(isinstance(event, PredictionEvent) for event in batch))
-            bar.finish("Filled")
-        reader = StoredItems(client, MODEL)
-        held = Held(
-            used=int(client.info("memory")["used_memory"]) - before,
-            evicted=int(client.info("stats")["evicted_keys"]),
-            known=_known(client, plan),
-            windows=windows.snapshot(BUNDLE).to_dict(),
-            items=reader.changes(BUNDLE, None),
-            counts=reader.counts(BUNDLE),
-            item_bytes=_item_bytes(client),
-        )
+def fill(plan: Plan, stores: Sequence[EmbeddedValkey], console: RunConsole) -> list[Held]:
+    """Enter the week into new stores, side by side; what each holds afterwards."""
+    clients = [connect(store.url, timeout=60.0) for store in stores]
+    before = [int(client.info("memory")["used_memory"]) for client in clients]
+    windows = [RollingWindows(client, MODEL) for client in clients]
+    with (
+        console.bar("Filling the stores", plan.predictions, unit="predictions") as bar,
+        ThreadPoolExecutor(len(stores)) as pool,
+    ):
+        for batch in plan.events():
+            list(pool.map(lambda each, events=batch: each.apply(events), windows))
+            bar.advance(sum(isinstance(event, PredictionEvent) for event in batch))
+        bar.finish("Filled")
+    held = [_held(client, plan, empty) for client, empty in zip(clients, before, strict=True)]
+    for client in clients:
         client.close()
-        return held
+    return held
+
+
+def _held(client: redis.Redis, plan: Plan, empty: int) -> Held:
+    """`empty`: bytes that the store used before."""
+    reader = StoredItems(client, MODEL)
+    return Held(
+        used=int(client.info("memory")["used_memory"]) - empty,
+        evicted=int(client.info("stats")["evicted_keys"]),
+        known=_known(client, plan),
+        windows=RollingWindows(client, MODEL).snapshot(BUNDLE).to_dict(),
+        items=reader.changes(BUNDLE, None),
+        counts=reader.counts(BUNDLE),
+        item_bytes=_item_bytes(client),
+    )
 
 
 def _known(client: redis.Redis, plan: Plan) -> list[float]:
@@ -180,9 +189,12 @@ def main() -> None:
     recording = Recording.begin(given.record)
     plan = Plan(given.predictions, given.labelled, given.units, time.time())
     console = RunConsole()
-    with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-        free = hold(plan, Path(folder) / "free", "0", console)
-        bound = hold(plan, Path(folder) / "bound", given.memory, console)
+    with (
+        tempfile.TemporaryDirectory(prefix="memory-") as folder,
+        EmbeddedValkey(Path(folder) / "free", memory="0") as without_bound,
+        EmbeddedValkey(Path(folder) / "bound", memory=given.memory) as with_bound,
+    ):
+        free, bound = fill(plan, [without_bound, with_bound], console)
     same = (free.windows, free.counts, free.items.audits, free.items.unaudited, free.items.decided) == (
         *(bound.windows, bound.counts, bound.items.audits),
         *(bound.items.unaudited, bound.items.decided),
