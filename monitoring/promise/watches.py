@@ -93,9 +93,13 @@ class DetectorWatch:
         return Passage(self._detector.state, looks)
 
     def _step(self, before: Watched, passage: Passage) -> Watched:
-        states = (before.state.then(one) for one in (*passage.looks, passage.end))
-        values = [(self._detector.value_of(state), state) for state in states]
-        return Watched(values[-1][1], max(before.peak, *(value for value, _ in values)))
+        # Once for each chunk behind a corrected label: a million audits lie in 20,000 chunks.
+        state, value_of = before.state, self._detector.value_of
+        end = state.then(passage.end)
+        peak = max(before.peak, value_of(end))
+        for look in passage.looks:
+            peak = max(peak, value_of(state.then(look)))
+        return Watched(end, peak)
 
 
 def risk_watch(alpha: float, share: float, part: str, start: Watched | None) -> DetectorWatch:
