@@ -22,6 +22,7 @@ ENGINE_EXTRAS: Mapping[str, str] = MappingProxyType({"onnxruntime": "cpu", "open
 EXTRA_OF: Mapping[str, str] = MappingProxyType(
     {
         **ENGINE_EXTRAS,
+        "scipy": "certify",
         **dict.fromkeys(("pyarrow", "matplotlib"), "data"),
         **dict.fromkeys(
             ("torch", "transformers", "peft", "safetensors", "onnx", "onnxscript", "huggingface_hub"),
@@ -55,6 +56,11 @@ def require_modules(verb: str, modules: Iterable[str]) -> None:
                 raise ExtraMissing(f"demur {verb} needs {ENGINE}; {installed_by('cpu', 'gpu', 'openvino')}")
         elif not _found(module):
             raise ExtraMissing(f"demur {verb} needs {module}; {installed_by(EXTRA_OF[module])}")
+
+
+def remedy_of(module: str) -> str | None:
+    """How to install a module that cannot be found; None if it can. Nothing is imported."""
+    return None if _found(module) else installed_by(EXTRA_OF[module])
 
 
 def missing_extra(error: ImportError) -> ExtraMissing | None:

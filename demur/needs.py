@@ -10,7 +10,7 @@ from bundle.extras import ENGINE, require_modules
 
 _ENGINE: Final = (ENGINE,)
 _TABLES: Final = ("pyarrow",)
-_REPORTS: Final = (*_TABLES, "matplotlib")
+_REPORTS: Final = (*_TABLES, "matplotlib", "scipy")
 _TRAINING: Final = ("torch", "safetensors", "onnx", "onnxscript", *_REPORTS, *_ENGINE)
 _TRANSFORMERS: Final = ("transformers", "peft")
 _SERVICE: Final = (

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bundle.engines.contract import DEFAULT_PRECISION, EngineError, EngineKey
+from bundle.extras import remedy_of
 from bundle.images.errors import ImageError
 from bundle.loader import open_stages
 from bundle.manifest import BundleError, BundleManifest, BundlePath, BundleTampered, Count, Digest
@@ -135,6 +136,11 @@ def certify_in_subprocess(
     for every other failure, the time included.
     """
     read_cases(folder, manifest)  # a fault of the file is known before the process starts
+    if (remedy := remedy_of("scipy")) is not None:
+        raise NotIssued(
+            f"certifying on this machine needs scipy; {remedy}; a container image brings it if it is built "
+            "with --build-arg LOCK=service-certify"
+        )
     work = partial(_certified_or_why, folder, manifest, key, before_labels=before_labels)
     try:
         outcome = call_in_subprocess(work, limit=CERTIFY_SECONDS, say=say)

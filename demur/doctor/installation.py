@@ -22,6 +22,7 @@ from demur.doctor.finding import Finding
 from demur.doctor.machine import gpu_names
 
 SHOWN: Final = {
+    "certify": "certificates, among them those that a service issues for its own engine",
     "data": "data sources, tables and pictures",
     "train": "training",
     "serve": "the service",

@@ -1,4 +1,5 @@
 """What wraps, certifies, predicts and serves runs without torch, on what `[cpu,serve,data]` installs.
+What serves runs without SciPy too, on what `[cpu,serve]` installs.
 
 Every verb runs for real in a process of its own, where nothing can be imported that belongs to a distribution
 outside of these extras.
@@ -24,7 +25,8 @@ from fakes.channel_models import RED, channel_images, channel_model
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("cpu", "serve", "data")
+EXTRAS = ("cpu", "serve", "data", "certify")
+SERVING = ("cpu", "serve")
 IMAGES = 60
 
 _HIDE = """
@@ -52,15 +54,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     rows = [f"{label},{0.99 if label else 0.01}" for label in rng.integers(0, 2, 400)]
     (folder / "scores.csv").write_text("label,score\n" + "\n".join(rows) + "\n")
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(_HIDE.format(hidden=_hidden(EXTRAS)))
+    for site, extras in {"site": EXTRAS, "serving": SERVING}.items():
+        (folder / site).mkdir()
+        (folder / site / "sitecustomize.py").write_text(_HIDE.format(hidden=_hidden(extras)))
     return folder
 
 
-def _environment(world: Path) -> dict[str, str]:
+def _environment(world: Path, site: str = "site") -> dict[str, str]:
     return {
         **os.environ,
-        "PYTHONPATH": str(world / "site"),
+        "PYTHONPATH": str(world / site),
         "OMP_NUM_THREADS": "1",
     }
 
@@ -122,7 +125,7 @@ def test_the_service_answers(world: Path, wrapped: Path) -> None:
             f"--port={port}",
         ],
         cwd=world,
-        env={**_environment(world), "DEMUR_REDIS_URL": "off"},
+        env={**_environment(world, "serving"), "DEMUR_REDIS_URL": "off"},
         stderr=subprocess.DEVNULL,
     )
     try:
@@ -170,6 +173,18 @@ def test_the_training_libraries_are_hidden(world: Path) -> None:
             [sys.executable, "-c", code], env=_environment(world), capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == "None True"
+
+
+def test_scipy_is_hidden_from_the_service(world: Path) -> None:
+    code = "import importlib.util as u; print(u.find_spec('scipy'), u.find_spec('fastapi') is not None)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=_environment(world, "serving"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "None True"
 
 
 def _hidden(extras: tuple[str, ...]) -> list[str]:

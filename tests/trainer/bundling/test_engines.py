@@ -13,6 +13,7 @@ import pytest
 from fakes.channel_models import GREEN, RED, channel_images, channel_model
 from rich.console import Console
 
+from bundle import extras
 from bundle.engines.contract import EngineKey, EngineUnavailable
 from bundle.engines.model import OnnxModel
 from bundle.inspect import inspect_bundle
@@ -236,6 +237,20 @@ class TestCarried:
         assert choice.issued_here is None
         assert choice.not_issued is not None
         assert "took longer than 0.3 s; the next start tries again" in choice.not_issued
+        assert issued.read(reserve_of(verify_bundle(carrying)) or "") is None
+
+    def test_without_scipy_the_bundle_stays_uncertified_and_its_share_free(
+        self, carrying: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wish, issued = EnginePreference("openvino", "fp32"), IssuedCertificates(tmp_path)
+        there = extras._found
+        monkeypatch.setattr(extras, "_found", lambda name: name != "scipy" and there(name))
+        choice = choose_engine(carrying, wish, TimingCache(tmp_path), issued, seconds=0.1)
+        assert choice.not_issued is not None
+        assert choice.not_issued.startswith(
+            "certifying on this machine needs scipy; install demur with the extra [certify]: pip install "
+        )
+        assert choice.not_issued.endswith("built with --build-arg LOCK=service-certify")
         assert issued.read(reserve_of(verify_bundle(carrying)) or "") is None
 
     def test_a_share_of_delta_is_kept_and_charged(self, carried: tuple[RunFolder, CertifiedEngines]) -> None:
