@@ -34,6 +34,7 @@ from demur.verbs.evaluate import evaluate
 from demur.verbs.events import events
 from demur.verbs.experiment_service import experiment
 from demur.verbs.gate import gate
+from demur.verbs.health import health
 from demur.verbs.init import init
 from demur.verbs.inspect import inspect
 from demur.verbs.ledger import ledger
@@ -66,7 +67,7 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "From images to a bundle": (demo, data, train, compare, pretrain),
     "Certificates": (sweep, gate, calibrate, evaluate, wrap),
     "Bundles": (bundle, inspect, sign, verify, predict),
-    "Production": (serve, logs, profile),
+    "Production": (serve, health, logs, profile),
     "Set-up": (doctor, init),
 }
 GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {

@@ -17,6 +17,7 @@
         ├── MalformedMatcher (ValueError)       a text names no label and pattern
         ├── MessagesNotDelivered                a channel has not taken a test message
         ├── NoPrivatePort (ValueError)          nothing says where the private port is, or its token
+        ├── NoAddress (ValueError)          the address of a service is no URL of HTTP
         ├── UnknownUser                         the system has no name for this user
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part
         └── ClientError                         a call of the client failed

@@ -6,14 +6,12 @@ from __future__ import annotations
 import os
 from getpass import getuser
 from pathlib import Path
-from typing import Final
 
 from demur.client.private_port import PrivatePort
+from demur.commands.local_address import local_url
 from demur.errors import InterfaceError
 from service.environment import values_of, with_env_file
 from service.tokens import token_fault
-
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - replaced, not listened on
 
 
 class NoPrivatePort(InterfaceError, ValueError):
@@ -49,9 +47,7 @@ def private_port(url: str | None, env_file: Path | None, *, timeout: float = 30.
             raise NoPrivatePort(
                 "the address of the private port is not known; give --url, or set DEMUR_ADMIN_PORT"
             )
-        host = found.get("admin_host", "127.0.0.1")
-        host = _EVERYWHERE.get(host, host)
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        url = local_url(found.get("admin_host", "127.0.0.1"), port)
     try:
         return PrivatePort(url, token, timeout=timeout)
     except ValueError as error:

@@ -15,8 +15,8 @@ from fakes.tiny_vit import save_tiny_transformer
 
 from demur import cli
 
-WITHOUT_REPORT = {"demo", "serve", "init", "logs"}
-"""Verbs that serve, write a file, or show one line by line, and report nothing"""
+WITHOUT_REPORT = {"demo", "serve", "init", "logs", "health"}
+"""Verbs that serve, write a file, show one line by line, or say one line, and report nothing"""
 
 
 @pytest.fixture(scope="module")

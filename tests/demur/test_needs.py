@@ -94,6 +94,7 @@ def arguments(
         "serve": [f"--bundle={folder / 'gone'}"],
         "profile": [f"--bundle={folder / 'gone'}", f"--out={folder / 'profile'}"],
         "logs": [str(folder / "gone.jsonl")],
+        "health": ["http://127.0.0.1:1", "--timeout=5"],
         "doctor": [],
         "init": ["--serve", str(folder / "serve.env")],
     }
