@@ -1,6 +1,6 @@
 # The two commands of a new user are `make demo` and `make test`; every target sets itself up.
 .DELETE_ON_ERROR:
-.PHONY: help venv demo check test custom-resources slow measurements docs clean
+.PHONY: help venv demo check test custom-resources slow measurements docs lock image clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -68,5 +68,12 @@ $(MKDOCS): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
+lock: venv  ## the packages of the images with their digests, in locks/, from pyproject.toml and constraints.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/image/lock.sh
+
+TARGET ?= service
+image:  ## an image with docker, podman or buildah: make image TARGET=service BASE=IMAGE@sha256:...
+	BASE=$(BASE) deploy/image/build.sh $(TARGET) $(if $(LOCK),demur/$(TARGET):$(LOCK) --build-arg LOCK=$(LOCK))
+
 clean:  ## remove .venv, the site and caches
-	rm -rf $(VENV) site build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site build wheels .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,1 +1,1 @@
-"""What runs around the service: rules of Prometheus, routes of Alertmanager, dashboards, manifests."""
+"""What runs around the service: rules of Prometheus, routes of Alertmanager, dashboards, manifests, images."""

@@ -92,6 +92,7 @@ PAGE: Mapping[str, Page] = {
             "request-cost",
             "watching-cost",
             "footprint",
+            "image",
         ),
     ),
     "robustness": Page(
