@@ -1,1 +1,1 @@
-"""What runs around the service: rules of Prometheus, routes of Alertmanager, dashboards, manifests, images."""
+"""What runs around the service: Prometheus, Alertmanager, dashboards, manifests, container images."""
