@@ -48,7 +48,8 @@ def _python_components(found: Iterable[Distribution]) -> Iterator[dict[str, Any]
     for one in found:
         name = canonicalize_name(one.metadata["Name"])
         if name != "demur":
-            expression = one.metadata.get("License-Expression")
+            key = "License-Expression"
+            expression = one.metadata[key] if key in one.metadata else None
             yield _component(name, one.version, _python_purl(name, one.version), expression)
 
 
