@@ -49,7 +49,7 @@ def _python_components(found: Iterable[Distribution]) -> Iterator[dict[str, Any]
         name = canonicalize_name(one.metadata["Name"])
         if name != "demur":
             key = "License-Expression"
-            expression = one.metadata[key] if key in one.metadata else None
+            expression = one.metadata[key] if key in one.metadata else None  # noqa: SIM401 - no such method
             yield _component(name, one.version, _python_purl(name, one.version), expression)
 
 
