@@ -33,7 +33,7 @@ RUN set -eu; \
     if command -v dpkg >/dev/null; then \
       dpkg-query -W -f '${Package}\n' 'python3*-venv' 'python3-pip*' 'python3-setuptools*' 'python3-wheel*' \
         >/tmp/installers 2>/dev/null || true; \
-      xargs -r -a /tmp/installers dpkg --purge --force-depends; \
+      xargs -r -a /tmp/installers dpkg --log=/dev/null --purge --force-depends; \
       rm /tmp/installers; \
     fi; \
     lib=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))'); \
