@@ -23,9 +23,9 @@ lock() {
   echo "locks/$name.txt"
 }
 
-lock service serve cpu
-lock service-certify serve cpu certify
-lock service-gpu serve gpu cuda
-lock trainer train cpu
+lock service serve verify cpu
+lock service-certify serve verify cpu certify
+lock service-gpu serve verify gpu cuda
+lock trainer train sign sbom cpu
 echo hatchling | compile - --output-file locks/build.txt
 echo locks/build.txt
