@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Container image",
         about="The target `service` of the Dockerfile, built by buildah on a base of Debian's packages, run "
         "without a daemon: user 10001, a read-only root, no capability, only /data to write to. The "
-        "bundle is a small transformer with a signature that is required; /predict gets a JPEG of 1280 x 720.",
+        "bundle is a small transformer whose signature is required; /predict gets a JPEG of 1280 x 720.",
         claims=claims,
         detail=shown,
         raw=raw,
