@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 
 from harness.figures import markdown
-from harness.processes import free_ports
+from harness.processes import cpu_seconds, free_ports, tree
 from harness.record import Claim, Recording, add_record_option
 from packaging.requirements import Requirement
 
@@ -64,12 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         whole = timed(lambda: verify_bundle(folder, trust=trust), 20)
         loads = {name: imported(code, folder, key) for name, code in _IMPORTS.items()}
         library = imported(f"{_IMPORTS['the library']}; {_CHECK_BY_LIBRARY}", folder, key)
-        starts = {mode: [] for mode in ("off", "require")}
+        starts: dict[str, list[tuple[float, float]]] = {"off": [], "require": []}
         for _ in range(given.starts + 1):
             for mode in starts:
                 starts[mode].append(started(folder, key, mode, Path(place)))
         size = sum(record.size for record in read_manifest(folder).files.values()) / 1e6
-    off, require = (median(starts[mode][1:]) for mode in ("off", "require"))
+    walls = {mode: [wall for wall, _ in starts[mode][1:]] for mode in starts}
+    cpus = {mode: median(cpu for _, cpu in starts[mode][1:]) for mode in starts}
+    off, require = median(walls["off"]), median(walls["require"])
     added = [1e3 * (one - other) for one, other in zip(checked, plain, strict=True)]
     rows = [
         ["reading the manifest, and with the signature", spread(plain), spread(checked)],
@@ -84,8 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     lines = [
         table,
-        f"start to ready, off: {off:.2f} s ({listed(starts['off'][1:])})",
-        f"start to ready, required: {require:.2f} s ({listed(starts['require'][1:])})",
+        *(
+            f"start to ready, {mode}: {median(walls[mode]):.2f} s ({listed(walls[mode])}), "
+            f"{cpus[mode]:.2f} s of CPU"
+            for mode in starts
+        ),
         f"installed for the check, and for the library with all that it needs: {sizes}",
     ]
     print("\n".join(lines))
@@ -151,8 +156,8 @@ def imported(code: str, folder: Path, key: Path, times: int = 5) -> tuple[float,
     return median(one[0] for one in found), median(one[1] for one in found)
 
 
-def started(folder: Path, key: Path, mode: str, place: Path) -> float:
-    """Seconds from the start of `demur serve` to the first 200 of /readyz."""
+def started(folder: Path, key: Path, mode: str, place: Path) -> tuple[float, float]:
+    """Seconds from the start of `demur serve` to the first 200 of /readyz, and its CPU time until then."""
     port = free_ports(1)[0]
     command = [
         sys.executable,
@@ -178,7 +183,7 @@ def started(folder: Path, key: Path, mode: str, place: Path) -> float:
         while not ready(f"http://127.0.0.1:{port}/readyz"):
             assert service.poll() is None, (place / "log").read_text()
             time.sleep(0.01)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, cpu_seconds(tree(service.pid))
     finally:
         service.terminate()
         service.wait(60)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.signing_keys import write_pair
 from fakes.subprocess_work import die
 from fakes.tiny_bundle import tiny_draft
 from hypothesis import given
@@ -33,6 +34,8 @@ from bundle.selection.choice import (
 from bundle.selection.issued import IssuedCertificates, NotIssued
 from bundle.selection.timing import best_batch, time_stage
 from bundle.selection.timing_cache import TimingCache
+from bundle.signing.envelope import SignatureRefused
+from bundle.signing.policy import SignaturePolicy
 from bundle.system.machine import Machine, this_machine
 from bundle.system.subprocess_call import call_in_subprocess
 from bundle.verify import verify_bundle
@@ -169,6 +172,15 @@ class TestChoice:
             == first
         )
         assert len(messages) == 1
+
+    def test_nothing_unsigned_is_timed(
+        self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(choice_module, "_timed", lambda *_: pytest.fail("its models were computed"))
+        trust = SignaturePolicy("require", (write_pair(tmp_path, "key").public,))
+        cache, issued = TimingCache(tmp_path), IssuedCertificates(tmp_path)
+        with pytest.raises(SignatureRefused, match="not signed"):
+            choose_engine(family, EnginePreference(), cache, issued, trust=trust)
 
     def test_one_of_several_workers_measures(
         self, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
