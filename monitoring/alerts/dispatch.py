@@ -14,8 +14,9 @@ from typing import Final
 from monitoring.alerts.alert import Alert, Receiver
 from monitoring.alerts.engine_state import EngineState, Outgoing, key_of
 from monitoring.alerts.evaluation import Moment
+from monitoring.alerts.ladders import Step
 from monitoring.alerts.message import AlertLine, Message, MessageKind
-from monitoring.alerts.rules import AlertRules, Rule, Step, group_of
+from monitoring.alerts.rules import AlertRules, Rule, group_of
 from monitoring.alerts.wording import alert_line, title_of
 
 GROUP_WAIT: Final = 2.0

@@ -14,21 +14,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from monitoring.alerts.default_rules import DEFAULT_RULES, own_rules
+from monitoring.alerts.ladders import Ladder, Person, Step
 from monitoring.alerts.notifiers.config import ChannelConfig, read_channel
 from monitoring.alerts.notifiers.secrets import ENVIRONMENT, shown_input
+from monitoring.alerts.quiet_hours import QuietHours
 from monitoring.alerts.rule_references import reference_faults
-from monitoring.alerts.rules import (
-    AlertRules,
-    Budget,
-    Defaults,
-    Heartbeat,
-    Ladder,
-    Person,
-    QuietHours,
-    Rule,
-    Step,
-    raw,
-)
+from monitoring.alerts.rules import AlertRules, Budget, Defaults, Heartbeat, Rule, raw
 from monitoring.alerts.yaml_lines import Place, YamlFault, YamlLines
 from monitoring.errors import MonitoringError
 

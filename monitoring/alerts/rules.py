@@ -1,29 +1,26 @@
-"""Rules: what is watched, who is told when, and how often; the parts of the rules file as frozen values."""
+"""Rules: what is watched, and what is told how often; with people and ladders a whole rules file, frozen."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal, Self
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from monitoring.alerts.durations import Duration
+from monitoring.alerts.ladders import Ladder, Name, Part, Person, Step
 from monitoring.alerts.message import Severity
-from monitoring.alerts.notifiers.config import ChannelConfig, EmailAddress, PhoneNumber
+from monitoring.alerts.notifiers.config import ChannelConfig
 from monitoring.alerts.notifiers.secrets import Url
+from monitoring.alerts.quiet_hours import QuietHours
 from monitoring.alerts.signals import SIGNALS, Labels, Reading, labels_of
 from monitoring.alerts.silence import matches
 
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Verdict = Literal["bad", "between", "good", "no data"]
 
-_DAYS: Final[tuple[Day, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _PAGE: Final = re.compile(r"[a-z0-9][a-z0-9-]*|https?://\S+")
 _HOUR: Final = 3600.0
 
@@ -36,16 +33,6 @@ def _known_signal(value: str) -> str:
     return value
 
 
-def _known_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise PydanticCustomError(
-            "zone", "there is no such time zone; write one as Europe/Berlin or UTC"
-        ) from None
-    return value
-
-
 def _known_page(value: str) -> str:
     if not _PAGE.fullmatch(value):
         raise PydanticCustomError(
@@ -54,25 +41,11 @@ def _known_page(value: str) -> str:
     return value
 
 
-def _clock(value: Any) -> str:
-    # YAML reads 22:00 without quotes as the number 1320.
-    if not isinstance(value, str) or not _CLOCK.fullmatch(value):
-        raise PydanticCustomError("clock", 'it must be a time of day in quotes, as "22:00"')
-    return value
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Pattern = Annotated[str, Field(min_length=1, max_length=300)]
-Clock = Annotated[str, BeforeValidator(_clock)]
 Threshold = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
-    # Errors of pydantic repeat their input, in which a secret may stand.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Rule(_Part):
+class Rule(Part):
     """One condition over one signal, and what is told about it."""
 
     name: Name
@@ -169,64 +142,13 @@ class Rule(_Part):
         return f"{what} is {'above' if self.above is not None else 'below'} {self.threshold:g}"
 
 
-class Person(_Part):
-    """Somebody who can be told."""
-
-    email: EmailAddress | None = None
-    phone: PhoneNumber | None = None
-
-
-class Step(_Part):
-    """One step of a ladder."""
-
-    wait: Duration = 0.0
-    """Seconds since the step before it, or since the alert fired"""
-    channel: Name
-    person: Name | None = None
-
-
-class Ladder(_Part):
-    """Who is told, one after the other, until somebody acknowledges."""
-
-    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=20)]
-    repeat: Annotated[int, Field(ge=0, le=10)] = 0
-    """How often it is climbed again"""
-    then: Name | None = None
-    """Ladder that follows it"""
-
-
-class QuietHours(_Part):
-    """Hours in which the alerts of these severities wait."""
-
-    begin: Annotated[Clock, Field(alias="from")]
-    end: Annotated[Clock, Field(alias="to")]
-    zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
-    days: Annotated[tuple[Day, ...], Field(min_length=1)] = _DAYS
-    """Days on which they begin"""
-    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = ("warning", "info")
-
-    def hold(self, severity: Severity, now: float) -> bool:
-        """Whether an alert of this severity waits at `now`, Unix time in seconds."""
-        if severity not in self.severities:
-            return False
-        local = datetime.fromtimestamp(now, ZoneInfo(self.zone))
-        begin, end = time.fromisoformat(self.begin), time.fromisoformat(self.end)
-        clock = local.time().replace(tzinfo=None)
-        if begin < end:
-            return begin <= clock < end and _DAYS[local.weekday()] in self.days
-        # Over midnight: the hours after it belong to the day before.
-        if clock >= begin:
-            return _DAYS[local.weekday()] in self.days
-        return clock < end and _DAYS[(local - timedelta(days=1)).weekday()] in self.days
-
-
-class Budget(_Part):
+class Budget(Part):
     """How many messages one receiver gets; beyond it one summary, and the rest when there is room again."""
 
     per_hour: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
-class Heartbeat(_Part):
+class Heartbeat(Part):
     """A sign of life to any URL; it stops when the evaluation stops."""
 
     url: Url
@@ -234,7 +156,7 @@ class Heartbeat(_Part):
     timeout: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 10.0
 
 
-class Defaults(_Part):
+class Defaults(Part):
     """What rules have that do not say otherwise."""
 
     ladder: Name | None = None
@@ -243,7 +165,7 @@ class Defaults(_Part):
     """What the name of a page is appended to"""
 
 
-class AlertRules(_Part):
+class AlertRules(Part):
     """A whole rules file, checked."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)

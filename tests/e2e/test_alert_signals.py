@@ -29,7 +29,7 @@ rules:
 """
 OF_PREDICTIONS = """
   - {name: accuracy-low, signal: accuracy, below: 0.5, labels: {window: "10"}}
-  - {name: coverage-low, signal: coverage, below: 1, labels: {window: "10"}}
+  - {name: coverage-low, signal: coverage, below: 1, labels: {window: "100"}}
   - {name: labels-missing, signal: label_coverage, below: 1}
   - {name: errors, signal: error_share, above: 0}
   - {name: latency, signal: latency, above: 0}

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from monitoring.alerts.default_rules import DEFAULT_RULES
 from monitoring.alerts.dispatch import receiver_of
 from monitoring.alerts.durations import in_words, read_duration
+from monitoring.alerts.quiet_hours import QuietHours
 from monitoring.alerts.rule_file import RulesUnreadable, built_in_rules, read_rules, rules_of
-from monitoring.alerts.rules import QuietHours, Rule
+from monitoring.alerts.rules import Rule
 from monitoring.alerts.wording import ladders_in_words, options_in_words, rules_in_words
 
 FAULTY = """\
