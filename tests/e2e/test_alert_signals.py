@@ -96,12 +96,14 @@ def test_what_predictions_show(tmp_path: Path, receiver: HttpReceiver) -> None:
         eventually(lambda: told(receiver).keys() == rules)
         version = client.get("/health").json()["bundle"]["version"]
     said = told(receiver)
-    assert (said["accuracy-low"]["value"], said["accuracy-low"]["n"]) == (0.0, 10)
+    # It may be told after the first label.
+    assert said["accuracy-low"]["value"] == 0.0
+    assert 1 <= said["accuracy-low"]["n"] <= 10
     assert said["coverage-low"]["low"] < said["coverage-low"]["value"] < said["coverage-low"]["high"]
     assert 0.0 < said["labels-missing"]["value"] < 1.0
     assert 0.0 < said["errors"]["low"] < said["errors"]["value"] < said["errors"]["high"]
     assert said["latency"]["value"] > 0.0
-    assert "predicted" in said["drift"]["text"]
+    assert said["drift"]["text"].startswith("drift between 160 images of val_select and the last ")
     assert said["drift"]["n"] >= 250
     for rule in ("accuracy-low", "coverage-low", "labels-missing", "drift"):
         assert said[rule]["bundle"] == f"referenced:{version}"
