@@ -29,15 +29,15 @@ SHIPPED = [
     ROOT / "docker-compose.yml",
     ROOT / ".env.example",
     *(path for folder in ("k8s", "deploy") for path in sorted((ROOT / folder).rglob("*.y*ml"))),
-    *([DOCKERFILE] if DOCKERFILE.is_file() else []),
+    DOCKERFILE,
 ]
 KNOWN = {variable_of(name) for name in Settings.model_fields} | OTHER_VARIABLES
 GET = {route.path for route in router.routes if "GET" in route.methods}  # type: ignore[attr-defined]
 
 
 def dockerfile() -> str:
-    """Text of the Dockerfile, a line for each instruction; empty as long as there is none."""
-    return DOCKERFILE.read_text().replace("\\\n", " ") if DOCKERFILE.is_file() else ""
+    """Text of the Dockerfile, a line for each instruction."""
+    return DOCKERFILE.read_text().replace("\\\n", " ")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -66,9 +66,7 @@ def command_lines() -> Iterator[list[str]]:
 def test_every_verb_exists() -> None:
     verbs = getattr(typer.main.get_command(app), "commands", {})
     named = {words[0] for words in command_lines() if words and not words[0].startswith("-")}
-    # The image brings the check of its health.
-    expected = named if DOCKERFILE.is_file() else named - {"health"}
-    assert expected - set(verbs) == set()
+    assert {"serve", "health"} <= named <= set(verbs)
 
 
 def ports_of(pod: dict[str, Any]) -> dict[str, int]:
@@ -106,15 +104,12 @@ def test_ports_of_compose_and_of_the_image() -> None:
     environment = service["environment"]
     assert inside == {int(environment["DEMUR_PORT"]), int(environment["DEMUR_ADMIN_PORT"])}
     exposed = {int(port) for port in re.findall(r"^EXPOSE (\d+)$", dockerfile(), re.MULTILINE)}
-    assert exposed <= {Settings.model_fields["port"].default}
+    assert exposed == {Settings.model_fields["port"].default}
 
 
 def test_the_image_is_what_the_others_expect_of_it() -> None:
     """User, data folder and address, as compose and Kubernetes take them from the image or set them."""
     text = dockerfile()
-    if not text:
-        assert not DOCKERFILE.is_file()
-        return
     assert set(re.findall(r"^USER (\S+)$", text, re.MULTILINE)) == {services()["service"]["user"]}
     assert set(re.findall(r"DEMUR_DATA_DIR=(\S+)", text)) == {
         services()["service"]["environment"]["DEMUR_DATA_DIR"]
