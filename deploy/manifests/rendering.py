@@ -25,15 +25,16 @@ def kubectl() -> str:
     return found
 
 
-def rendered(name: str) -> str:
-    """Text of k8s/rendered/NAME.yaml. Needs no cluster and no network. Raises RenderingFailed."""
+def build(folder: Path) -> str:
+    """What `kubectl kustomize` makes of a folder. Needs no cluster and no network. Raises RenderingFailed."""
     done = subprocess.run(  # noqa: S603 - a program and a folder of ours
-        [kubectl(), "kustomize", str(FOLDER / "overlays" / name)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+        [kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False, timeout=60
     )
     if done.returncode != 0:
-        raise RenderingFailed(f"overlay {name}: {done.stderr.strip()}")
-    return _HEAD.format(name=name) + done.stdout
+        raise RenderingFailed(f"{folder.name}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def rendered(name: str) -> str:
+    """Text of k8s/rendered/NAME.yaml. Raises RenderingFailed."""
+    return _HEAD.format(name=name) + build(FOLDER / "overlays" / name)

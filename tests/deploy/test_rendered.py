@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from itertools import product
+from pathlib import Path
 
 import pytest
 import yaml
 from fakes.manifests import resources
 from kubernetes_validate import SchemaNotFoundError, ValidationError, validate
 
-from deploy.manifests.rendering import FOLDER, OVERLAYS, rendered
+from deploy.manifests.rendering import FOLDER, OVERLAYS, build, rendered
 from deploy.manifests.rules import RULES, rules_resource, rules_text
 
 VERSIONS = ("1.35", "1.36", "1.37")
@@ -55,3 +57,29 @@ def test_a_misspelt_probe_is_found() -> None:
     text = yaml.safe_dump(deployment).replace("readinessProbe", "readynessProbe")
     with pytest.raises(ValidationError, match="readynessProbe"):
         validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_signatures_are_required_of_every_pod_by_one_component(overlay: str, tmp_path: Path) -> None:
+    own = {
+        "resources": [os.path.relpath(FOLDER / "overlays" / overlay, tmp_path.resolve())],
+        "components": [os.path.relpath(FOLDER / "components" / "signatures", tmp_path.resolve())],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    built = list(yaml.safe_load_all(build(tmp_path)))
+    (config,) = [one for one in built if one["kind"] == "ConfigMap"]
+    assert config["data"]["DEMUR_SIGNATURES"] == "require"
+    (keys,) = config["data"]["DEMUR_TRUSTED_KEYS"].split(",")
+    workloads = [one for one in built if one["kind"] in ("Deployment", "StatefulSet")]
+    pods = [one["spec"]["template"] for one in workloads]
+    serving = [
+        pod["spec"] for pod in pods if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "service"
+    ]
+    assert serving
+    for pod in serving:
+        (container,) = pod["containers"]
+        mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounted["keys"] == str(Path(keys).parent)
+        assert {"name": "keys", "configMap": {"name": "demur-keys"}} in pod["volumes"]
+    for resource in workloads:
+        validate(resource, VERSIONS[-1], strict=True)
