@@ -9,8 +9,8 @@ from typing import Any, Final
 from bundle.extras import ENGINE, require_modules
 
 _ENGINE: Final = (ENGINE,)
-_TABLES: Final = ("pyarrow",)
-_REPORTS: Final = (*_TABLES, "matplotlib", "scipy")
+_TABLES: Final = ("pyarrow", "scipy")
+_REPORTS: Final = (*_TABLES, "matplotlib")
 _TRAINING: Final = ("torch", "safetensors", "onnx", "onnxscript", *_REPORTS, *_ENGINE)
 _TRANSFORMERS: Final = ("transformers", "peft")
 _SERVICE: Final = (
