@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from fakes.tiny_bundle import colour_image, write_tiny_bundle
 # Set before any library starts its threads: with two threads each, several test processes on a few cores
 # spend most of the time waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A background job of a shell, or nohup, leaves these ignored to all processes that the tests start and stop.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes.tiny_bundle import colour_image
 
-from demur.interruption import RESUMABLE, STOPS, Interruption
+from demur.interruption import RESUMABLE, Interruption
 
 PROGRAM = (sys.executable, "-P", "-m", "demur.start")
 
@@ -30,12 +30,6 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def with_default_signals() -> None:
-    """In a new process: undo what a background job of a shell or nohup leaves to all below it."""
-    for number in STOPS:
-        signal.signal(number, signal.SIG_DFL)
-
-
 def stopped(
     arguments: list[str], number: signal.Signals, ready: Callable[[int], bool], tmp_path: Path
 ) -> subprocess.CompletedProcess[str]:
@@ -47,7 +41,6 @@ def stopped(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=with_default_signals,
         env={**os.environ, "DEMUR_LEDGER": str(tmp_path / "ledger")},
     ) as process:
         until = time.monotonic() + 300
@@ -151,5 +144,5 @@ try:
 except KeyboardInterrupt:
     sys.exit(one.exit_code)
 """
-    done = subprocess.run([sys.executable, "-c", script], check=False, preexec_fn=with_default_signals)
+    done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == 143
