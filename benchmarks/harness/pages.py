@@ -106,6 +106,7 @@ PAGE: Mapping[str, Page] = {
             "stops-beside-others",
             "worker-kills",
             "alert-kills",
+            "alert-delay",
             "faults",
             "event-memory",
             "worker-metrics",
