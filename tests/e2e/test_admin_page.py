@@ -49,7 +49,7 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
 
 @pytest.fixture
 def address(service: ServiceProcess) -> str:
-    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
+    port = service.admin_port
     return f"http://127.0.0.1:{port}/"
 
 

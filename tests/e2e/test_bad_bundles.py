@@ -54,7 +54,7 @@ def service(bundles: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
 
 @pytest.fixture
 def admin(service: ServiceProcess) -> Iterator[httpx.Client]:
-    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
+    port = service.admin_port
     headers = {"Authorization": f"Bearer {TOKEN}"}
     url = f"http://127.0.0.1:{port}"
     with httpx.Client(base_url=url, headers=headers, timeout=300, trust_env=False) as client:

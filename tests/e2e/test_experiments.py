@@ -33,9 +33,7 @@ def service_of(tmp_path: Path, **settings: Any) -> ServiceProcess:
 
 
 def admin(service: ServiceProcess) -> httpx.Client:
-    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120, trust_env=False)
+    return service.admin(TOKEN)
 
 
 def done(answer: httpx.Response) -> dict[str, Any]:

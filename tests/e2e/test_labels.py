@@ -33,7 +33,7 @@ def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def admin_url(service: ServiceProcess) -> str:
-    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
+    port = service.admin_port
     return f"http://127.0.0.1:{port}"
 
 

@@ -63,9 +63,7 @@ def break_the_promise(service: ServiceProcess, image: bytes) -> None:
 
 
 def admin(service: ServiceProcess) -> httpx.Client:
-    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
-    headers = {"Authorization": f"Bearer {ADMIN}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120, trust_env=False)
+    return service.admin(ADMIN)
 
 
 @pytest.fixture

@@ -56,13 +56,7 @@ def service(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def admin(service: ServiceProcess) -> Iterator[httpx.Client]:
-    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{port}",
-        headers={"Authorization": f"Bearer {TOKEN}"},
-        timeout=120,
-        trust_env=False,
-    ) as client:
+    with service.admin(TOKEN) as client:
         assert client.post("/bundles/one/activate").status_code == 200
         for challenger in client.get("/challengers").json()["challengers"]:
             assert client.delete(f"/challengers/{challenger['name']}").status_code == 200
@@ -330,7 +324,7 @@ def test_a_worker_that_starts_later_counts_in_the_same_windows(
         ServiceProcess(bundles / "one", tmp_path, cores=1, admin_port=0, admin_token=TOKEN) as service,
         service.client() as client,
     ):
-        (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
+        port = service.admin_port
         headers = {"Authorization": f"Bearer {TOKEN}"}
         url = f"http://127.0.0.1:{port}/bundles/two/activate"
         assert httpx.post(url, headers=headers, trust_env=False, timeout=120).status_code == 200

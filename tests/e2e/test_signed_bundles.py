@@ -114,13 +114,7 @@ def service(
 
 @pytest.fixture(scope="module")
 def admin(service: ServiceProcess) -> Iterator[httpx.Client]:
-    (port,) = [line["port"] for line in service.logs() if line["event"] == "admin_port"]
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{port}",
-        headers={"Authorization": f"Bearer {TOKEN}"},
-        timeout=120,
-        trust_env=False,
-    ) as client:
+    with service.admin(TOKEN) as client:
         yield client
 
 

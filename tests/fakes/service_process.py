@@ -73,6 +73,21 @@ class ServiceProcess:
         assert parts.port is not None
         return parts.hostname, parts.port
 
+    @property
+    def admin_port(self) -> int:
+        """The private port, as the log says it."""
+        (port,) = [line["port"] for line in self.logs() if line["event"] == "admin_port"]
+        return int(port)
+
+    def admin(self, token: str) -> httpx.Client:
+        """A client of the private port."""
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{self.admin_port}",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=120,
+            trust_env=False,
+        )
+
     def client(self, *, every_worker: bool = False) -> httpx.Client:
         """`every_worker`: one connection per request, so that each worker gets some."""
         headers = {"Connection": "close"} if every_worker else None
