@@ -138,7 +138,7 @@ def _refused(what: str, code: int, reply: bytes | str, *, final: bool = False) -
 
 
 def _reason(error: Exception, limit: TimeLimit) -> str:
-    if limit.passed or isinstance(error, TimeoutError):
+    if limit.ended(error):
         return f"the server did not answer within {limit.seconds:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of the server is refused: {error.verify_message}"

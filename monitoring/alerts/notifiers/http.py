@@ -130,7 +130,7 @@ def _exchange(
 
 
 def _no_answer(error: Exception, limit: TimeLimit) -> str:
-    if limit.passed or isinstance(error, TimeoutError):
+    if limit.ended(error):
         return f"no whole answer within {limit.seconds:g} s"
     return f"the connection broke before the answer was whole ({type(error).__name__})"
 

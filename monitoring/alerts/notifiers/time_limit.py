@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread, Timer
@@ -52,6 +53,14 @@ class TimeLimit:
     def remaining(self) -> float:
         """Seconds left, at least one millisecond."""
         return max(self._end - time.monotonic(), _LEAST)
+
+    def ended(self, error: BaseException) -> bool:
+        """Whether it ended a try that failed with `error`.
+
+        A socket's own time-out ends with the limit and may come first, and libraries wrap it in errors of
+        their own.
+        """
+        return self.passed or any(isinstance(cause, TimeoutError) for cause in _chain(error))
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection by TCP. Raises NotReached."""
@@ -113,8 +122,16 @@ def encrypted(
         raise NotReached(f"{host} {_tls_fault(error, limit)}") from None
 
 
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those during which or from which it was raised."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
 def _tls_fault(error: Exception, limit: TimeLimit) -> str:
-    if limit.passed or isinstance(error, TimeoutError):
+    if limit.ended(error):
         return f"made no encrypted connection within {limit.seconds:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"has a certificate that is refused: {error.verify_message}"

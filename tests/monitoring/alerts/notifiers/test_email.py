@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from smtplib import SMTPServerDisconnected
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from fakes.smtp_sink import (
 )
 
 from monitoring.alerts.notifiers.channels import Channel
+from monitoring.alerts.notifiers.time_limit import TimeLimit
 
 TO = "ana@example.org"
 Make = Callable[..., Channel]
@@ -148,3 +150,15 @@ def test_a_title_with_line_ends_adds_no_header(channel: Make, certificates: Cert
     (mail,) = sink.mails
     assert mail["Bcc"] is None
     assert sink.receivers == [[TO]]
+
+
+def test_a_time_limit_is_known_in_an_error_that_a_library_wraps() -> None:
+    with TimeLimit(60.0) as limit:
+        try:
+            try:
+                raise TimeoutError("timed out")
+            except OSError as error:
+                raise SMTPServerDisconnected("Connection unexpectedly closed: timed out") from error
+        except SMTPServerDisconnected as wrapped:
+            assert limit.ended(wrapped)
+        assert not limit.ended(SMTPServerDisconnected("Connection unexpectedly closed"))
