@@ -153,12 +153,8 @@ def test_a_title_with_line_ends_adds_no_header(channel: Make, certificates: Cert
 
 
 def test_a_time_limit_is_known_in_an_error_that_a_library_wraps() -> None:
+    closed = SMTPServerDisconnected("Connection unexpectedly closed")
     with TimeLimit(60.0) as limit:
-        try:
-            try:
-                raise TimeoutError("timed out")
-            except OSError as error:
-                raise SMTPServerDisconnected("Connection unexpectedly closed: timed out") from error
-        except SMTPServerDisconnected as wrapped:
-            assert limit.ended(wrapped)
-        assert not limit.ended(SMTPServerDisconnected("Connection unexpectedly closed"))
+        assert not limit.ended(closed)
+        closed.__context__ = TimeoutError("timed out")
+        assert limit.ended(closed)
