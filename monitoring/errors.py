@@ -7,6 +7,7 @@
     ├── FormatTooNew                   a later version has stored a document in a later format
     ├── LatchUnreadable                a document is no latch of the promise monitor
     ├── DefinitionUnreadable           a document is no experiment
+    ├── ChangeImpossible               an experiment cannot begin, or change, in this way
     ├── TooFewUnits                    the event log has too few units to compute with
     ├── TermsRefused (ValueError)      a self-test cannot be made in the way that was asked for
     ├── PowerUnknown (ValueError)      what was named says too little to compute a power from

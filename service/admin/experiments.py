@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from monitoring.experiments.changes import Design
 from monitoring.experiments.definition import Definition
 from service.admin.bundle_folder import folder_of
 from service.admin.changes import while_connected
@@ -42,10 +43,9 @@ def add_experiment_routes(app: FastAPI, experiments: Experiments, bundles: Path)
     async def start(request: Request) -> Response:
         body = parsed(StartBody, read_json(request.headers, await request.body()))
         challengers = await asyncio.to_thread(_challengers, bundles, body)
-        order = Start(
-            *(body.name, body.salt or secrets.token_hex(16), body.by, body.reason, challengers),
-            *(body.metrics, body.guardrails.values(), body.on_mismatch),
-        )
+        salt = body.salt or secrets.token_hex(16)
+        design = Design(body.name, salt, body.metrics, body.guardrails.values(), body.on_mismatch)
+        order = Start(design, body.by, body.reason, challengers)
         with _refusals(body.name, experiments):
             definition = await while_connected(request, partial(experiments.start, order))
         shares = dict(definition.strata[-1].shares)

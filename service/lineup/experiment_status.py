@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from monitoring.events import CONTROL
+from monitoring.experiments.dealing import RunningExperiment
 from monitoring.experiments.folder import ExperimentFolder
-from service.lineup.assignment import RunningExperiment
 from service.lineup.lineup import Deployments
 
 _OF_ARM: Final = {"units": None, "withdrawn": None}

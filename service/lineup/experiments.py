@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from bundle.manifest import BundleError
-from monitoring.choices import OnMismatch
-from monitoring.experiments.definition import (
-    AUTOMATIC,
-    MAX_STRATA,
-    METRICS,
-    REQUEST,
-    Arm,
-    Definition,
-    Guardrails,
-    Metric,
-    Note,
-    Stratum,
-    Withdrawal,
+from monitoring.experiments.changes import (
+    Design,
+    Entrant,
+    ended,
+    mismatched,
+    running_of,
+    started,
+    with_share,
+    withdrawn,
 )
+from monitoring.experiments.dealing import ChangeImpossible
+from monitoring.experiments.definition import AUTOMATIC, REQUEST, Arm, Definition, Note
 from monitoring.experiments.folder import ExperimentFolder
 from service.errors import ChangeRefused
-from service.lineup.assignment import Dealing, RunningExperiment, Segment
 from service.lineup.fleet import Cancelled, Fleet, Keep
 from service.lineup.lineup import LineupPlan, label_of
 from service.lineup.plans import with_challenger, without_challenger
@@ -43,17 +40,13 @@ _ROUTE: Final = "the private port"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What an experiment is to be."""
+    """What an experiment is to be, and who begins it."""
 
-    name: str
-    salt: str
+    design: Design
     by: str
     reason: str
     challengers: Sequence[ChallengerSettings] = ()
     """To add, or to change; those that serve already are in the experiment as well."""
-    metrics: tuple[Metric, ...] = METRICS
-    guardrails: Guardrails = field(default_factory=Guardrails)
-    on_mismatch: OnMismatch = "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +61,8 @@ class Asked:
     """Of a withdrawal, as in `Withdrawal`"""
 
 
-_Step = Callable[[LineupPlan, Definition], tuple[LineupPlan, Definition]]
+_Step = Callable[[Definition], Definition]
+_Build = Callable[[LineupPlan], LineupPlan]
 
 
 class Experiments:
@@ -94,7 +88,7 @@ class Experiments:
 
     def start(self, order: Start, cancelled: Cancelled) -> Definition:
         """Deal the units anew, to all challengers. Raises ChangeRefused."""
-        note = Note(self._clock(), order.by, order.reason)
+        note, name = Note(self._clock(), order.by, order.reason), order.design.name
         made: list[Definition] = []
 
         def build(plan: LineupPlan) -> LineupPlan:
@@ -105,22 +99,16 @@ class Experiments:
                     "an experiment is counted from the event log, and there is none; DEMUR_EVENT_LOG must "
                     "be true, and DEMUR_REDIS_URL must not be 'off'"
                 )
-            if order.name in self.folder.names():
-                raise ChangeRefused(f"there has been an experiment {order.name}; each has a name of its own")
+            if name in self.folder.names():
+                raise ChangeRefused(
+                    f"there has been an experiment {order.design.name}; each has a name of its own"
+                )
             for challenger in order.challengers:
                 plan = with_challenger(plan, challenger)
-            if not plan.challengers:
-                raise ChangeRefused("there is no challenger to compare with the champion; name one")
-            arms = tuple(Arm(_label(one.folder), str(one.folder)) for one in plan.challengers)
-            dealing = Dealing.of(_shares(plan.challengers))
             control = Arm(_label(plan.champion), str(plan.champion))
-            made.append(
-                Definition(
-                    *(order.name, order.salt, control, arms, (_stratum(dealing, note, plan, arms),), note),
-                    str(self._configured),
-                    *(order.metrics, order.guardrails, order.on_mismatch),
-                )
-            )
+            entrants = [_entrant(one) for one in plan.challengers]
+            with _refusals():
+                made.append(started(order.design, control, entrants, note, str(self._configured)))
             return replace(plan, experiment=running_of(made[-1]))
 
         self._fleet.change(build, cancelled, lambda plan: self._keep(made[-1]))
@@ -135,16 +123,8 @@ class Experiments:
         """
         told = asked or Asked()
 
-        def step(plan: LineupPlan, held: Definition) -> tuple[LineupPlan, Definition]:
-            label = _label(challenger.folder)
-            if (left := held.withdrawn(label)) is not None:
-                raise ChangeRefused(
-                    f"it was withdrawn from {held.name} ({left.note.reason}), and does not return to it; "
-                    "stop the experiment and start another"
-                )
-            plan = with_challenger(plan, challenger)
-            held = held.with_arm(Arm(label, str(challenger.folder)))
-            return _dealt(plan, held, {label: challenger.share or 0.0}, self._note(told))
+        def step(held: Definition) -> Definition:
+            return with_share(held, _entrant(challenger), self._note(told))
 
         self._change(step, lambda plan: with_challenger(plan, challenger), cancelled, told)
 
@@ -155,25 +135,17 @@ class Experiments:
         """
         told = asked or Asked()
 
-        def step(plan: LineupPlan, held: Definition) -> tuple[LineupPlan, Definition]:
-            plan = without_challenger(plan, folder)
-            note = self._note(told)
+        def step(held: Definition) -> Definition:
             # By its folder: the folder may have gone, or hold another bundle.
             labels = [arm.label for arm in held.arms if arm.folder == str(folder)]
-            for label in labels:
-                held = held.with_withdrawal(Withdrawal(label, note, told.cause))
-            return _dealt(plan, held, dict.fromkeys(labels, 0.0), note)
+            return withdrawn(held, labels, self._note(told), told.cause)
 
         self._change(step, lambda plan: without_challenger(plan, folder), cancelled, told)
 
     def note_mismatch(self, reason: str, cancelled: Cancelled) -> None:
         """Forbid every conclusion of the running experiment. Raises ChangeRefused."""
-
-        def step(plan: LineupPlan, held: Definition) -> tuple[LineupPlan, Definition]:
-            return plan, replace(held, mismatch=held.mismatch or self._note(told))
-
         told = Asked(AUTOMATIC, reason)
-        self._change(step, lambda plan: plan, cancelled, told)
+        self._change(lambda held: mismatched(held, self._note(told)), lambda plan: plan, cancelled, told)
 
     def stop(self, name: str, note: tuple[str, str], cancelled: Cancelled) -> Definition:
         """End the experiment; its challengers stay, with their shares side by side again. Raises KeyError
@@ -183,7 +155,7 @@ class Experiments:
         def build(plan: LineupPlan) -> LineupPlan:
             if self.running is None or self.running.name != name:
                 raise KeyError(name)
-            made.append(replace(self.running, ended=Note(self._clock(), *note)))
+            made.append(ended(self.running, Note(self._clock(), *note)))
             return replace(plan, experiment=None)
 
         self._fleet.change(build, cancelled, lambda plan: self._keep(made[-1]))
@@ -194,7 +166,7 @@ class Experiments:
 
         def keep(plan: LineupPlan) -> None:
             if self.running is not None:
-                self._keep_now_or_later(replace(self.running, ended=Note(self._clock(), AUTOMATIC, reason)))
+                self._keep_now_or_later(ended(self.running, Note(self._clock(), AUTOMATIC, reason)))
 
         return keep
 
@@ -206,14 +178,8 @@ class Experiments:
                     self._write(self._unkept)
                     self._unkept = None
 
-    def _change(
-        self,
-        step: _Step,
-        without: Callable[[LineupPlan], LineupPlan],
-        cancelled: Cancelled,
-        asked: Asked,
-    ) -> None:
-        """A change of the challengers: `step` while an experiment runs, otherwise `without` one."""
+    def _change(self, step: _Step, change: _Build, cancelled: Cancelled, asked: Asked) -> None:
+        """`change` the challengers, and `step` the experiment if one runs."""
         # A full disk must not keep a bad challenger in service.
         keep = self._keep_now_or_later if asked.by == AUTOMATIC else self._keep
         made: list[Definition] = []
@@ -222,11 +188,12 @@ class Experiments:
             running = None if self.running is None else self.running.name
             if asked.experiment not in (None, running):
                 raise KeyError(asked.experiment)
+            plan = change(plan)
             if plan.experiment is None or self.running is None:
-                return without(plan)
-            plan, definition = step(plan, self.running)
-            made.append(definition)
-            return plan
+                return plan
+            with _refusals():
+                made.append(step(self.running))
+            return replace(plan, experiment=running_of(made[-1]))
 
         self._fleet.change(build, cancelled, lambda plan: keep(made[-1]) if made else None)
 
@@ -252,36 +219,17 @@ class Experiments:
                 self._unkept = definition
 
 
-def running_of(definition: Definition) -> RunningExperiment:
-    """The dealing of the present stratum."""
-    segments = tuple(Segment(*one) for one in definition.strata[-1].segments)
-    return RunningExperiment(definition.name, definition.salt, definition.stratum, Dealing(segments))
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise ChangeRefused where an experiment cannot change."""
+    try:
+        yield
+    except ChangeImpossible as error:
+        raise ChangeRefused(str(error)) from error
 
 
-def _dealt(
-    plan: LineupPlan, held: Definition, shares: dict[str, float], note: Note
-) -> tuple[LineupPlan, Definition]:
-    """Both with other shares, in a stratum of its own. Raises ChangeRefused."""
-    if len(held.strata) >= MAX_STRATA and any(shares.values()):
-        raise ChangeRefused(f"{held.name} has {len(held.strata)} strata, and no more are kept; start another")
-    running = running_of(held)
-    dealing = running.dealing
-    for label, share in shares.items():
-        dealing = dealing.changed(label, share)
-    held = held.with_stratum(_stratum(dealing, note, plan, held.arms))
-    return replace(plan, experiment=running_of(held)), held
-
-
-def _stratum(dealing: Dealing, note: Note, plan: LineupPlan, arms: Sequence[Arm]) -> Stratum:
-    segments = tuple((one.begin, one.end, one.arm, one.serves) for one in dealing.segments)
-    shadows = {str(one.folder) for one in plan.challengers if one.share is None}
-    return Stratum(
-        note, dealing.shares(), segments, tuple(arm.label for arm in arms if arm.folder in shadows)
-    )
-
-
-def _shares(challengers: Sequence[ChallengerSettings]) -> dict[str, float]:
-    return {_label(one.folder): one.share for one in challengers if one.share is not None}
+def _entrant(challenger: ChallengerSettings) -> Entrant:
+    return Entrant(Arm(_label(challenger.folder), str(challenger.folder)), challenger.share)
 
 
 def _label(folder: Path) -> str:

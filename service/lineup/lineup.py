@@ -13,7 +13,7 @@ from pathlib import Path
 from bundle.manifest import MANIFEST_FILE, BundleError
 from bundle.verify import read_manifest
 from monitoring.events import CONTROL, Exposure
-from service.lineup.assignment import Dealing, RunningExperiment
+from monitoring.experiments.dealing import Dealing, RunningExperiment
 from service.lineup.deployment import Deployment, deployment_for
 from service.settings import ChallengerSettings, Settings
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from calibration.experiments.self_test import Deal
 from calibration.scores import IntArray
-from service.lineup.assignment import POINTS, point_of
+from monitoring.experiments.dealing import POINTS, point_of
 
 
 def pretended_deals(units: int, share: float) -> Deal:

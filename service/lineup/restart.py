@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from bundle.manifest import BundleError
+from monitoring.experiments.changes import ended, running_of
 from monitoring.experiments.definition import AUTOMATIC, Arm, Definition, Note
 from monitoring.experiments.folder import ExperimentFolder
-from service.lineup.experiments import running_of
 from service.lineup.lineup import LineupPlan, label_of
 from service.settings import NO_STORE, ChallengerSettings, Settings
 
@@ -34,7 +33,7 @@ def plan_at_start(settings: Settings) -> tuple[LineupPlan, Definition | None]:
     if fault is not None:
         logger.error("experiment_ended", experiment=held.name, why=fault)
         with suppress(OSError):  # It is found ended again at the next start.
-            folder.write(replace(held, ended=Note(time.time(), AUTOMATIC, fault)))
+            folder.write(ended(held, Note(time.time(), AUTOMATIC, fault)))
         return plan, None
     shares = dict(held.strata[-1].shares)
     logger.info("experiment_goes_on", experiment=held.name, stratum=held.stratum, shares=shares)

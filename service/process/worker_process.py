@@ -18,9 +18,9 @@ from typing import Final
 import structlog
 
 from bundle.system.parent import end_with_parent
+from monitoring.experiments.dealing import RunningExperiment
 from service.compute.overruns import SharedCount, Supervision
 from service.http.quotas import Quotas
-from service.lineup.assignment import RunningExperiment
 from service.lineup.lineup import Deployments
 from service.lineup.orders import follow_orders
 from service.logs.setup import configure_logging

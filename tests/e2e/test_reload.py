@@ -19,7 +19,7 @@ from fakes.service_process import ServiceProcess
 from fakes.tiny_bundle import write_tiny_bundle
 from fakes.waiting import eventually
 
-from service.lineup.assignment import Dealing, RunningExperiment
+from monitoring.experiments.dealing import Dealing, RunningExperiment
 
 Images = Callable[..., bytes]
 JPEG = {"Content-Type": "image/jpeg"}

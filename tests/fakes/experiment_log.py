@@ -11,9 +11,9 @@ import numpy as np
 from demur.commands.events import EVENTS
 from monitoring.delivery.event_log import EventLog, LogBounds
 from monitoring.events import CONTROL, SHADOW_MARK, Event, FeedbackEvent, PredictionEvent
+from monitoring.experiments.dealing import Dealing, point_of
 from monitoring.experiments.definition import Arm, Definition, Note, Stratum
 from monitoring.experiments.folder import ExperimentFolder
-from service.lineup.assignment import Dealing, point_of
 
 BEGAN = 1_780_300_800.0
 """2026-06-01, Unix seconds"""

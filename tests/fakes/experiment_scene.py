@@ -8,6 +8,7 @@ from typing import Any
 
 from fakes.tiny_bundle import write_tiny_bundle
 
+from monitoring.experiments.changes import Design
 from monitoring.experiments.definition import Definition
 from monitoring.experiments.folder import ExperimentFolder
 from service.errors import ChangeRefused
@@ -52,7 +53,7 @@ class Scene:
 
     def start(self, name: str = "ramp", **shares: float | None) -> Definition:
         challengers = [self.challenger(one, share) for one, share in shares.items()]
-        return self.experiments.start(Start(name, "salt", *NOTE, challengers), never)
+        return self.experiments.start(Start(Design(name, "salt"), *NOTE, challengers), never)
 
     def challenger(self, name: str, share: float | None) -> ChallengerSettings:
         return ChallengerSettings(folder=getattr(self, name), share=share)

@@ -38,6 +38,7 @@ from monitoring.delivery.segments import Position
 from monitoring.drift.sample_folder import SampleFolder, drift_folder
 from monitoring.drift.watch import DriftPolicy, DriftWatch
 from monitoring.events import CONTROL, Event, FailureEvent, FeedbackEvent, PredictionEvent
+from monitoring.experiments.dealing import Dealing, Segment, point_of
 from monitoring.experiments.folder import ExperimentFolder
 from monitoring.promise.archive import Archive
 from monitoring.promise.latch import Alarm, Reset
@@ -48,7 +49,6 @@ from monitoring.store.connection import connect
 from monitoring.windows.rolling import RollingWindows
 from monitoring.windows.snapshot import REWARD_SIZES, TOTAL
 from monitoring.windows.unit_windows import ItemTimes
-from service.lineup.assignment import Dealing, Segment, point_of
 from trainer.certify.ledger_folder import LedgerFolder
 
 MODEL: Final = "tiny"

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from monitoring.delivery.log_reader import LogReader, log_folders
 from monitoring.events import Event, FailureEvent, PredictionEvent
+from monitoring.experiments.dealing import Dealing, RunningExperiment
 from service.app import create_app
 from service.errors import DeadlinePassed
-from service.lineup.assignment import Dealing, RunningExperiment
 from service.lineup.lineup import Deployments, label_of
 from service.settings import Settings
 

@@ -17,12 +17,12 @@ from fakes.waiting import eventually
 from starlette.testclient import TestClient
 
 from bundle.manifest import BundleError
+from monitoring.experiments.dealing import Dealing, RunningExperiment
 from monitoring.metrics.instruments import Instruments
 from service.compute.admission import Admission, Lane
 from service.compute.shadows import AnsweredImage, Shadows
 from service.compute.spare_time import SpareTime
 from service.errors import SettingsError
-from service.lineup.assignment import Dealing, RunningExperiment
 from service.lineup.deployment import deployment_for
 from service.lineup.lineup import Dealt
 from service.settings import Settings

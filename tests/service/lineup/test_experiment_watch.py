@@ -10,6 +10,7 @@ import pytest
 from fakes.experiment_scene import NOTE, Scene, never
 
 from calibration.experiments.sample_ratio import SampleRatio, StratumRatio
+from monitoring.experiments.changes import Design
 from monitoring.experiments.definition import AUTOMATIC, OnMismatch
 from monitoring.experiments.guardrails import GuardReading
 from monitoring.experiments.view import ExperimentView
@@ -69,7 +70,7 @@ def test_open_labels_withdraw_nobody(scene: Scene) -> None:
 @pytest.mark.parametrize(("on_mismatch", "left"), [("hold", {"two": 0.1, "three": 0.2}), ("withdraw", {})])
 def test_a_mismatch_holds_or_withdraws(scene: Scene, on_mismatch: OnMismatch, left: dict[str, float]) -> None:
     challengers = [scene.challenger("two", 0.1), scene.challenger("three", 0.2)]
-    start = Start("ramp", "salt", *NOTE, challengers, on_mismatch=on_mismatch)
+    start = Start(Design("ramp", "salt", on_mismatch=on_mismatch), *NOTE, challengers)
     definition = scene.experiments.start(start, never)
     stratum = StratumRatio(0, (900, 5, 200), (0.7, 0.1, 0.2), 1e9)
     ratio = SampleRatio(definition.names, 1e9, float("inf"), (stratum,))

@@ -9,10 +9,11 @@ import pytest
 from fakes.experiment_scene import ASKED, NOTE, Scene, never
 from fakes.tiny_bundle import write_tiny_bundle
 
+from monitoring.experiments.changes import running_of
+from monitoring.experiments.dealing import POINTS
 from monitoring.experiments.definition import AUTOMATIC
 from service.errors import ChangeRefused
-from service.lineup.assignment import POINTS
-from service.lineup.experiments import Asked, running_of
+from service.lineup.experiments import Asked
 from service.lineup.lineup import label_of
 
 

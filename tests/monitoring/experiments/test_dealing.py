@@ -1,4 +1,4 @@
-"""Assignment of units: whatever sequence of changes, no unit moves between two challengers."""
+"""Dealing of units: whatever sequence of changes, no unit moves between two challengers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import ChangeRefused
-from service.lineup.assignment import POINTS, Dealing, RunningExperiment, Segment, point_of
+from monitoring.experiments.dealing import (
+    POINTS,
+    ChangeImpossible,
+    Dealing,
+    RunningExperiment,
+    Segment,
+    point_of,
+)
 
 ARMS = ("a:1", "b:2", "c:3")
 _SHARES = st.one_of(st.floats(0, 1), st.sampled_from((0.0, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)))
@@ -37,7 +43,7 @@ def history(changes: list[tuple[str, float]]) -> list[Dealing]:
     for arm, share in changes:
         try:
             dealings.append(dealings[-1].changed(arm, share))
-        except ChangeRefused:
+        except ChangeImpossible:
             assert round(share * POINTS) > round(dealings[-1].largest(arm) * POINTS)
     return dealings
 
@@ -56,7 +62,7 @@ def test_a_change_touches_its_own_arm_and_the_control_alone(changes: list[tuple[
     for arm, share in changes:
         try:
             after = before.changed(arm, share)
-        except ChangeRefused:
+        except ChangeImpossible:
             continue
         grows = after.length(arm) >= before.length(arm)
         for point in boundaries(before, after):
@@ -72,7 +78,7 @@ def test_lengths_are_exact_and_segments_are_in_order(changes: list[tuple[str, fl
     for arm, share in changes:
         try:
             dealing = dealing.changed(arm, share)
-        except ChangeRefused:
+        except ChangeImpossible:
             continue
         wanted[arm] = min(round(share * POINTS), round(dealing.largest(arm) * POINTS))
         assert {arm: dealing.length(arm) for arm in ARMS} == wanted
@@ -125,14 +131,14 @@ def test_an_arm_that_comes_back_gets_its_own_units_first() -> None:
 @pytest.mark.parametrize("arm", ["b:2", "c:3"])
 def test_units_of_a_withdrawn_arm_are_never_dealt_to_another(arm: str) -> None:
     dealing = Dealing.of({"a:1": 0.6, "b:2": 0.1}).changed("a:1", 0.0)
-    with pytest.raises(ChangeRefused, match=r"at most 0\.[34] is possible.*start another"):
+    with pytest.raises(ChangeImpossible, match=r"at most 0\.[34] is possible.*start another"):
         dealing.changed(arm, 0.5)
 
 
 def test_rounded_thirds_fill_the_whole() -> None:
     dealing = Dealing.of(dict.fromkeys(ARMS, 0.33333333334))
     assert sum(dealing.length(arm) for arm in ARMS) == POINTS
-    with pytest.raises(ChangeRefused):
+    with pytest.raises(ChangeImpossible):
         Dealing.of(dict.fromkeys(ARMS, 0.3334))
 
 

@@ -1,4 +1,4 @@
-"""Assignment of units to bundles: where a hash places a unit, and whose that place is.
+"""Dealing of units to bundles: where a hash places a unit, and whose that place is.
 
 A hash places a unit (a camera, a user) at the same point every time, on every worker and after every restart.
 A dealing says which challenger has which segments of all points; the champion, the control of an experiment,
@@ -14,12 +14,16 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import Final, Self
 
-from service.errors import ChangeRefused
+from monitoring.errors import MonitoringError
 
 POINTS: Final = 2**53
 """Number of points; every one is exact as a float of JSON"""
 _SLACK: Final = round(1e-9 * POINTS)
 """Points that shares may lack because they are rounded decimals"""
+
+
+class ChangeImpossible(MonitoringError):
+    """An experiment cannot begin, or change, in this way; the message says why and what helps."""
 
 
 def point_of(experiment: str, salt: str, unit: str) -> int:
@@ -58,7 +62,7 @@ class Dealing:
 
     @classmethod
     def of(cls, shares: Mapping[str, float]) -> Self:
-        """Segments of these shares side by side, from the first point on. Raises ChangeRefused."""
+        """Segments of these shares side by side, from the first point on. Raises ChangeImpossible."""
         dealing = cls()
         for arm, share in shares.items():
             dealing = dealing.changed(arm, share)
@@ -90,12 +94,12 @@ class Dealing:
         """With another share of one challenger, 0 to 1.
 
         It grows by points that it has had before, then by points that no challenger has had; it gives its
-        highest points back to the control. Raises ChangeRefused if there are too few.
+        highest points back to the control. Raises ChangeImpossible if there are too few.
         """
         more = round(share * POINTS) - self.length(arm)
         spare = round(self.largest(arm) * POINTS) - self.length(arm)
         if more > spare + _SLACK:
-            raise ChangeRefused(
+            raise ChangeImpossible(
                 f"the share would be {share:g}, and at most {self.largest(arm):.6g} is possible: no unit "
                 "moves from one challenger to another, not even from one that has been withdrawn; stop the "
                 "experiment and start another, which deals all units anew"
@@ -147,7 +151,7 @@ class RunningExperiment:
         return self.dealing.arm_at(point_of(self.name, self.salt, unit))
 
     def changed(self, arm: str, share: float) -> Self:
-        """With another share of one challenger, in a stratum of its own. Raises ChangeRefused."""
+        """With another share of one challenger, in a stratum of its own. Raises ChangeImpossible."""
         return replace(self, stratum=self.stratum + 1, dealing=self.dealing.changed(arm, share))
 
 
