@@ -195,6 +195,17 @@ _DOORS: Final = (
     ),
 )
 
+_FLEET: Final = (
+    Panel(
+        "Promotion",
+        "The phase of each fleet's promotion, running or last, as the services that follow the registry "
+        "read it. It ends in promoted or rolled-back and stays there until the next one begins.",
+        (Query(_HERE.shared(names.PROMOTION_PHASE, by=("fleet", "phase")), "{{fleet}}: {{phase}}"),),
+        "stack",
+        width=24,
+    ),
+)
+
 SERVICE: Final = Dashboard(
     "service",
     "Is demur there, does it answer in time, and does it keep its events?",
@@ -206,5 +217,6 @@ SERVICE: Final = Dashboard(
         Row("Events", _EVENTS),
         Row("Alerts", _ALERTS),
         Row("Doors and engines", _DOORS),
+        Row("Fleet", _FLEET),
     ),
 )

@@ -114,6 +114,14 @@ _DEFAULTS: Final[tuple[dict[str, Any], ...]] = (
         "action": "Read the experiment's report: a guardrail has withdrawn an arm.",
     },
     {
+        "name": "promotion-rolled-back",
+        "signal": "promotion_rolled_back",
+        "above": 0.5,
+        "group_by": ("rule", "fleet"),
+        "action": "Read the report of the promotion: a gate, a step or a person has ended it; the champion "
+        "before it serves.",
+    },
+    {
         "name": "messages-undelivered",
         "signal": "messages_undelivered",
         "above": 300,

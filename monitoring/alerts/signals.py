@@ -228,6 +228,13 @@ SIGNALS: Final[Mapping[str, SignalKind]] = MappingProxyType(
             ("experiment", "arm"),
             "experiment-withdrawn",
         ),
+        "promotion_rolled_back": SignalKind(
+            "alarm",
+            "1 from the moment a promotion was rolled back until the next one begins, for a day at most",
+            "the fleet's record in the registry",
+            ("fleet",),
+            "promotion-rolled-back",
+        ),
         "alerts_without_store": SignalKind(
             "alarm",
             "1 while the alert engine goes on from memory and disk, because its store does not answer",

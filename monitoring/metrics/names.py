@@ -435,3 +435,10 @@ EXPERIMENT_WITHDRAWALS = Counter(
     "Challengers that have left a running experiment: guardrail NAME, mismatch or request.",
     ("experiment", "reason"),
 )
+PROMOTION_PHASE = Gauge(
+    "demur_promotion_phase",
+    "flag",
+    "1 for the phase of a fleet's promotion, running or last: gates, prepare, shadow, canary, approval, "
+    "everything, promoted or rolled-back; 0 for the phases before it.",
+    ("fleet", "phase"),
+)

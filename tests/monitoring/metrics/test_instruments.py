@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitoring.metrics.instruments import Instruments
+from monitoring.metrics.promotion_instruments import PromotionInstruments
 from monitoring.metrics.worker_files import shared_metrics
 from monitoring.promise.reading import Reading, SignalReading
 
@@ -37,3 +38,15 @@ def test_the_promise_is_shown_by_part_and_signal() -> None:
         'demur_promise_audits{bundle="b:1"} 1240.0',
     ):
         assert line in shown
+
+
+def test_a_promotion_is_in_one_phase_at_a_time() -> None:
+    with shared_metrics():
+        instruments = PromotionInstruments()
+        instruments.show("signs", None)
+        assert "demur_promotion_phase" not in Instruments().render().decode()
+        for phase in ("canary", "rolled-back"):
+            instruments.show("signs", phase)
+        shown = Instruments().render().decode()
+    assert 'demur_promotion_phase{fleet="signs",phase="canary"} 0.0' in shown
+    assert 'demur_promotion_phase{fleet="signs",phase="rolled-back"} 1.0' in shown
