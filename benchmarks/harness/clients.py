@@ -14,7 +14,7 @@ from typing import Self
 
 import uvloop
 
-from harness.connection import KeepAlive
+from harness.connection import KeepAlive, post_head
 
 _TRY_AGAIN = 0.02
 _PATIENCE = 60.0
@@ -123,7 +123,8 @@ class Clients:
         """(whether the connection ends, whether there was an answer)"""
         image = self._images[turn % len(self._images)]
         began = perf_counter()
-        answer = await connection.ask(_head("/predict", "image/jpeg", len(image), request_id), image)
+        head = post_head("/predict", "image/jpeg", len(image), {"X-Request-Id": request_id})
+        answer = await connection.ask(head, image)
         if answer.status != 200:
             self.tally.refused[answer.status] += 1
             return answer.closes, False
@@ -137,18 +138,10 @@ class Clients:
 
     async def _label(self, connection: KeepAlive, request_id: str, label: int) -> bool:
         body = json.dumps({"request_id": request_id, "label": label}).encode()
-        answer = await connection.ask(
-            _head("/feedback", "application/json", len(body), f"{request_id}-f"), body
-        )
+        head = post_head("/feedback", "application/json", len(body), {"X-Request-Id": f"{request_id}-f"})
+        answer = await connection.ask(head, body)
         if answer.status == 202:
             self.tally.labelled += 1
         else:
             self.tally.refused[answer.status] += 1
         return answer.closes
-
-
-def _head(path: str, kind: str, length: int, request_id: str) -> bytes:
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {request_id}\r\n"
-        f"Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
-    ).encode()

@@ -1,8 +1,9 @@
-"""Keep-alive connection for one request after another."""
+"""Keep-alive connection for one request after another, and the head of a request."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Self
 
 from demur.profile.load import Response, read_response
@@ -27,3 +28,10 @@ class KeepAlive:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def post_head(path: str, kind: str, length: int, headers: Mapping[str, str] | None = None) -> bytes:
+    """Head of a POST request with a body of `length` bytes of the media type `kind`."""
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {kind}", f"Content-Length: {length}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
