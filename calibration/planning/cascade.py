@@ -21,9 +21,10 @@ from calibration.scores import FloatArray, IntArray
 START_MARGIN = 2.0
 """Standard deviations by which the planned number of answers at the first pair exceeds the fewest that one
 error needs, so that the calibration split hardly ever answers fewer there."""
-LIKELIEST = 0.02
+LIKELIEST = 0.0001
 """The tests start at the first pair whose chance to pass is within this of the largest: one that fails before
-it would end them short of every pair that can be certified."""
+it would end them short of every pair that can be certified. A difference below it says nothing: an easy data
+set has such chances at every pair, and the fewest answers are then the safest start."""
 SLACK_STEPS = 6
 """Number of slacks that are tried between the given one and 1"""
 NEGLIGIBLE_RISK = 0.1
@@ -105,7 +106,7 @@ def _affordable(candidates: Candidates, slack: float, n_calibration: int, target
 
 
 def _likeliest_start(candidates: Candidates, chosen: IntArray, units: SplitUnits, target: RiskTarget) -> int:
-    """Number of the first count of answers at which a chosen pair is about as likely to pass as at any."""
+    """Number of the first count of answers at which a chosen pair is as likely to pass as at any."""
     coverage, risk = candidates.answered / candidates.n, candidates.risk(chosen).clip(0.0, 1.0)
     chance = chance_to_pass(coverage, risk, *units, target)
     return int((chance >= chance.max() - LIKELIEST).argmax())
