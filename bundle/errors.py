@@ -16,6 +16,8 @@
     ├── ModelRefused (ValueError)         the file is not an ONNX model that a bundle may hold
     ├── OutputUnfit (ValueError)          a model's output is not of the stated kind
     ├── ImageError (ValueError)           the bytes cannot become an image; see `bundle.images.errors`
+    ├── RegistryError                     a registry does not give or take a bundle or a record; see
+    │                                     `bundle.registry.errors`
     ├── ExtraMissing                      a module is needed that an extra of demur brings
     ├── KeyUnusable                       a file does not hold the key or certificates it is named for
     ├── NotSigned                         the bundle cannot be signed with these keys
@@ -23,7 +25,8 @@
     ├── NotIssued                         no certificate may be issued on this machine
     └── SubprocessLost (RuntimeError)     a process ended before its result was there
 
-Each class is defined in the module that raises it; those of images in `bundle.images.errors`.
+Each class is defined in the module that raises it; those of images in `bundle.images.errors`, those of the
+registry in `bundle.registry.errors`.
 """
 
 from __future__ import annotations

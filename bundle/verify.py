@@ -75,7 +75,7 @@ def verify_signed(
     if SIGNATURE_FILE in found:
         read_signature(folder)
     for file in sorted(manifest.files):
-        with os.fdopen(_open_regular(folder, file), "rb") as stream:
+        with os.fdopen(open_plain_file(folder, file), "rb") as stream:
             digest, size = hashlib.sha256(), 0
             while size <= manifest.files[file].size and (chunk := stream.read(_CHUNK)):
                 digest.update(chunk)
@@ -156,14 +156,14 @@ def _entries(folder: Path) -> Iterator[str]:
 
 
 def _read_regular(folder: Path, file: str, limit: int) -> bytes:
-    with os.fdopen(_open_regular(folder, file), "rb") as stream:
+    with os.fdopen(open_plain_file(folder, file), "rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise BundleTampered(file, f"has more than {limit} bytes")
     return data
 
 
-def _open_regular(folder: Path, file: str) -> int:
+def open_plain_file(folder: Path, file: str) -> int:
     """A descriptor of a plain file, opened without following any link below `folder`."""
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,0 +1,128 @@
+"""Registry: bundles by digest, and the fleets that serve them, in a folder or an object store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.registry import keys
+from bundle.registry.bundle_record import BundleRecord
+from bundle.registry.errors import AliasNowhere, BundleNotFound, FleetUnknown, RegistryDamaged, RegistryTooNew
+from bundle.registry.fleet_log import FleetLog
+from bundle.registry.generation import Ref
+from bundle.registry.location import Location, Missing
+from bundle.registry.marker import Marker
+from bundle.registry.names import is_alias, matching, split_alias
+from bundle.registry.pull import pull_bundle
+from bundle.registry.push import push_bundle, read_record
+from bundle.registry.shelf import Shelf
+from bundle.registry.transfer import Progress, unseen
+from bundle.signing.policy import SignaturePolicy
+
+
+class Registry:
+    """One registry. Nothing is read or written before it is asked for, so that a store that is away for a
+    while keeps no service from starting."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._marker = Marker(location)
+
+    @property
+    def address(self) -> str:
+        """Where it is, for messages; without passwords."""
+        return self.location.address
+
+    def push(
+        self,
+        folder: Path,
+        by: str,
+        trust: SignaturePolicy | None = None,
+        *,
+        repair: bool = False,
+        on: Progress = unseen,
+    ) -> Ref:
+        """Put the bundle in `folder` into the registry; see `push_bundle`. The first one makes the place a
+        registry."""
+        self._marker.claim()
+        return push_bundle(self.location, folder, by, trust=trust, repair=repair, on=on).ref
+
+    def pull(
+        self, digest: str, into: Path, trust: SignaturePolicy | None = None, *, on: Progress = unseen
+    ) -> Path:
+        """The folder `into`/`digest` with the bundle in it, verified; see `pull_bundle`."""
+        self._marker.require()
+        return pull_bundle(self.location, digest, into, trust=trust, on=on)
+
+    def bundle(self, digest: str) -> BundleRecord:
+        """The record of a bundle. Raises BundleNotFound."""
+        self._marker.require()
+        try:
+            return read_record(self.location, digest)
+        except Missing:
+            raise BundleNotFound(f"{self.address} has no bundle {digest}") from None
+
+    def bundles(self) -> list[BundleRecord]:
+        """Every bundle that is whole, the latest at the end; see `shelf` for the others."""
+        return list(self.shelf().records)
+
+    def shelf(self) -> Shelf:
+        """Every bundle, among them those whose record cannot be read or is not there."""
+        self._marker.require()
+        records, unreadable, unfinished = [], {}, []
+        for digest in self.location.names(keys.BUNDLES):
+            if not keys.is_digest(digest):
+                continue
+            try:
+                records.append(read_record(self.location, digest))
+            except Missing:
+                unfinished.append(digest)
+            except (RegistryDamaged, RegistryTooNew) as error:
+                unreadable[digest] = str(error)
+        return Shelf(tuple(sorted(records, key=lambda one: one.at)), unreadable, tuple(unfinished))
+
+    def resolve(self, text: str, fleet: str | None = None) -> Ref:
+        """The bundle that `text` names: an alias, `FLEET/ALIAS`, a digest, or what `names.matching` takes.
+
+        `fleet`: whose alias is meant; None: that of the registry's only one. Raises BundleNotFound, which
+        says what there is, AliasNowhere and FleetUnknown.
+        """
+        named, alias = split_alias(text)
+        if named is not None or is_alias(alias):
+            return self._alias(alias, named or fleet or self.only_fleet())
+        if keys.is_digest(text):
+            return self.bundle(text).ref
+        return matching(text, [record.ref for record in self.bundles()], self.address)
+
+    def fleets(self) -> list[str]:
+        """Names of the fleets, in alphabetical order."""
+        self._marker.require()
+        return [name for name in self.location.names(keys.FLEETS) if keys.is_name(name)]
+
+    def fleet(self, name: str) -> FleetLog:
+        """The log of a fleet, which may be empty. Raises FleetUnknown for what is no name of one."""
+        return FleetLog(self.location, name, self._marker)
+
+    def only_fleet(self) -> str:
+        """The one fleet of the registry. Raises FleetUnknown if there is none, or several."""
+        names = self.fleets()
+        if len(names) != 1:
+            there = (
+                f"has the fleets {', '.join(names[:20])}; name one of them" if names else "has no fleet yet"
+            )
+            raise FleetUnknown(f"{self.address} {there}")
+        return names[0]
+
+    def _alias(self, alias: str, fleet: str) -> Ref:
+        newest = self.fleet(fleet).newest()
+        aliases = {} if newest is None else newest.aliases()
+        if (ref := aliases.get(alias)) is None:
+            there = f"; its aliases: {', '.join(aliases)}" if aliases else " yet, since nothing serves in it"
+            raise AliasNowhere(f"fleet {fleet} in {self.address} has no alias {alias[:100]!r}{there}")
+        try:
+            self.bundle(ref.digest)
+        except BundleNotFound:
+            raise AliasNowhere(
+                f"{alias} of fleet {fleet} is {ref.label} ({ref.digest}), which is not in {self.address}; "
+                "push that bundle again with `demur registry push`, or roll back"
+            ) from None
+        return ref
