@@ -1,1 +1,1 @@
-"""What runs around the service: Prometheus, Alertmanager, dashboards, manifests, container images."""
+"""What runs around the service: gates, Prometheus, Alertmanager, dashboards, manifests, container images."""
