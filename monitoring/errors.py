@@ -6,6 +6,7 @@
     ├── PositionLost                   the store has forgotten how far a log was delivered
     ├── FormatTooNew                   a later version has stored a document in a later format
     ├── LatchUnreadable                a document is no latch of the promise monitor
+    ├── ReportUnreadable               a document is no report of a service to its fleet
     ├── DefinitionUnreadable           a document is no experiment
     ├── ChangeImpossible               an experiment cannot begin, or change, in this way
     ├── TooFewUnits                    the event log has too few units to compute with
