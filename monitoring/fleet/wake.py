@@ -49,7 +49,7 @@ class FleetWake:
     def listen(self) -> None:
         """Subscribe, unless that is done: `wait` hears what is published from now on."""
         if self._listener is None:
-            listener = self._client.pubsub()
+            listener = self._client.pubsub()  # type: ignore[no-untyped-call]  # as redis-py declares it
             with translated_errors():
                 listener.subscribe(self._channel)
                 reply = listener.get_message(timeout=1.0)
