@@ -6,6 +6,7 @@ DemurError                              calibration.errors: the root of all erro
     ├── PortUnavailable                 an address or port cannot be listened on
     ├── WorkersFailed (RuntimeError)    a worker ended before the service was ready
     ├── ChangeRefused                   the line-up cannot change; the old one goes on serving
+    ├── RecordUnreachable (OSError)     the registry does not take the record of a change now
     └── RequestError                    a request, or one of its images, is refused
         ├── MalformedRequest            the bytes are not HTTP/1.1
         ├── HeadTooLarge, HeadTooSlow   the request line and the headers
@@ -56,6 +57,10 @@ class WorkersFailed(ServiceError, RuntimeError):
 
 class ChangeRefused(ServiceError):
     """The line-up cannot be served; the old one goes on. The message says why."""
+
+
+class RecordUnreachable(ServiceError, OSError):
+    """The registry does not answer, so a change was not recorded; a later try may succeed."""
 
 
 class RequestError(ServiceError):

@@ -12,12 +12,8 @@ from monitoring.experiments.definition import Definition
 from service.lineup.lineup import LineupPlan
 
 
-class RecordUnreachable(OSError):
-    """The registry does not answer, so nothing was recorded; a later try may succeed."""
-
-
 class LineupRecord(Protocol):
-    """The record as a change of the line-up sees it. Every method may wait for the registry, and may be
+    """Record as a change of the line-up sees it. Every method may wait for the registry, and may be
     called from any thread."""
 
     def keep(self, plan: LineupPlan, experiment: Definition | None, by: str, reason: str) -> None:
