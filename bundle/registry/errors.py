@@ -11,6 +11,7 @@
     ├── Overtaken             another writer has written this generation; in `fleet_log`, which raises it
     ├── NothingToRollBack     the fleet has no former champion
     ├── NotInLineup           the line-up has no such challenger
+    ├── NoSuchPromotion       no promotion runs, or it does not wait for this decision
     ├── BundleNotFound        the registry has no such bundle
     │   └── AliasNowhere      no record has the alias, or its bundle is gone
     ├── NoRoom                the folder that a bundle is pulled into does not take it
@@ -62,6 +63,10 @@ class NothingToRollBack(RegistryError):
 
 class NotInLineup(RegistryError):
     """The line-up has no such challenger."""
+
+
+class NoSuchPromotion(RegistryError):
+    """No promotion runs, or it does not wait for this decision."""
 
 
 class BundleNotFound(RegistryError):

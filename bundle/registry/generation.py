@@ -91,6 +91,8 @@ class PromotionState:
     approval: Approval | None = None
     why: PlainText | None = None
     """Why it was rolled back"""
+    since: Finite = 0.0
+    """Unix time at which its present step began, or at which it ended, seconds"""
 
 
 @dataclass(frozen=True, slots=True)
