@@ -31,7 +31,7 @@ from trainer.bundling.quantise import write_quantised
 from trainer.bundling.sbom import bill_of_materials
 from trainer.certify.account import read_ledger, spends_delta
 from trainer.certify.certification import as_charged, prove, write_policy
-from trainer.certify.delta import spend
+from trainer.certify.delta import require_room, spend
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.policy_outcome import apply_policy
 from trainer.data.config import DataOverrides
@@ -70,6 +70,11 @@ class EngineRequest:
     def further(self) -> tuple[EngineKey, ...]:
         """The keys beside the run's own, each once"""
         return tuple(key for key in dict.fromkeys(self.keys) if key != DEFAULT_KEY)
+
+    @property
+    def planned_shares(self) -> int:
+        """Shares of delta, if every further engine agrees and a faster one is found"""
+        return 1 + (1 if self.fastest else len(self.further)) + self.carry_calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,9 @@ def _prepare(run: RunFolder, request: EngineRequest, console: RunConsole) -> Pre
     for key in request.keys:
         require_key(key)
     scores = own_scores(run)
+    shares = request.planned_shares
+    if spends_delta(promise) and shares > 1 and not request.reissue:
+        require_room(run, scores["val_calib"].digest, promise.delta, shares)
     images = None
     if request.further or request.fastest or request.carry_calibration:
         console.heading("The images of the run")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from calibration.errors import DeltaExhausted
-from calibration.ledger import Ledger
-from trainer.certify.account import open_account, split_of
+from calibration.ledger import ROUNDING, Ledger
+from trainer.certify.account import open_account, read_ledger, split_of
 from trainer.certify.certification import charge, fingerprint, key_of, readings_of
 from trainer.certify.evidence import Evidence
 from trainer.errors import RunError
@@ -17,6 +17,20 @@ from trainer.run.folder import RunFolder, read_json, write_json
 
 class NeedsReissue(RunError):
     """The delta is spent: earlier certificates of the run must be withdrawn first."""
+
+
+def require_room(run: RunFolder, digest: str, budget: float, shares: int) -> None:
+    """Raise `NeedsReissue` if one certificate has spent what `shares` certificates, 2 or more, would share.
+
+    For a check before images are read and scored; `spend` decides. `digest`: of the calibration split.
+    """
+    ledger = read_ledger(run, budget)
+    if all(entry.delta <= budget / 2 + ROUNDING for entry in ledger.entries(digest)):
+        return  # They may be the same certificates, which cost nothing again.
+    try:
+        ledger.charge(digest, f"{shares} engines and precisions together", budget)
+    except DeltaExhausted as error:
+        raise NeedsReissue(f"{error}. {_HELPS}") from None
 
 
 def spend(

@@ -363,6 +363,16 @@ class TestLedger:
             certify(run, VINO, console=quiet)
         assert {file: file.read_bytes() for file in before} == before
 
+    def test_a_run_with_the_whole_delta_spent_says_so_before_its_images_are_opened(
+        self, fresh: RunFolder, quiet: RunConsole, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        certify(fresh, console=quiet)
+        opened: list[object] = []
+        monkeypatch.setattr("trainer.bundling.engines.reopen", lambda *given: opened.append(given))
+        with pytest.raises(NeedsReissue, match=r"2 engines and precisions together.*0 of 0\.05 is left"):
+            certify(fresh, console=quiet, fastest=True)
+        assert opened == []
+
     def test_paths_that_an_older_version_has_planned_are_free_again(
         self,
         proven: RunFolder,
