@@ -1,5 +1,6 @@
 """Experiments: which of several bundles is better, by stratum, with the unit as the cluster; NumPy alone."""
 
+from calibration.experiments.agreement import Agreement, Alike, agreement
 from calibration.experiments.analysis import Analysis, ArmAnalysis, Figure, Terms, analyse
 from calibration.experiments.arms import CONTROL, ArmTable, ShadowPairs
 from calibration.experiments.comparison import Comparison, Conclusion, Mode, compare
@@ -13,6 +14,8 @@ from calibration.experiments.shadow_pairs import PairedComparison, mcnemar
 __all__ = [
     "CONTROL",
     "METRICS",
+    "Agreement",
+    "Alike",
     "Analysis",
     "ArmAnalysis",
     "ArmTable",
@@ -28,6 +31,7 @@ __all__ = [
     "SampleRatio",
     "ShadowPairs",
     "Terms",
+    "agreement",
     "analyse",
     "compare",
     "conclude_together",

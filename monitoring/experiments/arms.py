@@ -21,6 +21,7 @@ from monitoring.delivery.log_reader import LogReader, log_folders
 from monitoring.events import SHADOW_MARK, Event, FailureEvent, FeedbackEvent, PredictionEvent
 from monitoring.experiments.decided import Decided, DecidedRequests, LabelTimes
 from monitoring.experiments.definition import Definition
+from monitoring.experiments.shadow_rows import ShadowRows
 from monitoring.experiments.unit_rows import UnitRows
 
 _CELLS: Final = (("right_0", "wrong_0"), ("wrong_1", "right_1"))
@@ -37,6 +38,7 @@ class ArmSums:
         self._experiment, self._slow = experiment, slow
         self._times = times or LabelTimes()
         self.rows = UnitRows()
+        self.beside = ShadowRows()
         self.requests = DecidedRequests()
         self._arms: dict[str, int] = {}
         self._pairs: dict[tuple[int, int], int] = {}
@@ -61,7 +63,7 @@ class ArmSums:
 
     def table(self, definition: Definition) -> ArmTable | None:
         """The table of all strata that the definition knows; None without a request."""
-        return self.rows.table(definition.names, np.array(definition.designed()))
+        return self.rows.columns().table(definition.names, np.array(definition.designed()))
 
     def pairs(self, arm: str) -> ShadowPairs | None:
         """Pairs of a shadow with the control, a row per unit; None without one."""
@@ -103,7 +105,8 @@ class ArmSums:
             counts["slow"][row] += event.seconds > self._slow
         audited = event.audit and event.answer is not None and event.audit_probability
         weight = 1.0 / event.audit_probability if audited and event.audit_probability else 0.0
-        for at, label in self.requests.add(key, Decided(row, event.at, event.predicted, weight, None, 0.0)):
+        decided = Decided(row, event.at, event.predicted, weight, None, 0.0, event.answer)
+        for at, label in self.requests.add(key, decided):
             self._relabel(key, at, label)
 
     def _shadow(self, event: PredictionEvent, arm: int) -> None:
@@ -113,8 +116,9 @@ class ArmSums:
             return  # a challenger has answered it, or it is forgotten
         if any(of == arm for of, _, _ in self.requests.shadows(key)):
             return
-        unit = self.rows.counts["unit"][request.row]
+        unit = self.rows.keys[request.row]
         self.requests.add_shadow(key, arm, event.predicted, unit)
+        self.beside.add(unit, arm, control=request.answer, shadow=event.answer)
         if request.label is not None:
             self._pair((arm, event.predicted, unit), request, request.label, 1)
 

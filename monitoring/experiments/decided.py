@@ -12,6 +12,7 @@ MOST_REQUESTS: Final = 500_000
 MOST_PARKED: Final = 100_000
 """Labels that wait for their request, or are of none of this experiment"""
 _NO_LABEL: Final = -1
+"""Or no answer"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Decided:
     """1 / the probability of its audit; 0: no audit"""
     label: int | None
     label_at: float
+    answer: int | None = None
+    """The label answered; None for an abstention"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class DecidedRequests:
         self._next = 0
         self._keys = array("q")
         self._rows, self._labels, self._predicted = array("i"), array("i"), array("i")
+        self._answers = array("i")
         self._at, self._label_at, self._weights = array("d"), array("d"), array("d")
         self._parked: dict[int, list[tuple[float, int]]] = {}
         self._shadows: dict[int, list[tuple[int, int, int]]] = {}
@@ -58,7 +62,7 @@ class DecidedRequests:
         """Keep a request; the labels that have waited for it, (time, label)."""
         place = self._next
         if place == len(self._keys):
-            for column in (self._rows, self._labels, self._predicted, self._keys):
+            for column in (self._rows, self._labels, self._predicted, self._answers, self._keys):
                 column.append(0)
             for times in (self._at, self._label_at, self._weights):
                 times.append(0.0)
@@ -70,6 +74,7 @@ class DecidedRequests:
         self._places[key], self._keys[place] = place, key
         self._rows[place], self._predicted[place] = request.row, request.predicted
         self._at[place], self._weights[place] = request.at, request.weight
+        self._answers[place] = _NO_LABEL if request.answer is None else request.answer
         self._labels[place], self._label_at[place] = _NO_LABEL, 0.0
         return self._parked.pop(key, [])
 
@@ -78,7 +83,7 @@ class DecidedRequests:
         place = self._places.get(key)
         if place is None:
             return None
-        label = self._labels[place]
+        label, answer = self._labels[place], self._answers[place]
         return Decided(
             self._rows[place],
             self._at[place],
@@ -86,6 +91,7 @@ class DecidedRequests:
             self._weights[place],
             None if label == _NO_LABEL else label,
             self._label_at[place],
+            None if answer == _NO_LABEL else answer,
         )
 
     def relabel(self, key: int, label: int, at: float) -> None:

@@ -64,6 +64,8 @@ class Guardrails:
     """Rise of the share of requests that take longer than `slow`"""
     slow: float = 0.5
     """Seconds"""
+    level: float = 0.05
+    """Share of experiments in which a challenger that is within its limits is ever withdrawn"""
 
     def limit(self, guard: Guard) -> float | None:
         """The difference beyond which an arm is withdrawn."""
@@ -204,6 +206,8 @@ def _fault(read: Definition) -> str | None:
         return f"its name is {read.name!r}"
     if read.on_mismatch not in get_args(OnMismatch):
         return f"on_mismatch is {read.on_mismatch!r}; it must be one of {', '.join(get_args(OnMismatch))}"
+    if not 0.0 < read.guardrails.level < 1.0:
+        return f"the level of its guardrails is {read.guardrails.level!r}; it must be between 0 and 1"
     if not read.strata:
         return "it has no stratum"
     for one in read.strata:

@@ -17,11 +17,9 @@ from calibration.experiments.arms import ArmTable
 from calibration.experiments.comparison import compare
 from calibration.experiments.metrics import METRICS, Counts, Metric, share
 from calibration.scores import IntArray
-from monitoring.experiments.arms import ArmSums
 from monitoring.experiments.definition import Definition, Guard
+from monitoring.experiments.unit_columns import UnitColumns
 
-LEVEL: Final = 0.05
-"""Share of experiments in which a challenger that is within its limits is ever withdrawn"""
 State = Literal["within", "inconclusive", "beyond"]
 
 _WORDS: Final[dict[Guard, str]] = {
@@ -54,14 +52,16 @@ class GuardReading:
     """One sentence with the figures"""
 
 
-def guard_readings(definition: Definition, sums: ArmSums, table: ArmTable | None) -> Iterator[GuardReading]:
-    """The readings of the challengers that answer now. `table`: of `sums`; None without a request."""
+def guard_readings(
+    definition: Definition, rows: UnitColumns, table: ArmTable | None
+) -> Iterator[GuardReading]:
+    """The readings of the challengers that answer now. `table`: of `rows`; None without a request."""
     arms = tuple(definition.strata[-1].shares)
     guards = [guard for guard in _WORDS if definition.guardrails.limit(guard) is not None]
-    level = LEVEL / max(1, len(arms) * len(guards))
+    level = definition.guardrails.level / max(1, len(arms) * len(guards))
     for guard in guards:
         limit = definition.guardrails.limit(guard) or 0.0
-        counted = None if table is None else _counted(guard, sums, table)
+        counted = None if table is None else _counted(guard, rows, table)
         for arm in arms:
             yield _reading(guard, arm, limit, level, counted)
 
@@ -89,13 +89,13 @@ def _reading(guard: Guard, arm: str, limit: float, level: float, table: ArmTable
     return replace(known, text=_sentence(known))
 
 
-def _counted(guard: Guard, sums: ArmSums, table: ArmTable) -> ArmTable:
+def _counted(guard: Guard, rows: UnitColumns, table: ArmTable) -> ArmTable:
     """The table whose answered requests are the good ones of a guardrail."""
     if guard in ("coverage", "risk"):
         return table
 
     def column(name: str) -> IntArray:
-        return sums.rows.column(name, len(table.arms), table.strata)
+        return rows.column(name, len(table.arms), table.strata)
 
     if guard == "errors":
         return _of_good(table, table.requests + column("failed"), table.requests)

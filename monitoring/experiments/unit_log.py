@@ -64,7 +64,7 @@ def read_units(readers: Sequence[LogReader], slices: int = SLICES) -> UnitLog:
     sums.know((CONTROL, CHALLENGER))
     sums.add(_as_control(in_order(readers), total, slices))
     shares = np.full((slices, 2), 0.5)
-    table = sums.rows.table((CONTROL, CHALLENGER), shares)
+    table = sums.rows.columns().table((CONTROL, CHALLENGER), shares)
     if table is None:
         raise TooFewUnits("the event log holds no prediction; let the service answer requests first")
     return UnitLog(table)

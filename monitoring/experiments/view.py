@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from calibration.experiments.agreement import Agreement
 from calibration.experiments.arms import ArmTable
 from calibration.experiments.comparison import Comparison
 from calibration.experiments.sample_ratio import SampleRatio
@@ -33,6 +34,12 @@ class ExperimentView:
     """The metrics of each challenger, for reading at every step; some looks old"""
     faults: Mapping[str, int]
     """Events that could not be counted, by reason"""
+    strata_units: tuple[Mapping[str, int], ...] = ()
+    """By stratum: units of which each arm has decided a request in it, by name"""
+    shadows: Mapping[str, Agreement] = field(default_factory=dict)
+    """By label: how often a shadow decides as the control does"""
+    services: int = 1
+    """Services whose rows were counted"""
 
     @property
     def blocked(self) -> bool:
@@ -61,6 +68,7 @@ class ExperimentView:
             "stratum": definition.stratum,
             "arms": arms,
             "blocked": self.blocked,
+            "services": self.services,
         }
 
     def to_values(self) -> dict[str, Any]:
@@ -70,6 +78,8 @@ class ExperimentView:
             **self.public(),
             "at": self.at,
             "requests": dict(self.requests),
+            "strata_units": [dict(one) for one in self.strata_units],
+            "shadows": {arm: _agreement(one) for arm, one in self.shadows.items()},
             "sample_ratio": None
             if ratio is None
             else {
@@ -97,6 +107,20 @@ def units_by_arm(table: ArmTable | None, names: tuple[str, ...]) -> tuple[dict[s
     units = [len(np.unique(table.unit[rows])) for rows in found]
     requests = [int(table.requests[rows].sum()) for rows in found]
     return dict(zip(names, units, strict=True)), dict(zip(names, requests, strict=True))
+
+
+def units_by_stratum(table: ArmTable | None, names: tuple[str, ...], strata: int) -> list[dict[str, int]]:
+    """By stratum: units of which each arm has decided a request in it."""
+    counts = np.zeros((strata, len(names)), dtype=np.int64)
+    if table is not None:
+        decided = table.requests > 0
+        np.add.at(counts, (table.stratum[decided], table.arm[decided]), 1)
+    return [dict(zip(names, map(int, row), strict=True)) for row in counts]
+
+
+def _agreement(one: Agreement) -> dict[str, Any]:
+    values = asdict(one)
+    return {"agreement": values.pop("share"), **values}
 
 
 def _figure(one: Comparison, *, blocked: bool) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from calibration.experiments.arms import ArmTable
 from calibration.experiments.comparison import Comparison, compare
 from calibration.experiments.sample_ratio import sample_ratio
 from monitoring.experiments.arms import ArmReader, ArmSums
+from monitoring.experiments.counted import Counted
 from monitoring.experiments.decided import LabelTimes
 from monitoring.experiments.definition import Definition
 from monitoring.experiments.guardrails import GuardReading, guard_readings
-from monitoring.experiments.view import ExperimentView, units_by_arm
+from monitoring.experiments.view import ExperimentView, units_by_arm, units_by_stratum
 
 logger = structlog.get_logger("demur.experiments")
 
@@ -47,6 +48,16 @@ class ExperimentObserver(Protocol):
         """A challenger that answers is beyond a limit; called at each look until it has left."""
 
 
+class SharedCounts(Protocol):
+    """What the services of a fleet have counted together; used on the watch's thread."""
+
+    def counted(self, definition: Definition, own: Counted) -> Counted:
+        """Let the others have what this service has counted, and add what they have."""
+
+    def keep_view(self, view: ExperimentView) -> None:
+        """Let others see what was concluded from it."""
+
+
 @dataclass(slots=True)
 class _Followed:
     """The experiment that is followed, and what has been read of it."""
@@ -68,12 +79,13 @@ class ExperimentWatch:
         observer: ExperimentObserver,
         times: LabelTimes,
         *,
+        shared: SharedCounts | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`logs`: folders of the event logs of a model; `running`: the experiment of now; `clock`: Unix
-        time, seconds."""
+        """`logs`: folders of the event logs of a model; `running`: the experiment of now; `shared`: what the
+        other services of a fleet have counted; `clock`: Unix time, seconds."""
         self._logs, self._running, self._observer = logs, running, observer
-        self._times, self._clock = times, clock
+        self._times, self._shared, self._clock = times, shared, clock
         self._followed: _Followed | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="experiments", daemon=True)
@@ -97,8 +109,11 @@ class ExperimentWatch:
         followed = self._follow(definition)
         followed.sums.know(definition.names)
         followed.reader.read()
-        table = followed.sums.table(definition)
-        view = self._view(definition, followed, table)
+        counted = Counted.of(followed.sums)
+        if self._shared is not None:
+            counted = self._shared.counted(definition, counted)
+        view = self._view(definition, followed, counted)
+        self._keep(view)
         self._observer.show(view)
         if view.blocked and definition.mismatch is None:
             self._observer.mismatched(view)
@@ -116,26 +131,29 @@ class ExperimentWatch:
             )
         return followed
 
-    def _view(self, definition: Definition, followed: _Followed, table: ArmTable | None) -> ExperimentView:
+    def _view(self, definition: Definition, followed: _Followed, counted: Counted) -> ExperimentView:
+        table = counted.table(definition)
         if table is not None and time.monotonic() - followed.compared_at >= _FIGURES_EVERY:
             followed.figures = tuple(_figures(definition, table))
             followed.compared_at = time.monotonic()
         units, requests = units_by_arm(table, definition.names)
-        rows = followed.sums.rows
         return ExperimentView(
             definition=definition,
             at=self._clock(),
             units=units,
             requests=requests,
             ratio=None if table is None else sample_ratio(table),
-            guards=tuple(guard_readings(definition, followed.sums, table)),
+            guards=tuple(guard_readings(definition, counted.rows, table)),
             figures=followed.figures,
-            faults={
-                "unit in two arms": rows.crossed,
-                "too many units": rows.left_out,
-                "unknown arm": followed.sums.unknown,
-            },
+            faults=counted.faults,
+            strata_units=tuple(units_by_stratum(table, definition.names, len(definition.strata))),
+            shadows=counted.agreements(definition),
+            services=counted.services,
         )
+
+    def _keep(self, view: ExperimentView) -> None:
+        if self._shared is not None:
+            self._shared.keep_view(view)
 
     def _run(self) -> None:
         while True:

@@ -10,7 +10,8 @@ from fakes.experiment_events import Behaviour, definition, events
 from scipy import stats
 
 from monitoring.experiments.arms import ArmSums
-from monitoring.experiments.guardrails import LEVEL, guard_readings
+from monitoring.experiments.definition import Guardrails
+from monitoring.experiments.guardrails import guard_readings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -30,7 +31,7 @@ def withdrawn(seed: int, challenger: Behaviour) -> set[str]:
     step, found = len(every) // LOOKS, set()
     for start in range(0, len(every), step):
         sums.add(every[start : start + step])
-        readings = guard_readings(held, sums, sums.table(held))
+        readings = guard_readings(held, sums.rows.columns(), sums.table(held))
         found |= {one.guard for one in readings if one.state == "beyond"}
     return found
 
@@ -48,7 +49,7 @@ def test_false_withdrawals_and_power(
     header = ["challenger", "experiments", "left", "coverage", "risk", "errors", "latency"]
     print_table("Guardrails, read twelve times over 600 units", header, rows)
     # A share of at most LEVEL gives more than this once in a thousand times.
-    most = float(stats.binom.ppf(0.999, runs, LEVEL)) / runs
+    most = float(stats.binom.ppf(0.999, runs, Guardrails().level)) / runs
     assert rows[0][2] <= most
     assert rows[1][2] <= most
     assert min(rows[2][3:]) >= 0.7

@@ -134,7 +134,7 @@ def test_times_and_failures() -> None:
         failure,
         replace(failure, request_id="y"),
     )
-    columns = {name: sums.rows.column(name, 3, 2).tolist() for name in ("timed", "slow", "failed")}
+    columns = {name: sums.rows.columns().column(name, 3, 2).tolist() for name in ("timed", "slow", "failed")}
     assert columns == {"timed": [2, 0], "slow": [1, 0], "failed": [0, 2]}
     # A unit that has only failed was dealt to its arm all the same.
     assert table(sums).arm.tolist() == [0, 1]

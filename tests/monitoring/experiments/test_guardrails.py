@@ -18,7 +18,7 @@ def readings(*given: Event, guardrails: Guardrails | None = None) -> dict[str, G
     sums = ArmSums("ramp", held.guardrails.slow)
     sums.know(held.names)
     sums.add(given)
-    return {one.guard: one for one in guard_readings(held, sums, sums.table(held))}
+    return {one.guard: one for one in guard_readings(held, sums.rows.columns(), sums.table(held))}
 
 
 def test_no_data_is_inconclusive() -> None:
@@ -63,7 +63,7 @@ def test_equal_arms_are_within_and_never_beyond_on_the_way(seed: int) -> None:
     sums.know(held.names)
     for start in range(0, len(every), 400):
         sums.add(every[start : start + 400])
-        states = {one.guard: one.state for one in guard_readings(held, sums, sums.table(held))}
+        states = {one.guard: one.state for one in guard_readings(held, sums.rows.columns(), sums.table(held))}
         assert "beyond" not in states.values()
     assert states["coverage"] == "within"
 
@@ -76,7 +76,7 @@ def test_a_guardrail_that_is_off_and_an_arm_that_has_left_have_no_reading() -> N
     sums = ArmSums("ramp", 0.5)
     sums.know(gone.names)
     sums.add(events(50))
-    assert list(guard_readings(gone, sums, sums.table(gone))) == []
+    assert list(guard_readings(gone, sums.rows.columns(), sums.table(gone))) == []
 
 
 def test_units_that_only_fail_count_for_the_errors() -> None:

@@ -84,7 +84,7 @@ def test_an_experiment_is_followed_as_its_log_grows(scene: Scene) -> None:
         ("control", "one:1", 0.5),
         (CHALLENGER, CHALLENGER, 0.5),
     ]
-    assert set(second.public()) == {"name", "began", "stratum", "arms", "blocked"}
+    assert set(second.public()) == {"name", "began", "stratum", "arms", "blocked", "services"}
 
 
 def test_a_bad_arm_is_reported_until_it_has_left(scene: Scene) -> None:
