@@ -9,6 +9,7 @@
     ├── ReportUnreadable               a document is no report of a service to its fleet
     ├── DefinitionUnreadable           a document is no experiment
     ├── ChangeImpossible               an experiment cannot begin, or change, in this way
+    ├── BlockUnreadable                what a service shares of an experiment cannot be read
     ├── TooFewUnits                    the event log has too few units to compute with
     ├── TermsRefused (ValueError)      a self-test cannot be made in the way that was asked for
     ├── PowerUnknown (ValueError)      what was named says too little to compute a power from

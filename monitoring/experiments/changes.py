@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from monitoring.choices import OnMismatch
 from monitoring.experiments.dealing import ChangeImpossible, Dealing, RunningExperiment, Segment
@@ -22,6 +23,11 @@ from monitoring.experiments.definition import (
     Stratum,
     Withdrawal,
 )
+
+PROMOTION_GUARDRAILS: Final = Guardrails(coverage=0.05, risk=0.01, errors=0.01, latency=0.05, level=0.015)
+"""Of the canary of a promotion. One that is as good as the champion is withdrawn in at most 5 % of promotions:
+1.5 % for all guardrails together, at every look and in every step; the rest for *broken*, which takes at most
+3.5 % within 5,000 audits of the newcomer (`calibration.sequential.EDetector`: .05 (w + (1 - w) n / H))"""
 
 
 @dataclass(frozen=True, slots=True)

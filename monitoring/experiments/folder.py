@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -17,6 +18,7 @@ logger = structlog.get_logger("demur.experiments")
 
 FOLDER: Final = "experiments"
 """Its name in the data folder"""
+_LOG: Final = "log-name"
 _VIEWS: Final = "views"
 """Folder of what the watch has seen last, for the workers and for other processes"""
 
@@ -74,6 +76,19 @@ class ExperimentFolder:
         """Keep a definition, so that it outlives the machine's power. Raises OSError."""
         content = json.dumps(definition.to_values(), indent=1).encode()
         _write(self.path / f"{definition.name}.json", content, durable=True)
+
+    def log_name(self) -> str:
+        """A name of the event log in this data folder, which it keeps when the service is started again.
+
+        Raises OSError.
+        """
+        path = self.path / _LOG
+        with suppress(FileNotFoundError):
+            if name := path.read_text("ascii", "ignore").strip():
+                return name
+        name = uuid4().hex
+        _write(path, name.encode(), durable=True)
+        return name
 
     def view(self, name: str) -> dict[str, Any] | None:
         """What the watch has seen last of an experiment; None before it has looked."""

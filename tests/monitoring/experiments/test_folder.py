@@ -94,3 +94,12 @@ def test_what_the_watch_has_seen_is_shown(tmp_path: Path) -> None:
     folder.keep_view("ramp", {"units": {"control": 3}})
     assert folder.view("ramp") == {"units": {"control": 3}}
     assert folder.names() == []
+
+
+def test_the_name_of_a_log_stays_with_its_data(tmp_path: Path) -> None:
+    one, two = ExperimentFolder(tmp_path / "one"), ExperimentFolder(tmp_path / "two")
+    first = one.log_name()
+    assert ExperimentFolder(tmp_path / "one").log_name() == first != two.log_name()
+    (one.path / "log-name").write_bytes(b"")
+    assert one.log_name() not in ("", first)
+    assert one.names() == []
