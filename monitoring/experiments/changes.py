@@ -25,9 +25,10 @@ from monitoring.experiments.definition import (
 )
 
 PROMOTION_GUARDRAILS: Final = Guardrails(coverage=0.05, risk=0.01, errors=0.01, latency=0.05, level=0.015)
-"""Of the canary of a promotion. One that is as good as the champion is withdrawn in at most 5 % of promotions:
-1.5 % for all guardrails together, at every look and in every step; the rest for *broken*, which takes at most
-3.5 % within 5,000 audits of the newcomer (`calibration.sequential.EDetector`: .05 (w + (1 - w) n / H))"""
+"""Of the canary of a promotion. A newcomer that is as good as the champion is withdrawn in at most 5 % of
+promotions: in 1.5 % by all guardrails together, at every look and in every step, and in the rest by *broken*,
+which does so in at most 3.5 % within 5,000 audits of the newcomer: with w, H and delta of
+`calibration.sequential.EDetector` and n audits, delta (w + (1 - w) n / H)"""
 
 
 @dataclass(frozen=True, slots=True)
