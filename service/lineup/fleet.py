@@ -14,7 +14,7 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from service.errors import ChangeRefused
+from service.errors import ChangeRefused, RecordUnreachable
 from service.lineup.lineup import LineupPlan
 from service.lineup.orders import Order, Report, send
 
@@ -25,7 +25,8 @@ _STOP_CHECK = 0.5
 Cancelled = Callable[[], bool]
 """Whether the client that requested a change has gone."""
 Keep = Callable[[LineupPlan], None]
-"""Puts a line-up that is about to serve on the disk. Raises OSError."""
+"""Puts a line-up that is about to serve on the disk, or into the record of the fleet. Raises OSError, and
+ChangeRefused if the record does not take it."""
 
 
 def _never() -> bool:
@@ -101,7 +102,7 @@ class Fleet:
         with self._turn(cancelled):
             self._refuse_in_experiment()
             before = self.plan.champion
-            plan = LineupPlan(folder, self.plan.challengers)
+            plan = LineupPlan(folder, self.plan.challengers, kept=self.plan.kept)
             label = self._change(plan, cancelled, reopen=True, allow_abstaining=allow_abstaining)
             if folder != before:
                 self._activated(label)
@@ -126,7 +127,7 @@ class Fleet:
                 )
             if end is None:
                 self._refuse_in_experiment()
-            plan = LineupPlan(previous, self.plan.challengers)
+            plan = LineupPlan(previous, self.plan.challengers, kept=self.plan.kept)
             label = self._change(plan, cancelled, reopen=True, keep=end or _not_kept)
             self._activated(label)
             # The bundle that was rolled back is no target of a later roll-back.
@@ -145,6 +146,27 @@ class Fleet:
         """
         with self._turn(cancelled):
             self._change(build(self.plan), cancelled, keep=keep)
+
+    def follow(
+        self,
+        build: Callable[[LineupPlan], LineupPlan],
+        former: Sequence[Path] | None = None,
+        keep: Keep = _not_kept,
+    ) -> None:
+        """Let the line-up serve that `build` makes of the present one, its champion and experiment included.
+
+        `former`: folders of the earlier champions, the latest at the end; None: they stay. A champion that is
+        open already is not opened again, so this only swaps. `build` and `keep` as in `change`. Raises
+        ChangeRefused.
+        """
+        with self._turn(_never):
+            before, plan = self.plan, build(self.plan)
+            if plan != before:
+                label = self._change(plan, _never, keep=keep)
+                if plan.champion != before.champion:
+                    self._activated(label)
+            if former is not None:
+                self._former = list(former)
 
     def _refuse_in_experiment(self) -> None:
         running = self.plan.experiment
@@ -188,7 +210,7 @@ class Fleet:
                     f"it would abstain on every image ({abstains}); activate it with ?allow=abstaining if "
                     "that is intended"
                 )
-        due = time.monotonic() + self._limit(_folders(plan))
+        due = time.monotonic() + self._limit(plan.folders())
         order = Order(next(self._numbers), "prepare", plan, reopen)
         ordered: list[Connection] = []
         reports: list[Report] = []
@@ -221,10 +243,10 @@ class Fleet:
 
     def _unproven(self, plan: LineupPlan, reopen: bool) -> list[Path]:
         """Folders of `plan` that no worker serves as they are now."""
-        serving = _folders(self.plan)
+        serving = self.plan.folders()
         return [
             folder
-            for folder in _folders(plan)
+            for folder in plan.folders()
             if folder not in serving or (folder == plan.champion and reopen)
         ]
 
@@ -258,9 +280,11 @@ class Fleet:
 
 
 def _unkept(keep: Keep, plan: LineupPlan) -> str | None:
-    """Why a line-up is not on the disk; None if it is."""
+    """Why a line-up is not on the disk or in the record; None if it is."""
     try:
         keep(plan)
+    except (ChangeRefused, RecordUnreachable) as error:
+        return str(error)
     except OSError as error:
         return f"the data folder does not keep it: {error.strerror or error}"
     return None
@@ -268,7 +292,3 @@ def _unkept(keep: Keep, plan: LineupPlan) -> str | None:
 
 def _late(order: Order) -> Report:
     return Report(order.number, False, "", "the workers did not answer in time")
-
-
-def _folders(plan: LineupPlan) -> list[Path]:
-    return [plan.champion, *(one.folder for one in plan.challengers)]

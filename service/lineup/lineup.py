@@ -7,15 +7,20 @@ while the old line-up serves; `commit` only swaps, between two requests.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import structlog
+
+from bundle.engines.contract import EngineError
 from bundle.manifest import MANIFEST_FILE, BundleError
 from bundle.verify import read_manifest
 from monitoring.events import CONTROL, Exposure
 from monitoring.experiments.dealing import Dealing, RunningExperiment
 from service.lineup.deployment import Deployment, deployment_for
 from service.settings import ChallengerSettings, Settings
+
+logger = structlog.get_logger("demur.fleet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,13 @@ class LineupPlan:
     challengers: tuple[ChallengerSettings, ...] = ()
     experiment: RunningExperiment | None = None
     """None: the challengers have their shares side by side, under the settings' name and salt."""
+    kept: tuple[Path, ...] = ()
+    """Bundles that are open and warm, and neither answer nor shadow: to serve them is a swap and no load."""
+
+    def folders(self) -> list[Path]:
+        """The folders of all bundles, each once, the champion's first."""
+        beside = (one.folder for one in self.challengers)
+        return list(dict.fromkeys((self.champion, *beside, *self.kept)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,7 @@ class Lineup:
     dealing: RunningExperiment | None = None
     """Where the units of the challengers are; None without a share"""
     is_experiment: bool = False
+    kept: tuple[Deployment, ...] = ()
     _dealt: Mapping[str | None, Dealt] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +98,7 @@ class Lineup:
 
     def opened(self) -> dict[Path, Deployment]:
         """Every loaded bundle by its folder."""
-        every = (self.champion, *(other.deployment for other in self.planned))
+        every = (self.champion, *(other.deployment for other in self.planned), *self.kept)
         return {one.folder.resolve(): one for one in every}
 
 
@@ -104,11 +117,22 @@ class Deployments:
         self._prepared: Lineup | None = None
 
     @classmethod
-    def open(cls, settings: Settings, experiment: RunningExperiment | None = None) -> Deployments:
+    def open(
+        cls,
+        settings: Settings,
+        experiment: RunningExperiment | None = None,
+        kept: Sequence[Path] = (),
+    ) -> Deployments:
         """Load the settings' bundle and its challengers, which `experiment` deals the units to, if one runs.
-        Raises as `deployment_for` does."""
+
+        `kept`: folders of bundles to have open besides; one that cannot be opened keeps no service from
+        starting. Raises as `deployment_for` does.
+        """
         plan = LineupPlan(settings.bundle, settings.challengers, experiment)
-        return cls(settings, _open(settings, plan, {}))
+        deployments = cls(settings, _open(settings, plan, {}))
+        for folder in kept:
+            deployments._keep_open(folder)
+        return deployments
 
     @property
     def champion(self) -> Deployment:
@@ -154,6 +178,20 @@ class Deployments:
         self._prepared = _open(self._settings, plan, opened)
         return self._prepared
 
+    def _keep_open(self, folder: Path) -> None:
+        plan = LineupPlan(folder)
+        try:
+            opened = _open(self._settings, plan, self._lineup.opened()).champion
+        except (BundleError, EngineError, OSError) as error:
+            logger.warning("bundle_not_kept_open", folder=folder.name, why=str(error))
+            return
+        self._lineup = replace(self._lineup, kept=(*self._lineup.kept, opened))
+
+    @property
+    def kept(self) -> list[str]:
+        """Labels of the bundles that are open and neither answer nor shadow."""
+        return [one.label for one in self._lineup.kept]
+
     def commit(self) -> None:
         """Serve the prepared line-up from the next request on; without one, do nothing."""
         if self._prepared is not None:
@@ -176,7 +214,8 @@ def _open(settings: Settings, plan: LineupPlan, opened: dict[Path, Deployment]) 
     _require_same_classes([champion, *(one.deployment for one in challengers)])
     _refuse_duplicates([one.deployment for one in challengers])
     dealing = plan.experiment or _side_by_side(settings, champion, challengers)
-    lineup = Lineup(champion, tuple(challengers), dealing, plan.experiment is not None)
+    kept = tuple(deployment(folder) for folder in plan.kept)
+    lineup = Lineup(champion, tuple(challengers), dealing, plan.experiment is not None, kept)
     if plan.experiment is not None:
         _require_arms(lineup, plan.experiment)
     return lineup

@@ -83,7 +83,7 @@ def _carry_out(order: Order, deployments: Deployments) -> Report:
             return Report(order.number, False, deployments.champion.label, f"{type(error).__name__}: {error}")
     if order.action == "commit":
         deployments.commit()
-        logger.info("lineup_changed", shares=deployments.shares())
+        logger.info("lineup_changed", shares=deployments.shares(), kept_open=deployments.kept)
     else:
         deployments.abort()
     return Report(order.number, True, deployments.champion.label)

@@ -131,11 +131,7 @@ class _Supervisor:
     def _start(self, number: int) -> None:
         """Start a worker. Raises OSError as `WorkerProcess.start` does."""
         with self._fleet.membership:
-            plan = self._fleet.plan
-            settings = self._settings.model_copy(
-                update={"bundle": plan.champion, "challengers": plan.challengers}
-            )
-            worker = WorkerProcess.start(number, settings, self._shared, plan.experiment)
+            worker = WorkerProcess.start(number, self._settings, self._shared, self._fleet.plan)
             self._workers[number] = worker
             self._fleet.workers[worker.key] = worker.orders
 

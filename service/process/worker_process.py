@@ -18,10 +18,9 @@ from typing import Final
 import structlog
 
 from bundle.system.parent import end_with_parent
-from monitoring.experiments.dealing import RunningExperiment
 from service.compute.overruns import SharedCount, Supervision
 from service.http.quotas import Quotas
-from service.lineup.lineup import Deployments
+from service.lineup.lineup import Deployments, LineupPlan
 from service.lineup.orders import follow_orders
 from service.logs.setup import configure_logging
 from service.process.serving import ServedBundle
@@ -97,15 +96,15 @@ class WorkerProcess:
         number: int,
         settings: Settings,
         shared: SharedState,
-        experiment: RunningExperiment | None = None,
+        plan: LineupPlan,
     ) -> WorkerProcess:
-        """Raises OSError if the system has no process or pipe left, or if the new process is killed before
-        it has read its arguments."""
+        """A worker of the line-up `plan`. Raises OSError if the system has no process or pipe left, or if the
+        new process is killed before it has read its arguments."""
         reports, their_reports = _spawn.Pipe(duplex=False)
         orders, their_orders = _spawn.Pipe()
         process = _spawn.Process(
             target=_work,
-            args=(os.getpid(), settings, shared, their_reports, their_orders, experiment),
+            args=(os.getpid(), settings, shared, their_reports, their_orders, plan),
             name=f"worker-{number}",
         )
         with their_reports, their_orders:
@@ -155,7 +154,7 @@ def _work(
     shared: SharedState,
     reports: Connection,
     orders: Connection,
-    experiment: RunningExperiment | None,
+    plan: LineupPlan,
 ) -> None:
     """Main function of a worker."""
     end_with_parent(signal.SIGTERM)
@@ -169,7 +168,8 @@ def _work(
         lambda bundle: to_parent.send(BrokenPromise(bundle)),
     )
     try:
-        deployments = Deployments.open(settings, experiment)
+        settings = settings.model_copy(update={"bundle": plan.champion, "challengers": plan.challengers})
+        deployments = Deployments.open(settings, plan.experiment, plan.kept)
         bundle = ServedBundle.of(deployments.champion)
         threading.Thread(target=follow_orders, args=(orders, deployments), name="fleet", daemon=True).start()
         run_worker(

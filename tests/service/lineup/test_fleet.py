@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from fakes.waiting import eventually
 
-from service.errors import ChangeRefused
+from service.errors import ChangeRefused, RecordUnreachable
 from service.lineup.fleet import Fleet
 from service.lineup.lineup import LineupPlan
 from service.lineup.orders import Order, Report
@@ -187,3 +188,35 @@ def test_one_of_two_concurrent_rollbacks_succeeds(fleet: Fleet) -> None:
     assert isinstance(refusal, ChangeRefused)
     assert "another change came first, and one answers since" in str(refusal)
     assert (fleet.plan.champion, fleet.previous) == (ONE, None)
+
+
+def test_following_swaps_what_is_kept_open_without_a_trial() -> None:
+    tried: list[Path] = []
+    activated: list[str] = []
+
+    def trial(folder: Path, cancelled: Callable[[], bool]) -> None:
+        tried.append(folder)
+
+    fleet = Fleet(LineupPlan(ONE), trial=trial, activated=activated.append)
+    worker = Worker(fleet, 0)
+    fleet.follow(lambda plan: replace(plan, kept=(TWO,)))
+    assert (tried, activated, fleet.previous) == ([TWO], [], None)
+    fleet.follow(lambda plan: LineupPlan(TWO, kept=(ONE,)), [ONE])
+    assert (tried, activated, fleet.previous) == ([TWO], ["label"], ONE)
+    fleet.follow(lambda plan: plan, [])
+    assert (fleet.previous, worker.orders) == (None, ["prepare", "commit"] * 2)
+
+
+def test_a_record_that_does_not_take_a_change_undoes_it(fleet: Fleet) -> None:
+    worker = Worker(fleet, 0)
+
+    def overtaken(plan: LineupPlan) -> None:
+        raise ChangeRefused("the fleet has moved on")
+
+    def away(plan: LineupPlan) -> None:
+        raise RecordUnreachable("the registry does not answer")
+
+    for keep in (overtaken, away):
+        with pytest.raises(ChangeRefused, match=r"^the (fleet has moved on|registry does not answer)$"):
+            fleet.change(lambda plan: replace(plan, kept=(TWO,)), keep=keep)
+    assert (worker.orders, fleet.plan) == (["prepare", "abort"] * 2, LineupPlan(ONE))
