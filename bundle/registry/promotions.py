@@ -11,7 +11,7 @@ from typing import Final
 
 from bundle.registry import changes
 from bundle.registry.errors import NoSuchPromotion
-from bundle.registry.generation import Approval, Change, Generation, PromotionState
+from bundle.registry.generation import Approval, Challenger, Change, Generation, PromotionState
 
 WAITS_FOR_APPROVAL: Final = "approval"
 ROLLED_BACK: Final = "rolled-back"
@@ -52,12 +52,34 @@ def aborted(now: Generation | None, change: Change) -> Generation:
 
 def undone(now: Generation, state: PromotionState, change: Change) -> Generation:
     """The promotion has ended as `state` says: the newcomer has left the line-up with its experiment, or the
-    champion before it serves again. Raises NothingToRollBack."""
-    if now.champion == state.newcomer:
+    champion before it serves again. A first champion stays, since nothing would answer without it."""
+    if now.champion == state.newcomer and now.former:
         return changes.rolled_back(now, change, promotion=state)
-    others = tuple(one for one in now.challengers if one.bundle != state.newcomer)
-    without = changes.with_lineup(now, others, None, change)
-    return replace(without, next=None, promotion=state)
+    return replace(
+        changes.with_lineup(now, _without_newcomer(now, state), None, change), next=None, promotion=state
+    )
+
+
+def sent_back(now: Generation | None, change: Change, *, champion_broken: bool = False) -> Generation:
+    """A rollback, whatever runs. Without a promotion, the champion before this one serves again.
+
+    With one, the promotion ends and is undone. `champion_broken`: the champion of now is what must go, also
+    while a newcomer is beside it; a person who asks during a promotion means the newcomer. Raises
+    NothingToRollBack.
+    """
+    state = running(now)
+    if state is None or now is None:
+        return changes.rolled_back(now, change)
+    if not champion_broken or now.champion == state.newcomer:
+        return aborted(now, change)
+    why = f"the champion beside the newcomer was rolled back by {change.by}: {change.reason}"
+    ended = replace(state, phase=ROLLED_BACK, step=0, why=why, since=change.at)
+    back = changes.rolled_back(now, change, promotion=ended)
+    return replace(back, challengers=_without_newcomer(back, state))
+
+
+def _without_newcomer(now: Generation, state: PromotionState) -> tuple[Challenger, ...]:
+    return tuple(one for one in now.challengers if one.bundle != state.newcomer)
 
 
 def _running(now: Generation | None, decision: str) -> PromotionState:
