@@ -23,8 +23,9 @@ DemurError                              calibration.errors: the root of all erro
         ├── StoreUnavailable, NoWorkerAnswers, TooManyListeners, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger, NoSuchExperiment
         ├── NoSuchAlert, NoSuchSilence, AlertNotOpen
-        └── NothingToRollBack, BundleRefused, BundlesUnreadable, ExperimentRefused,
-            NotEnoughEvents
+        ├── NothingToRollBack, BundleRefused, BundlesUnreadable, ExperimentRefused,
+        │   NotEnoughEvents
+        └── NoRegistryFollowed, RegistryAway, NoPromoter, NoPromotion, PromotionRefused
 """
 
 from __future__ import annotations
@@ -324,8 +325,8 @@ class AlertNotOpen(RequestError):
 class NothingToRollBack(RequestError):
     """The champion has no predecessor."""
 
-    def __init__(self) -> None:
-        super().__init__("no other bundle has answered since the start")
+    def __init__(self, why: str = "no other bundle has answered since the start") -> None:
+        super().__init__(why)
 
 
 class BundleRefused(RequestError):
@@ -340,3 +341,38 @@ class BundlesUnreadable(RequestError):
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(f"the folder of bundles cannot be read: {cause}")
+
+
+class NoRegistryFollowed(RequestError):
+    """The service follows no registry, so it has no fleet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this service follows no registry, so it has no fleet and no promotions; set DEMUR_REGISTRY and "
+            "DEMUR_FOLLOW, or change this service alone with POST /bundles/NAME/activate and POST /rollback"
+        )
+
+
+class RegistryAway(RequestError):
+    """The registry does not answer, or holds what cannot be read."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the fleet stays as it is: {why}")
+
+
+class NoPromoter(RequestError):
+    """This service cannot run promotions."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this service was not started by `demur serve` and runs no promotions; run `demur promote` "
+            "beside it, with the same DEMUR_REGISTRY and DEMUR_REDIS_URL"
+        )
+
+
+class NoPromotion(RequestError):
+    """No promotion runs that could be approved, aborted or resumed."""
+
+
+class PromotionRefused(RequestError):
+    """A promotion cannot begin, or not change in this way; the fleet stays as it is."""

@@ -99,6 +99,11 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.NothingToRollBack: ProblemKind("nothing-to-roll-back", 409),
         errors.BundleRefused: ProblemKind("bundle-refused", 409),
         errors.BundlesUnreadable: ProblemKind("bundles-unreadable", 503),
+        errors.NoRegistryFollowed: ProblemKind("no-registry-followed", 409),
+        errors.RegistryAway: ProblemKind("registry-away", 503, MappingProxyType({"Retry-After": "5"})),
+        errors.NoPromoter: ProblemKind("no-promoter", 409),
+        errors.NoPromotion: ProblemKind("no-promotion", 409),
+        errors.PromotionRefused: ProblemKind("promotion-refused", 409),
     }
 )
 """Every error of a request. An ImageRefused is found by its cause first."""

@@ -1,5 +1,5 @@
-"""Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers; list audits;
-end the alarms of a promise; see to alerts; and a page for all of it.
+"""Admin routes: list, verify, activate and roll back bundles; set and withdraw challengers; promote a bundle
+in a followed fleet; list audits; end the alarms of a promise; see to alerts; and a page for all of it.
 
 Every route but the page, which holds no data, needs the token, compared in constant time before anything else
 is read. A bundle is given by its plain name, never by a path or an address, and comes from one folder. Every
@@ -35,7 +35,11 @@ from service.admin.experiment_log import ExperimentLog
 from service.admin.experiment_reading import add_reading_routes
 from service.admin.experiments import add_experiment_routes
 from service.admin.figures import Figures, add_figure_routes
+from service.admin.fleet import add_fleet_routes, roll_back_fleet
+from service.admin.followed import FollowedFleet
 from service.admin.promise import add_promise_routes
+from service.admin.promoter import Promoter
+from service.admin.promotions import add_promotion_routes
 from service.errors import (
     BundleRefused,
     BundlesUnreadable,
@@ -73,11 +77,14 @@ def create_admin_app(
     experiments: Experiments | None = None,
     experiment_log: ExperimentLog | None = None,
     trust: SignaturePolicy | None = None,
+    followed: FollowedFleet | None = None,
+    promoter: Promoter | None = None,
 ) -> FastAPI:
     """The admin application over `fleet`; its bundles are the folders in `bundles`.
 
     `feedback_tokens`: of the senders of labels, who may list the audits. `experiments`: over the same fleet;
     `experiment_log`: from which they are analysed; None: nothing can be. `trust`: the policy of signatures.
+    `followed`: what this service and others follow in a registry; `promoter`: starts promotions of it.
     """
     figures, experiments = figures or Figures(), experiments or Experiments(fleet)
     app = FastAPI(
@@ -93,12 +100,15 @@ def create_admin_app(
         dependencies=[Depends(HTTPBearer(auto_error=False))],
     )
     _add_bundle_routes(app, fleet, bundles, trust)
+    _add_way_back(app, fleet, followed)
     _add_challenger_routes(app, fleet, experiments, bundles)
     _add_page(app)
     add_figure_routes(app, fleet, figures)
     add_audit_routes(app, figures.items)
     add_experiment_routes(app, experiments, bundles)
     add_reading_routes(app, experiments, experiment_log)
+    add_fleet_routes(app, followed)
+    add_promotion_routes(app, followed, promoter)
     if figures.promises is not None:
         add_promise_routes(app, figures.promises, partial(labels_of, bundles))
     if figures.alerts is not None:
@@ -145,8 +155,12 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path, trust: Signatu
         change = partial(fleet.activate, folder, allow_abstaining=_allows_abstaining(request))
         return await _changed(request, fleet, folder.name, change)
 
+
+def _add_way_back(app: FastAPI, fleet: Fleet, followed: FollowedFleet | None) -> None:
     @app.post("/rollback", summary="Return to the earlier champion", openapi_extra=openapi.ROLLBACK)
     async def rollback(request: Request) -> Response:
+        if followed is not None:
+            return await roll_back_fleet(request, followed)
         champion, previous = fleet.plan.champion, fleet.previous
         if previous is None:
             raise NothingToRollBack

@@ -15,10 +15,11 @@ from service.errors import (
     NoSuchChallenger,
     NothingToRollBack,
     NoWorkerAnswers,
+    RegistryAway,
     Unauthorized,
     UnsupportedMediaType,
 )
-from service.openapi import status
+from service.openapi import fleet, status
 from service.openapi.parts import JSON, NULLABLE_STRING, NUMBER_OR_NULL, SIGNATURE, answer, body, problems
 
 _NO_TOKEN = ("The token is missing or wrong.", Unauthorized)
@@ -44,10 +45,13 @@ _LINEUP: dict[str, Any] = {
 }
 
 
-def _lineup(description: str, **further: Any) -> dict[str, Any]:
+def _lineup_schema(**further: Any) -> dict[str, Any]:
     properties = {**further, **_LINEUP}
-    schema = {"type": "object", "required": list(properties), "properties": properties}
-    return {"200": answer(description, schema)}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _lineup(description: str, **further: Any) -> dict[str, Any]:
+    return {"200": answer(description, _lineup_schema(**further))}
 
 
 BUNDLES: Final[dict[str, Any]] = {
@@ -94,14 +98,25 @@ ACTIVATE: Final[dict[str, Any]] = {
     },
 }
 ROLLBACK: Final[dict[str, Any]] = {
+    "requestBody": {**fleet.ENDED_BY, "required": False, "description": "Only while a registry is followed."},
     "responses": {
-        **_lineup("The earlier champion answers again.", bundle={"type": "string"}),
+        "200": answer(
+            "The earlier champion answers again: on every worker, with the line-up, or, while a registry is "
+            "followed, on every service, with the fleet.",
+            {
+                "oneOf": [
+                    _lineup_schema(bundle={"type": "string"}),
+                    fleet.FLEET_SCHEMA,
+                ]
+            },
+        ),
         **problems(
             _NO_TOKEN,
+            *fleet.BODY,
             ("There is no earlier champion, or it cannot be used.", NothingToRollBack, BundleRefused),
-            _UNREADABLE,
+            ("The folder of bundles cannot be read, or the registry.", BundlesUnreadable, RegistryAway),
         ),
-    }
+    },
 }
 CHALLENGERS: Final[dict[str, Any]] = {
     "responses": {**_lineup("The line-up."), **problems(_NO_TOKEN)},

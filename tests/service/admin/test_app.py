@@ -53,6 +53,12 @@ def test_every_route_is_described_with_the_token(client: TestClient) -> None:
         ("get", "/experiments/{name}/report"),
         ("get", "/experiments/power"),
         ("get", "/experiments/self-test"),
+        ("get", "/fleet"),
+        ("get", "/promotions"),
+        ("post", "/promotions"),
+        ("post", "/promotions/resume"),
+        ("post", "/promotions/approve"),
+        ("post", "/promotions/abort"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():
