@@ -28,7 +28,8 @@ from service.errors import (
     NoSuchChallenger,
 )
 from service.http.bodies import read_json
-from service.lineup.experiments import Asked, Experiments, Start
+from service.lineup.experiment_orders import Asked, Start
+from service.lineup.experiments import Experiments
 from service.openapi import experiments as openapi
 from service.responses import json_response
 from service.settings import ChallengerSettings

@@ -8,29 +8,55 @@ from pathlib import Path
 import structlog
 
 from monitoring.experiments.decided import LabelTimes
-from monitoring.experiments.definition import AUTOMATIC
+from monitoring.experiments.fleet_counts import FleetCounts
+from monitoring.experiments.folder import ExperimentFolder
 from monitoring.experiments.guardrails import GuardReading
 from monitoring.experiments.view import ExperimentView
 from monitoring.experiments.watch import ExperimentWatch
 from monitoring.metrics.experiment_instruments import ExperimentInstruments
+from monitoring.store.contract import StoreUnavailable
 from service.errors import ChangeRefused
-from service.lineup.experiments import Asked, Experiments
-from service.settings import Settings
+from service.lineup.experiments import Experiments
+from service.lineup.withdrawals import Withdrawals
+from service.settings import NO_STORE, Settings
 
 logger = structlog.get_logger("demur.experiments")
 
 
 def experiment_watch(
-    settings: Settings, logs: Sequence[Path], experiments: Experiments, stopping: Callable[[], bool]
+    settings: Settings,
+    logs: Sequence[Path],
+    experiments: Experiments,
+    instruments: ExperimentInstruments,
+    stopping: Callable[[], bool],
+    *,
+    fleet: str | None = None,
 ) -> ExperimentWatch:
     """The watch over the event logs of a service. `logs`: folders with one for each worker; `stopping`:
-    whether its changes must end."""
+    whether its changes must end; `fleet`: name of the fleet whose services count together, if it has one."""
     return ExperimentWatch(
         logs,
         lambda: experiments.running,
-        Observer(experiments, ExperimentInstruments(), stopping, labels_may_act=settings.labels_may_act),
+        Observer(experiments, instruments, stopping, labels_may_act=settings.labels_may_act),
         label_times(settings),
+        shared=None if fleet is None else _shared_counts(settings, fleet),
     )
+
+
+def _shared_counts(settings: Settings, fleet: str) -> FleetCounts | None:
+    """What the services of a fleet count together; None without a store."""
+    if settings.redis_url in (None, NO_STORE):
+        return None
+    try:
+        log = ExperimentFolder(settings.data_dir).log_name()
+        return FleetCounts(settings.redis_url, fleet, log, timeout=settings.redis_timeout)
+    except (OSError, StoreUnavailable) as error:
+        logger.error(
+            "experiment_not_shared",
+            why=str(error),
+            note="this service judges every experiment by its own requests alone",
+        )
+        return None
 
 
 def label_times(settings: Settings) -> LabelTimes:
@@ -51,6 +77,7 @@ class Observer:
     ) -> None:
         """`labels_may_act`: whether a challenger may leave on account of labels."""
         self._experiments, self._instruments = experiments, instruments
+        self._withdrawals = Withdrawals(experiments, instruments, stopping)
         self._stopping, self._labels_may_act = stopping, labels_may_act
         self._said: set[tuple[str, str]] = set()
 
@@ -90,7 +117,7 @@ class Observer:
             self._experiments.note_mismatch(reason, self._stopping)
             if definition.on_mismatch == "withdraw":
                 for arm in definition.strata[-1].shares:
-                    self._withdraw(definition.name, arm, "mismatch", reason)
+                    self._withdrawals.withdraw(arm, "mismatch", reason, definition.name)
         except ChangeRefused as error:
             logger.warning("experiment_not_changed", experiment=definition.name, why=str(error))
 
@@ -105,21 +132,10 @@ class Observer:
                 logger.error("experiment_guardrail", experiment=running.name, arm=reading.arm, note=note)
             return
         try:
-            self._withdraw(running.name, reading.arm, f"guardrail {reading.guard}", reading.text)
+            cause = f"guardrail {reading.guard}"
+            self._withdrawals.withdraw(reading.arm, cause, reading.text, running.name)
         except ChangeRefused as error:
             logger.warning("experiment_not_changed", experiment=running.name, why=str(error))
-
-    def _withdraw(self, experiment: str, arm: str, cause: str, reason: str) -> None:
-        running = self._experiments.running
-        folders = [] if running is None else [one.folder for one in running.arms if one.label == arm]
-        asked = Asked(AUTOMATIC, reason, experiment, cause)
-        for folder in folders:
-            try:
-                self._experiments.withdraw(Path(folder), self._stopping, asked)
-            except KeyError:
-                return  # a person was faster
-            self._instruments.withdrawals.labels(experiment, cause).inc()
-            logger.error("experiment_arm_withdrawn", experiment=experiment, arm=arm, cause=cause, why=reason)
 
     def _once(self, experiment: str, what: str) -> bool:
         if (experiment, what) in self._said:

@@ -4,62 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from bundle.manifest import BundleError
-from monitoring.experiments.changes import (
-    Design,
-    Entrant,
-    ended,
-    mismatched,
-    running_of,
-    started,
-    with_share,
-    withdrawn,
-)
-from monitoring.experiments.dealing import ChangeImpossible
-from monitoring.experiments.definition import AUTOMATIC, REQUEST, Arm, Definition, Note
+from monitoring.experiments.changes import ended, mismatched, running_of, started, with_share, withdrawn
+from monitoring.experiments.definition import AUTOMATIC, Definition, Note
 from monitoring.experiments.folder import ExperimentFolder
 from service.errors import ChangeRefused
+from service.lineup.experiment_orders import Asked, Start, arm_of, entrant, refusals
 from service.lineup.fleet import Cancelled, Fleet, Keep
 from service.lineup.lineup import LineupPlan, label_of
 from service.lineup.plans import with_challenger, without_challenger
+from service.lineup.record import LineupRecord
 from service.settings import ChallengerSettings
 
 logger = structlog.get_logger("demur.experiments")
 
-_ROUTE: Final = "the private port"
-"""Who has changed a challenger by a route that asks for no name"""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What an experiment is to be, and who begins it."""
-
-    design: Design
-    by: str
-    reason: str
-    challengers: Sequence[ChallengerSettings] = ()
-    """To add, or to change; those that serve already are in the experiment as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Who wants a challenger to change, and why."""
-
-    by: str = _ROUTE
-    reason: str = "by its own route"
-    experiment: str | None = None
-    """The experiment that is meant; None: the one that runs, if any"""
-    cause: str = REQUEST
-    """Of a withdrawal, as in `Withdrawal`"""
-
+_ENDED: Final = "the fleet goes on without it"
 
 _Step = Callable[[Definition], Definition]
 _Build = Callable[[LineupPlan], LineupPlan]
@@ -75,15 +42,18 @@ class Experiments:
         configured: Path = Path(),
         running: Definition | None = None,
         *,
+        record: LineupRecord | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`folder`: None: no experiment can begin; `configured`: folder of the settings' bundle; `running`:
-        what serves already, as `fleet` has it; `clock`: Unix time, seconds."""
+        what serves already, as `fleet` has it; `record`: what this service shares with others, if it does;
+        `clock`: Unix time, seconds."""
         self._fleet, self.folder, self._configured = fleet, folder, configured
-        self._clock = clock
+        self.record, self._clock = record, clock
         self.running = running
         """The experiment that runs, as it is on the disk"""
         self._unkept: Definition | None = None
+        self._unrecorded: Asked | None = None
         self._lock: Final = threading.Lock()
 
     def start(self, order: Start, cancelled: Cancelled) -> Definition:
@@ -105,13 +75,14 @@ class Experiments:
                 )
             for challenger in order.challengers:
                 plan = with_challenger(plan, challenger)
-            control = Arm(_label(plan.champion), str(plan.champion))
-            entrants = [_entrant(one) for one in plan.challengers]
-            with _refusals():
+            control = arm_of(plan.champion)
+            entrants = [entrant(one) for one in plan.challengers]
+            with refusals():
                 made.append(started(order.design, control, entrants, note, str(self._configured)))
             return replace(plan, experiment=running_of(made[-1]))
 
-        self._fleet.change(build, cancelled, lambda plan: self._keep(made[-1]))
+        asked = Asked(order.by, order.reason)
+        self._fleet.change(build, cancelled, lambda plan: self._keep(plan, made[-1], asked))
         return made[-1]
 
     def challenge(
@@ -124,7 +95,7 @@ class Experiments:
         told = asked or Asked()
 
         def step(held: Definition) -> Definition:
-            return with_share(held, _entrant(challenger), self._note(told))
+            return with_share(held, entrant(challenger), self._note(told))
 
         self._change(step, lambda plan: with_challenger(plan, challenger), cancelled, told)
 
@@ -158,7 +129,7 @@ class Experiments:
             made.append(ended(self.running, Note(self._clock(), *note)))
             return replace(plan, experiment=None)
 
-        self._fleet.change(build, cancelled, lambda plan: self._keep(made[-1]))
+        self._fleet.change(build, cancelled, lambda plan: self._keep(plan, made[-1], Asked(*note)))
         return made[-1]
 
     def ending(self, reason: str) -> Keep:
@@ -170,8 +141,29 @@ class Experiments:
 
         return keep
 
+    def adopt(self, definition: Definition | None) -> Keep:
+        """Takes the experiment of a record, or that there is none; for a change of the line-up to it."""
+
+        def keep(plan: LineupPlan) -> None:
+            before, name = self.running, None if definition is None else definition.name
+            if before is not None and before.name != name:
+                self._keep_now_or_later(ended(before, Note(self._clock(), AUTOMATIC, _ENDED)))
+            if definition is not None:
+                self._keep_now_or_later(definition)
+
+        return keep
+
+    def folder_of(self, label: str) -> Path | None:
+        """Folder of a challenger with this `name:version`, whether it is in an experiment or not."""
+        arms = () if self.running is None else self.running.arms
+        known = {arm.folder: arm.label for arm in arms}
+        # Of one in an experiment the folder may have gone.
+        folders = (one.folder for one in self._fleet.plan.challengers)
+        return next((one for one in folders if (known.get(str(one)) or _label(one)) == label), None)
+
     def keep_again(self) -> None:
-        """Try again to keep what the disk did not take."""
+        """Try again to keep what the disk or the record did not take."""
+        self._record_again()
         with self._lock:
             if self._unkept is not None:
                 with suppress(OSError):
@@ -180,8 +172,6 @@ class Experiments:
 
     def _change(self, step: _Step, change: _Build, cancelled: Cancelled, asked: Asked) -> None:
         """`change` the challengers, and `step` the experiment if one runs."""
-        # A full disk must not keep a bad challenger in service.
-        keep = self._keep_now_or_later if asked.by == AUTOMATIC else self._keep
         made: list[Definition] = []
 
         def build(plan: LineupPlan) -> LineupPlan:
@@ -191,13 +181,51 @@ class Experiments:
             plan = change(plan)
             if plan.experiment is None or self.running is None:
                 return plan
-            with _refusals():
+            with refusals():
                 made.append(step(self.running))
             return replace(plan, experiment=running_of(made[-1]))
 
-        self._fleet.change(build, cancelled, lambda plan: keep(made[-1]) if made else None)
+        self._fleet.change(build, cancelled, lambda plan: self._keep(plan, made[-1] if made else None, asked))
 
-    def _keep(self, definition: Definition) -> None:
+    def _keep(self, plan: LineupPlan, definition: Definition | None, asked: Asked) -> None:
+        """Keep a change in the record, if there is one, and on the disk. Raises ChangeRefused and OSError.
+
+        Neither an absent registry nor a full disk keeps a bad challenger in service.
+        """
+        recorded = self.record is not None
+        try:
+            self._in_record(plan, definition, asked)
+        except OSError as error:
+            if asked.by != AUTOMATIC:
+                raise
+            logger.error("experiment_not_recorded", why=str(error), note="this service goes on by itself")
+            self._unrecorded = asked
+        if definition is not None and (recorded or asked.by == AUTOMATIC):
+            self._keep_now_or_later(definition)
+        elif definition is not None:
+            self._hold(definition)
+
+    def _in_record(self, plan: LineupPlan, definition: Definition | None, asked: Asked) -> None:
+        if self.record is not None:
+            running = definition if definition is not None and definition.running else None
+            self.record.keep(plan, running, asked.by, asked.reason)
+            self._unrecorded = None
+
+    def _record_again(self) -> None:
+        asked = self._unrecorded
+        if asked is None:
+            return
+        try:
+            self._in_record(self._fleet.plan, self.running, asked)
+        except OSError:
+            return
+        except ChangeRefused as error:
+            # The record has moved on: this service adopts what it says.
+            self._unrecorded = None
+            logger.warning("experiment_not_recorded", why=str(error))
+
+    def _hold(self, definition: Definition) -> None:
+        """Raises OSError."""
         with self._lock:
             self._write(definition)
             self.running, self._unkept = (definition if definition.running else None), None
@@ -211,7 +239,7 @@ class Experiments:
 
     def _keep_now_or_later(self, definition: Definition) -> None:
         try:
-            self._keep(definition)
+            self._hold(definition)
         except OSError as error:
             logger.error("experiment_not_kept", experiment=definition.name, error=str(error))
             with self._lock:
@@ -219,21 +247,8 @@ class Experiments:
                 self._unkept = definition
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Raise ChangeRefused where an experiment cannot change."""
-    try:
-        yield
-    except ChangeImpossible as error:
-        raise ChangeRefused(str(error)) from error
-
-
-def _entrant(challenger: ChallengerSettings) -> Entrant:
-    return Entrant(Arm(_label(challenger.folder), str(challenger.folder)), challenger.share)
-
-
-def _label(folder: Path) -> str:
+def _label(folder: Path) -> str | None:
     try:
         return label_of(folder)
-    except BundleError as error:
-        raise ChangeRefused(str(error)) from error
+    except (BundleError, OSError):
+        return None

@@ -18,9 +18,9 @@ from service.settings import NO_STORE, Settings
 
 
 def promise_watch(
-    settings: Settings, deployments: Deployments, instruments: Instruments, exchange: Callable[[str], None]
+    settings: Settings, deployments: Deployments, instruments: Instruments, report: Callable[[str], None]
 ) -> PromiseWatch:
-    """The watch over the bundles that answer. `exchange`: asks for the bundle before a suspended one."""
+    """The watch over the bundles that answer. `report`: says that the promise of one is broken."""
     model = settings.model or deployments.champion.name
     reader = None
     if settings.redis_url not in (None, NO_STORE):
@@ -36,7 +36,7 @@ def promise_watch(
         trusted=settings.labels_may_act,
         open_labels=not settings.feedback_tokens,
     )
-    observer = _Observer(instruments, exchange if settings.on_broken_promise == "previous" else _nothing)
+    observer = _Observer(instruments, deployments, report)
     return PromiseWatch(
         reader,
         promise_archive(settings, model),
@@ -76,22 +76,24 @@ def _body(view: MonitorView) -> dict[str, Any]:
     }
 
 
-def _nothing(bundle: str) -> None:
-    pass
-
-
 class _Observer:
-    """Sets the gauges, and asks for another bundle."""
+    """Sets the gauges, and reports broken promises."""
 
-    def __init__(self, instruments: Instruments, exchange: Callable[[str], None]) -> None:
-        self._instruments, self._exchange = instruments, exchange
+    def __init__(
+        self, instruments: Instruments, deployments: Deployments, report: Callable[[str], None]
+    ) -> None:
+        self._instruments, self._deployments, self._report = instruments, deployments, report
 
     def show(self, view: MonitorView) -> None:
         if view.reading is not None:
             self._instruments.show_promise(view.reading, _alarmed(view))
+        # Until it has left: whatever a broken champion does, a challenger is on trial.
+        if view.latch.suspends and view.terms.bundle != self._deployments.champion.label:
+            self._report(view.terms.bundle)
 
     def broken(self, bundle: str) -> None:
-        self._exchange(bundle)
+        if bundle == self._deployments.champion.label:
+            self._report(bundle)
 
 
 def _alarmed(view: MonitorView) -> Sequence[tuple[str, str]]:

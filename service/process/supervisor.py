@@ -24,6 +24,7 @@ import structlog
 
 from bundle.verify import read_manifest
 from monitoring.experiments.folder import ExperimentFolder
+from monitoring.metrics.experiment_instruments import ExperimentInstruments
 from monitoring.metrics.instruments import SupervisorInstruments
 from monitoring.metrics.worker_files import WorkerFiles, shared_metrics
 from service.admin.port import admin_port
@@ -35,6 +36,7 @@ from service.lineup.fleet import Fleet
 from service.lineup.promises import Exchange, note_activation, promise_archive
 from service.lineup.restart import counts_events, plan_at_start
 from service.lineup.trial import preparation_limit, try_bundle
+from service.lineup.withdrawals import Withdrawals
 from service.process.listener import allow_new_clients
 from service.process.serving import ServedBundle, url_of
 from service.process.worker import LEAVE
@@ -104,10 +106,16 @@ class _Supervisor:
         folder = ExperimentFolder(settings.data_dir) if counts_events(settings) else None
         self._experiments = Experiments(self._fleet, folder, settings.bundle.resolve(), experiment)
         logs = log_folder(self._settings, name)
+        instruments = ExperimentInstruments()
         self._watch_experiment = experiment_watch(
-            self._settings, [logs] if logs else [], self._experiments, lambda: self._fleet.stopping
+            *(self._settings, [logs] if logs else [], self._experiments, instruments),
+            lambda: self._fleet.stopping,
         )
-        self._exchange = Exchange(self._fleet, self._archive, self._experiments)
+        self._exchange = Exchange(
+            *(self._fleet, self._archive, self._experiments),
+            Withdrawals(self._experiments, instruments, lambda: self._fleet.stopping),
+            rolls_back=settings.on_broken_promise == "previous",
+        )
         self._failed_starts = 0
         """Workers that have ended before the service was ready."""
         self._stopping = False

@@ -12,7 +12,8 @@ from monitoring.experiments.changes import Design
 from monitoring.experiments.definition import Definition
 from monitoring.experiments.folder import ExperimentFolder
 from service.errors import ChangeRefused
-from service.lineup.experiments import Asked, Experiments, Start
+from service.lineup.experiment_orders import Asked, Start
+from service.lineup.experiments import Experiments
 from service.lineup.fleet import Fleet
 from service.lineup.lineup import LineupPlan
 from service.lineup.restart import plan_at_start

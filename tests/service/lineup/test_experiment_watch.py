@@ -15,8 +15,8 @@ from monitoring.experiments.definition import AUTOMATIC, OnMismatch
 from monitoring.experiments.guardrails import GuardReading
 from monitoring.experiments.view import ExperimentView
 from monitoring.metrics.experiment_instruments import ExperimentInstruments
+from service.lineup.experiment_orders import Start
 from service.lineup.experiment_watch import Observer
-from service.lineup.experiments import Start
 from service.lineup.lineup import label_of
 
 

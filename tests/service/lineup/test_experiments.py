@@ -13,7 +13,7 @@ from monitoring.experiments.changes import running_of
 from monitoring.experiments.dealing import POINTS
 from monitoring.experiments.definition import AUTOMATIC
 from service.errors import ChangeRefused
-from service.lineup.experiments import Asked
+from service.lineup.experiment_orders import Asked
 from service.lineup.lineup import label_of
 
 
