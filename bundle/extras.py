@@ -38,6 +38,7 @@ EXTRA_OF: Mapping[str, str] = MappingProxyType(
         "cryptography": "verify",
         **dict.fromkeys(("model_signing", "OpenSSL"), "sign"),
         "cyclonedx": "sbom",
+        "s3fs": "s3",
     }
 )
 """Top-level module -> the extra that brings it."""

@@ -65,7 +65,7 @@ def with_next(
     now: Generation, bundle: Ref | None, change: Change, *, promotion: PromotionState | None = None
 ) -> Generation:
     """Every service opens `bundle` beside the champion; None: nothing more is prepared."""
-    return replace(_following(now, change), next=bundle, promotion=promotion)
+    return replace(_following(now, change), next=bundle, promotion=promotion or now.promotion)
 
 
 def with_challenger(now: Generation, challenger: Challenger, change: Change) -> Generation:

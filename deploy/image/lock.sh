@@ -23,9 +23,9 @@ lock() {
   echo "locks/$name.txt"
 }
 
-lock service serve verify cpu
-lock service-certify serve verify cpu certify
-lock service-gpu serve verify gpu cuda
+lock service serve verify cpu s3
+lock service-certify serve verify cpu s3 certify
+lock service-gpu serve verify gpu cuda s3
 lock trainer train sign sbom cpu
 echo hatchling | compile - --output-file locks/build.txt
 echo locks/build.txt
