@@ -6,7 +6,7 @@ that they have won, and a writer that has not seen the newest record is told who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from secrets import token_hex
 from typing import Any, Final
 
@@ -105,6 +105,15 @@ class FleetLog:
                 return found
         return None
 
+    def keep_beat(self, values: Mapping[str, Any]) -> None:
+        """Overwrite the sign of life of the promoter. It says that one lives, never what is true."""
+        self._marker.claim_for_fleets()
+        self._location.put(keys.promoter(self.name), to_bytes(dict(values)))
+
+    def beat(self) -> Mapping[str, Any] | None:
+        """The sign of life of the promoter; None if there is none that can be read."""
+        return self._read_hint(keys.promoter(self.name))
+
     def _checked(self, generation: Generation, key: str) -> dict[str, Any]:
         """Its values, which read back: what no reader would take is never written."""
         values = generation.to_values()
@@ -144,13 +153,16 @@ class FleetLog:
 
     def _hinted(self) -> int | None:
         """The number in the hint; None if there is none that can be read."""
+        number = (self._read_hint(keys.newest(self.name)) or {}).get("number")
+        return number if type(number) is int else None
+
+    def _read_hint(self, key: str) -> dict[str, Any] | None:
         self._marker.require()
         try:
-            values = from_bytes(self._location.read(keys.newest(self.name), MAX_RECORD_BYTES), "the hint")
+            values = from_bytes(self._location.read(key, MAX_RECORD_BYTES), "the hint")
         except (Missing, RegistryDamaged):
             return None
-        number = values.get("number") if isinstance(values, dict) else None
-        return number if type(number) is int else None
+        return values if isinstance(values, dict) else None
 
     def _hint(self, number: int) -> None:
         """Say where the newest record is. The record is written, so a failure of this is none."""

@@ -84,6 +84,11 @@ def generation_number(name: str) -> int | None:
     return int(match[1]) or None if match else None
 
 
+def promoter(fleet: str) -> str:
+    """The sign of life of whoever promotes; a hint, never truth."""
+    return f"{fleet_prefix(fleet)}/promoter.json"
+
+
 def newest(fleet: str) -> str:
     """The hint where the newest record is; it may lag."""
     return f"{fleet_prefix(fleet)}/newest.json"

@@ -61,6 +61,14 @@ class Registry:
         except Missing:
             raise BundleNotFound(f"{self.address} has no bundle {digest}") from None
 
+    def has(self, digest: str) -> bool:
+        """Whether the bundle is in the registry, whole."""
+        try:
+            self.bundle(digest)
+        except BundleNotFound:
+            return False
+        return True
+
     def bundles(self) -> list[BundleRecord]:
         """Every bundle that is whole, the latest at the end; see `shelf` for the others."""
         return list(self.shelf().records)
@@ -75,7 +83,8 @@ class Registry:
             try:
                 records.append(read_record(self.location, digest))
             except Missing:
-                unfinished.append(digest)
+                # Some stores go on naming a folder that holds nothing more.
+                unfinished += [digest] if self.location.objects(keys.bundle_prefix(digest)) else []
             except (RegistryDamaged, RegistryTooNew) as error:
                 unreadable[digest] = str(error)
         return Shelf(tuple(sorted(records, key=lambda one: one.at)), unreadable, tuple(unfinished))

@@ -10,14 +10,14 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
 from bundle.extras import ExtraMissing, installed_by, remedy_of
 from bundle.registry.errors import RegistryDamaged, RegistryError, RegistryUnavailable, RegistryUnfit
 from bundle.registry.location import Exists, Missing, StoredObject
 from bundle.registry.s3_address import S3Address
-from bundle.registry.s3_errors import CONDITION_FAILED, CONFLICT, NOT_IMPLEMENTED, code_of, told
+from bundle.registry.s3_errors import CONDITION_FAILED, CONFLICT, NOT_IMPLEMENTED, code_of, passes, told
 
 PART: Final = 8 * 2**20
 """Bytes of one part of a file"""
@@ -49,7 +49,7 @@ class S3Location:
 
     def read(self, key: str, limit: int) -> bytes:
         """See `Location.read`."""
-        data, size = self._piece(key, 0, limit + 1, f"read {key}")
+        data, size = self._piece(key, 0, limit + 1)
         if size > limit:
             raise RegistryDamaged(f"{key} in {self.address} has more than {limit} bytes, so it is no record")
         return data
@@ -103,7 +103,7 @@ class S3Location:
         """See `Location.download`."""
         begin, size = 0, 1
         while begin < size:
-            data, size = self._piece(key, begin, PART, f"read {key}")
+            data, size = self._piece(key, begin, PART, of_file=True)
             if not data and begin < size:
                 raise RegistryUnavailable(f"cannot read {key}: {self.address} sent nothing; try again")
             begin += len(data)
@@ -148,8 +148,9 @@ class S3Location:
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _piece(self, key: str, begin: int, size: int, what: str) -> tuple[bytes, int]:
-        """Up to `size` bytes of a key from `begin` on, and the size of the whole."""
+    def _piece(self, key: str, begin: int, size: int, *, of_file: bool = False) -> tuple[bytes, int]:
+        """Up to `size` bytes of a key from `begin` on, and the size of the whole; `of_file`: they may take as
+        long as a part does."""
 
         async def fetch(files: Any) -> tuple[bytes, int]:
             wanted = f"bytes={begin}-{begin + size - 1}"
@@ -164,7 +165,7 @@ class S3Location:
             return b"".join(pieces), _whole(answer)
 
         try:
-            return self._run(what, fetch, size if size > PART // 2 else 0)
+            return self._run(f"read {key}", fetch, size if of_file else 0)
         except RegistryError as error:
             # An empty file has no first byte.
             if error.__cause__ and code_of(error.__cause__) in ("InvalidRange", "416"):
@@ -184,16 +185,16 @@ class S3Location:
         from fsspec.asyn import sync
 
         limit = self._timeout + size / _SLOWEST
+        due = monotonic() + limit
         for attempt in range(_ATTEMPTS):
             try:
                 files = self._files()
-                return sync(files.loop, call, files, timeout=limit)  # type: ignore[no-any-return]
-            except RegistryError:
-                raise
+                return sync(files.loop, call, files, timeout=max(due - monotonic(), 0.1))  # type: ignore[no-any-return]
             except Exception as error:  # of s3fs, botocore and aiohttp, which have no common root
-                if attempt == _ATTEMPTS - 1 or not _broke_off(error):
+                pause = _PAUSE * 2**attempt
+                if attempt == _ATTEMPTS - 1 or not passes(error) or monotonic() + pause > due:
                     raise told(error, self.address, what, limit) from error
-            sleep(_PAUSE * 2**attempt)
+            sleep(pause)
         raise AssertionError
 
     def _files(self) -> Any:
@@ -216,7 +217,7 @@ class S3Location:
 
 
 _CONFIG: Final = {
-    "retries": {"mode": "standard", "total_max_attempts": 3},
+    "retries": {"mode": "standard", "total_max_attempts": 1},
     # Contents are compared by sha256 here; not every store knows the checksums that newer clients add.
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -242,8 +243,3 @@ def _whole(answer: Any) -> int:
 
 def _time(modified: object) -> float:
     return modified.timestamp() if isinstance(modified, datetime) else 0.0
-
-
-def _broke_off(error: Exception) -> bool:
-    """Whether an answer ended in the middle, which another attempt may mend."""
-    return type(error).__name__ in ("ClientPayloadError", "IncompleteReadError", "ConnectionClosedError")

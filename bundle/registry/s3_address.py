@@ -55,7 +55,9 @@ def parse_s3_address(parts: SplitResult, environment: Mapping[str, str] = os.env
             "between '/', none of which is '.' or '..'"
         )
     stated = _options(parts).get("endpoint")
-    found = stated or next(filter(None, map(environment.get, ENDPOINT_VARIABLES)), None)
+    found = (
+        stated if stated is not None else next(filter(None, map(environment.get, ENDPOINT_VARIABLES)), None)
+    )
     return S3Address(bucket, f"{prefix}/" if prefix else "", _endpoint(found), stated is not None)
 
 

@@ -11,6 +11,12 @@ from bundle.registry.location import Missing
 CONDITION_FAILED: Final = frozenset({"PreconditionFailed", "412"})
 CONFLICT: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 NOT_IMPLEMENTED: Final = frozenset({"NotImplemented", "501"})
+_PASSES: Final = frozenset(
+    {"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "500", "502", "503", "504"}
+)
+_BROKE_OFF: Final = frozenset(
+    {"ClientPayloadError", "IncompleteReadError", "ConnectionClosedError", "ResponseParserError"}
+)
 _NO_KEY: Final = frozenset({"NoSuchKey", "404"})
 
 _CREDENTIALS: Final = (
@@ -53,6 +59,12 @@ def code_of(error: BaseException) -> str | None:
     return None
 
 
+def passes(error: Exception) -> bool:
+    """Whether another attempt may succeed at once: the store failed, or broke off its answer."""
+    code = code_of(error)
+    return code in _PASSES if code is not None else type(error).__name__ in _BROKE_OFF
+
+
 def told(error: Exception, address: str, what: str, timeout: float) -> RegistryError:
     """The error to raise for a failure of the store; `what`: what was tried, `read KEY`."""
     code = code_of(error)
@@ -72,7 +84,7 @@ def _sentence(error: Exception, code: str | None, timeout: float) -> str:
         return f"needs credentials, and none were found or could be used; {_CREDENTIALS}"
     if name in ("EndpointConnectionError", "ConnectionError", "ClientConnectorError", "SSLError"):
         return "cannot be reached; look whether the address, the network and its certificate are right"
-    if name in ("ClientPayloadError", "IncompleteReadError", "ConnectionClosedError", "ResponseParserError"):
+    if name in _BROKE_OFF:
         return "broke off in the middle of its answer; try again"
     if name == "NoRegionError":
         return "needs a region; set AWS_REGION"

@@ -45,12 +45,18 @@ class S3Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
-        return self
+        for _ in range(5):
+            self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+            self._launch()
+            if not self._has_ended():
+                return self
+            # Another process took a port between the search for it and the start.
+            shutil.rmtree(self.folder)
+        raise AssertionError("the S3 server ended by itself, five times")
 
     def __exit__(self, *_: object) -> None:
         self.kill()
@@ -74,7 +80,12 @@ class S3Server:
         return f"s3://{BUCKET}/{prefix}"
 
     def start(self) -> None:
-        """Start the server, again with its data if it was killed, and wait until it takes an object."""
+        """Start the server again on the same ports and with its data."""
+        self._launch()
+        assert not self._has_ended(), "the S3 server ended by itself"
+
+    def _launch(self) -> None:
+        """Start the server, and wait until it takes an object or has ended."""
         self.folder.mkdir(parents=True, exist_ok=True)
         ports = [f"{name}={port}" for name, port in self._ports.items()]
         options = [
@@ -94,7 +105,7 @@ class S3Server:
                 cwd=self.folder,
                 env={**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
             )
-        eventually(self._takes_an_object)
+        eventually(lambda: self._has_ended() or self._takes_an_object())
 
     def pause(self) -> None:
         """Connections are taken and nothing is answered, until `resume`."""
@@ -114,9 +125,10 @@ class S3Server:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def _has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
     def _takes_an_object(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, "the S3 server ended by itself"
         place = f"http://127.0.0.1:{self._ports['filer.port']}/buckets/{BUCKET}/.ready"
         try:
             with httpx.Client(trust_env=False, timeout=10) as client:

@@ -217,6 +217,18 @@ def test_a_registry_that_is_gone_is_no_fleet_without_news(fleet: FleetLog, regis
         fleet.after(2)
 
 
+def test_a_sign_of_life_is_overwritten_and_never_stands_in_the_way(
+    fleet: FleetLog, registry: Registry
+) -> None:
+    fleet.append(generation())
+    assert fleet.beat() is None
+    fleet.keep_beat({"holder": "host-1", "term": 1, "beat": 1})
+    fleet.keep_beat({"holder": "host-1", "term": 1, "beat": 2})
+    assert fleet.beat() == {"holder": "host-1", "term": 1, "beat": 2}
+    (Path(registry.address) / keys.promoter("scenes")).write_bytes(b"{")
+    assert fleet.beat() is None
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "../x", "A", "ä", "x" * 65, "a b", "-a", "a\n", "CON"]
 )
