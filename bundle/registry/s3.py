@@ -23,6 +23,8 @@ PART: Final = 8 * 2**20
 """Bytes of one part of a file"""
 _SLOWEST: Final = 64 * 2**10
 """Bytes per second below which a transfer of a part is given up"""
+_OPENING: Final = 60.0
+"""Seconds for a client, which reads its definitions and may ask the machine for its role"""
 _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.2
 """Seconds before another attempt, doubled each time"""
@@ -188,7 +190,9 @@ class S3Location:
         due = monotonic() + limit
         for attempt in range(_ATTEMPTS):
             try:
-                files = self._files()
+                if (files := self._opened) is None:
+                    files = self._open()
+                    due = monotonic() + limit
                 return sync(files.loop, call, files, timeout=max(due - monotonic(), 0.1))  # type: ignore[no-any-return]
             except Exception as error:  # of s3fs, botocore and aiohttp, which have no common root
                 pause = _PAUSE * 2**attempt
@@ -197,22 +201,25 @@ class S3Location:
             sleep(pause)
         raise AssertionError
 
-    def _files(self) -> Any:
+    def _open(self) -> Any:
         """The file system of s3fs, made once; its own retries are off, since requests have a time limit."""
+        from fsspec.asyn import sync
+        from s3fs import S3FileSystem
+
+        place, config = self._place, dict(_CONFIG)
+        if place.endpoint is not None:
+            config["s3"] = {"addressing_style": "path"}
         with self._lock:
             if self._opened is None:
-                from s3fs import S3FileSystem
-
-                place, config = self._place, dict(_CONFIG)
-                if place.endpoint is not None:
-                    config["s3"] = {"addressing_style": "path"}
-                self._opened = S3FileSystem(
+                files = S3FileSystem(
                     endpoint_url=place.endpoint,
                     config_kwargs={**config, "connect_timeout": self._timeout, "read_timeout": self._timeout},
                     skip_instance_cache=True,
                     use_listings_cache=False,
                 )
-                self._opened.retries = 1
+                files.retries = 1
+                sync(files.loop, files.set_session, timeout=_OPENING)
+                self._opened = files
             return self._opened
 
 

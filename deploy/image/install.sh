@@ -14,9 +14,15 @@ compile() {
   "$python" -m compileall -q --invalidation-mode unchecked-hash "$1" >/dev/null || true
 }
 
-# The tests of libraries, and NVIDIA's libraries in one folder, since the loader takes no patterns.
+# The tests of libraries, and the definitions of the services of Amazon's that are neither S3 nor needed for its
+# credentials (24 of 27 MB); and NVIDIA's libraries in one folder, since the loader takes no patterns.
 tidy() {
   find "$1" -depth -type d \( -name tests -o -name test \) -exec rm -rf {} +
+  if [ -d "$1/botocore/data" ]; then
+    find "$1/botocore/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin \
+      -exec rm -rf {} +
+    find "$1/botocore" -name 'examples-*' -delete
+  fi
   if [ -d "$1/nvidia" ]; then
     mkdir -p /opt/demur/lib/nvidia
     find "$1/nvidia" -name '*.so*' | sort | while read -r file; do

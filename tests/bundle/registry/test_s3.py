@@ -52,8 +52,8 @@ def store() -> Iterator[FaultyStore]:
 
 @pytest.fixture
 def fleet(store: FaultyStore) -> FleetLog:
-    """A fleet with one generation; a request may take a second."""
-    fleet = open_registry(store.address, timeout=1.0).fleet("scenes")
+    """A fleet with one generation."""
+    fleet = open_registry(store.address, timeout=60.0).fleet("scenes")
     fleet.append(generation())
     return fleet
 
@@ -68,7 +68,7 @@ def fleet(store: FaultyStore) -> FleetLog:
         ("301", r"another region; set AWS_REGION"),
         ("hang", r"did not answer within 1 s"),
         ("drip", r"did not answer within 1 s"),
-        ("half", r"broke off in the middle of its answer; try again|did not answer within 1 s"),
+        ("half", r"broke off in the middle of its answer; try again"),
         ("page", r"answers '502'"),
     ],
 )
@@ -76,6 +76,8 @@ def test_a_failure_is_one_sentence_with_the_way_out(
     store: FaultyStore, fleet: FleetLog, fault: str, sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.fault = fault
+    if fault in ("hang", "drip"):
+        fleet = open_registry(store.address, timeout=1.0).fleet("scenes")
     for call in (lambda: fleet.after(1), fleet.newest, lambda: fleet.append(generation(2))):
         with pytest.raises(RegistryUnavailable, match=sentence) as told:
             call()
@@ -83,7 +85,7 @@ def test_a_failure_is_one_sentence_with_the_way_out(
         assert SECRET not in str(told.value) + caplog.text
         assert "\n" not in str(told.value)
     store.fault = None
-    assert fleet.newest() == generation()
+    assert open_registry(store.address, timeout=60.0).fleet("scenes").newest() == generation()
 
 
 def test_a_store_that_is_not_there_is_said(store: FaultyStore) -> None:
@@ -141,8 +143,8 @@ def test_a_pull_that_fails_leaves_nothing(
     store: FaultyStore, tiny_bundle: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "_SLOWEST", 10**9)
-    registry = open_registry(store.address, timeout=1.0)
-    digest = registry.push(tiny_bundle, "tests").digest
+    digest = open_registry(store.address).push(tiny_bundle, "tests").digest
+    registry = open_registry(store.address, timeout=1.0 if fault == "drip" else 60.0)
 
     def failing(passed: int, total: int) -> None:
         store.fault = fault if passed > 0 else None
