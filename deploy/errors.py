@@ -15,3 +15,7 @@ class DeployError(DemurError):
 
 class RenderingFailed(DeployError):
     """kubectl is absent, or refuses an overlay; the message says which and why."""
+
+
+class GateUndecided(DeployError):
+    """A gate has nothing that it could decide by; the message says what and the way out."""

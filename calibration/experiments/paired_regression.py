@@ -54,9 +54,7 @@ def largest_loss(counts: PairedCounts, level: float) -> float:
     is right if they do. Each has its bound by Clopper and Pearson (1934), at parts of `level` that add up.
     """
     theta = float(clopper_pearson_upper(counts.lost, counts.discordant, _SHARE_OF_DIRECTION * level))
-    psi = float(
-        clopper_pearson_upper(counts.discordant, counts.images, (1.0 - _SHARE_OF_DIRECTION) * level)
-    )
+    psi = float(clopper_pearson_upper(counts.discordant, counts.images, (1.0 - _SHARE_OF_DIRECTION) * level))
     return max(0.0, psi * (2.0 * theta - 1.0))
 
 
@@ -72,7 +70,7 @@ def images_to_decide(counts: PairedCounts, level: float, loss: float) -> int | N
 
 
 def answers_to_decide(wrong: int, answered: int, level: float, promised: float, limit: float) -> int | None:
-    """The same for a risk: how many answers show that it is above `promised`, or rule out one above `limit`."""
+    """The same for a risk: how many answers show one above `promised`, or rule out one above `limit`."""
 
     def decided(answers: int) -> bool:
         errors = min(answers, round(wrong * answers / max(1, answered)))

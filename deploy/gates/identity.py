@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.engines.contract import EngineError, EngineKey
+from bundle.engines.contract import EngineError
 from bundle.golden import GoldenMismatch
 from bundle.loader import load_bundle
 from bundle.manifest import BundleError
 from bundle.signing.envelope import SignatureRefused
-from bundle.signing.policy import SignaturePolicy
 from bundle.system.subprocess_call import Say
 from bundle.verify import open_manifest, verify_bundle
+from deploy.gates.environment import signature_policy
 from deploy.gates.outcome import GateResult
+from deploy.gates.plan import GatesPlan
+from deploy.gates.served import Served
 
 
-def ask_signature(newcomer: Path, trust: SignaturePolicy, *, say: Say) -> list[GateResult]:
-    """Whether a trusted key has signed exactly this bundle. Raises KeyUnusable and ExtraMissing."""
+def ask_signature(newcomer: Path, plan: GatesPlan, *, say: Say) -> list[GateResult]:
+    """Whether a trusted key has signed exactly this bundle. Raises GateUndecided, KeyUnusable and
+    ExtraMissing if there is no key to check it with."""
+    trust = signature_policy(plan)
     limit = f"signed by one of {len(trust.trusted_keys())} trusted keys"
     try:
         status = open_manifest(newcomer, trust).signature
@@ -25,7 +29,8 @@ def ask_signature(newcomer: Path, trust: SignaturePolicy, *, say: Say) -> list[G
         return [GateResult("signature", "failed", str(error), figure, limit)]
     except BundleError as error:
         return [GateResult("signature", "failed", str(error), "no bundle", limit)]
-    assert status is not None
+    if status is None or status.state != "trusted":
+        return [GateResult("signature", "inconclusive", "the signature was not checked", None, limit)]
     return [GateResult("signature", "passed", status.sentence(), status.key, limit, status.to_dict())]
 
 
@@ -49,11 +54,12 @@ def ask_verification(newcomer: Path, *, say: Say) -> list[GateResult]:
     ]
 
 
-def ask_golden(newcomer: Path, key: EngineKey, *, say: Say) -> list[GateResult]:
+def ask_golden(newcomer: Served, *, say: Say) -> list[GateResult]:
     """Whether the golden cases have their expected outcomes on the engine that will serve."""
+    key = newcomer.key
     limit = f"as expected on {key}"
     try:
-        loaded = load_bundle(newcomer, key=key)
+        loaded = load_bundle(newcomer.folder, key=key)
     except GoldenMismatch as error:
         return [GateResult("golden", "failed", str(error), error.file, limit)]
     except BundleError as error:
