@@ -1,6 +1,7 @@
 """The root of the errors of `deploy`, below `calibration.errors.DemurError`.
 
 DeployError
+├── GateUndecided      a gate has nothing that it could decide by
 └── RenderingFailed    kubectl is absent, or refuses an overlay
 """
 

@@ -44,6 +44,7 @@ PAGE: Mapping[str, Page] = {
             "experiments",
             "experiments-worlds",
             "experiments-power",
+            "promotion-gates",
             "sample-ratio",
             "hints",
             "scrc",

@@ -68,7 +68,7 @@ def test_the_gate_errs_no_more_often_than_it_says(
     assert missed <= doubtful
     recording.save(
         "promotion-gates",
-        "robustness",
+        "promise",
         "Promotion: errors of the regression gate",
         about=f"Share of {runs:,} test sets per row; level {LEVEL:g}, a loss above {LOSS:g} must be ruled "
         "out. What neither passes nor fails is inconclusive.",
