@@ -37,6 +37,7 @@ from service.admin.experiments import add_experiment_routes
 from service.admin.figures import Figures, add_figure_routes
 from service.admin.fleet import add_fleet_routes, roll_back_fleet
 from service.admin.followed import FollowedFleet
+from service.admin.named_bundles import named_folder
 from service.admin.promise import add_promise_routes
 from service.admin.promoter import Promoter
 from service.admin.promotions import add_promotion_routes
@@ -175,7 +176,7 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, experiments: Experiments,
     @app.put("/challengers/{name}", summary="Set a challenger", openapi_extra=openapi.CHALLENGE)
     async def challenge(request: Request, name: str) -> Response:
         share = _share(read_json(request.headers, await request.body()))
-        folder = await asyncio.to_thread(folder_of, bundles, name)
+        folder = await asyncio.to_thread(named_folder, experiments.record, bundles, name)
         challenger = ChallengerSettings(folder=folder, share=share)
         with _refusals(folder.name):
             await while_connected(request, partial(experiments.challenge, challenger))
@@ -186,6 +187,8 @@ def _add_challenger_routes(app: FastAPI, fleet: Fleet, experiments: Experiments,
     async def withdraw(request: Request, name: str) -> Response:
         # By its name alone: a challenger whose folder has gone must still be removable.
         folder = next((one.folder for one in fleet.plan.challengers if one.folder.name == name), None)
+        if folder is None and experiments.record is not None:
+            folder = await asyncio.to_thread(named_folder, experiments.record, bundles, name)
         if folder is None:
             raise NoSuchChallenger(name)
         try:

@@ -16,10 +16,10 @@ from starlette.responses import Response
 
 from monitoring.experiments.changes import Design
 from monitoring.experiments.definition import Definition
-from service.admin.bundle_folder import folder_of
 from service.admin.changes import while_connected
 from service.admin.experiment_bodies import ShareBody, StartBody, Told, WithdrawBody, parsed
 from service.admin.experiment_reading import not_running, shown
+from service.admin.named_bundles import named_folder
 from service.errors import (
     ChangeRefused,
     ExperimentRefused,
@@ -30,6 +30,7 @@ from service.errors import (
 from service.http.bodies import read_json
 from service.lineup.experiment_orders import Asked, Start
 from service.lineup.experiments import Experiments
+from service.lineup.record import LineupRecord
 from service.openapi import experiments as openapi
 from service.responses import json_response
 from service.settings import ChallengerSettings
@@ -43,7 +44,7 @@ def add_experiment_routes(app: FastAPI, experiments: Experiments, bundles: Path)
     @app.post("/experiments", summary="Start an experiment", openapi_extra=openapi.START)
     async def start(request: Request) -> Response:
         body = parsed(StartBody, read_json(request.headers, await request.body()))
-        challengers = await asyncio.to_thread(_challengers, bundles, body)
+        challengers = await asyncio.to_thread(_challengers, experiments.record, bundles, body)
         salt = body.salt or secrets.token_hex(16)
         design = Design(body.name, salt, body.metrics, body.guardrails.values(), body.on_mismatch)
         order = Start(design, body.by, body.reason, challengers)
@@ -59,7 +60,7 @@ def add_experiment_routes(app: FastAPI, experiments: Experiments, bundles: Path)
         running = _running(experiments, name)
         folder = _arm_folder(running, body.arm)
         if folder is None:
-            folder = await asyncio.to_thread(folder_of, bundles, body.arm)
+            folder = await asyncio.to_thread(named_folder, experiments.record, bundles, body.arm)
         challenger = ChallengerSettings(folder=folder, share=None if body.share == "shadow" else body.share)
         change = partial(experiments.challenge, challenger, asked=Asked(body.by, body.reason, name))
         return await _changed(request, experiments, name, change, body)
@@ -68,6 +69,8 @@ def add_experiment_routes(app: FastAPI, experiments: Experiments, bundles: Path)
     async def withdraw(request: Request, name: str) -> Response:
         body = parsed(WithdrawBody, read_json(request.headers, await request.body()))
         folder = _arm_folder(_running(experiments, name), body.arm)
+        if folder is None and experiments.record is not None:
+            folder = await asyncio.to_thread(named_folder, experiments.record, bundles, body.arm)
         if folder is None:
             raise NoSuchChallenger(body.arm)
         change = partial(experiments.withdraw, folder, asked=Asked(body.by, body.reason, name))
@@ -103,12 +106,12 @@ def _refusals(name: str, experiments: Experiments) -> Iterator[None]:
         raise not_running(experiments, name) from None
 
 
-def _challengers(bundles: Path, body: StartBody) -> list[ChallengerSettings]:
+def _challengers(record: LineupRecord | None, bundles: Path, body: StartBody) -> list[ChallengerSettings]:
     """The challengers of a start. Raises InvalidField with every bundle that there is not."""
     found, faults = [], []
     for name, share in body.arms.items():
         try:
-            folder = folder_of(bundles, name)
+            folder = named_folder(record, bundles, name)
         except (NoSuchBundle, InvalidField) as error:
             faults.append(f"arms.{name[:100]}: {error.detail}")
             continue

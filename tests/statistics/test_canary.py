@@ -193,8 +193,8 @@ def test_a_bad_newcomer_leaves_soon(
         "promise",
         "Promotion: a newcomer with a risk of 3 %",
         about="2,000 requests a minute, a tenth to the newcomer, a tenth of the answers audited; the "
-        f"champion has a risk of .5 %, both promise 1 %; {few['both']} promotions, a look each minute, an hour "
-        "at most.",
+        f"champion has a risk of .5 %, both promise 1 %; {few['both']} promotions, a look each minute, an "
+        "hour at most.",
         claims=[
             Claim(
                 "promotion: audits of a newcomer with a risk of 3 % on a 10 % canary until it leaves, median",

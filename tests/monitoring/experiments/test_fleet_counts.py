@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.experiment_events import AT, CHALLENGER, NOTE, Behaviour, definition, events
 
+from monitoring.delivery.event_log import EventLog, LogBounds
 from monitoring.events import Event
 from monitoring.experiments.arms import ArmSums
 from monitoring.experiments.changes import withdrawn
 from monitoring.experiments.counted import Counted
+from monitoring.experiments.decided import LabelTimes
 from monitoring.experiments.definition import Arm, Definition
 from monitoring.experiments.fleet_counts import FleetCounts
-from monitoring.experiments.guardrails import guard_readings
+from monitoring.experiments.guardrails import GuardReading, guard_readings
 from monitoring.experiments.shared_keys import KEEP, logs_key, rows_key
 from monitoring.experiments.shared_view import SharedViews
 from monitoring.experiments.view import ExperimentView
+from monitoring.experiments.watch import ExperimentWatch
 from monitoring.store.connection import connect
 from monitoring.store.embedded_valkey import EmbeddedValkey
 
@@ -202,3 +207,40 @@ def test_the_view_of_whoever_knows_most_is_the_newest(valkey: EmbeddedValkey, mo
     assert found is not None
     assert found["stratum"] == 0
     views.close()
+
+
+def test_a_watch_judges_what_all_services_have_counted(
+    valkey: EmbeddedValkey, model: str, tmp_path: Path
+) -> None:
+    class Observer:
+        """Keeps who must leave."""
+
+        def __init__(self) -> None:
+            self.left: set[str] = set()
+
+        def show(self, view: ExperimentView) -> None:
+            pass
+
+        def mismatched(self, view: ExperimentView) -> None:
+            pass
+
+        def beyond(self, reading: GuardReading) -> None:
+            self.left.add(f"{reading.guard} {reading.arm}")
+
+    watches, observers = [], []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        with closing(EventLog.claim(folder, LogBounds())) as log:
+            log.append(list(events(60, challenger=Behaviour(answers=0.55), seed=number, first=100 * number)))
+        observers.append(Observer())
+        counts = FleetCounts(valkey.url, model, f"log-{number}")
+        watches.append(ExperimentWatch([folder], lambda: HELD, observers[-1], LabelTimes(), shared=counts))
+        watches[-1].look()
+    assert observers[0].left == set()
+    views = [one.look() for one in watches]
+    assert [one.left for one in observers] == [{f"coverage {CHALLENGER}"}] * 3
+    assert {sum(one.units.values()) for one in views if one is not None} == {180}
+    newest = SharedViews(valkey.url, model).newest("ramp")
+    assert newest is not None
+    assert (newest["services"], sum(newest["strata_units"][0].values())) == (3, 180)
+    assert {one["state"] for one in newest["guardrails"] if one["guard"] == "coverage"} == {"beyond"}

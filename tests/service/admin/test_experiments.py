@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from fakes.experiment_log import LoggedExperiment
 from fakes.experiment_scene import Scene
+from fakes.lineup_record import Record
 from starlette.testclient import TestClient
 
 from service.admin.app import create_admin_app
 from service.admin.experiment_log import ExperimentLog
+from service.errors import RecordUnreachable
 from service.lineup.lineup import label_of
 
 TOKEN = "a-token-for-the-tests"
@@ -198,3 +200,26 @@ def test_a_service_without_a_log_says_so(scene: Scene) -> None:
     app = create_admin_app(scene.fleet, scene.one.parent, TOKEN, experiments=scene.experiments)
     client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"})
     assert "keeps no event log" in client.get("/experiments/self-test").json()["detail"]
+
+
+def test_a_followed_registry_names_the_bundles(client: TestClient, scene: Scene) -> None:
+    two, three = label_of(scene.two), label_of(scene.three)
+    record = Record({two: scene.two, "0123456789ab": scene.three, "challenger-three": scene.three})
+    scene.experiments.record = record
+    began = start(client, arms={two: 0.1})
+    assert began["names"] == ["control", two]
+    share = {"arm": "0123456789ab", "share": 0.2, **TOLD}
+    changed = client.post("/experiments/ramp/share", json=share).json()
+    assert changed["strata"][-1]["shares"] == {two: 0.1, three: 0.2}
+    gone = client.post("/experiments/ramp/withdraw", json={"arm": "challenger-three", **TOLD}).json()
+    assert gone["strata"][-1]["shares"] == {two: 0.1}
+    assert client.delete(f"/challengers/{two}").status_code == 200
+    assert client.put(f"/challengers/{two}", json={"share": 0.1}).status_code == 200
+    assert [by for _, _, by, _ in record.entries] == ["Ada", "Ada", "Ada", *["the private port"] * 2]
+    unknown = client.put("/challengers/two", json={"share": 0.1})
+    assert unknown.status_code == 404
+    assert "the registry has no bundle two" in unknown.json()["detail"]
+    record.fault = RecordUnreachable("the registry does not answer")
+    away = client.put(f"/challengers/{two}", json={"share": 0.1})
+    assert (away.status_code, away.headers["retry-after"]) == (503, "5")
+    assert "the registry does not answer" in away.json()["detail"]

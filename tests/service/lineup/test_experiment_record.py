@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.experiment_scene import ASKED, Scene, never
+from fakes.experiment_scene import Scene, never
+from fakes.lineup_record import Record
 
 from monitoring.experiments.changes import running_of
 from monitoring.experiments.definition import AUTOMATIC, Definition
@@ -15,27 +16,6 @@ from service.errors import ChangeRefused, RecordUnreachable
 from service.lineup.experiment_orders import Asked
 from service.lineup.lineup import LineupPlan, label_of
 from service.lineup.plans import with_challenger
-
-Entry = tuple[tuple[str, ...], Definition | None, str, str]
-
-
-class Record:
-    """Keeps what it is told, or raises `fault`."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.fault: Exception | None = None
-
-    def keep(self, plan: LineupPlan, experiment: Definition | None, by: str, reason: str) -> None:
-        if self.fault is not None:
-            raise self.fault
-        self.entries.append((tuple(one.folder.name for one in plan.challengers), experiment, by, reason))
-
-    def folder_of(self, name: str) -> Path:
-        raise ChangeRefused(f"there is no bundle {name}")
-
-    def roll_back(self, champion: str, by: str, reason: str) -> str | None:
-        return None
 
 
 @pytest.fixture
@@ -172,4 +152,3 @@ def test_a_challenger_is_found_by_its_label(scene: Scene) -> None:
     assert scene.experiments.folder_of(label_of(scene.two)) == scene.two
     assert scene.experiments.folder_of(label_of(scene.one)) is None
     assert scene.experiments.folder_of("nobody:1") is None
-    assert ASKED.by == "Ada"
