@@ -27,7 +27,7 @@ GATE_NAMES: Final[tuple[GateName, ...]] = get_args(GateName)
 """In the order in which they are asked"""
 
 
-def _or_none(value: Any) -> Any:
+def or_none(value: Any) -> Any:
     """`none` as people write it: no such limit."""
     return None if value == "none" else value
 
@@ -37,13 +37,13 @@ Longest = Annotated[Seconds, Field(ge=1.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Level = Annotated[float, Field(ge=0.0001, le=0.5)]
 Times = Annotated[
-    Annotated[float, Field(ge=1.0, le=1000.0, allow_inf_nan=False)] | None, BeforeValidator(_or_none)
+    Annotated[float, Field(ge=1.0, le=1000.0, allow_inf_nan=False)] | None, BeforeValidator(or_none)
 ]
 Milliseconds = Annotated[
-    Annotated[float, Field(gt=0.0, le=600_000.0, allow_inf_nan=False)] | None, BeforeValidator(_or_none)
+    Annotated[float, Field(gt=0.0, le=600_000.0, allow_inf_nan=False)] | None, BeforeValidator(or_none)
 ]
 Megabytes = Annotated[
-    Annotated[float, Field(gt=0.0, le=10_000_000.0, allow_inf_nan=False)] | None, BeforeValidator(_or_none)
+    Annotated[float, Field(gt=0.0, le=10_000_000.0, allow_inf_nan=False)] | None, BeforeValidator(or_none)
 ]
 
 
@@ -66,9 +66,9 @@ class CertificateGate(_Section):
 
     coverage: Fraction = 0.05
     """Largest fall of the certified coverage, of the whole and of each part"""
-    alpha: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, BeforeValidator(_or_none)] = None
+    alpha: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, BeforeValidator(or_none)] = None
     """Largest alpha of the newcomer's certificate; None: that of the champion"""
-    delta: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, BeforeValidator(_or_none)] = None
+    delta: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, BeforeValidator(or_none)] = None
     """Largest delta of the newcomer's certificate; None: that of the champion"""
 
 
@@ -88,7 +88,7 @@ class RegressionGate(_Section):
     loses more than `loss`"""
     loss: Annotated[float, Field(gt=0.0, le=1.0)] = 0.02
     """Fall of the accuracy that must be ruled out to pass"""
-    risk: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, BeforeValidator(_or_none)] = None
+    risk: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, BeforeValidator(or_none)] = None
     """Largest upper bound of the share of answers that are wrong; None: twice the alpha of the newcomer's
     certificate"""
     unreadable: Fraction = 0.05

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -20,7 +20,7 @@ from monitoring.alerts.notifiers.secrets import ENVIRONMENT, shown_input
 from monitoring.alerts.quiet_hours import QuietHours
 from monitoring.alerts.rule_references import reference_faults
 from monitoring.alerts.rules import AlertRules, Budget, Defaults, Heartbeat, Rule, raw
-from monitoring.alerts.yaml_lines import Place, YamlFault, YamlLines
+from monitoring.alerts.yaml_lines import Place, YamlFault, YamlLines, shown_place
 from monitoring.errors import MonitoringError
 
 _MOST_BYTES: Final = 2**20
@@ -247,16 +247,6 @@ class _Reader:
 
 
 _KINDS: Final = frozenset({"email", "slack", "sms", "webhook", "apprise"})
-
-
-def shown_place(place: Place) -> str:
-    """A place in the file for people: ladders.duty.steps[1].wait."""
-    return "".join(_shown_parts(place)).removeprefix(".")
-
-
-def _shown_parts(place: Place) -> Iterator[str]:
-    for part in place:
-        yield f"[{part}]" if isinstance(part, int) else f".{part}"
 
 
 def _model(kind: type[BaseModel]) -> Callable[[Any], Any]:

@@ -99,3 +99,13 @@ def _step(node: Any, part: str | int) -> tuple[Any, Any] | None:
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return node.value[part], node.value[part]
     return None
+
+
+def shown_place(place: Place) -> str:
+    """A place in the file for people: ladders.duty.steps[1].wait."""
+    return "".join(_shown_parts(place)).removeprefix(".")
+
+
+def _shown_parts(place: Place) -> Iterator[str]:
+    for part in place:
+        yield f"[{part}]" if isinstance(part, int) else f".{part}"

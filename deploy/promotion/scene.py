@@ -1,0 +1,116 @@
+"""Scene of a promotion: the fleet as its promoter sees it, through the registry and the store alone.
+
+What a look finds is an observation. A store or a registry that does not answer leaves a fault in it, which is
+never a pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from bundle.registry.errors import RegistryError
+from bundle.registry.fleet_log import FleetLog
+from bundle.registry.generation import Generation
+from bundle.registry.registry import Registry
+from deploy.promotion.events import Event, unseen
+from deploy.promotion.offline_step import OfflineGates
+from monitoring.errors import MonitoringError
+from monitoring.fleet.report import ServiceReport
+from monitoring.store.contract import StoreUnavailable
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks, at most"""
+OLD_VIEW: Final = 60.0
+"""Seconds without a newer view of an experiment after which the last one says nothing any more"""
+
+
+class Reports(Protocol):
+    """What the services say of themselves; `monitoring.fleet.reports.FleetReports`."""
+
+    def all(self) -> list[ServiceReport]:
+        """The reports of the last seconds."""
+
+
+class Views(Protocol):
+    """What the services have counted together; `monitoring.experiments.shared_view.SharedViews`."""
+
+    def newest(self, name: str) -> Mapping[str, Any] | None:
+        """The last view of an experiment: `ExperimentView.to_values`, with its `age` in seconds."""
+
+
+class Wake(Protocol):
+    """The call to the services to look at the registry; `monitoring.fleet.wake.FleetWake`."""
+
+    def publish(self) -> None:
+        """Call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One look at a fleet."""
+
+    generation: Generation
+    """The newest record that could be read"""
+    reports: tuple[ServiceReport, ...] = ()
+    view: Mapping[str, Any] | None = None
+    """Of the promotion's experiment; None: there is none, or it is too old to say anything"""
+    fault: str | None = None
+    """What could not be seen"""
+
+
+@dataclass(slots=True)
+class Scene:
+    """One fleet. Used from one thread."""
+
+    registry: Registry
+    fleet: str
+    reports: Reports | None = None
+    """None: there is no store, so no service is seen"""
+    views: Views | None = None
+    wake: Wake | None = None
+    gates: OfflineGates = field(default_factory=OfflineGates)
+    on: Callable[[Event], None] = unseen
+    """Told of each event"""
+    clock: Callable[[], float] = time.time
+    """Unix time, seconds"""
+    steady: Callable[[], float] = time.monotonic
+    """Seconds that no clock setting moves"""
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def log(self) -> FleetLog:
+        """The records of the fleet."""
+        return self.registry.fleet(self.fleet)
+
+    def look(self, known: Generation, experiment: str | None = None) -> Sight:
+        """The fleet now. `known`: a record that has been read, after which newer ones are looked for."""
+        newest = known
+        try:
+            while (later := self.log.after(newest.number)) is not None:
+                newest = later
+        except RegistryError as error:
+            return Sight(newest, fault=f"the registry: {error}")
+        try:
+            reports = () if self.reports is None else tuple(self.reports.all())
+            view = None if experiment is None else self._view(experiment)
+        except MonitoringError as error:
+            return Sight(newest, fault=f"the store: {error}")
+        return Sight(newest, reports, view)
+
+    def call(self) -> None:
+        """Let the services look at the registry at once; they do so within a second anyway."""
+        if self.wake is not None:
+            with suppress(StoreUnavailable):
+                self.wake.publish()
+
+    def _view(self, experiment: str) -> Mapping[str, Any] | None:
+        """The view, unless it is old by the store's clock."""
+        view = None if self.views is None else self.views.newest(experiment)
+        if view is None:
+            return None
+        age = view.get("age")
+        return view if isinstance(age, int | float) and age <= OLD_VIEW else None
