@@ -42,7 +42,7 @@ def test_a_tiny_demo_prints_its_result_and_a_request_to_try(
 
 def test_the_demo_is_an_ordinary_run_with_fixed_sizes() -> None:
     config = demo_config(DemoPlan(), seed=5)
-    assert config.data.scenes.sequences == 10_200
-    assert (config.splits.val_select, config.splits.val_calib, config.splits.val_test) == (1200, 1500, 1500)
+    assert config.data.scenes.sequences == 11_700
+    assert (config.splits.val_select, config.splits.val_calib, config.splits.val_test) == (1200, 3000, 1500)
     assert config.seed == config.data.scenes.seed == 5
     assert (config.promise.alpha, config.promise.delta, config.promise.min_coverage) == (0.01, 0.05, 0.70)
