@@ -30,8 +30,8 @@ class DemoPlan:
     sequence teaches little and proves nothing."""
     select: int = 1_200
     calib: int = 3_000
-    """Twice as many as there are test scenes: with 1,500, one model was certified for .66 to .95 of the scenes,
-    by the draw."""
+    """Twice as many as there are test scenes: with 1,500, one model was certified for .66 to .95 of the
+    scenes, by the draw."""
     test: int = 1_500
     minutes: float = 2.5
     """Planned minutes of training, on two cores"""
