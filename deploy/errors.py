@@ -2,6 +2,7 @@
 
 DeployError
 ├── GateUndecided          a gate has nothing that it could decide by
+├── NotReported            a record has no promotion that could be reported
 ├── RenderingFailed        kubectl is absent, or refuses an overlay
 ├── PlanRefused            a plan of a promotion has faults; each with its line
 ├── PromotionRefused       a promotion does not begin
@@ -75,3 +76,7 @@ class LeaseLost(DeployError):
 
 class PromotionEnded(DeployError):
     """Somebody has ended the promotion while its promoter was at work."""
+
+
+class NotReported(DeployError):
+    """A record has no promotion that could be reported."""

@@ -73,6 +73,11 @@ def generations(fleet: str) -> str:
     return f"{fleet_prefix(fleet)}/generations"
 
 
+def promotion(fleet: str, identifier: str) -> str:
+    """Where the report of a promotion lies; `identifier`: as its record has it, which has checked it."""
+    return f"{fleet_prefix(fleet)}/promotions/{identifier}"
+
+
 def generation(fleet: str, number: int) -> str:
     """The record with this number."""
     return f"{generations(fleet)}/{number:012d}.json"
