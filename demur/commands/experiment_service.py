@@ -80,6 +80,17 @@ def share_of(text: str) -> float | str:
     return 0.0 if share is None else share
 
 
+def _agreement(found: Mapping[str, Any] | None) -> str:
+    """How often a shadow decides as the control does."""
+    if not found or found["agreement"] is None:
+        return ""
+    low, high, share = (100.0 * found[name] for name in ("low", "high", "agreement"))
+    return (
+        f", decides as the control in {share:.1f} % ({low:.1f} to {high:.1f}) of {found['requests']:,} "
+        f"requests of {found['units']:,} units"
+    )
+
+
 def status_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The running experiment in full, and a line for each that has ended."""
     running = [one for one in found if one["running"]]
@@ -99,14 +110,17 @@ def experiment_lines(one: Mapping[str, Any]) -> Iterator[str]:
     yield f"{one['name']}  since {_day(note['at'])} by {note['by']}: {note['reason']}"
     if one["mismatch"] is not None:
         yield f"  BLOCKED, nothing is concluded: {one['mismatch']['reason']}"
-    yield f"  stratum {len(one['strata']) - 1}"
+    services = view.get("services", 1)
+    yield f"  stratum {len(one['strata']) - 1}" + (
+        f", counted by {services} services" if services > 1 else ""
+    )
     shares, units = one["strata"][-1]["shares"], {arm["arm"]: arm["units"] for arm in view.get("arms", ())}
     control = max(0.0, 1.0 - sum(shares.values()))
     for arm, share in {"control": control, **shares}.items():
         bundle = f" ({one['control']['label']})" if arm == "control" else ""
         yield f"  {arm}{bundle}  {100 * share:.4g} % of the units, {units.get(arm, 0):,} so far"
     for arm in one["strata"][-1]["shadows"]:
-        yield f"  {arm}  shadow"
+        yield f"  {arm}  shadow{_agreement(view.get('shadows', {}).get(arm))}"
     for reading in view.get("guardrails", ()):
         yield f"  {reading['text']}"
     for left in one["withdrawals"]:

@@ -160,18 +160,15 @@ def test_a_bad_newcomer_leaves_soon(
     print_table: Callable[..., str],
     markdown_table: Callable[..., str],
 ) -> None:
-    """10 % of 2,000 requests a minute, a look each minute, for 60 minutes at most."""
-    few = {"both": draws(4, 200), "guardrails alone": draws(1, 15)}
+    """10 % of 2,000 requests a minute, a look every two minutes, for an hour at most."""
+    few = {"both": draws(4, 200), "guardrails alone": draws(1, 10)}
     arms = (Bundle(0.005), Bundle(0.03))
     of_risk = Guardrails(None, PROMOTION_GUARDRAILS.risk, None, None, level=PROMOTION_GUARDRAILS.level)
     table, median = [], {}
     for name, runs in few.items():
         both = name == "both"
         guardrails = PROMOTION_GUARDRAILS if both else of_risk
-        found = [
-            promotion(seed, arms, (0.1,), draws(30, 60), 2000, guardrails, broken=both)
-            for seed in range(runs)
-        ]
+        found = [promotion(seed, arms, (0.1,), 30, 4000, guardrails, broken=both) for seed in range(runs)]
         audits = np.array([one.audits if one.why else np.inf for one in found])
         by = Counter(one.why for one in found)
         median[name] = float(np.median(audits))
@@ -193,8 +190,8 @@ def test_a_bad_newcomer_leaves_soon(
         "promise",
         "Promotion: a newcomer with a risk of 3 %",
         about="2,000 requests a minute, a tenth to the newcomer, a tenth of the answers audited; the "
-        f"champion has a risk of .5 %, both promise 1 %; {few['both']} promotions, a look each minute, an "
-        "hour at most.",
+        f"champion has a risk of .5 %, both promise 1 %; {few['both']} promotions, a look every two minutes, "
+        "an hour at most.",
         claims=[
             Claim(
                 "promotion: audits of a newcomer with a risk of 3 % on a 10 % canary until it leaves, median",
@@ -215,11 +212,11 @@ def test_a_newcomer_that_is_as_good_stays(
     print_table: Callable[..., str],
     markdown_table: Callable[..., str],
 ) -> None:
-    """Three steps of 12,000 requests, twelve looks at each; and *broken* alone, for as long as it may be."""
+    """Three steps of 6,000 requests, six looks at each; and *broken* alone, for as long as it may be."""
     runs, table, shares = draws(3, 200), [], {}
     for risk in (0.005, ALPHA):
         arms = (Bundle(risk), Bundle(risk))
-        found = [promotion(seed, arms, RAMP, 12, 1000) for seed in range(runs)]
+        found = [promotion(seed, arms, RAMP, 6, 1000) for seed in range(runs)]
         shares[risk] = sum(one.why is not None for one in found) / runs
         by = Counter(one.why for one in found)
         audits = float(np.median([one.audits for one in found]))
@@ -234,7 +231,7 @@ def test_a_newcomer_that_is_as_good_stays(
         "canary-equal",
         "promise",
         "Promotion: a newcomer that is as good as the champion",
-        about=f"Steps of {', '.join(f'{one:g}' for one in RAMP)} of the units, 12,000 requests and twelve "
+        about=f"Steps of {', '.join(f'{one:g}' for one in RAMP)} of the units, 6,000 requests and six "
         "looks in each, a tenth of the answers audited; the promise is 1 %.",
         claims=[
             Claim(

@@ -48,6 +48,27 @@ def test_nothing_runs() -> None:
     ]
 
 
+def test_a_shadow_in_a_fleet() -> None:
+    note = {"at": 0.0, "by": "Ada", "reason": "a try"}
+    alike = {"units": 200, "requests": 4000, "agreement": 0.97, "low": 0.95, "high": 0.985}
+    running = {
+        "name": "ramp",
+        "running": True,
+        "started": note,
+        "mismatch": None,
+        "control": {"label": "one:1"},
+        "strata": [{"shares": {}, "shadows": ["two:1", "three:1"]}],
+        "withdrawals": [],
+        "view": {"services": 3, "shadows": {"two:1": alike, "three:1": {**alike, "agreement": None}}},
+    }
+    lines = list(status_lines([running]))
+    assert lines[1] == "  stratum 0, counted by 3 services"
+    assert lines[3:] == [
+        "  two:1  shadow, decides as the control in 97.0 % (95.0 to 98.5) of 4,000 requests of 200 units",
+        "  three:1  shadow",
+    ]
+
+
 def test_a_port_that_does_not_answer(demur: Demur, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEMUR_ADMIN_TOKEN", raising=False)
     assert "DEMUR_ADMIN_TOKEN" in demur("experiment", "status", "--url", "http://127.0.0.1:1").err
