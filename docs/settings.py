@@ -16,6 +16,7 @@ from service.settings import Settings
 OUT = Path(__file__).with_suffix(".md")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Serving": ("bundle", "host", "port", "workers", "cores", "engine", "precision", "batch"),
+    "Fleet": ("registry", "follow", "keep_previous", "service_name"),
     "Private port": ("admin_port", "admin_host", "admin_token", "bundles", "prepare_timeout"),
     "Signatures": ("signatures", "trusted_keys"),
     "Store and event log": (

@@ -28,7 +28,8 @@ from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
 from service.compute.spare_time import SpareTime
 from service.environment import environment_notes
-from service.errors import InvalidField, RequestError
+from service.errors import InvalidField, RequestError, SettingsError
+from service.following.state import SharedFleetState
 from service.http import labels
 from service.http.body_limits import BodyLimits
 from service.http.broadcast import Broadcast
@@ -62,16 +63,20 @@ def create_app(
     deployments: Deployments | None = None,
     quotas: Quotas | None = None,
     supervision: Supervision | None = None,
+    fleet: SharedFleetState | None = None,
 ) -> FastAPI:
     """The service over one bundle; `settings` default to the environment's.
 
     `phase` is shared with the code that stops the service, `deployments` with the code that changes the
-    bundle, `quotas` with the other workers; `supervision` leads to the process that replaces this one.
+    bundle, `quotas` with the other workers; `supervision` leads to the process that replaces this one,
+    `fleet` to what the parent knows of the fleet that it follows.
     Without deployments the application loads the settings' bundle when it starts; a bundle that cannot be
     used ends the start with its BundleError.
     """
     from_environment = settings is None
     settings = settings or Settings.read()
+    if settings.registry is not None and deployments is None:
+        raise SettingsError("registry is set, and only `demur serve` follows one; start the service with it")
     phase = phase or Phase()
     request_lines = configure_logging(settings.log_options())
     if from_environment:
@@ -89,6 +94,7 @@ def create_app(
             deployments,
             quotas or Quotas.of(settings),
             supervision or Supervision(),
+            fleet,
         ),
         docs_url=None,
         redoc_url=None,
@@ -147,6 +153,7 @@ def _lifespan(
     given: Deployments | None,
     quotas: Quotas | None,
     supervision: Supervision,
+    fleet: SharedFleetState | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
@@ -209,6 +216,7 @@ def _lifespan(
             quotas,
             Broadcast(settings.live_listeners, lambda: phase.ending),
             _label_gate(settings, instruments),
+            fleet,
         )
         _log_start(service)
         _warn_if_abstaining(deployments.champion)

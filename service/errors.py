@@ -6,6 +6,7 @@ DemurError                              calibration.errors: the root of all erro
     ├── PortUnavailable                 an address or port cannot be listened on
     ├── WorkersFailed (RuntimeError)    a worker ended before the service was ready
     ├── ChangeRefused                   the line-up cannot change; the old one goes on serving
+    ├── FleetUnavailable                a fleet is to be followed, and there is nothing to serve of it
     ├── RecordUnreachable (OSError)     the registry does not take the record of a change now
     └── RequestError                    a request, or one of its images, is refused
         ├── MalformedRequest            the bytes are not HTTP/1.1
@@ -23,7 +24,8 @@ DemurError                              calibration.errors: the root of all erro
         ├── StoreUnavailable, NoWorkerAnswers, TooManyListeners, Draining
         ├── NoSuchModel, NoSuchBundle, NoSuchChallenger, NoSuchExperiment
         ├── NoSuchAlert, NoSuchSilence, AlertNotOpen
-        ├── NothingToRollBack, BundleRefused, BundlesUnreadable, ExperimentRefused,
+        ├── NothingToRollBack, BundleRefused, BundlesUnreadable, FollowsRegistry,
+        │   ExperimentRefused,
         │   NotEnoughEvents
         └── NoRegistryFollowed, RegistryAway, NoPromoter, NoPromotion, PromotionRefused
 """
@@ -58,6 +60,10 @@ class WorkersFailed(ServiceError, RuntimeError):
 
 class ChangeRefused(ServiceError):
     """The line-up cannot be served; the old one goes on. The message says why."""
+
+
+class FleetUnavailable(ServiceError):
+    """A fleet is to be followed, and there is nothing to serve of it; the message says what is missing."""
 
 
 class RecordUnreachable(ServiceError, OSError):
@@ -334,6 +340,16 @@ class BundleRefused(RequestError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"the bundle is not served: {why}", field="name", value=name)
+
+
+class FollowsRegistry(RequestError):
+    """One service of a fleet cannot change its champion by itself: the registry says which it is."""
+
+    def __init__(self, fleet: str) -> None:
+        super().__init__(
+            f"this service follows the fleet {fleet}, so its champion is changed for all of its services: "
+            "with `demur promote BUNDLE` or POST /promotions, back with `demur rollback` or POST /rollback"
+        )
 
 
 class BundlesUnreadable(RequestError):

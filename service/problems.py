@@ -98,6 +98,7 @@ KINDS: Final[Mapping[type[Exception], ProblemKind]] = MappingProxyType(
         errors.AlertNotOpen: ProblemKind("alert-not-open", 409),
         errors.NothingToRollBack: ProblemKind("nothing-to-roll-back", 409),
         errors.BundleRefused: ProblemKind("bundle-refused", 409),
+        errors.FollowsRegistry: ProblemKind("follows-registry", 409),
         errors.BundlesUnreadable: ProblemKind("bundles-unreadable", 503),
         errors.NoRegistryFollowed: ProblemKind("no-registry-followed", 409),
         errors.RegistryAway: ProblemKind("registry-away", 503, MappingProxyType({"Retry-After": "5"})),

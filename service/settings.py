@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
@@ -29,6 +31,8 @@ WindowSize = Annotated[int, Field(ge=1, le=100_000)]
 NO_STORE: Final = "off"
 """Value of `redis_url` for a service without a store."""
 _STORE_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+_NO_BUNDLE: Final = Path("of-the-registry")
+"""Stands for the champion until the registry was asked"""
 MAX_CHALLENGERS: Final = 4
 """Challengers beside the champion at a time."""
 MAX_WINDOWS: Final = 6
@@ -53,7 +57,15 @@ class Settings(BaseModel):
     _store_note: str | None = PrivateAttr(None)
 
     bundle: Path
-    """Folder of the bundle to serve."""
+    """Folder of the bundle to serve; with `registry`, the fleet's champion serves instead."""
+    registry: str | None = None
+    """Registry whose fleet is followed: a folder, file:///FOLDER or s3://BUCKET/PREFIX; None: none is."""
+    follow: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9._-]{0,63}/)?champion$")] = "champion"
+    """What is followed in it: `FLEET/champion`, or `champion` if the registry has one fleet."""
+    keep_previous: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
+    """Seconds for which a former champion of the fleet stays open, so that going back is a swap; 0: none."""
+    service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")] | None = None
+    """Name of this service in the reports to its fleet, which no other has; None: host and a random part."""
     host: str = "127.0.0.1"
     """Address of the public port; `0.0.0.0`: every network of the machine."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
@@ -240,6 +252,9 @@ class Settings(BaseModel):
         environment = os.environ if environment is None else environment
         given = {name: value for name, value in arguments.items() if value is not None}
         found = values_of(environment, (name for name in cls.model_fields if name not in given))
+        if "registry" in {**given, **found}:
+            # The registry says which bundle serves; an image of a container may have set one for all cases.
+            found["bundle"] = str(_NO_BUNDLE)
         try:
             settings = cls.model_validate({**found, **given})
         except ValidationError as error:
@@ -256,7 +271,37 @@ class Settings(BaseModel):
                 "change bundles; give labels tokens of their own"
             )
         settings._require_trusted_keys()
+        settings._require_followable()
         return settings
+
+    def _require_followable(self) -> None:
+        """Raise SettingsError if a registry is followed, and something else says what serves."""
+        if self.registry is None:
+            return
+        if self.challengers:
+            raise SettingsError(
+                f"{PREFIX}CHALLENGERS is set, and {PREFIX}REGISTRY as well: a fleet that follows a registry "
+                "has its challengers there; leave one of them out"
+            )
+        if (fleet := self.followed_fleet) is not None:
+            self.require_model_of(fleet)
+
+    @property
+    def followed_fleet(self) -> str | None:
+        """Name of the fleet that is followed; None if the registry has to say it."""
+        return self.follow.rpartition("/")[0] or None
+
+    def require_model_of(self, fleet: str) -> None:
+        """Raise SettingsError if the windows have another name than the fleet whose services share them."""
+        if self.model not in (None, fleet):
+            raise SettingsError(
+                f"{PREFIX}MODEL is {self.model!r}, and the fleet is {fleet!r}: the services of a fleet count "
+                f"in windows of one name; leave {PREFIX}MODEL out, or set it to {fleet}"
+            )
+
+    def name_in_fleet(self) -> str:
+        """Name of this service in its reports; another one at each call if none is set."""
+        return self.service_name or f"{socket.gethostname()[:80]}-{token_hex(3)}"
 
     def _require_trusted_keys(self) -> None:
         """Raise SettingsError if signatures are checked and a key is missing or is no key."""
@@ -401,6 +446,6 @@ def _fault(fault: Any, found: Mapping[str, str]) -> str:
         return f"{name} is not set; give it as an argument or as {variable_of(name)}"
     if fault["type"] == "extra_forbidden":
         return f"{name} is no setting"
-    if name in (*SECRETS, "redis_url"):  # an address may hold a password
+    if name in (*SECRETS, "redis_url", "registry"):  # an address may hold a password
         return f"{source}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
     return f"{source} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

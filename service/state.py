@@ -21,6 +21,7 @@ from service.compute.overruns import Overruns
 from service.compute.predictor import Predictor
 from service.compute.shadows import Shadows
 from service.compute.spare_time import SpareTime
+from service.following.state import SharedFleetState
 from service.http.broadcast import Broadcast
 from service.http.quotas import Quotas, client_of
 from service.http.token_gate import TokenGate
@@ -62,7 +63,14 @@ class Service:
     live: Broadcast
     label_gate: TokenGate | None
     """Tokens of those who may send labels; None: labels are open."""
+    fleet: SharedFleetState | None = None
+    """What the parent knows of the fleet that it follows; None: it follows none"""
     started_at: float = field(default_factory=time.time)
+
+    def fleet_body(self) -> dict[str, Any] | None:
+        """The followed fleet, for /health; None: none is followed."""
+        state = None if self.fleet is None else self.fleet.latest()
+        return None if state is None else state.to_dict()
 
     def admit(self, request: Request, sender: str | None = None) -> None:
         """Count one image or label against the quota of the client, or of the sender whose token it carries.

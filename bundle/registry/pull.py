@@ -45,7 +45,7 @@ def pull_bundle(
     """
     keys.require_digest(digest)
     target = into / digest
-    if _is_good(target, digest, trust):
+    if holds_bundle(target, digest, trust):
         return target
     with _told(into), scratch_folder(into, digest) as scratch:
         data, manifest = _manifest(location, digest)
@@ -62,7 +62,7 @@ def pull_bundle(
     return target
 
 
-def _is_good(folder: Path, digest: str, trust: SignaturePolicy | None) -> bool:
+def holds_bundle(folder: Path, digest: str, trust: SignaturePolicy | None) -> bool:
     """Whether `folder` is the bundle `digest`, verified."""
     try:
         data = read_manifest_bytes(folder)

@@ -32,10 +32,11 @@ def serve_until_stopped(settings: Settings, image: Path | None = None) -> None:
     from rich.console import Console
 
     console = Console(stderr=settings.log_stream == "stderr")
-    console.print(f"Loading {settings.bundle} ...", markup=False, highlight=False, soft_wrap=True)
+    what = settings.bundle if settings.registry is None else f"{settings.follow} of the registry"
+    console.print(f"Loading {what} ...", markup=False, highlight=False, soft_wrap=True)
 
     def announce(serving: Serving) -> None:
-        for line in banner(serving, settings, image or _sample(settings.bundle), console.width):
+        for line in banner(serving, settings, image or _sample(serving.bundle.folder), console.width):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     serve(settings, announce)
@@ -54,6 +55,8 @@ def banner(serving: Serving, settings: Settings, image: Path, width: int) -> Ite
     yield ""
     yield from _rows("Promise", promise, width)
     yield from _rows("Cascade", f"{cascade}, on {bundle.engine}", width)
+    if serving.fleet is not None:
+        yield from _rows("Fleet", serving.fleet, width)
     yield _row("Page", f"{serving.url}/")
     yield _row("API", f"{serving.url}/docs")
     if serving.everywhere:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bundle.system.machine import this_machine
+from bundle.system.memory import machine_memory, memory_limit
 from demur.doctor.finding import Finding
 
 GIB: Final = 2**30
@@ -48,12 +49,12 @@ def processor() -> Iterator[Finding]:
 
 def memory() -> Iterator[Finding]:
     """Total and available memory, and the limit of the container."""
-    sizes = _meminfo()
+    sizes = machine_memory()
     if not sizes:
         yield Finding("memory", "note", "unknown: there is no /proc/meminfo here")
         return
     total, available = sizes.get("MemTotal", 0), sizes.get("MemAvailable", 0)
-    limit = _memory_limit()
+    limit = memory_limit()
     text = f"{available / GIB:.1f} of {total / GIB:.1f} GiB available"
     if limit is not None and limit < total:
         text += f"; the container may use {limit / GIB:.1f} GiB"
@@ -117,19 +118,6 @@ def _cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
     if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
         return None
     return int(quota) / int(period)
-
-
-def _memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that the control group grants; None without a limit."""
-    text = _read(root / "memory.max") or _read(root / "memory/memory.limit_in_bytes")
-    return int(text) if text.isdecimal() else None
-
-
-def _meminfo() -> dict[str, int]:
-    """Field of /proc/meminfo -> bytes."""
-    lines = _read(Path("/proc/meminfo")).splitlines()
-    pairs = (line.replace(" kB", "").partition(":") for line in lines)
-    return {name: 1024 * int(value) for name, _, value in pairs if value.strip().isdecimal()}
 
 
 def _read(path: Path) -> str:

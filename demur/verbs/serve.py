@@ -16,8 +16,24 @@ def serve(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of the bundle. [required, here or as DEMUR_BUNDLE]",
+            help="Folder of the bundle. [required, here or as DEMUR_BUNDLE, unless --registry is given]",
             show_default=False,
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Registry that says what serves, instead of --bundle: a folder, file:///FOLDER or "
+            "s3://BUCKET/PREFIX. The service changes with its fleet. [default: none]",
+        ),
+    ] = None,
+    follow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[FLEET/]champion",
+            help="What is followed in the registry; the fleet may be left out if there is one. [default: "
+            "champion]",
         ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
@@ -110,9 +126,14 @@ def serve(
 
     Example: `demur serve --bundle runs/first/bundle --workers 2`
 
+    Example: `demur serve --registry s3://models/demur --follow roads/champion --data-dir data`
+
     The service takes the fastest engine, precision and batch sizes that the bundle is certified on. The
     first start of a bundle on a machine times them, for about three seconds, and keeps the result in the
     data folder. Every setting is also an environment variable (DEMUR_PORT, ...); options override it.
+
+    With --registry it serves the champion of a fleet, pulled and verified, and changes when the fleet's
+    record in the registry does; `demur promote` and `demur rollback` change that for all services at once.
 
     On a terminal it says where it listens, what it promises and how to try it.
     """
@@ -128,9 +149,15 @@ def serve(
     if env_file is not None:
         # The workers inherit them, and whatever else a runtime reads (OMP_NUM_THREADS).
         os.environ.update(with_env_file(os.environ, env_file))
+    if bundle is not None and registry is not None:
+        raise typer.BadParameter(
+            "--bundle and --registry are both given; the registry says which bundle serves, so leave one out"
+        )
     serve_until_stopped(
         Settings.read(
             bundle=bundle,
+            registry=registry,
+            follow=follow,
             host=host,
             port=port,
             workers=workers,

@@ -197,6 +197,19 @@ _DOORS: Final = (
 
 _FLEET: Final = (
     Panel(
+        "Generation",
+        "Number of the record that each service of a fleet serves. One that stays below the others cannot "
+        "serve the newest record, or does not reach the registry: its /health says which.",
+        (Query(_HERE.shared(names.CHAMPION_GENERATION, by=("instance", "fleet")), "{{fleet}}: {{instance}}"),),
+    ),
+    Panel(
+        "Without the registry",
+        "1 while the registry does not answer a service, so that it may lag.",
+        (Query(_HERE.shared(names.FLEET_STALE, by=("instance", "fleet")), "{{fleet}}: {{instance}}"),),
+        top=1.0,
+        alarm=1.0,
+    ),
+    Panel(
         "Promotion",
         "The phase of each fleet's promotion, running or last, as the services that follow the registry "
         "read it. It ends in promoted or rolled-back and stays there until the next one begins.",

@@ -435,6 +435,18 @@ EXPERIMENT_WITHDRAWALS = Counter(
     "Challengers that have left a running experiment: guardrail NAME, mismatch or request.",
     ("experiment", "reason"),
 )
+CHAMPION_GENERATION = Gauge(
+    "demur_champion_generation",
+    "number",
+    "Generation of its fleet that this service serves: the number of the record in the registry.",
+    ("fleet",),
+)
+FLEET_STALE = Gauge(
+    "demur_fleet_stale",
+    "flag",
+    "1 while the registry of the fleet does not answer, so that this service may lag.",
+    ("fleet",),
+)
 PROMOTION_PHASE = Gauge(
     "demur_promotion_phase",
     "flag",

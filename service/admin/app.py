@@ -45,6 +45,7 @@ from service.errors import (
     BundleRefused,
     BundlesUnreadable,
     ChangeRefused,
+    FollowsRegistry,
     InvalidField,
     NoSuchChallenger,
     NothingToRollBack,
@@ -100,7 +101,7 @@ def create_admin_app(
         # For the OpenAPI document alone; TokenRequired asks for the token.
         dependencies=[Depends(HTTPBearer(auto_error=False))],
     )
-    _add_bundle_routes(app, fleet, bundles, trust)
+    _add_bundle_routes(app, fleet, bundles, trust, followed)
     _add_way_back(app, fleet, followed)
     _add_challenger_routes(app, fleet, experiments, bundles)
     _add_page(app)
@@ -133,7 +134,13 @@ def _add_page(app: FastAPI) -> None:
         return page_response("admin")
 
 
-def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path, trust: SignaturePolicy | None) -> None:
+def _add_bundle_routes(
+    app: FastAPI,
+    fleet: Fleet,
+    bundles: Path,
+    trust: SignaturePolicy | None,
+    followed: FollowedFleet | None,
+) -> None:
     @app.get("/bundles", summary="The bundles and the line-up", openapi_extra=openapi.BUNDLES)
     async def list_bundles(request: Request) -> Response:
         names = await asyncio.to_thread(names_of, bundles)
@@ -152,6 +159,8 @@ def _add_bundle_routes(app: FastAPI, fleet: Fleet, bundles: Path, trust: Signatu
 
     @app.post("/bundles/{name}/activate", summary="Make it the champion", openapi_extra=openapi.ACTIVATE)
     async def activate(request: Request, name: str) -> Response:
+        if followed is not None:
+            raise FollowsRegistry(followed.name)
         folder = await asyncio.to_thread(folder_of, bundles, name)
         change = partial(fleet.activate, folder, allow_abstaining=_allows_abstaining(request))
         return await _changed(request, fleet, folder.name, change)

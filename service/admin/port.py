@@ -15,6 +15,7 @@ from monitoring.promise.stored_items import StoredItems
 from service.admin.app import create_admin_app
 from service.admin.experiment_log import ExperimentLog
 from service.admin.figures import Figures
+from service.admin.followed import FollowedFleet
 from service.alerting.journal import journal_of
 from service.http.connection import guarded_connection
 from service.lineup.experiment_watch import label_times
@@ -28,10 +29,15 @@ logger = structlog.get_logger("demur.admin")
 
 @contextmanager
 def admin_port(
-    settings: Settings, fleet: Fleet, promises: Archive, experiments: Experiments, public_url: str
+    settings: Settings,
+    fleet: Fleet,
+    promises: Archive,
+    experiments: Experiments,
+    public_url: str,
+    followed: FollowedFleet | None = None,
 ) -> Iterator[socket.socket | None]:
     """Serve the admin routes inside the context, on the socket that it gives; without an admin port in the
-    settings, do nothing. `public_url`: address of the workers' port."""
+    settings, do nothing. `public_url`: of the workers' port; `followed`: the fleet that is followed."""
     if settings.admin_port is None or settings.admin_token is None:
         yield None
         return
@@ -47,6 +53,7 @@ def admin_port(
             experiments=experiments,
             experiment_log=_experiment_log(settings),
             trust=settings.trust(),
+            followed=followed,
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",

@@ -152,17 +152,22 @@ class Fleet:
         build: Callable[[LineupPlan], LineupPlan],
         former: Sequence[Path] | None = None,
         keep: Keep = _not_kept,
+        *,
+        proven: Sequence[Path] = (),
     ) -> None:
         """Let the line-up serve that `build` makes of the present one, its champion and experiment included.
 
-        `former`: folders of the earlier champions, the latest at the end; None: they stay. A champion that is
-        open already is not opened again, so this only swaps. `build` and `keep` as in `change`. Raises
-        ChangeRefused.
+        `former`: folders of the earlier champions, the latest at the end; None: they stay. `proven`: folders
+        of bundles that have been tried. A champion that is open already is not opened again, so this only
+        swaps. `build` and `keep` as in `change`. Raises ChangeRefused.
         """
         with self._turn(_never):
             before, plan = self.plan, build(self.plan)
-            if plan != before:
-                label = self._change(plan, _never, keep=keep)
+            if plan == before:
+                if (why := _unkept(keep, plan)) is not None:
+                    raise ChangeRefused(why)
+            else:
+                label = self._change(plan, _never, keep=keep, proven=proven)
                 if plan.champion != before.champion:
                     self._activated(label)
             if former is not None:
@@ -201,9 +206,12 @@ class Fleet:
         reopen: bool = False,
         allow_abstaining: bool = True,
         keep: Keep = _not_kept,
+        proven: Sequence[Path] = (),
     ) -> str:
         """Let `plan` serve in all workers or in none. Returns the champion's label. With `_changing` held."""
         for folder in self._unproven(plan, reopen):
+            if folder in proven:
+                continue
             abstains = self._trial(folder, lambda: self.stopping or cancelled())
             if abstains is not None and folder == plan.champion and not allow_abstaining:
                 raise ChangeRefused(

@@ -16,7 +16,9 @@ from monitoring.store.embedded_valkey import EmbeddedValkey
 from service.alerting.engine import rules_of_settings
 from service.environment import EMBEDDED_IN_KUBERNETES, environment_notes, in_kubernetes
 from service.errors import PortUnavailable
+from service.following.opening import OpenedFleet, opened_fleet
 from service.lineup.lineup import Deployments
+from service.lineup.trial import try_bundle
 from service.logs.setup import configure_logging
 from service.process.serving import ServedBundle, Serving, listens_everywhere, url_of
 from service.process.supervisor import supervise
@@ -38,7 +40,8 @@ def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None)
     """Serve until SIGTERM or SIGINT, then finish the accepted requests and return.
 
     `on_ready` is called once the service answers. Raises BundleError, EngineUnavailable,
-    EmbeddedValkeyError, PortUnavailable, RulesUnreadable or, with several workers, WorkersFailed.
+    EmbeddedValkeyError, PortUnavailable, RulesUnreadable, FleetUnavailable or, with several workers,
+    WorkersFailed.
     """
     settings = for_terminal(settings)
     configure_logging(settings.log_options())
@@ -50,17 +53,30 @@ def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None)
 
     def ready(bundle: ServedBundle, admin_url: str | None = None) -> None:
         if on_ready is not None:
-            on_ready(Serving(url, everywhere, admin_url, bundle, settings.store_note))
+            on_ready(Serving(url, everywhere, admin_url, bundle, settings.store_note, fleet))
 
-    with listener, _store(settings) as settings:
+    with listener, _store(settings) as settings, _followed(settings) as opened:
+        fleet = None if opened is None else opened.sentence()
         # An experiment goes on over a restart, and its guardrails with it.
         alone = settings.workers == 1 and settings.admin_port is None
-        if alone and ExperimentFolder(settings.data_dir).running() is None:
+        if opened is not None:
+            supervise(opened.settings(settings), listener, ready, opened)
+        elif alone and ExperimentFolder(settings.data_dir).running() is None:
             deployments = Deployments.open(settings)
             bundle = ServedBundle.of(deployments.champion)
             run_worker(settings, deployments, listener, lambda: ready(bundle))
         else:
             supervise(settings, listener, ready)
+
+
+@contextmanager
+def _followed(settings: Settings) -> Iterator[OpenedFleet | None]:
+    """The fleet that the settings' registry has, opened; None without a registry."""
+    if settings.registry is None:
+        yield None
+        return
+    with opened_fleet(settings, lambda folder: try_bundle(settings, folder, lambda: False)) as opened:
+        yield opened
 
 
 @contextmanager

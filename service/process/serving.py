@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from service.lineup.deployment import Deployment
@@ -25,6 +26,8 @@ class ServedBundle:
     """The promise in one sentence, or why there is none"""
     may_answer: bool
     """False: it abstains on every image."""
+    folder: Path = Path()
+    """Where it lies"""
 
     @classmethod
     def of(cls, deployment: Deployment) -> Self:
@@ -35,6 +38,7 @@ class ServedBundle:
             engine=deployment.engine,
             promise=deployment.promise,
             may_answer=deployment.guarantee is not None,
+            folder=deployment.folder,
         )
 
 
@@ -51,6 +55,8 @@ class Serving:
     bundle: ServedBundle
     store_note: str | None = None
     """What a person should know of the store, in a sentence"""
+    fleet: str | None = None
+    """The followed fleet and its generation, in words; None: none is followed"""
 
 
 def listens_everywhere(listener: socket.socket) -> bool:

@@ -29,6 +29,9 @@ from monitoring.metrics.instruments import SupervisorInstruments
 from monitoring.metrics.worker_files import WorkerFiles, shared_metrics
 from service.admin.port import admin_port
 from service.errors import WorkersFailed
+from service.following.following import followed
+from service.following.opening import OpenedFleet
+from service.following.state import SharedFleetState
 from service.http.quotas import Quotas
 from service.lineup.experiment_watch import experiment_watch
 from service.lineup.experiments import Experiments
@@ -58,26 +61,34 @@ OnReady = Callable[[ServedBundle, str | None], None]
 """Called with the bundle and the address of the private port, if there is one"""
 
 
-def supervise(settings: Settings, listener: socket.socket, on_ready: OnReady) -> None:
+def supervise(
+    settings: Settings, listener: socket.socket, on_ready: OnReady, opened: OpenedFleet | None = None
+) -> None:
     """Run `settings.workers` workers until SIGTERM or SIGINT; `on_ready` once all of them answer.
 
-    Raises BundleError if the bundle cannot be read, and WorkersFailed if a worker ends before it answers;
-    its log says why.
+    `opened`: the fleet that is followed, whose settings these are; None: none is. Raises BundleError if the
+    bundle cannot be read, and WorkersFailed if a worker ends before it answers; its log says why.
     """
     with shared_metrics() as files:
-        _Supervisor(settings, listener, on_ready, files).run()
+        _Supervisor(settings, listener, on_ready, files, opened).run()
 
 
 class _Supervisor:
     def __init__(
-        self, settings: Settings, listener: socket.socket, on_ready: OnReady, files: WorkerFiles
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        on_ready: OnReady,
+        files: WorkerFiles,
+        opened: OpenedFleet | None,
     ) -> None:
         # The parent refuses what its signature refuses, in one sentence instead of a log line per worker.
         manifest = read_manifest(settings.bundle, settings.trust())
         # A worker that starts later must count in the same windows, whichever bundle it loads.
         name = settings.model or manifest.name
         self._settings = settings.model_copy(update={"model": name})
-        self._shared = SharedState(listener, Quotas.of(settings))
+        shown = None if opened is None else SharedFleetState()
+        self._shared = SharedState(listener, Quotas.of(settings), fleet=shown)
         self._on_ready: OnReady | None = on_ready
         self._files = files
         self._lost = SupervisorInstruments().workers_lost
@@ -95,21 +106,27 @@ class _Supervisor:
         self._overdue: list[Connection] = []
         """Workers to replace; other threads add to it."""
         self._archive = promise_archive(self._settings, name)
-        plan, experiment = plan_at_start(self._settings)
+        plan, experiment = plan_at_start(self._settings) if opened is None else opened.lineup()
+        trial = partial(try_bundle, self._settings)
         self._fleet = Fleet(
             plan,
-            trial=partial(try_bundle, self._settings),
+            trial=trial,
             limit=partial(preparation_limit, self._settings),
             replace=self._replace,
             activated=lambda label: note_activation(self._archive, label),
         )
+        self._following = followed(opened, self._settings, shown, self._fleet, trial)
         folder = ExperimentFolder(settings.data_dir) if counts_events(settings) else None
-        self._experiments = Experiments(self._fleet, folder, settings.bundle.resolve(), experiment)
+        self._experiments = Experiments(
+            *(self._fleet, folder, settings.bundle.resolve(), experiment),
+            record=None if self._following is None else self._following.record,
+        )
         logs = log_folder(self._settings, name)
         instruments = ExperimentInstruments()
         self._watch_experiment = experiment_watch(
             *(self._settings, [logs] if logs else [], self._experiments, instruments),
             lambda: self._fleet.stopping,
+            fleet=None if opened is None else opened.name,
         )
         self._exchange = Exchange(
             *(self._fleet, self._archive, self._experiments),
@@ -122,7 +139,9 @@ class _Supervisor:
 
     def run(self) -> None:
         port = admin_port(
-            self._settings, self._fleet, self._archive, self._experiments, url_of(self._shared.listener)
+            *(self._settings, self._fleet, self._archive, self._experiments),
+            url_of(self._shared.listener),
+            None if self._following is None else self._following.view,
         )
         with self._woken, self._wake, self._signals(), port as admin:
             self._admin_url = None if admin is None else url_of(admin)
@@ -133,6 +152,8 @@ class _Supervisor:
                 while not self._stopping:
                     self._watch()
             finally:
+                if self._following is not None:
+                    self._following.close()
                 self._stop()
                 self._watch_experiment.close()
 
@@ -179,6 +200,8 @@ class _Supervisor:
         if self._on_ready is not None and len(serving) == self._settings.workers:
             self._on_ready(serving[0], self._admin_url)
             self._on_ready = None
+            if self._following is not None:
+                self._following.start(self._experiments.adopt, self._admin_url)
 
     def _on_report(self, worker: WorkerProcess) -> None:
         report = worker.report()

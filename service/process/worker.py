@@ -20,6 +20,7 @@ from bundle.system.malloc import IMAGE_BYTES, keep_freed_memory, release_memory
 from service.app import create_app
 from service.compute.overruns import Supervision
 from service.compute.threads import any_given_up
+from service.following.state import SharedFleetState
 from service.http.connection import GuardedConnection, guarded_connection
 from service.http.quotas import Quotas
 from service.lineup.lineup import Deployments
@@ -52,10 +53,12 @@ def run_worker(
     on_ready: Callable[[], None],
     quotas: Quotas | None = None,
     supervision: Supervision | None = None,
+    fleet: SharedFleetState | None = None,
 ) -> None:
     """Serve on an open port until SIGTERM or SIGINT; `listener` is closed then.
 
-    `quotas`: shared with the other workers; `supervision` leads to the process that replaces this one.
+    `quotas`: shared with the other workers; `supervision` leads to the process that replaces this one;
+    `fleet`: what that process knows of the fleet that it follows, if it does.
     """
     keep_freed_memory(IMAGE_BYTES)
     _use_batch_scheduling()
@@ -63,7 +66,7 @@ def run_worker(
     sys.setswitchinterval(_SWITCH_INTERVAL)
     phase = Phase()
     config = uvicorn.Config(
-        create_app(settings, phase, deployments, quotas, supervision),
+        create_app(settings, phase, deployments, quotas, supervision, fleet),
         loop="uvloop",
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",

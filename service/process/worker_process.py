@@ -19,6 +19,7 @@ import structlog
 
 from bundle.system.parent import end_with_parent
 from service.compute.overruns import SharedCount, Supervision
+from service.following.state import SharedFleetState
 from service.http.quotas import Quotas
 from service.lineup.lineup import Deployments, LineupPlan
 from service.lineup.orders import follow_orders
@@ -66,6 +67,8 @@ class SharedState:
     quotas: Quotas | None
     replacing: SharedCount = field(default_factory=SharedCount)
     """Number of workers that are being replaced."""
+    fleet: SharedFleetState | None = None
+    """What the parent knows of the fleet that it follows; None: it follows none"""
 
 
 @dataclass(slots=True)
@@ -179,6 +182,7 @@ def _work(
             lambda: to_parent.send(Ready(bundle)),
             shared.quotas,
             supervision,
+            shared.fleet,
         )
     except Exception:
         logger.exception("worker_failed")

@@ -86,6 +86,7 @@ def health_body(service: Service) -> dict[str, Any]:
         "alerts": service.alerting.body(),
         "monitors": monitor_bodies(service.promise, service.deployments),
         "experiment": service.experiment.body(),
+        "fleet": service.fleet_body(),
         "queue": {
             "running": admission.running,
             "slots": admission.slots,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.system.memory import memory_limit
 from demur.doctor import machine
 
 
@@ -36,7 +37,7 @@ def test_cores_that_a_container_grants(files: dict[str, str], cores: float | Non
 )
 def test_memory_that_a_container_grants(files: dict[str, str], size: int | None, tmp_path: Path) -> None:
     write(tmp_path, files)
-    assert machine._memory_limit(tmp_path) == size
+    assert memory_limit(tmp_path) == size
 
 
 def test_a_limit_below_the_cores_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +47,7 @@ def test_a_limit_below_the_cores_says_what_to_set(monkeypatch: pytest.MonkeyPatc
 
 
 def test_little_memory_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_memory_limit", lambda: 2**30)
+    monkeypatch.setattr(machine, "memory_limit", lambda: 2**30)
     (found,) = machine.memory()
     assert (found.status, "the container may use 1.0 GiB" in found.text) == ("note", True)
 
