@@ -200,7 +200,11 @@ _FLEET: Final = (
         "Generation",
         "Number of the record that each service of a fleet serves. One that stays below the others cannot "
         "serve the newest record, or does not reach the registry: its /health says which.",
-        (Query(_HERE.shared(names.CHAMPION_GENERATION, by=("instance", "fleet")), "{{fleet}}: {{instance}}"),),
+        (
+            Query(
+                _HERE.shared(names.CHAMPION_GENERATION, by=("instance", "fleet")), "{{fleet}}: {{instance}}"
+            ),
+        ),
     ),
     Panel(
         "Without the registry",

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from bundle.manifest import BundleError
-from bundle.registry.errors import RegistryError
+from bundle.registry.errors import RegistryError, RegistryUnavailable
 from bundle.registry.generation import Generation
 from bundle.registry.opening import open_registry
 from bundle.registry.registry import Registry
@@ -27,8 +27,10 @@ from service.settings import Settings
 
 TIMEOUT: Final = 5.0
 """Seconds that one request to an object store may take"""
+_TRIES: Final = 5
+"""Tries to reach the registry if nothing was served before"""
 _LOOK: Final = 1.0
-"""Seconds between two looks for the first champion"""
+"""Seconds between two looks for the first champion, and between two tries"""
 _SAY: Final = 60.0
 """Seconds between two lines of the log that say that there is none"""
 
@@ -95,13 +97,21 @@ class _Opening:
         self._held = self._followed()
 
     def open(self) -> OpenedFleet:
-        try:
-            name = self._settings.followed_fleet or self._registry.only_fleet()
-            opened = self._of(name, self._newest(name))
-        except _Refused as error:
-            return self._as_before(str(error))
-        self._settings.require_model_of(name)
-        return opened
+        tries = _TRIES if self._held is None else 1
+        while True:
+            tries -= 1
+            try:
+                name = self._settings.followed_fleet or self._registry.only_fleet()
+                opened = self._of(name, self._newest(name))
+            except _Refused as error:
+                if not tries or not isinstance(error, RegistryUnavailable):
+                    return self._as_before(str(error))
+                # With nothing to serve instead, an answer that comes late is better than none.
+                logger.warning("registry_not_reached", why=str(error), tries_left=tries)
+                time.sleep(_LOOK)
+            else:
+                self._settings.require_model_of(name)
+                return opened
 
     def _newest(self, name: str) -> Generation:
         """The newest record, with its bundles here. Raises one of `_Refused`."""
