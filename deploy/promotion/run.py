@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
+
 from bundle.registry.errors import RegistryUnavailable
 from bundle.registry.fleet_log import Overtaken
 from bundle.registry.generation import Change, Generation, PromotionState
 from bundle.registry.promotions import undone
+from calibration.errors import DemurError
 from deploy.errors import PromotionEnded
 from deploy.gates.outcome import GateResult
 from deploy.promotion import records
@@ -25,6 +28,8 @@ from deploy.promotion.readings import Expected, displaced, read_step
 from deploy.promotion.scene import LOOK_EVERY, Scene
 from deploy.promotion.steps import Step
 from monitoring.experiments.dealing import ChangeImpossible
+
+logger = structlog.get_logger("demur.promotion")
 
 _PATIENCE: Final = 3600.0
 """Seconds for which the end of a promotion is tried to be written to a registry that does not answer"""
@@ -170,12 +175,27 @@ class PromotionRun:
                 self._wait(Wait(f"{ahead.reason}: this is not written yet: {error}"))
 
     def _outcome(self) -> Outcome:
-        outcome = ended_outcome(self._hold.now, self._hold.id)
-        self._teller.ended(outcome)
-        return outcome
+        return self._told_end(self._hold.now)
 
     def _ended_elsewhere(self) -> Outcome:
         """A person, a service or another promoter has ended it; the record with its end says why."""
-        outcome = ended_outcome(self._hold.find_end(), self._hold.id)
+        return self._told_end(self._hold.find_end())
+
+    def _told_end(self, now: Generation) -> Outcome:
+        """The outcome, reported and told. `now`: the record that says it."""
+        outcome = ended_outcome(now, self._hold.id)
+        if now.promotion is not None and now.promotion.id == self._hold.id:
+            self._report(now)
         self._teller.ended(outcome)
         return outcome
+
+    def _report(self, now: Generation) -> None:
+        """A report that cannot be written changes nothing, and is said."""
+        try:
+            text = f"report: {self._scene.report(self._scene.registry, self._scene.fleet, now)}"
+        except (DemurError, OSError) as error:
+            text = f"the report is not written: {error}"
+        except Exception as error:
+            logger.exception("report_not_written", promotion=self._hold.id)
+            text = f"the report is not written: {type(error).__name__}: {error}"
+        self._teller.note(self._step, text)

@@ -18,6 +18,7 @@ from bundle.registry.generation import Generation
 from bundle.registry.registry import Registry
 from deploy.promotion.events import Event, unseen
 from deploy.promotion.offline_step import OfflineGates
+from deploy.report.writing import write_report
 from monitoring.errors import MonitoringError
 from monitoring.fleet.report import ServiceReport
 from monitoring.store.contract import StoreUnavailable
@@ -40,6 +41,13 @@ class Views(Protocol):
 
     def newest(self, name: str) -> Mapping[str, Any] | None:
         """The last view of an experiment: `ExperimentView.to_values`, with its `age` in seconds."""
+
+
+class Report(Protocol):
+    """Writes the report of a promotion; `deploy.report.writing.write_report`."""
+
+    def __call__(self, registry: Registry, fleet: str, generation: Generation, /) -> str:
+        """The address of the report of the promotion in `generation`."""
 
 
 class Wake(Protocol):
@@ -73,6 +81,7 @@ class Scene:
     views: Views | None = None
     wake: Wake | None = None
     gates: OfflineGates = field(default_factory=OfflineGates)
+    report: Report = write_report
     on: Callable[[Event], None] = unseen
     """Told of each event"""
     clock: Callable[[], float] = time.time

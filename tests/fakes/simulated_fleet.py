@@ -102,6 +102,11 @@ class SimulatedService:
         )
 
 
+def no_report(*_: object) -> str:
+    """Draws nothing, and names no place."""
+    return "nowhere"
+
+
 class SimulatedFleet:
     """A registry with a champion, a newcomer and another bundle; services; and their common view."""
 
@@ -126,7 +131,8 @@ class SimulatedFleet:
 
     def scene(self, **given: Any) -> Scene:
         """What a promoter sees."""
-        values: dict[str, Any] = {"gates": ScriptedGates(), "reports": self, "views": self, **given}
+        standing = {"gates": ScriptedGates(), "report": no_report, "reports": self, "views": self}
+        values: dict[str, Any] = {**standing, **given}
         return Scene(
             *(self.registry, FLEET),
             **{"on": self.events.append, "clock": self.clock, "steady": self.steady, "sleep": self.sleep}
