@@ -33,6 +33,7 @@ from demur.verbs.drift import drift
 from demur.verbs.evaluate import evaluate
 from demur.verbs.events import events
 from demur.verbs.experiment_service import experiment
+from demur.verbs.fleet import fleet
 from demur.verbs.gate import gate
 from demur.verbs.health import health
 from demur.verbs.init import init
@@ -42,6 +43,9 @@ from demur.verbs.logs import logs
 from demur.verbs.predict import predict
 from demur.verbs.pretrain import pretrain
 from demur.verbs.profile import profile
+from demur.verbs.promote import promote
+from demur.verbs.promotion import promotion
+from demur.verbs.rollback import rollback
 from demur.verbs.serve import serve
 from demur.verbs.sign import sign
 from demur.verbs.sweep import sweep
@@ -67,12 +71,12 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
     "From images to a bundle": (demo, data, train, compare, pretrain),
     "Certificates": (sweep, gate, calibrate, evaluate, wrap),
     "Bundles": (bundle, inspect, sign, verify, predict),
-    "Production": (serve, health, logs, profile),
+    "Production": (serve, health, logs, profile, promote, rollback, fleet),
     "Set-up": (doctor, init),
 }
 GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {
     "Certificates": (ledger,),
-    "Production": (alerts, drift, events, experiment),
+    "Production": (alerts, drift, events, experiment, promotion),
 }
 """Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():
@@ -86,7 +90,7 @@ EXPECTED_FAULT, INTERRUPTED = 2, 130
 ADDRESS_SPACE: Final[Mapping[str, int]] = {
     **dict.fromkeys(("data", "serve"), 1024 * MEBIBYTE),
     # Below this, OpenBLAS may wait without end for memory while SciPy is imported.
-    **dict.fromkeys(("predict", "wrap", "calibrate", "bundle", "profile"), 1536 * MEBIBYTE),
+    **dict.fromkeys(("predict", "wrap", "calibrate", "bundle", "profile", "promote"), 1536 * MEBIBYTE),
     **dict.fromkeys(("train", "demo", "pretrain", "compare"), 3072 * MEBIBYTE),
 }
 """Verb that computes -> address space that its libraries map"""

@@ -17,6 +17,10 @@
         ├── MalformedMatcher (ValueError)       a text names no label and pattern
         ├── MessagesNotDelivered                a channel has not taken a test message
         ├── NoPrivatePort (ValueError)          nothing says where the private port is, or its token
+        ├── NoRegistryNamed (ValueError)        nothing says where the registry is
+        ├── StoreUnusable (ValueError)          the address of the store is none
+        ├── TargetUnknown (ValueError)          what a bundle should become is no champion of a fleet
+        ├── NotAsked                            nobody has said yes to a promotion
         ├── NoAddress (ValueError)          the address of a service is no URL of HTTP
         ├── UnknownUser                         the system has no name for this user
         ├── ProfileFailed (RuntimeError)        a measured process did not do its part

@@ -34,6 +34,9 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "predict": (*_TABLES, *_ENGINE),
     "serve": _SERVICE,
     "profile": (*_SERVICE, *_TABLES),
+    "promote": ("redis", *_ENGINE),
+    "rollback": ("redis",),
+    "fleet": ("redis",),
 }
 """Verb -> modules, as `bundle.extras.EXTRA_OF` names them"""
 

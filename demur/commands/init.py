@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from demur.errors import InterfaceError
 from trainer.run.disk import explain_disk_errors
 
 WIDTH = 100
+_SECONDS = re.compile(r"\b(\d+)\.000s\b")
+"""A duration as the plan of a promotion is dumped"""
 
 
 class FileExists(InterfaceError, ValueError):
@@ -51,6 +54,22 @@ def training_file() -> str:
     return "\n".join([*_comment(head), "", *_fields(TrainConfig, TrainConfig(), 0)])
 
 
+def promotion_file() -> str:
+    """YAML with every gate, step and limit of a promotion; loaded, it equals the defaults."""
+    from deploy.promotion.plan import Plan
+    from monitoring.alerts.durations import in_words
+
+    head = (
+        "Plan of `demur promote`: every gate, step and limit with its default. Durations are written like "
+        "30s, 5m, 1h30m or 2d. Keep what you change and delete the rest, or keep all of it: a later version "
+        "may have other defaults. Use it by\n"
+        "demur promote BUNDLE --plan THIS_FILE\n"
+        "shadow: none leaves the shadow out, canary: [] the canary, and services: 0 both."
+    )
+    text = "\n".join([*_comment(head), "", *_fields(Plan, Plan(), 0)])
+    return _SECONDS.sub(lambda found: in_words(float(found[1])), text)
+
+
 def serving_file() -> str:
     """Lines NAME=VALUE with every setting of `demur serve`; an empty value is not set."""
     from service.environment import variable_of
@@ -75,6 +94,8 @@ def _fields(model: type[BaseModel], values: BaseModel, depth: int) -> Iterator[s
     for name in model.model_fields:
         value = getattr(values, name)
         said = _explained(model, name).replace("None:", "null:")
+        if not said and isinstance(value, BaseModel):
+            said = " ".join((type(value).__doc__ or "").split()).replace("None:", "null:")
         yield from (indent + line for line in _comment(said, WIDTH - len(indent)))
         if isinstance(value, BaseModel):
             yield f"{indent}{name}:"

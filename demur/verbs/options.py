@@ -246,3 +246,57 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+
+FLEET: Final = "Fleet"
+"""Panel of a verb's own help"""
+RegistryAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="ADDRESS",
+        help="The registry: a folder, or s3://BUCKET/PREFIX. [default: DEMUR_REGISTRY]",
+        show_default=False,
+        rich_help_panel=FLEET,
+    ),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Redis or Valkey server in which the services report, or `off` for none. [default: "
+        "DEMUR_REDIS_URL, or the embedded store of a service here, in DEMUR_DATA_DIR or demur-data]",
+        show_default=False,
+        rich_help_panel=FLEET,
+    ),
+]
+FleetName = Annotated[
+    str | None,
+    typer.Option(
+        "--fleet",
+        metavar="NAME",
+        help="The fleet. [default: of DEMUR_FOLLOW, or the only one in the registry]",
+        show_default=False,
+        rich_help_panel=FLEET,
+    ),
+]
+FleetEnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="The settings of a service of the fleet, as in `demur serve`; options and variables that are "
+        "set override them. [default: none]",
+        show_default=False,
+        rich_help_panel=FLEET,
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Who asks for it; kept in the registry. [default: this user]",
+        show_default=False,
+    ),
+]

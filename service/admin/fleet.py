@@ -12,9 +12,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bundle.registry import changes
-from bundle.registry.generation import Change, Generation
-from bundle.registry.promotions import aborted, running
+from bundle.registry.generation import Change
+from bundle.registry.promotions import sent_back
 from service.admin.experiment_bodies import parsed
 from service.admin.followed import FollowedFleet, registry_faults, required, values_of
 from service.admin.promotion_bodies import EndBody
@@ -55,9 +54,4 @@ def _seen(fleet: FollowedFleet) -> dict[str, Any]:
 
 def _rolled_back(fleet: FollowedFleet, change: Change) -> dict[str, Any]:
     with registry_faults():
-        return values_of(fleet, fleet.change(partial(_back, change=change)))
-
-
-def _back(now: Generation | None, change: Change) -> Generation:
-    """A rollback ends the promotion that runs, which may be all that there is to undo."""
-    return changes.rolled_back(now, change) if running(now) is None else aborted(now, change)
+        return values_of(fleet, fleet.change(partial(sent_back, change=change)))

@@ -18,6 +18,7 @@ from service.settings import Settings
 class PromotionOrder:
     """A promotion as it was asked for."""
 
+    fleet: str
     by: str
     reason: str = ""
     digest: str | None = None

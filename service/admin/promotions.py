@@ -105,7 +105,7 @@ def _begin(fleet: FollowedFleet, promoter: Promoter, body: PromoteBody, gone: Ca
             field="bundle",
             value=body.bundle,
         )
-    run = promoter.begin(PromotionOrder(body.by, body.reason, ref.digest, body.plan))
+    run = promoter.begin(PromotionOrder(fleet.name, body.by, body.reason, ref.digest, body.plan))
     before = None if now is None or now.promotion is None else now.promotion.id
     logger.warning(
         "promotion_asked_for", bundle=ref.label, by=body.by, why=body.reason, output=str(run.output)
@@ -118,7 +118,7 @@ def _resume(fleet: FollowedFleet, promoter: Promoter, by: str, gone: Cancelled) 
         state = running(fleet.newest())
     if state is None:
         raise NoPromotion("no promotion runs, so there is none to go on with")
-    run, term = promoter.begin(PromotionOrder(by)), state.term
+    run, term = promoter.begin(PromotionOrder(fleet.name, by)), state.term
     logger.warning("promotion_resumed", promotion=state.id, by=by, output=str(run.output))
     return _first_record(fleet, run, lambda state: state.term > term, gone)
 

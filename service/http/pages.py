@@ -23,6 +23,7 @@ SCRIPTS: Final = {
         "parts.js",
         "admin_questions.js",
         "admin_lineup.js",
+        "admin_fleet.js",
         "admin_figures.js",
         "admin_experiments.js",
         "admin_alerts.js",

@@ -14,15 +14,16 @@ async function call(method, path, body, signal) {
   const content = await reply.json().catch(() => ({detail: "The private port answered something else than JSON."}));
   if (reply.ok) return content;
   if (reply.status === 401) forget("This token is not accepted.");
-  throw new Error(sentence(content.detail));
+  throw Object.assign(new Error(sentence(content.detail)), {kind: content.type?.split(":").at(-1)});
 }
 
 // --- token ----------------------------------------------------------------------------------------------
 
-const parts = ["lineup", "experiments", "alerts", "monitors", "drift", "audits"];
+const parts = ["fleet", "lineup", "experiments", "alerts", "monitors", "drift", "audits"];
 
 function showInside(inside) {
-  for (const id of parts) byId(id).closest("section").hidden = !inside;
+  // The fleet is shown once it is known that there is one.
+  for (const id of parts) byId(id).closest("section").hidden = !inside || id === "fleet";
   for (const id of ["page", "status", "bundle"]) byId(id).hidden = !inside;
   byId("enter").hidden = inside;
 }
@@ -152,7 +153,7 @@ async function refreshExperiments() {
   }
 }
 
-const refresh = () => Promise.all([refreshLineup(), refreshExperiments(), refreshAlerts(), refreshFigures(), refreshAudits()]);
+const refresh = () => Promise.all([refreshFleet(), refreshLineup(), refreshExperiments(), refreshAlerts(), refreshFigures(), refreshAudits()]);
 
 byId("token-form").onsubmit = event => { event.preventDefault(); enter(); };
 byId("ask-form").onsubmit = confirmed;

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 from fakes.command_line import Demur, Ended
 from fakes.signing_keys import write_pair
+from fakes.tiny_bundle import write_tiny_bundle
 from fakes.tiny_vit import save_tiny_transformer
 
+from bundle.registry import changes
+from bundle.registry.generation import Change
+from bundle.registry.opening import open_registry
 from demur import cli
 
 WITHOUT_REPORT = {"demo", "serve", "init", "logs", "health"}
@@ -78,7 +82,31 @@ COVERED: dict[str, Callable[[Any, Path, Path], list[object]]] = {
         *("profile", f"--bundle={request('tiny_bundle')}", f"--out={out}", "--seconds=3", "--processes=1"),
     ],
     "doctor": lambda request, run, out: ["doctor"],
+    "promote": lambda request, run, out: [
+        *("promote", request("tiny_bundle"), f"--registry={out}", "--dry-run", "--by=tests"),
+        f"--plan={a_plan(out.with_suffix('.yaml'))}",
+    ],
+    "rollback": lambda request, run, out: ["rollback", f"--registry={a_registry(out)}", "--by=tests"],
+    "fleet": lambda request, run, out: ["fleet", f"--registry={a_registry(out)}"],
 }
+
+
+def a_plan(path: Path) -> Path:
+    """A plan that needs no service and no time."""
+    path.write_text("services: 0\ngates: {leave_out: [latency, memory, start]}\n")
+    return path
+
+
+def a_registry(folder: Path) -> Path:
+    """A registry with a fleet of two generations, whose bundles are in it."""
+    registry = open_registry(str(folder))
+    one, two = (
+        registry.push(write_tiny_bundle(folder.parent / name, name=name), "tests") for name in ("one", "two")
+    )
+    log = registry.fleet("tiny")
+    log.change(lambda now: changes.promoted(now, one, Change(1.0, "tests", "the first")))
+    log.change(lambda now: changes.promoted(now, two, Change(2.0, "tests", "the second")))
+    return folder
 
 
 def test_every_verb_that_reports_is_covered() -> None:

@@ -97,6 +97,9 @@ def arguments(
         "health": ["http://127.0.0.1:1", "--timeout=5"],
         "doctor": [],
         "init": ["--serve", str(folder / "serve.env")],
+        "promote": [str(tiny_bundle), f"--registry={folder / 'registry'}", f"--plan={folder / 'gone.yaml'}"],
+        "rollback": [f"--registry={folder / 'gone'}"],
+        "fleet": [f"--registry={folder / 'gone'}"],
     }
     assert set(arguments) == VERBS
     return arguments

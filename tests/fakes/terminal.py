@@ -55,6 +55,10 @@ class Terminal:
             assert self._read(due - time.monotonic()), f"{text!r} never came:\n{self.shown}"
         return self.shown
 
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self._master, text.encode())
+
     def interrupt(self, timeout: float = 300.0) -> int:
         """Press Ctrl-C and wait for the end. Returns the exit code."""
         self.process.send_signal(signal.SIGINT)

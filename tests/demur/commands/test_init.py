@@ -14,8 +14,10 @@ import yaml
 from fakes.command_line import Demur
 from pydantic import BaseModel
 
-from demur.commands.init import serving_file, training_file
+from demur.commands.init import promotion_file, serving_file, training_file
 from demur.commands.settings_text import meanings
+from deploy.promotion.plan import Plan
+from deploy.promotion.plan_file import read_plan
 from service.environment import read_env_file, variable_of
 from service.settings import Settings
 from trainer.config import TrainConfig, load_config
@@ -74,6 +76,28 @@ class TestServing:
         names = [line.partition("=")[0] for line in serving_file().splitlines() if re.match(r"\w", line)]
         assert names == [variable_of(name) for name in Settings.model_fields]
         assert '"' not in "".join(line for line in serving_file().splitlines() if not line.startswith("#"))
+
+
+class TestPromotion:
+    def test_the_file_loads_and_equals_the_defaults(self, demur: Demur, tmp_path: Path) -> None:
+        file = tmp_path / "plan.yaml"
+        assert demur("init", "--promotion", file).code == 0
+        assert read_plan(file) == Plan()
+
+    def test_every_field_says_what_it_is_and_durations_are_short(self) -> None:
+        lines = promotion_file().splitlines()
+        fields = [number for number, line in enumerate(lines) if re.match(r" *[a-z_0-9]+:", line)]
+        canary = lines.index("canary:")
+        assert len(fields) > 40
+        silent = [lines[n] for n in fields if n < canary and not lines[n - 1].lstrip().startswith("# ")]
+        assert silent == []
+        assert "  longest: 10m" in lines
+        assert not re.search(r"\d\.000s", promotion_file())
+
+    def test_it_is_one_of_two_files(self, demur: Demur, tmp_path: Path) -> None:
+        ended = demur("init", "--promotion", "--serve", tmp_path / "x")
+        assert ended.code == 2
+        assert "not both" in ended.err
 
 
 class TestFile:

@@ -77,7 +77,7 @@ def test_a_promotion_begins_with_its_promoters_first_record(
     assert answer.status_code == 200, answer.text
     found = answer.json()["promotion"]
     assert (found["id"], found["phase"], found["running"]) == ("p7", "gates", True)
-    assert promoter.orders == [PromotionOrder("Ada", TOLD["reason"], newcomer.digest, plan)]
+    assert promoter.orders == [PromotionOrder("scenes", "Ada", TOLD["reason"], newcomer.digest, plan)]
     assert client.get("/promotions").json() == answer.json()
 
 
@@ -197,4 +197,4 @@ def test_a_promotion_goes_on_under_another_promoter(
     promoter.work = take_over
     found = client.post("/promotions/resume", json={"by": "Ada"}).json()["promotion"]
     assert found["holder"] == "host-2"
-    assert promoter.orders == [PromotionOrder("Ada")]
+    assert promoter.orders == [PromotionOrder("scenes", "Ada")]
