@@ -29,6 +29,7 @@ from service.compute.shadows import Shadows
 from service.compute.spare_time import SpareTime
 from service.environment import environment_notes
 from service.errors import InvalidField, RequestError, SettingsError
+from service.following.followed_file import read_followed
 from service.following.state import SharedFleetState
 from service.http import labels
 from service.http.body_limits import BodyLimits
@@ -194,6 +195,7 @@ def _lifespan(
                     windows,
                     RequestWindow(instruments.collect),
                     ExperimentFolder(settings.data_dir),
+                    lambda: None if settings.registry is None else read_followed(settings.data_dir),
                 )
             ),
             instruments,

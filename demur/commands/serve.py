@@ -23,11 +23,12 @@ def serve_until_stopped(settings: Settings, image: Path | None = None) -> None:
 
     `image`: a file for the request to try; None: an image of the bundle. Raises as `serve` does.
     """
+    from demur.commands.promoter_process import PromoterProcess
     from service.process.server import for_terminal, serve
 
     settings = for_terminal(settings)
     if settings.log_format != "text":
-        serve(settings)
+        serve(settings, promoter=PromoterProcess)
         return
     from rich.console import Console
 
@@ -39,7 +40,7 @@ def serve_until_stopped(settings: Settings, image: Path | None = None) -> None:
         for line in banner(serving, settings, image or _sample(serving.bundle.folder), console.width):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    serve(settings, announce)
+    serve(settings, announce, PromoterProcess)
     console.print("Stopped.")
 
 

@@ -16,6 +16,7 @@ from service.admin.app import create_admin_app
 from service.admin.experiment_log import ExperimentLog
 from service.admin.figures import Figures
 from service.admin.followed import FollowedFleet
+from service.admin.promoter import MakePromoter
 from service.alerting.journal import journal_of
 from service.http.connection import guarded_connection
 from service.lineup.experiment_watch import label_times
@@ -35,14 +36,17 @@ def admin_port(
     experiments: Experiments,
     public_url: str,
     followed: FollowedFleet | None = None,
+    make_promoter: MakePromoter | None = None,
 ) -> Iterator[socket.socket | None]:
     """Serve the admin routes inside the context, on the socket that it gives; without an admin port in the
-    settings, do nothing. `public_url`: of the workers' port; `followed`: the fleet that is followed."""
+    settings, do nothing. `public_url`: of the workers' port; `followed`: the fleet that is followed;
+    `make_promoter`: makes what starts promotions of it."""
     if settings.admin_port is None or settings.admin_token is None:
         yield None
         return
     bundles = (settings.bundles or settings.bundle.parent).resolve()
     items, journal = _items(settings), journal_of(settings)
+    promoter = None if followed is None or make_promoter is None else make_promoter(settings)
     config = uvicorn.Config(
         create_admin_app(
             fleet,
@@ -54,6 +58,7 @@ def admin_port(
             experiment_log=_experiment_log(settings),
             trust=settings.trust(),
             followed=followed,
+            promoter=promoter,
         ),
         http=guarded_connection(settings.max_header_bytes, settings.header_timeout),
         ws="none",
@@ -75,6 +80,8 @@ def admin_port(
     finally:
         server.should_exit = True
         thread.join(5.0)
+        if promoter is not None:
+            promoter.close()
         journal.close()
         if items is not None:
             items.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from calibration.metrics import wilson_interval
@@ -18,8 +18,10 @@ from monitoring.promise.watch import MonitorView, PromiseWatch
 from monitoring.windows.figures import Figure
 from monitoring.windows.snapshot import RollingSnapshot
 from service.alerting.experiment_signals import experiment_readings
+from service.alerting.promotion_signals import promotion_readings
 from service.compute.drift_samples import DriftSamples
 from service.errors import StoreUnavailable
+from service.following.followed_file import Followed
 from service.lineup.deployment import Deployment
 from service.lineup.lineup import Deployments
 from service.lineup.promise_watch import answering
@@ -40,6 +42,8 @@ class Sources:
     windows: WindowClient
     requests: RequestWindow
     experiments: ExperimentFolder
+    followed: Callable[[], Followed | None]
+    """What the service has served last of its fleet; None: it follows none"""
 
 
 class ServiceSignals:
@@ -59,6 +63,7 @@ class ServiceSignals:
             readings += self._of_drift(deployment, now)
         alerts = [alert for alert in state.alerts.values() if alert.active]
         readings += experiment_readings(self._from.experiments, alerts, now)
+        readings += promotion_readings(self._from.followed(), alerts, now)
         for gone in open_alerts.keys() - {one.label for one in serving}:
             readings += self._of_gone(gone, open_alerts[gone], now)
         return readings

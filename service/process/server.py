@@ -13,6 +13,7 @@ import structlog
 
 from monitoring.experiments.folder import ExperimentFolder
 from monitoring.store.embedded_valkey import EmbeddedValkey
+from service.admin.promoter import MakePromoter
 from service.alerting.engine import rules_of_settings
 from service.environment import EMBEDDED_IN_KUBERNETES, environment_notes, in_kubernetes
 from service.errors import PortUnavailable
@@ -36,10 +37,15 @@ def for_terminal(settings: Settings) -> Settings:
     return settings.model_copy(update={"log_format": "text" if terminal else "json"})
 
 
-def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None) -> None:
+def serve(
+    settings: Settings,
+    on_ready: Callable[[Serving], None] | None = None,
+    promoter: MakePromoter | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish the accepted requests and return.
 
-    `on_ready` is called once the service answers. Raises BundleError, EngineUnavailable,
+    `on_ready` is called once the service answers; `promoter`: makes what starts promotions for the private
+    port, None: they are started elsewhere. Raises BundleError, EngineUnavailable,
     EmbeddedValkeyError, PortUnavailable, RulesUnreadable, FleetUnavailable or, with several workers,
     WorkersFailed.
     """
@@ -60,7 +66,7 @@ def serve(settings: Settings, on_ready: Callable[[Serving], None] | None = None)
         # An experiment goes on over a restart, and its guardrails with it.
         alone = settings.workers == 1 and settings.admin_port is None
         if opened is not None:
-            supervise(opened.settings(settings), listener, ready, opened)
+            supervise(opened.settings(settings), listener, ready, opened, promoter)
         elif alone and ExperimentFolder(settings.data_dir).running() is None:
             deployments = Deployments.open(settings)
             bundle = ServedBundle.of(deployments.champion)

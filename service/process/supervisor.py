@@ -28,6 +28,7 @@ from monitoring.metrics.experiment_instruments import ExperimentInstruments
 from monitoring.metrics.instruments import SupervisorInstruments
 from monitoring.metrics.worker_files import WorkerFiles, shared_metrics
 from service.admin.port import admin_port
+from service.admin.promoter import MakePromoter
 from service.errors import WorkersFailed
 from service.following.following import followed
 from service.following.opening import OpenedFleet
@@ -62,15 +63,20 @@ OnReady = Callable[[ServedBundle, str | None], None]
 
 
 def supervise(
-    settings: Settings, listener: socket.socket, on_ready: OnReady, opened: OpenedFleet | None = None
+    settings: Settings,
+    listener: socket.socket,
+    on_ready: OnReady,
+    opened: OpenedFleet | None = None,
+    promoter: MakePromoter | None = None,
 ) -> None:
     """Run `settings.workers` workers until SIGTERM or SIGINT; `on_ready` once all of them answer.
 
-    `opened`: the fleet that is followed, whose settings these are; None: none is. Raises BundleError if the
+    `opened`: the fleet that is followed, whose settings these are; None: none is. `promoter`: makes what
+    starts promotions of it. Raises BundleError if the
     bundle cannot be read, and WorkersFailed if a worker ends before it answers; its log says why.
     """
     with shared_metrics() as files:
-        _Supervisor(settings, listener, on_ready, files, opened).run()
+        _Supervisor(settings, listener, on_ready, files, opened, promoter).run()
 
 
 class _Supervisor:
@@ -81,6 +87,7 @@ class _Supervisor:
         on_ready: OnReady,
         files: WorkerFiles,
         opened: OpenedFleet | None,
+        promoter: MakePromoter | None,
     ) -> None:
         # The parent refuses what its signature refuses, in one sentence instead of a log line per worker.
         manifest = read_manifest(settings.bundle, settings.trust())
@@ -133,6 +140,7 @@ class _Supervisor:
             Withdrawals(self._experiments, instruments, lambda: self._fleet.stopping),
             rolls_back=settings.on_broken_promise == "previous",
         )
+        self._make_promoter = promoter
         self._failed_starts = 0
         """Workers that have ended before the service was ready."""
         self._stopping = False
@@ -142,6 +150,7 @@ class _Supervisor:
             *(self._settings, self._fleet, self._archive, self._experiments),
             url_of(self._shared.listener),
             None if self._following is None else self._following.view,
+            self._make_promoter,
         )
         with self._woken, self._wake, self._signals(), port as admin:
             self._admin_url = None if admin is None else url_of(admin)

@@ -3,129 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fakes.tutorial_reader import Reader, blocks_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = ("photographs", "model", "scores", "labels", "python")
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / "tutorials" / f"{name}.md" for name in TUTORIALS))
 NOT_HERE = ("Two commands",)
 """Sections whose blocks other tests stand for: `make test` is what runs this one"""
-PORT_OF_THE_TEXT = "127.0.0.1:8000"
-
-_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-_BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Block:
-    document: str
-    section: str
-    language: str
-    text: str
-
-
-def blocks_of(document: Path) -> Iterator[Block]:
-    text = document.read_text(encoding="utf-8")
-    for found in _BLOCK.finditer(text):
-        section = _HEADING.findall(text[: found.start()])[-1]
-        yield Block(document.stem, section, found[1], found[2])
-
-
-class Reader:
-    """A person who pastes block after block, into one terminal and, beside a service, a second one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = _free_port()
-        self.output: dict[str, str] = {}
-        """Line of the shell, or block of Python -> what it printed"""
-        self._services: list[subprocess.Popen[bytes]] = []
-        scripts = str(Path(sys.executable).parent)
-        self.environment = os.environ | {
-            "PATH": f"{scripts}:{os.environ['PATH']}",
-            "DEMUR_PORT": str(self.port),
-            "COLUMNS": "110",
-        }
-        (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
-
-    def paste(self, block: Block) -> None:
-        """Run the block; of the shell the lines that were not run before."""
-        if block.language == "python":
-            if block.text not in self.output:
-                self.output[block.text] = self._run(block.text, "python", "-c")
-            return
-        for line in block.text.splitlines():
-            if line.strip() and line not in self.output:
-                self.output[line] = self._serve(line) if line.startswith("demur serve") else self._run(line)
-
-    def stop(self) -> None:
-        for service in self._services:
-            service.terminate()
-            service.wait(300)
-
-    def printed(self, start: str) -> str:
-        """Output of the first line that begins so."""
-        return next(output for line, output in self.output.items() if line.startswith(start))
-
-    def printed_by(self, part: str) -> str:
-        """Output of the one block of Python that contains this."""
-        (found,) = (output for text, output in self.output.items() if part in text and "\n" in text)
-        return found
-
-    def attempt(self, text: str, *program: str) -> subprocess.CompletedProcess[str]:
-        """Run a line of the shell, or the text of another program."""
-        return subprocess.run(
-            [*(program or ("bash", "-euc")), text.replace(PORT_OF_THE_TEXT, f"127.0.0.1:{self.port}")],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-
-    def _run(self, text: str, *program: str) -> str:
-        done = self.attempt(text, *program)
-        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def _serve(self, line: str) -> str:
-        with (self.folder / "serve.log").open("wb") as log:
-            service = subprocess.Popen(
-                ["bash", "-c", f"exec {line}"],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self._services.append(service)
-        for _ in range(3000):
-            assert service.poll() is None, (self.folder / "serve.log").read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
-                return "ready"
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the service is not ready after five minutes")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,7 @@ class Worker:
             windows,
             SimpleNamespace(recent=lambda: self.requests),
             ExperimentFolder(self.folder),
+            lambda: None,
         )
         state = EngineState(alerts={one.fingerprint: one for one in alerts})
         return ServiceSignals(Sources(*sources))(state)
