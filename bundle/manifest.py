@@ -29,10 +29,13 @@ from bundle.policy import CertificateEntry, KeyPart
 from calibration.decision import STAGE_NAMES, DecisionKind, OperatingPoint, StageName, StageRule
 from calibration.sequential.audits import AuditCurve
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Increased whenever an older reader would misinterpret or refuse a bundle. Version 2 adds audit curves and
-the reference of the drift signals, version 3 the circumstances of its making; bundles of earlier versions are
-read as bundles without them."""
+the reference of the drift signals, version 3 the circumstances of its making, version 4 a promise for an
+interval of the prevalence; bundles of earlier versions are read as bundles without them."""
+
+USUAL_SCHEMA: Final = 3
+"""Version of a bundle without a promise for an interval, so that older readers take it"""
 
 MANIFEST_FILE = "bundle.json"
 REFERENCE_FILE: Final = "reference.json"
@@ -185,7 +188,7 @@ class Provenance(_Record):
 class BundleManifest(_Record):
     """The whole of `bundle.json`."""
 
-    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3, 4] = USUAL_SCHEMA
     name: KeyPart
     version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     """Digest of everything else in this manifest, and so of every file."""
@@ -274,6 +277,8 @@ class BundleManifest(_Record):
             raise ValueError("audits and reference came with schema version 2; this is version 1")
         if self.schema_version < 3 and self.provenance.builds:
             raise ValueError(f"builds came with schema version 3; this is version {self.schema_version}")
+        if self.schema_version < 4 and any(one.certificate.prevalence for one in self.certificates):
+            raise ValueError(f"prevalence came with schema version 4; this is version {self.schema_version}")
 
 
 def canonical_bytes(manifest: BundleManifest) -> bytes:

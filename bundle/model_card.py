@@ -180,8 +180,10 @@ def _population(draft: BundleDraft) -> str:
     drawn = "random frames of random groups" if grouped else "images"
     source = f" ({draft.provenance.source})" if draft.provenance.source else ""
     doubt = "" if certificate is None or certificate.doubt is None else f" {certificate.doubt}"
+    shares = "" if certificate is None else certificate.as_long_as()
+    mixed = f" whose classes may be mixed otherwise,{shares}" if shares else ""
     return (
-        f"The promise is about {drawn} drawn like those of the calibration split{source}. It does "
+        f"The promise is about {drawn} drawn like those of the calibration split{source}{mixed}. It does "
         f"not carry over to other cameras, places, seasons or selections of images.{doubt}"
     )
 

@@ -57,7 +57,9 @@ def _check_counts(certificate: Certificate) -> None:
 
 
 def _check_parts(certificate: Certificate) -> None:
-    """Every answer lies in one part."""
+    """Every answer lies in one part; the samples at the ends of a prevalence count answers again."""
+    if certificate.prevalence is not None:
+        return
     for name in ("answered", "errors"):
         total, whole = sum(getattr(part, name) for part in certificate.parts), getattr(certificate, name)
         if certificate.parts and total != whole:
@@ -81,8 +83,22 @@ def _check_confidence(certificate: Certificate) -> None:
     _check_least_coverage(certificate, certificate.delta)
     spared = certificate.method.startswith((_RANDOMISED, LOOK_AHEAD_METHOD))
     tested = [(part.answered, part.errors) for part in certificate.parts]
+    _check_corners(certificate)
     for answered, errors in tested or [(certificate.answered, certificate.errors)]:
         _check_binomial(certificate, answered, errors, spared=spared)
+
+
+def _check_corners(certificate: Certificate) -> None:
+    """An interval of the prevalence is tested at each end, on a sample of the units."""
+    if certificate.prevalence is None:
+        return
+    corners = {end for interval in certificate.intervals for end in interval}
+    fewest = len(corners) if len(certificate.intervals) == 1 else 1
+    if len(certificate.parts) < fewest or any(part.answered > part.n for part in certificate.parts):
+        raise ValueError(
+            f"the certificate promises a prevalence with {fewest} ends, but was tested at "
+            f"{len(certificate.parts)}, of {', '.join(str(part.n) for part in certificate.parts)} units"
+        )
 
 
 def _check_binomial(certificate: Certificate, answered: int, errors: int, *, spared: bool) -> None:

@@ -24,6 +24,8 @@ from bundle.images.headers import read_header
 from bundle.manifest import (
     MANIFEST_FILE,
     REFERENCE_FILE,
+    SCHEMA_VERSION,
+    USUAL_SCHEMA,
     BundleError,
     BundleManifest,
     BundlePath,
@@ -193,7 +195,9 @@ def _manifest(
             raise ValueError(
                 f"stage {name} has {stage.model.classes} classes; the draft names {len(draft.classes)}"
             )
+    stated = any(entry.certificate.prevalence for entry in draft.certificates)
     return BundleManifest(
+        schema_version=SCHEMA_VERSION if stated else USUAL_SCHEMA,
         name=draft.name,
         version=_UNSEALED,
         created_at=draft.created_at,

@@ -15,6 +15,9 @@ Kind = Literal["pac", "expectation"]
 """`pac`: holds with probability 1 - delta over the draw of the calibration split.
 `expectation`: holds on average over such draws; a single draw may break it."""
 
+ClassShares = tuple[float, float] | tuple[tuple[float, float], ...]
+"""Shares of the classes: an interval of class 1 of two classes, or one interval per class"""
+
 LOOK_AHEAD_METHOD = "exact fixed sequence, look-ahead"
 ASSUMPTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -131,14 +134,40 @@ class Certificate:
     """The parts of a promise in each part; for an answer, `n` counts the images that would get it."""
     doubt: str | None = None
     """Why the units may not be independent, in one sentence, as long as nobody has said that they are"""
+    prevalence: ClassShares | None = None
+    """Shares of the classes at which the promise holds, as long as each class looks as it did: (lo, hi) of
+    class 1 of two classes, or an interval per class; `parts` are then the samples at the corners, one after
+    the other. None: the promise is about images whose classes are mixed as in the calibration split"""
+    prevalence_of: tuple[str, ...] = ()
+    """Names of the classes whose shares `prevalence` states"""
 
     def __post_init__(self) -> None:
         if self.kind == "expectation" and (self.delta is not None or self.risk_upper_bound is not None):
             raise ValueError("a guarantee in expectation has neither a delta nor an upper confidence bound")
         if self.feasible == (self.threshold is None):
             raise ValueError("a certificate has a threshold exactly if it is feasible")
-        if (self.each is None) != (not self.parts):
+        if self.prevalence is None and (self.each is None) != (not self.parts):
             raise ValueError("a certificate has parts exactly if `each` says of what they are")
+        self._check_prevalence()
+
+    def _check_prevalence(self) -> None:
+        intervals = self.intervals
+        if not all(0.0 <= low <= high <= 1.0 for low, high in intervals):
+            raise ValueError(f"prevalence is {self.prevalence!r}; it must be intervals within [0, 1]")
+        if len(intervals) != len(self.prevalence_of):
+            raise ValueError(
+                f"prevalence has {len(intervals)} intervals of {len(self.prevalence_of)} classes"
+            )
+        if intervals and (self.each is not None or self.kind != "pac" or (self.feasible and not self.parts)):
+            raise ValueError(
+                "a promise for an interval of the prevalence holds over all answers, with a confidence, and "
+                "has the counts at its ends"
+            )
+
+    @property
+    def intervals(self) -> tuple[tuple[float, float], ...]:
+        """The intervals of `prevalence`, one per name in `prevalence_of`."""
+        return () if self.prevalence is None else class_intervals(self.prevalence)
 
     def sentence(self) -> str:
         """The certificate in plain words: claim, evidence and doubt."""
@@ -152,7 +181,7 @@ class Certificate:
         what = self._answered_units()
         each = self._in_each()
         if not self.feasible:
-            return f"No promise of at most {alpha} wrong answers{each} can be made"
+            return f"No promise of at most {alpha} wrong answers{each}{self.as_long_as()} can be made"
         if self.delta is None or self._in_expectation:
             return (
                 f"On average over calibration draws, at most {alpha} of the answered {what} are answered "
@@ -160,7 +189,7 @@ class Certificate:
             )
         return (
             f"With {100 * (1 - self.delta):g} % confidence, at most {alpha} of the answered {what} are "
-            f"answered wrongly{each}"
+            f"answered wrongly{each}{self.as_long_as()}"
         )
 
     def evidence(self) -> str:
@@ -169,9 +198,14 @@ class Certificate:
             return f"{self.needed or 'unknown'}."
         if self._in_expectation:
             return f"{100 * self.coverage:.1f} % of {self.n} calibration units are answered."
+        ends = "; ".join(
+            f"at {part.name} {part.errors} wrong among {part.answered} answered of {part.n} drawn units"
+            for part in (self.parts if self.prevalence is not None else ())
+        )
+        before = f"{ends}; " if ends else ""
         return (
-            f"{self.errors} wrong among {self.answered} answered of {self.n} independent calibration units, "
-            f"coverage {100 * self.coverage:.1f} %."
+            f"{before}{self.errors} wrong among {self.answered} answered of {self.n} independent calibration "
+            f"units, coverage {100 * self.coverage:.1f} %."
             + (f" {ASSUMPTIONS[self.method]}" if self.method in ASSUMPTIONS else "")
         )
 
@@ -193,12 +227,37 @@ class Certificate:
         seen = (f"{part.name}: {part.errors} of {part.answered}" for part in self.parts)
         return f" for each {part_kind}" + (f" ({', '.join(seen)})" if self.feasible else "")
 
+    def as_long_as(self) -> str:
+        """` as long as between 10 % and 40 % of the images are roadwork and each class looks as it did`."""
+        if self.prevalence is None:
+            return ""
+        shares = ", ".join(
+            f"between {_percent(low)} and {_percent(high)} of the images are {name}"
+            if high > low
+            else f"{_percent(low)} of the images are {name}"
+            for name, (low, high) in zip(self.prevalence_of, self.intervals, strict=True)
+        )
+        return f" as long as {shares} and each class looks as it did"
+
+    def prevalence_values(self) -> dict[str, Any]:
+        """`prevalence`, its classes and the condition in words, for a response; empty without one."""
+        if self.prevalence is None:
+            return {}
+        return {
+            "prevalence": self.prevalence,
+            "prevalence_of": self.prevalence_of,
+            "condition": self.as_long_as().strip(),
+        }
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` is the inverse. Without a doubt there is no entry of it."""
+        """Plain JSON values; `from_dict` is the inverse. What is not stated (a doubt, a prevalence) has no
+        entry, so that the text of a certificate without it stays as older versions write it."""
         values = asdict(self)
         values["parts"] = list(values["parts"])
         if self.doubt is None:
             del values["doubt"]
+        if self.prevalence is None:
+            del values["prevalence"], values["prevalence_of"]
         if isinstance(self.threshold, tuple):
             values["threshold"] = [encode_threshold(t) for t in self.threshold]
         return values
@@ -214,7 +273,24 @@ class Certificate:
         if isinstance(read.get("threshold"), list):
             read["threshold"] = tuple(decode_threshold(t) for t in read["threshold"])
         read["parts"] = tuple(PromisedPart(**part) for part in read.get("parts", ()))
+        if read.get("prevalence") is not None:
+            ends = [tuple(one) if isinstance(one, list) else one for one in read["prevalence"]]
+            read["prevalence"] = tuple(ends)
+        read["prevalence_of"] = tuple(read.get("prevalence_of", ()))
         return cls(**read)
+
+
+def class_intervals(shares: ClassShares) -> tuple[tuple[float, float], ...]:
+    """The intervals of either form."""
+    intervals = [one for one in shares if isinstance(one, tuple)]
+    if intervals:
+        return tuple(intervals)
+    low, high = (float(end) for end in shares if not isinstance(end, tuple))
+    return ((low, high),)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
 
 
 def write_certificates(certificates: Sequence[Certificate]) -> str:

@@ -5,6 +5,7 @@
         ├── MalformedCertificate (ValueError)    a text that is no certificate
         ├── LedgerError (ValueError)    a charge or a stored ledger that cannot be accepted
         │   └── DeltaExhausted          the calibration split has too little delta left
+        ├── PrevalenceUnknown (ValueError)       unlabelled images that cannot tell a prevalence
         └── ScrcError (ValueError)      a promise that SCRC cannot make
 
 Every other package has one root below `DemurError` in its own errors.py. Malformed arguments of a function

@@ -7,6 +7,7 @@ parts a step passes if each part passes (`steps.passes`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,34 +59,72 @@ def certify_path(
     what is missing, if the first step fails or a part has too few answers.
     """
     units = independent_units(path.n, sampling)
-    planned = planned or target
     path, parts = path.take(units.rows), (parts or Parts.whole(path.n)).take(units.rows)
+    walked = walk_path(path, parts, target, test, planned or target)
+    issuer = Issuer(test.method + parts.title, target, units, certified_on, parts.each)
+    if walked.last < 0:
+        return issuer.infeasible(walked.shortfall(units.name), empty_part_counts(walked.path, parts))
+    # Counted by the rule that decides online, because the certificate is about that rule.
+    outcome = walked.path.outcome(walked.chosen)
+    found = part_counts(parts, outcome)
+    m, k = int(outcome.answered.sum()), int(outcome.wrong.sum())
+    return issuer.feasible(
+        Proven(walked.path.threshold(walked.chosen), m, k, walked.proven_risk(found)),
+        coverage_lower_bound=least_coverage(walked.path, m, target.delta),
+        parts=found,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WalkedPath:
+    """A path after its fixed sequence of tests."""
+
+    path: PolicyPath
+    """With the steps that were added at calibration ranks"""
+    parts: Parts
+    counts: StepCounts
+    tested: IntArray
+    """Steps that are tested, in order"""
+    last: int
+    """Position in `tested` of the last step before the first failure; -1 if there is none"""
+    target: RiskTarget
+    test: PathTest
+    planned: RiskTarget
+
+    @property
+    def chosen(self) -> int:
+        """The step that is certified."""
+        return int(self.tested[self.last])
+
+    def proven_risk(self, found: Sequence[PromisedPart]) -> float:
+        """The risk that is proven in each part, given its counts at the certified step."""
+        all_passed = self.last == len(self.tested) - 1
+        return max(
+            proven_risk(part.answered, part.errors, self.target, all_passed, self.test.uniform)
+            for part in found
+        )
+
+    def shortfall(self, unit: str) -> str:
+        """What is missing in the part that is furthest from a certificate, if the first test failed."""
+        # Without a step to test, the plan sets the number of answers that is missing.
+        target = self.target if len(self.tested) else self.planned
+        return _shortfall(self.path, self.parts, self.counts, self.tested, target, unit)
+
+
+def walk_path(
+    path: PolicyPath, parts: Parts, target: RiskTarget, test: PathTest, planned: RiskTarget
+) -> WalkedPath:
+    """The fixed sequence of tests on units that are independent within each part."""
     if test.start == "rank":
         path = path.refined(parts, planned)
     counts = path.count(parts)
     by_rank = test.start == "rank" and path.keeps_answers
     tested = np.flatnonzero(steps_to_test(counts.answered, planned)) if by_rank else np.arange(path.steps)
     last = last_before_failure(passes(counts.take(tested), target, test.uniform))
-    issuer = Issuer(test.method + parts.title, target, units, certified_on, parts.each)
-    if last < 0:
-        # Without a step to test, the plan sets the number of answers that is missing.
-        needed = _shortfall(path, parts, counts, tested, target if len(tested) else planned, units.name)
-        return issuer.infeasible(needed, empty_part_counts(path, parts))
-    chosen = int(tested[last])
-    # Counted by the rule that decides online, because the certificate is about that rule.
-    outcome = path.outcome(chosen)
-    found = part_counts(parts, outcome)
-    all_passed = last == len(tested) - 1
-    m, k = int(outcome.answered.sum()), int(outcome.wrong.sum())
-    risk = max(proven_risk(part.answered, part.errors, target, all_passed, test.uniform) for part in found)
-    return issuer.feasible(
-        Proven(path.threshold(chosen), m, k, risk),
-        coverage_lower_bound=_coverage_bound(path, m, target.delta),
-        parts=found,
-    )
+    return WalkedPath(path, parts, counts, tested, last, target, test, planned)
 
 
-def _coverage_bound(path: PolicyPath, answered: int, delta: float) -> float:
+def least_coverage(path: PolicyPath, answered: int, delta: float) -> float:
     """Lower bound of the coverage at a step that was chosen on the same images.
 
     On nested steps DKW holds for all of them at once; on other paths each step has its share of delta.

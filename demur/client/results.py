@@ -75,6 +75,9 @@ class Guarantee:
     population: str
     doubt: str | None = None
     """Why the calibration images may not be independent; None if nothing is in doubt"""
+    condition: str | None = None
+    """What the promise needs of the images beside that, such as an interval of the prevalence; None if
+    nothing"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +277,13 @@ def _audit(body: Mapping[str, Any]) -> WaitingAudit:
 
 def _guarantee(body: Mapping[str, Any]) -> Guarantee:
     return Guarantee(
-        body["kind"], body["method"], body["alpha"], body["delta"], body["population"], body.get("doubt")
+        body["kind"],
+        body["method"],
+        body["alpha"],
+        body["delta"],
+        body["population"],
+        body.get("doubt"),
+        body.get("condition"),
     )
 
 

@@ -81,7 +81,7 @@ class PromiseTerms:
         if not certificate.feasible:
             return cls(bundle, "infeasible", certificate.alpha, why=why or certificate.needed)
         expectation = certificate.kind == "expectation" or certificate.delta is None
-        parts = tuple(part.name for part in certificate.parts)
+        parts = () if certificate.each is None else tuple(part.name for part in certificate.parts)
         bound = certificate.coverage_lower_bound
         return cls(
             bundle,

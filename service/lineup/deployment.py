@@ -219,6 +219,7 @@ def _guarantee(loaded: LoadedBundle, choice: EngineChoice) -> tuple[dict[str, An
         "alpha": certificate.alpha,
         "delta": certificate.delta,
         "population": certificate.population,
+        **certificate.prevalence_values(),
         **({} if certificate.doubt is None else {"doubt": certificate.doubt}),
         **({"issued": "here, not by the bundle"} if loaded.issued_here else {}),
     }, None

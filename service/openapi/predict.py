@@ -37,6 +37,17 @@ _GUARANTEE: dict[str, Any] = {
             "description": "Present if nobody has said whether the calibration images are independent: the "
             "reason to doubt it, in one sentence.",
         },
+        "prevalence": {
+            "type": "array",
+            "description": "Present if the promise holds for an interval of class shares: (least, largest) "
+            "share of class 1 of two classes, else one such pair per class.",
+        },
+        "prevalence_of": {"type": "array", "items": {"type": "string"}, "description": "Their classes."},
+        "condition": {
+            "type": "string",
+            "description": "The same in words: `as long as between 10 % and 40 % of the images are roadwork "
+            "and each class looks as it did`.",
+        },
         "issued": {
             "type": "string",
             "description": "Present if this machine issued the certificate itself, from the calibration "

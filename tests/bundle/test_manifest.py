@@ -164,7 +164,7 @@ class TestForged:
 
         self.forged(bundle, change, r"bundle\.json")
 
-    @pytest.mark.parametrize("schema", [4, 99, 10**30])
+    @pytest.mark.parametrize("schema", [5, 99, 10**30])
     def test_a_newer_schema(self, bundle: Path, schema: int) -> None:
         forge(bundle, lambda content: content.update(schema_version=schema, whatever={"new": True}))
         with pytest.raises(BundleTooNew, match="install a newer one"):
@@ -190,6 +190,48 @@ class TestForged:
         loaded = load_bundle(bundle)
         assert loaded.manifest.provenance.builds == ()
         assert canonical_bytes(loaded.manifest) == (bundle / MANIFEST_FILE).read_bytes()
+
+    def test_only_a_promise_for_an_interval_of_shares_needs_the_fourth_schema(
+        self, make_tiny_bundle: Callable[..., Path]
+    ) -> None:
+        usual, shares = make_tiny_bundle(), make_tiny_bundle(prevalence=(0.1, 0.4))
+        assert load_bundle(usual).manifest.schema_version == 3
+        assert b"prevalence" not in (usual / MANIFEST_FILE).read_bytes()
+        loaded = load_bundle(shares)
+        assert loaded.manifest.schema_version == 4
+        assert loaded.certificate is not None
+        assert loaded.certificate.prevalence == (0.1, 0.4)
+        assert [part.name for part in loaded.certificate.parts] == ["10 % red", "40 % red"]
+        assert canonical_bytes(loaded.manifest) == (shares / MANIFEST_FILE).read_bytes()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"prevalence": [0.4, 0.1]}, "within"),
+            ({"prevalence": [0.1, 1.4]}, "within"),
+            ({"prevalence": [0.1]}, "."),
+            ({"prevalence": "0.1:0.4"}, "."),
+            ({"prevalence_of": ["red", "blue"]}, "1 intervals of 2 classes"),
+            ({"parts": []}, "counts at its ends"),
+            ({"each": "answer"}, "over all answers"),
+            ({"parts": [{"name": "10 % red", "n": 1100, "answered": 900, "errors": 2}]}, "2 ends"),
+            ({"parts": [{"name": "10 % red", "n": 1100, "answered": 900, "errors": 30}] * 2}, "do not prove"),
+            ({"parts": [{"name": "10 % red", "n": 100, "answered": 900, "errors": 2}] * 2}, "tested at"),
+        ],
+    )
+    def test_an_interval_of_shares_that_its_counts_do_not_prove(
+        self, make_tiny_bundle: Callable[..., Path], change: dict[str, Any], message: str
+    ) -> None:
+        folder = make_tiny_bundle(prevalence=(0.1, 0.4))
+        forge(folder, lambda content: content["certificates"][0]["certificate"].update(change))
+        with pytest.raises(BundleTampered, match=message):
+            load_bundle(folder)
+
+    def test_an_interval_of_shares_before_its_version(self, make_tiny_bundle: Callable[..., Path]) -> None:
+        folder = make_tiny_bundle(prevalence=(0.1, 0.4))
+        forge(folder, lambda content: content.update(schema_version=3))
+        with pytest.raises(BundleTampered, match="came with schema version 4"):
+            load_bundle(folder)
 
     def test_curves_are_those_of_the_engine(self, bundle: Path) -> None:
         forge(bundle, lambda content: content.update(audits={"onnxruntime-cpu/fp32": [CURVE, CURVE]}))

@@ -24,7 +24,7 @@ from bundle.images.preprocess import PreprocessSpec
 from bundle.manifest import Provenance
 from bundle.policy import CertificateEntry
 from bundle.writer import write_bundle
-from calibration.certificate import Certificate
+from calibration.certificate import Certificate, PromisedPart
 from calibration.decision import OperatingPoint, StageRule
 
 CLASSES = ("blue", "red", "green")
@@ -144,10 +144,12 @@ def tiny_draft(
     certified: tuple[str, ...] = (),
     named_task: str | None = None,
     doubt: str | None = None,
+    prevalence: tuple[float, float] | None = None,
 ) -> BundleDraft:
     """A bundle draft; `rule="scrc"` makes prediction sets and a guarantee in expectation.
 
-    `named_task`: the reference task that its configuration names.
+    `named_task`: the reference task that its configuration names. `prevalence`: the shares of class 1 at
+    which the promise holds.
 
     `certified`: engines and precisions with a certificate, `engine/fp32` alone where empty.
     """
@@ -177,8 +179,11 @@ def tiny_draft(
             CertificateEntry(
                 engine=key.partition("/")[0],
                 precision=key.partition("/")[2],
-                certificate=replace(
-                    _certificate(point, feasible, expectation=rule == "scrc", engine=key), doubt=doubt
+                certificate=_for_shares(
+                    replace(
+                        _certificate(point, feasible, expectation=rule == "scrc", engine=key), doubt=doubt
+                    ),
+                    prevalence,
                 ),
                 operating_point=point,
             )
@@ -219,6 +224,20 @@ def _rule(index: int, stages: int, feasible: bool, rule: Rule) -> StageRule:
         threshold = 1.0 / (1.0 + math.exp(-threshold))
         return StageRule(score="softmax", threshold=threshold if feasible else None)
     return StageRule(score="margin", threshold=threshold if feasible else None)
+
+
+def _for_shares(certificate: Certificate, prevalence: tuple[float, float] | None) -> Certificate:
+    if prevalence is None:
+        return certificate
+    ends = tuple(PromisedPart(f"{100 * share:g} % {CLASSES[1]}", 1100, 900, 2) for share in prevalence)
+    return replace(
+        certificate,
+        method="exact fixed sequence, each end of the prevalence",
+        prevalence=prevalence,
+        prevalence_of=CLASSES[1:2],
+        parts=ends if certificate.feasible else (),
+        risk_upper_bound=0.01 if certificate.feasible else None,
+    )
 
 
 def _certificate(point: OperatingPoint, feasible: bool, *, expectation: bool, engine: str) -> Certificate:

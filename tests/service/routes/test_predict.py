@@ -99,6 +99,24 @@ def test_a_question_without_an_answer_stands_beside_the_guarantee(
     assert doubt in client.get("/health").text
 
 
+def test_the_shares_that_a_promise_needs_stand_in_the_guarantee(
+    make_client: Callable[..., TestClient], make_tiny_bundle: Callable[..., Path], make_colour_image: Images
+) -> None:
+    client = make_client(bundle=make_tiny_bundle(prevalence=(0.1, 0.4)))
+    guarantee = client.post("/predict", content=make_colour_image(1, ANSWERED_BY_A), headers=JPEG).json()[
+        "guarantee"
+    ]
+    assert guarantee["prevalence"] == [0.1, 0.4]
+    assert guarantee["prevalence_of"] == ["red"]
+    assert guarantee["condition"] == (
+        "as long as between 10 % and 40 % of the images are red and each class looks as it did"
+    )
+    assert guarantee["condition"] in client.get("/health").text
+    other = make_client(bundle=make_tiny_bundle())
+    answered = other.post("/predict", content=make_colour_image(1, ANSWERED_BY_A), headers=JPEG).json()
+    assert answered["guarantee"].keys() == {"kind", "method", "alpha", "delta", "population"}
+
+
 def test_an_infeasible_certificate_promises_nothing_and_says_why(
     make_client: Callable[..., TestClient], make_tiny_bundle: Callable[..., Path], make_colour_image: Images
 ) -> None:
