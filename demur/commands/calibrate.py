@@ -11,24 +11,38 @@ from typing import Any, Self
 from bundle.extras import ENGINE, require_modules
 from calibration.certificate import Certificate, write_certificates
 from demur.commands.results import certificate_values, run_values
-from demur.output import print_warning, write_json
+from demur.commands.shares import parse_shares
+from demur.output import print_warning, run_console, write_json
 from trainer.bundling.rerun import Recalibration, recalibrate
-from trainer.certify.from_scores import CertifiedScores, certify_each, certify_risks, certify_scores
-from trainer.certify.wording import part_lines, risk_lines, thresholds_in_words
+from trainer.certify.from_scores import (
+    CertifiedScores,
+    certify_each,
+    certify_risks,
+    certify_scores,
+    certify_shares,
+)
+from trainer.certify.wording import part_lines, risk_lines, share_lines, thresholds_in_words
 from trainer.data.annotate import NO_GROUPS
 from trainer.errors import RunError
+from trainer.run.console import RunConsole
 from trainer.run.disk import explain_disk_errors
 from trainer.run.folder import write_bytes
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.score_file import ScoreFileColumns
 
-OVER_ALL_ANSWERS: Mapping[str, Any] = {"each_answer": False, "slices": "", "alphas": ()}
+OVER_ALL_ANSWERS: Mapping[str, Any] = {
+    "each_answer": False,
+    "slices": "",
+    "alphas": (),
+    "prevalence": (),
+    "unlabelled": {},
+}
 """Fields of `PromiseConfig` for the promise over all answers together."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromiseChoice:
-    """The kind of promise: over all answers, for each answer, for each slice, or several risks."""
+    """The kind of promise: over all answers, for each answer or slice, several risks, or for class shares."""
 
     each_answer: bool | None = None
     """True: for each answer; False: over all answers; None: not chosen"""
@@ -36,21 +50,40 @@ class PromiseChoice:
     """Metadata column whose values are the slices"""
     alphas: str | None = None
     """Several risks in the order of testing, separated by commas"""
+    prevalence: str | None = None
+    """Interval of the share of class 1, or one per class, separated by commas"""
+    prevalence_from: str | None = None
+    """Source of unlabelled images in which the shares are found"""
 
     def __post_init__(self) -> None:
-        if sum((bool(self.each_answer), self.slices is not None, self.alphas is not None)) > 1:
-            raise RunError("--each-answer, --slices and --alphas are different promises; choose one")
+        asked = [name for name, is_asked in self._kinds().items() if is_asked]
+        if len(asked) > 1:
+            raise RunError(f"{' and '.join(asked)} are different promises; choose one")
+
+    def _kinds(self) -> Mapping[str, bool]:
+        return {
+            "--each-answer": bool(self.each_answer),
+            "--slices": self.slices is not None,
+            "--alphas": self.alphas is not None,
+            "--prevalence": self.prevalence is not None,
+            "--prevalence-from": self.prevalence_from is not None,
+        }
 
     def changes(self) -> Mapping[str, Any]:
         """Fields of `PromiseConfig` that make it this kind of promise and no other.
 
         Empty if nothing is chosen: a run then keeps its kind of promise.
         """
+        if self.prevalence_from is not None:
+            return OVER_ALL_ANSWERS
+        shares = parse_shares(self.prevalence)
+        if shares is not None:
+            return {**OVER_ALL_ANSWERS, "prevalence": shares}
         if not (self.each_answer or self.slices or self.alphas):
             return OVER_ALL_ANSWERS if self.each_answer is False else {}
         alphas = () if self.alphas is None else tuple(parse_alphas(self.alphas))
         chosen = {"each_answer": bool(self.each_answer), "slices": self.slices or "", "alphas": alphas}
-        return chosen | ({"alpha": alphas[0]} if alphas else {})
+        return {**OVER_ALL_ANSWERS, **chosen, **({"alpha": alphas[0]} if alphas else {})}
 
 
 def calibrate_run(
@@ -59,7 +92,7 @@ def calibrate_run(
     """`certify_run`, with the result on standard output. Raises ExtraMissing without an engine, which the
     golden cases of the bundle need, before any delta is charged."""
     require_modules("calibrate RUN", (ENGINE,))
-    result = certify_run(run, changes, choice, group)
+    result = certify_run(run, changes, choice, group, run_console(as_json))
     if as_json:
         write_json(run_values(result, run))
     else:
@@ -105,7 +138,11 @@ def require_certificate_file(out: Path) -> None:
 
 
 def certify_run(
-    run: Path, changes: Mapping[str, Any], choice: PromiseChoice, group: str | None = None
+    run: Path,
+    changes: Mapping[str, Any],
+    choice: PromiseChoice,
+    group: str | None = None,
+    console: RunConsole | None = None,
 ) -> Recalibration:
     """Certify a finished run with `changes` of its promise.
 
@@ -119,7 +156,13 @@ def certify_run(
         )
     single = {} if changes.get("alpha") is None else {"alphas": ()}
     changed = {**changes, **single, **choice.changes()}
-    return recalibrate(run, changed, no_groups=group == NO_GROUPS)
+    return recalibrate(
+        run,
+        changed,
+        no_groups=group == NO_GROUPS,
+        prevalence_from=choice.prevalence_from,
+        console=console,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +220,17 @@ def certify_table(
         certificate, overall = joint.result.certificate, joint.result.coverage_overall
         lines = (*_certificate_lines(certificate), *part_lines(certificate, overall))
         return TableCertificates.of(path, joint, (certificate,), lines, (overall,))
+    if choice.prevalence_from is not None:
+        raise RunError(
+            "--prevalence-from scores images with the models of a run, so it is for RUN; give a table the "
+            "shares themselves, with --prevalence"
+        )
+    shares = parse_shares(choice.prevalence)
+    if shares is not None:
+        proof = certify_shares(path, promise, columns, shares)
+        certificate, ordinary = proof.result
+        lines = (*_certificate_lines(certificate), *share_lines(certificate, ordinary))
+        return TableCertificates.of(path, proof, (certificate,), lines, (ordinary.coverage,))
     single = certify_scores(path, promise, columns)
     return TableCertificates.of(path, single, (single.result,), _certificate_lines(single.result))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from demur.verbs.options import CERTIFICATE_HELP, PROMISE, AsJson
+from demur.verbs.options import CERTIFICATE_HELP, PREVALENCE_HELP, PROMISE, AsJson
 from trainer.choices import CertificateName
 
 TABLE: Final = "With --scores"
@@ -81,6 +81,25 @@ def calibrate(
             rich_help_panel=PROMISE,
         ),
     ] = None,
+    prevalence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LO:HI",
+            help=f"{PREVALENCE_HELP} [default: as in the run; the classes mixed as in the table "
+            "for --scores]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
+    prevalence_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Find that interval in unlabelled images of where the bundle will serve, for example "
+            "`folder:october`: exact, at a fifth of delta, for two classes. No promise is made if the images "
+            "themselves look otherwise. [default: none]",
+            rich_help_panel=PROMISE,
+        ),
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -127,12 +146,15 @@ def calibrate(
 
     `demur calibrate --scores scores.csv --group drive`
 
+    `demur calibrate runs/first --prevalence 0.10:0.40`
+
     A table has one row per image: a column `label`, and one with P(label 1) or one per class. A column
     `content`, `path`, `image_path`, `file`, `filename`, `file_name`, `image_id` or `id` tells its images
     from those of other tables.
 
-    A certificate per class, slice or risk costs coverage; the result says how much. All certificates on
-    one calibration split share its delta, and a ledger keeps the account.
+    A certificate per class, slice or risk, or for an interval of class shares, costs coverage; the result
+    says how much. All certificates on one calibration split share its delta, and a ledger keeps the
+    account.
     """
     if (run is None) == (scores is None):
         raise typer.BadParameter("give the folder of a run, or --scores FILE, and not both")
@@ -141,7 +163,7 @@ def calibrate(
     from demur.commands.calibrate import PromiseChoice, calibrate_run, calibrate_table
 
     changes = {"certificate": certificate, "alpha": alpha, "delta": delta, "min_coverage": min_coverage}
-    choice = PromiseChoice(each_answer, slices, alphas)
+    choice = PromiseChoice(each_answer, slices, alphas, prevalence, prevalence_from)
     if run is not None:
         calibrate_run(run, changes, choice, group, as_json=as_json)
     elif scores is not None:

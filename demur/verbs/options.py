@@ -129,6 +129,19 @@ Slices = Annotated[
     ),
 ]
 
+PREVALENCE_HELP: Final = (
+    "Certify alpha for every share of class 1 between these two, as long as each class looks as it did: "
+    "`0.10:0.40`. Of more than two classes one interval per class, in their order, separated by commas."
+)
+Prevalence = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LO:HI",
+        help=f"{PREVALENCE_HELP} Costs coverage. [default: the classes mixed as in the data]",
+        rich_help_panel=PROMISE,
+    ),
+]
+
 Device = Annotated[
     choices.Device | None,
     typer.Option(help="Device of training. [default: the GPU if there is one]", rich_help_panel=TRAINING),

@@ -25,6 +25,7 @@ from demur.verbs.options import (
     LabelColumn,
     MinCoverage,
     Precision,
+    Prevalence,
     RunOut,
     Score,
     Slices,
@@ -67,6 +68,7 @@ def train(
     certificate: Certificate = None,
     each_answer: EachAnswer = None,
     slices: Slices = None,
+    prevalence: Prevalence = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +133,7 @@ def train(
     require_out(out, dry_run)
     from demur.commands.dry_run import report_plan
     from demur.commands.results import run_values
+    from demur.commands.shares import parse_shares
     from demur.output import run_console, write_json
     from trainer.config import load_config
     from trainer.pipeline import plan
@@ -154,6 +157,7 @@ def train(
         "promise.certificate": certificate,
         "promise.each_answer": each_answer,
         "promise.slices": slices,
+        "promise.prevalence": parse_shares(prevalence),
         "augment": augment,
         "checkpoint_selection": checkpoint_selection,
         "compute.device": device,

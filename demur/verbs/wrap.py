@@ -20,6 +20,7 @@ from demur.verbs.options import (
     ImageColumn,
     LabelColumn,
     MinCoverage,
+    Prevalence,
     RunOut,
     Seed,
     SkipBad,
@@ -114,6 +115,7 @@ def wrap(
     certificate: Certificate = None,
     each_answer: EachAnswer = None,
     slices: Slices = None,
+    prevalence: Prevalence = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,6 +129,7 @@ def wrap(
     from bundle.engines.external_data import read_model
     from demur.commands.dry_run import report_plan
     from demur.commands.results import run_values
+    from demur.commands.shares import parse_shares
     from demur.output import run_console, write_json
     from trainer.bundling.model_outputs import output_names
     from trainer.bundling.wrap import WrapConfig, plan_wrap
@@ -153,6 +156,7 @@ def wrap(
         "certificate": certificate,
         "each_answer": each_answer,
         "slices": slices,
+        "prevalence": parse_shares(prevalence),
         "seed": seed,
     }
     size = None if image_size is None else (image_size, image_size)

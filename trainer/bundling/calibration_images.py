@@ -28,11 +28,12 @@ def calibration_files(
     """
     first = next(iter(by_precision.values()))
     promise = first.promise
-    if promise.certificate != "exact" or promise.each_answer or promise.slices or promise.alphas:
+    in_parts = promise.each_answer or promise.slices or promise.alphas or promise.for_shares
+    if promise.certificate != "exact" or in_parts:
         raise RunError(
             "calibration images can be carried for an exact certificate over all answers only; "
             f"this run promises {promise.certificate}"
-            + ("" if promise.certificate != "exact" else " in parts or at several risks")
+            + ("" if promise.certificate != "exact" else " in parts, at several risks or for shares")
         )
     if len(splits.val_calib) == 0:
         raise RunError("val_calib is empty: there are no calibration images to carry")

@@ -11,6 +11,7 @@ from bundle.manifest import BundleError, BundleManifest
 from bundle.verify import read_manifest
 from trainer.bundling.finish import report_on
 from trainer.bundling.pack import lost_signature, pack_bundle
+from trainer.bundling.unlabelled import with_unlabelled
 from trainer.certify.certification import certify_run, read_policy
 from trainer.certify.evidence import Evidence, Policy
 from trainer.certify.gate import GateFit, fit_gate, read_rules, write_gate
@@ -20,6 +21,7 @@ from trainer.data.grouping import GROUPS_DENIED
 from trainer.errors import RunError
 from trainer.reports.evaluation import Report
 from trainer.reports.summary import closing_lines
+from trainer.run.console import RunConsole
 from trainer.run.folder import RunFolder
 from trainer.run.lock import locks_run
 from trainer.run.record import RunRecord, read_record, write_record
@@ -37,11 +39,19 @@ class Recalibration:
 
 
 @locks_run
-def recalibrate(folder: Path, changes: Mapping[str, Any], *, no_groups: bool = False) -> Recalibration:
+def recalibrate(
+    folder: Path,
+    changes: Mapping[str, Any],
+    *,
+    no_groups: bool = False,
+    prevalence_from: str | None = None,
+    console: RunConsole | None = None,
+) -> Recalibration:
     """`demur calibrate RUN`: certify, report and write the bundle again.
 
     `changes`: field of `PromiseConfig` -> value; None replaces nothing. `no_groups` answers the question
-    which images belong together: none do; certificates then no longer state it. The same promise costs no
+    which images belong together: none do; certificates then no longer state it. `prevalence_from`: a source
+    of unlabelled images, in which the shares of the classes are found. The same promise costs no
     delta; another one needs enough delta in the ledger of the calibration split, or `DeltaExhausted` lists
     the charges.
     """
@@ -61,7 +71,12 @@ def recalibrate(folder: Path, changes: Mapping[str, Any], *, no_groups: bool = F
         record.classes,
         record.doubt,
     )
+    if prevalence_from is not None:
+        evidence = with_unlabelled(evidence, prevalence_from, record, run, console or RunConsole())
     policy = certify_run(evidence, run)
+    promise = evidence.promise
+    if promise.unlabelled is not None:
+        promise = promise.changed({"prevalence": policy.certificate.prevalence})
     record = record.model_copy(update={"promise": promise})
     write_record(record, run)
     report = report_on(_scores(run, "val_test"), policy, record, run)

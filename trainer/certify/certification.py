@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from trainer.certify.account import keep_ledger, open_account, spends_delta, spl
 from trainer.certify.evidence import Evidence, Policy, certified_on, parts_of, plan_path
 from trainer.certify.exact import exact, look_ahead
 from trainer.certify.scrc import scrc_inductive, scrc_transductive
+from trainer.certify.shares import class_shares
 from trainer.certify.user_ledger import now
 from trainer.choices import CertificateName
 from trainer.run.folder import RunFolder, read_json, write_json
@@ -73,6 +75,8 @@ def charge(evidence: Evidence, ledger: Ledger) -> Ledger:
     if not spends_delta(evidence.promise) or _empty_split(evidence):
         return ledger
     parts_of(evidence)  # a missing column is refused before it costs delta
+    if evidence.promise.planned_shares is not None:
+        class_shares(evidence.promise.planned_shares, evidence.class_names)
     return ledger.charge(
         evidence.calib.digest, _entry_text(evidence), evidence.promise.delta, fingerprint(evidence)
     )
@@ -180,6 +184,10 @@ def _entry_text(evidence: Evidence) -> str:
         if promise.each_answer
         else f", each value of {promise.slices}"
         if promise.slices
+        else f", shares found in {promise.unlabelled.source}"
+        if promise.unlabelled is not None
+        else f", shares {promise.prevalence}"
+        if promise.prevalence is not None
         else ""
     )
     alphas = ", ".join(f"{alpha:g}" for alpha in promise.alphas or (promise.alpha,))
@@ -188,7 +196,10 @@ def _entry_text(evidence: Evidence) -> str:
 
 def fingerprint(evidence: Evidence) -> str:
     """Digest of the computation, so that an exact repetition costs nothing; reads no label of val_calib."""
-    whole = hashlib.sha256(evidence.promise.model_dump_json(exclude_none=True).encode())
+    promise = evidence.promise
+    # An interval from unlabelled images is found after the charge; the images are known by their digest.
+    hidden: dict[str, Any] = {"prevalence": True, "unlabelled": {"source"}} if promise.unlabelled else {}
+    whole = hashlib.sha256(promise.model_dump_json(exclude_none=True, exclude=hidden).encode())
     whole.update(evidence.calib.digest.encode())
     if spends_delta(evidence.promise):
         whole.update(np.ascontiguousarray(plan_path(evidence)).tobytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from calibration.groups import Sampling, each_group_alike
 from calibration.planning.cascade import SplitUnits, plan_cascade
 from calibration.planning.thresholds import plan_thresholds
 from calibration.scores import FloatArray
+from trainer.certify.shares import class_shares, planning_rows
 from trainer.errors import RunError
 from trainer.run.promise import PromiseConfig
 from trainer.scoring.split_scores import SplitScores
@@ -61,12 +62,19 @@ class Evidence:
     """Names of the classes, for a promise about each answer; empty: their numbers"""
     doubt: str | None = None
     """Why the images may not be independent (`Certificate.doubt`); no part of the computation"""
+    unlabelled: SplitScores | None = None
+    """Scores of the promise's unlabelled images, if its prevalence is to be found from them"""
     charged_path: FloatArray | None = None
     """The path that this promise was charged for before, [T, stages]; None: it is planned now"""
 
     @property
     def target(self) -> RiskTarget:
         return self.promise.target
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes, or their numbers."""
+        return self.classes or [str(k) for k in range(self.calib.stages[0].logits.shape[1])]
 
 
 def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArray:
@@ -78,9 +86,10 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
     if target is None and evidence.charged_path is not None:
         return evidence.charged_path
     target = target or evidence.target
-    select = _as_promised(evidence.select, evidence.promise)
+    select, n_calibration = _for_planned_shares(
+        evidence, _as_promised(evidence.select, evidence.promise), evidence.calib.n_groups
+    )
     scores = stage_scores(select.stages, select.labels, evidence.rules)
-    n_calibration = evidence.calib.n_groups
     if len(scores) == 1:
         (stage,) = scores
         return plan_thresholds(stage.confidence, stage.wrong, n_calibration, target)[:, None]
@@ -94,6 +103,19 @@ def plan_path(evidence: Evidence, target: RiskTarget | None = None) -> FloatArra
         evidence.promise.slack,
         parts_of(evidence, select),
     )
+
+
+def _for_planned_shares(
+    evidence: Evidence, select: SplitScores, n_calibration: int
+) -> tuple[SplitScores, int]:
+    """The selection images and the number of calibration units for which the promised shares are planned."""
+    shares = evidence.promise.planned_shares
+    if shares is None or not len(select):
+        return select, n_calibration
+    wrong = np.asarray(select.stages[-1].logits.argmax(axis=-1) != select.labels, dtype=np.bool_)
+    prevalence = class_shares(shares, evidence.class_names)
+    rows, units = planning_rows(select.labels, wrong, prevalence, n_calibration, evidence.promise.seed)
+    return select.take(rows), units
 
 
 def _as_promised(select: SplitScores, promise: PromiseConfig) -> SplitScores:
@@ -128,8 +150,7 @@ def parts_of(evidence: Evidence, split: SplitScores | None = None) -> Parts:
     promise, calib = evidence.promise, evidence.calib
     split = split or calib
     if promise.each_answer:
-        classes = calib.stages[0].logits.shape[1]
-        return Parts.of_answers(evidence.classes or [str(k) for k in range(classes)])
+        return Parts.of_answers(evidence.class_names)
     if not promise.slices:
         return Parts.whole(len(split))
     for scores in (calib, split):

@@ -26,7 +26,8 @@ from trainer.certify.evidence import (
     plan_path,
     sampling_of,
 )
-from trainer.certify.wording import part_lines, risk_lines
+from trainer.certify.prevalence import prove_shares
+from trainer.certify.wording import part_lines, risk_lines, share_lines
 from trainer.scoring.split_scores import SplitScores
 
 MOST_CORRELATED = 0.15
@@ -38,12 +39,25 @@ def exact(evidence: Evidence) -> Policy:
     """The cascade as one policy, certified over all answers, in each part of them, or at several risks."""
     if evidence.promise.alphas:
         return _several_risks(evidence)
+    if evidence.promise.for_shares:
+        return _for_shares(evidence)
     path, parts = plan_path(evidence), parts_of(evidence)
     certificate = _prove(evidence, path, evidence.target, parts)
     remarks: tuple[str, ...] = ()
     if parts.each is not None and certificate.feasible:
         overall = _prove(evidence, path, evidence.target, Parts.whole(len(evidence.calib)))
         remarks = part_lines(certificate, overall.coverage)
+    return Policy(with_thresholds(evidence.rules, certificate), certificate, path, remarks=remarks)
+
+
+def _for_shares(evidence: Evidence) -> Policy:
+    """The cascade as one policy at every promised share of the classes."""
+    path = plan_path(evidence)
+    certificate, found = prove_shares(evidence, path)
+    remarks = found
+    if certificate.feasible:
+        overall = _prove(evidence, path, evidence.target, Parts.whole(len(evidence.calib)))
+        remarks += share_lines(certificate, overall)
     return Policy(with_thresholds(evidence.rules, certificate), certificate, path, remarks=remarks)
 
 
@@ -111,7 +125,12 @@ def _prove(
 def reads_all_frames(evidence: Evidence) -> bool:
     """Whether the certificate bets on all frames of each group: as configured, or as val_select suggests."""
     promise, select = evidence.promise, evidence.select
-    if promise.frames == "one" or promise.unit == "image" or evidence.calib.groups is None:
+    if (
+        promise.for_shares
+        or promise.frames == "one"
+        or promise.unit == "image"
+        or evidence.calib.groups is None
+    ):
         return False
     return promise.frames == "all" or correlation_of_errors(select) <= MOST_CORRELATED
 

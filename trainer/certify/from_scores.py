@@ -11,15 +11,19 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.certificate import Certificate, CertifiedOn
+from calibration.certificate import Certificate, CertifiedOn, ClassShares
 from calibration.exact.fallback import RiskLadder, RiskSequence, certify_several
-from calibration.exact.fixed_sequence import certify
+from calibration.exact.fixed_sequence import RANK_START, certify
 from calibration.exact.intersection_union import JointCertificate, certify_answers, certify_slices
+from calibration.exact.path_test import certify_path
+from calibration.exact.paths import StagePath
 from calibration.exact.strata import AnswerLabels, Slices
+from calibration.exact.worlds import certify_prevalence
 from calibration.groups import Sampling
 from calibration.known_splits import USUAL_BUDGET, KnownCertificate, SplitIdentity
 from calibration.ledger import Ledger
 from trainer.certify.account import sentence
+from trainer.certify.shares import class_shares
 from trainer.certify.user_ledger import change_accounts, now, place_of
 from trainer.run.folder import read_json, write_json
 from trainer.run.promise import PromiseConfig
@@ -98,6 +102,29 @@ def certify_each(
         )
     joint = replace(joint, certificate=replace(joint.certificate, doubt=scored.doubt))
     return CertifiedScores(joint, scored.warnings, ledger, known)
+
+
+def certify_shares(
+    path: Path, promise: PromiseConfig, columns: ScoreFileColumns, shares: ClassShares
+) -> CertifiedScores[tuple[Certificate, Certificate]]:
+    """`certify_scores` at every one of these class shares, and for comparison over all rows as they are."""
+    scored = _scored(path, promise, columns)
+    prevalence = class_shares(shares, [f"label {label}" for label in range(scored.classes)])
+    ledger, known = _charge(path, scored, promise, columns, f"shares {shares}")
+    policies = StagePath.read(scored.confidence, scored.errors, None)
+    sampling, certified_on = _sampling(promise, scored), CertifiedOn(scored.digest)
+    certificate = certify_prevalence(
+        policies,
+        scored.labels,
+        prevalence,
+        promise.target,
+        sampling,
+        test=RANK_START,
+        certified_on=certified_on,
+    )
+    ordinary = certify_path(policies, promise.target, sampling=sampling, test=RANK_START)
+    result = replace(certificate, doubt=scored.doubt), ordinary
+    return CertifiedScores(result, scored.warnings, ledger, known)
 
 
 def certify_risks(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from calibration.certificate import RiskTarget
+from calibration.exact.prevalence import draw_size
 from calibration.groups import independent_units
 from calibration.planning.reach import (
     Reach,
@@ -22,6 +23,7 @@ from calibration.planning.reach import (
 )
 from calibration.scores import IntArray
 from trainer.certify.scrc import CONFIDENCE_GRID, SET_GRID
+from trainer.certify.shares import class_shares
 from trainer.data.images import ImageSource
 from trainer.data.labels import as_text
 from trainer.data.splits import Splits
@@ -42,7 +44,7 @@ class PartReach:
     """The limits of the promise in one part of the answers, or at one of several risks."""
 
     name: str
-    """`answer 'dog'`, `light 'night'` or `alpha 0.02`; empty for one promise over all answers"""
+    """`answer 'dog'`, `light 'night'`, `alpha 0.02` or `40 % dog`; empty for one promise over all answers"""
     target: RiskTarget
     reach: Reach
     on_average: bool = False
@@ -212,6 +214,13 @@ def _parts(
         for alpha in promise.alphas:
             at = RiskTarget(alpha, share, target.min_coverage)
             yield PartReach(f"alpha {alpha:g}", at, _reach(len(rows), at, promise, grouped=grouped))
+    elif promise.prevalence is not None:
+        prevalence = class_shares(promise.prevalence, source.class_names)
+        expected = np.bincount(source.labels, minlength=len(source.class_names)) / len(source) * len(rows)
+        for corner in prevalence.corners().tolist():
+            size = draw_size(np.floor(expected), corner)
+            reach = _reach(size, target, promise, grouped=grouped)
+            yield PartReach(prevalence.name_of(corner), target, reach)
     elif promise.each_answer:
         shares = np.bincount(source.labels, minlength=len(source.class_names)) / len(source)
         for name, part in zip(source.class_names, shares.tolist(), strict=True):

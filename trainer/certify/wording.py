@@ -27,6 +27,26 @@ def part_lines(certificate: Certificate, coverage_overall: float) -> tuple[str, 
     )
 
 
+def share_lines(certificate: Certificate, ordinary: Certificate) -> tuple[str, ...]:
+    """One line per end of the prevalence with its counts, and what the promise at all of them costs."""
+    if not certificate.feasible:
+        return ()
+    price = 100 * (ordinary.coverage - certificate.coverage)
+    return (
+        "It holds at each share of the classes in between, because it holds at the ends:",
+        *(
+            f"  {part.name}: {part.errors} wrong among {part.answered} answered of {part.n} drawn "
+            f"({100 * part.coverage:.1f} %)"
+            for part in certificate.parts
+        ),
+        f"Price: {price:.1f} points of coverage on images mixed as in val_calib; a promise about those alone "
+        f"would answer {100 * ordinary.coverage:.1f} %, and says nothing of another mix."
+        if price >= 0.0
+        else f"On images mixed as in val_calib it answers {-price:.1f} points more than a promise about "
+        "those alone would.",
+    )
+
+
 def risk_lines(ladder: RiskLadder, delta: float) -> tuple[str, ...]:
     """One line per risk with its certified coverage and thresholds."""
     lines = [f"All together with {100 * (1 - delta):g} % confidence:"]

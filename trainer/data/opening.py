@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from calibration.certificate import class_intervals
 from calibration.scores import IntArray
 from trainer.data.config import DataConfig, SplitConfig
 from trainer.data.faults import PreparedData
@@ -67,5 +70,21 @@ def calibration_need(labels: IntArray, promise: PromiseConfig, *, pretrained: bo
     return CalibrationNeed(
         promise.target,
         errors=ERRORS_WHEN_PRETRAINED if pretrained else ERRORS_AT_START,
-        smallest_part=rarest_share(labels) if promise.each_answer else 1.0,
+        smallest_part=_smallest_part(labels, promise),
     )
+
+
+def _smallest_part(labels: IntArray, promise: PromiseConfig) -> float:
+    """Share of the calibration units that the part with the fewest of them gets."""
+    if promise.each_answer:
+        return rarest_share(labels)
+    if promise.prevalence is None:
+        return 1.0
+    shares = np.bincount(labels) / len(labels)
+    intervals = class_intervals(promise.prevalence)
+    if len(intervals) == 1:
+        ((low, high),) = intervals
+        intervals = ((1.0 - high, 1.0 - low), (low, high))
+    # The sample of a corner ends about where the class that it needs most of is used up.
+    parts = [float(share) / high for share, (_, high) in zip(shares, intervals, strict=False) if high > 0.0]
+    return min([1.0, *parts])

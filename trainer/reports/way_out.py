@@ -17,7 +17,7 @@ import yaml
 
 from bundle.extras import pip_line
 from bundle.images.preprocess import PreprocessSpec
-from calibration.certificate import Certificate
+from calibration.certificate import Certificate, class_intervals
 from calibration.decision import STAGE_KEYS, STAGE_NAMES
 from calibration.exact.shortfall import Hint
 from trainer.certify.evidence import Policy
@@ -215,6 +215,9 @@ def _promise(promise: PromiseConfig, alpha: float) -> list[str]:
         if getattr(promise, name) != getattr(usual, name)
     ]
     given += ["--each-answer"] if promise.each_answer else []
+    if promise.prevalence is not None and promise.unlabelled is None:
+        shares = ",".join(f"{low:g}:{high:g}" for low, high in class_intervals(promise.prevalence))
+        given.append(f"--prevalence {shares}")
     return given + ([f"--slices {_quoted(promise.slices)}"] if promise.slices else [])
 
 

@@ -6,17 +6,34 @@ This part of the configuration needs no training library; the later steps (`swee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from calibration.certificate import RiskTarget
+from calibration.certificate import ClassShares, RiskTarget, class_intervals
 from calibration.groups import Sampling, Unit
 from trainer.choices import CertificateName, ScoreChoice
 from trainer.errors import RunError
+
+
+class UnlabelledImages(BaseModel):
+    """Unlabelled images from which the interval of the prevalence is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    """Name of the source, as it was given"""
+    digest: str
+    """sha256 of the scores of the images"""
+    units: int
+    """Number of independent images, or groups"""
+    planned: tuple[float, float]
+    """Rough interval from val_select, for which the path is planned before a label of val_calib is read"""
+    delta: float = Field(gt=0.0, lt=1.0)
+    """Part of delta that the interval has spent"""
 
 
 class PromiseConfig(BaseModel):
@@ -54,15 +71,48 @@ class PromiseConfig(BaseModel):
     alphas: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
     """Several risks in this order, which share delta; the first is `alpha`, and its policy is served."""
 
+    prevalence: ClassShares | None = None
+    """The promise holds as long as the share of class 1 lies in this interval and each class looks as it did;
+    of more than two classes one interval per class. None: the classes are mixed as in val_calib."""
+    unlabelled: UnlabelledImages | None = None
+    """The images from which `prevalence` is found; null: it is given, or there is none. Written by
+    `demur calibrate RUN --prevalence-from`."""
+
+    @field_validator("prevalence", "unlabelled", mode="before")
+    @classmethod
+    def _nothing_is_none(cls, value: Any) -> Any:
+        return None if isinstance(value, Sequence | Mapping) and len(value) == 0 else value
+
+    @field_validator("prevalence")
+    @classmethod
+    def _within_one(cls, value: ClassShares | None) -> ClassShares | None:
+        for low, high in () if value is None else class_intervals(value):
+            if not 0.0 <= low <= high <= 1.0:
+                raise ValueError(
+                    f"an interval of shares must rise, within 0 and 1, and {low:g} to {high:g} does not"
+                )
+        return value
+
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         kinds = {"each_answer": self.each_answer, "slices": bool(self.slices), "alphas": bool(self.alphas)}
+        kinds["prevalence"] = self.for_shares
         asked = [name for name, is_asked in kinds.items() if is_asked]
         if len(asked) > 1:
             raise ValueError(f"{' and '.join(asked)} are different promises; choose one")
         if asked and self.certificate not in ("exact", "none"):
             raise ValueError(
                 f"{asked[0]} is promised by the exact certificate only, not by {self.certificate}"
+            )
+        if self.for_shares and self.frames == "all":
+            raise ValueError(
+                "frames is 'all', which bets on the means of groups, but a promise for an interval of the "
+                "prevalence is proven on one frame per group; choose frames one or best"
+            )
+        if self.unlabelled is not None and self.unlabelled.delta >= self.delta:
+            raise ValueError(
+                f"delta is {self.delta:g}, and the interval of the prevalence has spent "
+                f"{self.unlabelled.delta:g} of it; find the interval again, with --prevalence-from"
             )
         if self.unit == "image" and self.max_group_size is None:
             raise ValueError(
@@ -80,6 +130,16 @@ class PromiseConfig(BaseModel):
                 f"{self.alpha:g}, which is served, and name each risk once"
             )
         return self
+
+    @property
+    def for_shares(self) -> bool:
+        """Whether the promise is for an interval of the prevalence."""
+        return self.prevalence is not None or self.unlabelled is not None
+
+    @property
+    def planned_shares(self) -> ClassShares | None:
+        """The class shares for which a path is planned; they depend on no label of val_calib."""
+        return self.prevalence if self.unlabelled is None else self.unlabelled.planned
 
     @property
     def target(self) -> RiskTarget:

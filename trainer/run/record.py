@@ -149,9 +149,14 @@ def _write(record: RunRecord, run: RunFolder) -> None:
     write_json(run.record, record.model_dump(mode="json", exclude=_left_out(record)))
 
 
-def _left_out(record: RunRecord) -> set[str]:
+def _left_out(record: RunRecord) -> dict[str, bool | set[str]]:
     """Fields that a record without them does not spell, as in earlier versions."""
-    return {name for name in ("question", "ledger", "named_task") if getattr(record, name) is None}
+    own = {name: True for name in ("question", "ledger", "named_task") if getattr(record, name) is None}
+    promise = record.promise
+    return {
+        **own,
+        "promise": {name for name in ("prevalence", "unlabelled") if getattr(promise, name) is None},
+    }
 
 
 def read_record(run: RunFolder) -> RunRecord:
