@@ -15,9 +15,10 @@ from bundle.registry.fleet_log import Overtaken
 from bundle.registry.generation import Change, Generation, PromotionState
 from bundle.registry.promotions import undone
 from calibration.errors import DemurError
-from deploy.errors import PromotionEnded
+from deploy.errors import PlanRefused, PromotionEnded
 from deploy.gates.outcome import GateResult
 from deploy.promotion import records
+from deploy.promotion.course import Course
 from deploy.promotion.events import Outcome, Teller, ended_outcome
 from deploy.promotion.hold import Ahead, Build, Hold
 from deploy.promotion.lease import Heartbeat
@@ -45,10 +46,9 @@ class PromotionRun:
     def __init__(self, scene: Scene, plan: Plan, steps: tuple[Step, ...], hold: Hold) -> None:
         self._scene, self._plan, self._steps, self._hold = scene, plan, steps, hold
         state = hold.state
-        at = next(n for n, one in enumerate(steps) if (one.phase, one.index) == (state.phase, state.step))
         # In the last step the newcomer is the champion already, and only this has to be seen and said.
         before = 0.0 if state.phase == "everything" else scene.clock() - state.since
-        self._enter(at, before)
+        self._enter(self._recorded(), before)
         self._teller = Teller(scene.on, scene.clock)
 
     def run(self) -> Outcome:
@@ -65,6 +65,17 @@ class PromotionRun:
             except PromotionEnded:
                 return self._ended_elsewhere()
 
+    def _recorded(self) -> int:
+        """Position of the step that the newest known record has begun. Raises PlanRefused."""
+        state = self._hold.state
+        of = [n for n, one in enumerate(self._steps) if (one.phase, one.index) == (state.phase, state.step)]
+        if not of:
+            raise PlanRefused(
+                f"the record says that the promotion is in step {state.step} of phase {state.phase}, which "
+                "its plan does not have; go on with the version that wrote it, or `demur promotion abort`"
+            )
+        return of[0]
+
     @property
     def _step(self) -> Step:
         return self._steps[self._position]
@@ -73,6 +84,7 @@ class PromotionRun:
         """`before`: seconds that the step has taken already, by the clocks of two machines."""
         self._position, self._since = position, self._hold.now.number
         self._began = self._scene.steady() - max(0.0, before)
+        self._course = Course()
 
     def _elapsed(self) -> float:
         return self._scene.steady() - self._began
@@ -86,7 +98,8 @@ class PromotionRun:
     def _look(self) -> tuple[Action, tuple[GateResult, ...]]:
         """One look at the present step, and what follows from it."""
         seen = self._gates() if self._step.phase == "gates" else self._live()
-        return next_step(self._steps, self._position, seen), seen.results
+        self._course.add(self._scene.clock(), seen.results)
+        return next_step(self._steps, self._position, seen), self._course.kept_in(seen.results)
 
     def _gates(self) -> Observation:
         bundles = (self._hold.state.newcomer, self._hold.now.champion)
@@ -105,6 +118,10 @@ class PromotionRun:
         hold = self._hold
         sight = self._scene.look(hold.now, records.experiment_of(hold.id))
         hold.note(sight.generation)
+        if self._recorded() != self._position:
+            # It is written already, and the answer was lost.
+            self._enter(self._recorded())
+            self._teller.began(self._step, hold.now, self._left())
         expected = self._expected()
         try:
             results = read_step(expected, sight, hold.state)

@@ -177,7 +177,15 @@ class SimulatedFleet:
             "strata_units": [{"control": 9 * int(units), label: int(units)} for units in self._strata],
             "shadows": {label: self._shadow()},
             "guardrails": [
-                {"guard": guard, "arm": label, "state": state, "harm": 0.01, "text": f"{guard} is {state}"}
+                {
+                    "guard": guard,
+                    "arm": label,
+                    "state": state,
+                    "harm": 0.01,
+                    "low": -0.01,
+                    "high": 0.03,
+                    "text": f"{guard} is {state}",
+                }
                 for guard, state in states.items()
                 if dealt
             ],

@@ -178,6 +178,7 @@ def test_a_step_whose_time_is_over_when_the_next_promoter_comes_is_rolled_back(
     assert newest.champion == killing.bundles.champion
     assert newest.promotion is not None
     assert newest.promotion.why is not None
+    assert newest.promotion.why.startswith(phase)
     assert "is over" in newest.promotion.why
 
 

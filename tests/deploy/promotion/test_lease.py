@@ -218,6 +218,26 @@ def test_a_registry_that_stays_away_ends_a_step_when_it_is_back(
     assert fleet.records()[-1].champion == bundles.champion
 
 
+def test_a_record_whose_answer_was_lost_is_not_written_twice(fleet: SimulatedFleet, bundles: Bundles) -> None:
+    class Lossy(FolderLocation):
+        """Every other record is written, and the answer is lost."""
+
+        written = 0
+
+        def create(self, key: str, data: bytes) -> None:
+            super().create(key, data)
+            if "generations" in key:
+                self.written += 1
+                if self.written % 2 == 0:
+                    raise RegistryUnavailable("it did not answer in time")
+
+    fleet.registry = Registry(Lossy(fleet.folder))
+    outcome = promote(fleet.scene(), PLAN, bundles.newcomer, ORDER)
+    assert outcome.phase == "promoted"
+    states = [(one.promotion.phase, one.promotion.step) for one in fleet.records() if one.promotion]
+    assert len(set(states)) == len(states)
+
+
 class Away:
     """A registry that does not answer while `away`."""
 
