@@ -13,6 +13,7 @@ from kubernetes_validate import SchemaNotFoundError, ValidationError, validate
 
 from deploy.manifests.rendering import FOLDER, OVERLAYS, build, rendered
 from deploy.manifests.rules import RULES, rules_resource, rules_text
+from service.settings import Settings
 
 VERSIONS = ("1.35", "1.36", "1.37")
 """The last three of Kubernetes"""
@@ -83,3 +84,41 @@ def test_signatures_are_required_of_every_pod_by_one_component(overlay: str, tmp
         assert {"name": "keys", "configMap": {"name": "demur-keys"}} in pod["volumes"]
     for resource in workloads:
         validate(resource, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_follows_a_registry_by_one_component(overlay: str, tmp_path: Path) -> None:
+    own = {
+        "resources": [os.path.relpath(FOLDER / "overlays" / overlay, tmp_path.resolve())],
+        "components": [os.path.relpath(FOLDER / "components" / "registry", tmp_path.resolve())],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    built = list(yaml.safe_load_all(build(tmp_path)))
+    (config,) = [one for one in built if one["kind"] == "ConfigMap"]
+    workloads = [one for one in built if one["kind"] in ("Deployment", "StatefulSet")]
+    pods = [one["spec"]["template"] for one in workloads]
+    serving = [
+        pod["spec"] for pod in pods if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "service"
+    ]
+    assert serving
+    for pod in serving:
+        (container,) = pod["containers"]
+        assert "bundle" not in {volume["name"] for volume in pod["volumes"]}
+        assert "bundle" not in {mount["name"] for mount in container["volumeMounts"]}
+        assert {"secretRef": {"name": "demur-registry"}} in container["envFrom"]
+        names = [one for one in container["env"] if one["name"] == "DEMUR_SERVICE_NAME"]
+        assert names == [
+            {"name": "DEMUR_SERVICE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+        ]
+    secrets = {
+        "DEMUR_REDIS_URL": "redis://store:6379/0",
+        "DEMUR_ADMIN_TOKEN": "t" * 32,
+        "DEMUR_FEEDBACK_TOKENS": f"anna={'f' * 32}",
+        "DEMUR_CORES": "2",
+        "DEMUR_SERVICE_NAME": "demur-7d9f",
+    }
+    settings = Settings.read({**config["data"], **secrets})
+    assert (settings.registry, settings.follow) == ("s3://set-this/in-your-overlay", "champion")
+    for resource in built:
+        if resource["apiVersion"] not in CUSTOM:
+            validate(resource, VERSIONS[-1], strict=True)
