@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
 
+from bundle.extras import ExtraMissing
 from bundle.registry.generation import Ref
 from bundle.registry.registry import Registry
+from bundle.signing.envelope import SignatureRefused
+from bundle.signing.keys import KeyUnusable
 from calibration.errors import DemurError
-from deploy.errors import LeaseLost, PromotionEnded
+from deploy.errors import GateUndecided, LeaseLost, PromotionEnded
+from deploy.gates.environment import signature_mode, signature_policy
 from deploy.gates.labelled import OpenTestSet
 from deploy.gates.offline import gate_names, run_gates
 from deploy.gates.outcome import GateResult
@@ -68,7 +73,7 @@ def offline_results(
     newcomer, champion = bundles
     try:
         with TemporaryDirectory(prefix="demur-promotion-") as folder:
-            one = registry.pull(newcomer.digest, Path(folder))
+            one = _signed_copy(registry, newcomer, plan, Path(folder))
             other = None if champion is None else registry.pull(champion.digest, Path(folder))
             return gates.run(plan, (one, other), told, cancelled), None
     except (LeaseLost, PromotionEnded):
@@ -78,3 +83,12 @@ def offline_results(
     except Exception as error:
         logger.exception("gates_not_run", newcomer=newcomer.label)
         return tuple(results), f"the gates could not be run: {type(error).__name__}: {error}"
+
+
+def _signed_copy(registry: Registry, newcomer: Ref, plan: GatesPlan, folder: Path) -> Path:
+    """The newcomer with the one of its signatures that is trusted, if there is one. Whether it is good enough
+    is for its gate to say."""
+    if signature_mode(plan) == "require":
+        with suppress(SignatureRefused, KeyUnusable, ExtraMissing, GateUndecided):
+            return registry.pull(newcomer.digest, folder, signature_policy(plan))
+    return registry.pull(newcomer.digest, folder)
