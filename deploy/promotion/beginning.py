@@ -77,6 +77,6 @@ def _running(state: PromotionState, fleet: str) -> str:
     return (
         f"the promotion {state.id} of {state.newcomer.label} runs in fleet {fleet} (phase {state.phase}, "
         f"begun by {state.started.by}, promoter {state.holder}; `demur promotion status`); wait for its end, "
-        "or take it over if its promoter has died: resume it with `demur promote`, or end it: "
+        "or take it over if its promoter has died: `demur promote --resume`, or end it: "
         "`demur promotion abort`"
     )
