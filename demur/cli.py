@@ -45,6 +45,7 @@ from demur.verbs.pretrain import pretrain
 from demur.verbs.profile import profile
 from demur.verbs.promote import promote
 from demur.verbs.promotion import promotion
+from demur.verbs.registry import registry
 from demur.verbs.rollback import rollback
 from demur.verbs.serve import serve
 from demur.verbs.sign import sign
@@ -76,7 +77,7 @@ PANELS: Final[Mapping[str, tuple[Callable[..., None], ...]]] = {
 }
 GROUPS: Final[Mapping[str, tuple[typer.Typer, ...]]] = {
     "Certificates": (ledger,),
-    "Production": (alerts, drift, events, experiment, promotion),
+    "Production": (alerts, drift, events, experiment, promotion, registry),
 }
 """Verbs that have verbs of their own"""
 for _panel, _verbs in PANELS.items():

@@ -19,6 +19,7 @@
         ├── NoPrivatePort (ValueError)          nothing says where the private port is, or its token
         ├── NoRegistryNamed (ValueError)        nothing says where the registry is
         ├── StoreUnusable (ValueError)          the address of the store is none
+        ├── ServicesNotAsked (ValueError)       nothing says which bundles the running services have open
         ├── TargetUnknown (ValueError)          what a bundle should become is no champion of a fleet
         ├── NotAsked                            nobody has said yes to a promotion
         ├── NoAddress (ValueError)          the address of a service is no URL of HTTP

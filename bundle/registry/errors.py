@@ -4,6 +4,8 @@
     ├── AddressUnusable       the text is no address of a registry
     ├── NoRegistry            nothing at the address says that it is a registry
     ├── RegistryUnavailable   the store is slow, refuses, fails, or is full
+    │   └── NotAStore         an answer is none of an object store's
+    ├── Missing, Exists       a key is not there, or is there already; between a location and its users
     ├── RegistryUnfit         the store cannot hold a fleet, since it would let two writers win
     ├── RegistryDamaged       a record or a file is not what was written
     ├── RegistryTooNew        a later version of demur has written it

@@ -32,6 +32,10 @@ class FolderLocation:
         """The folder."""
         return str(self.folder)
 
+    def place(self, key: str) -> str:
+        """The path of a key."""
+        return str(self.folder / key)
+
     def read(self, key: str, limit: int) -> bytes:
         """See `Location.read`."""
         with self._told("read", key), self._open(key) as stream:

@@ -40,6 +40,9 @@ class Location(Protocol):
     def address(self) -> str:
         """The place, for messages; without passwords."""
 
+    def place(self, key: str) -> str:
+        """Where a person finds a key: a path, or an address of the object store."""
+
     def read(self, key: str, limit: int) -> bytes:
         """The bytes of a key. Raises Missing, and RegistryDamaged for more than `limit` bytes."""
 

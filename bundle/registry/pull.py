@@ -82,7 +82,7 @@ def _manifest(location: Location, digest: str) -> tuple[bytes, BundleManifest]:
     if hashlib.sha256(data).hexdigest() != digest:
         raise RegistryDamaged(
             f"{MANIFEST_FILE} of bundle {digest} in {location.address} was changed: its sha256 is not the "
-            "bundle's digest; mend it with `demur registry push BUNDLE`"
+            "bundle's digest; mend it with `demur registry push BUNDLE --repair`"
         )
     return data, parse_manifest(data)
 
@@ -92,7 +92,7 @@ def _present(chunks: Iterable[bytes], file: str) -> Iterator[bytes]:
         yield from chunks
     except Missing as error:
         raise RegistryDamaged(
-            f"{file} of the bundle is missing ({error}); mend it with `demur registry push BUNDLE`"
+            f"{file} of the bundle is missing ({error}); mend it with `demur registry push BUNDLE --repair`"
         ) from error
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.manifest import MANIFEST_FILE, BundleManifest, BundleTampered, FileRecord
@@ -19,25 +21,34 @@ from bundle.signing.policy import SignaturePolicy
 from bundle.verify import read_manifest_bytes, read_signature, verify_bundle
 
 
-def push_bundle(
-    location: Location,
-    folder: Path,
-    by: str,
-    *,
-    trust: SignaturePolicy | None = None,
-    repair: bool = False,
-    on: Progress = unseen,
-) -> BundleRecord:
-    """Verify the bundle in `folder` and put it into the registry, whole or not at all.
+@dataclass(frozen=True, slots=True)
+class VerifiedBundle:
+    """A bundle that may be pushed."""
 
-    One that is there already is completed where files of it are missing, and gets the signature beside its
-    others; `repair` writes each of its files anew. Raises a BundleError and a RegistryError.
-    """
+    folder: Path
+    files: Mapping[str, FileRecord]
+    """Every file of it, bundle.json as the last one"""
+    record: BundleRecord
+
+
+def verified_bundle(folder: Path, by: str, trust: SignaturePolicy | None = None) -> VerifiedBundle:
+    """Verify the bundle in `folder`; `by`: who pushes it. Raises a BundleError and RecordRefused."""
     data = read_manifest_bytes(folder)
     digest = hashlib.sha256(data).hexdigest()
     manifest = verify_bundle(folder, trust=trust)
     files = _files(folder, manifest, data, digest)
-    record = _record(digest, manifest, files, by)
+    return VerifiedBundle(folder, files, _record(digest, manifest, files, by))
+
+
+def push_bundle(
+    location: Location, bundle: VerifiedBundle, *, repair: bool = False, on: Progress = unseen
+) -> BundleRecord:
+    """Put a bundle into the registry, whole or not at all.
+
+    One that is there already is completed where files of it are missing, and gets the signature beside its
+    others; `repair` writes each of its files anew. Raises a BundleError and a RegistryError.
+    """
+    digest, files = bundle.record.digest, bundle.files
     there = None if repair else _stored(location, digest)
     held = (
         {} if there is None else {one.key: one.size for one in location.objects(keys.bundle_prefix(digest))}
@@ -45,10 +56,11 @@ def push_bundle(
     left = {file: one for file, one in files.items() if held.get(keys.bundle_file(digest, file)) != one.size}
     meter = Meter(sum(one.size for one in left.values()), on)
     for file, one in left.items():
-        location.upload(keys.bundle_file(digest, file), outgoing(folder, file, one, meter), one.size)
-    if (signature := read_signature(folder)) is not None:
+        chunks = outgoing(bundle.folder, file, one, meter)
+        location.upload(keys.bundle_file(digest, file), chunks, one.size)
+    if (signature := read_signature(bundle.folder)) is not None:
         add_signature(location, digest, signature)
-    return there or _recorded(location, record, repair)
+    return there or _recorded(location, bundle.record, repair)
 
 
 def read_record(location: Location, digest: str) -> BundleRecord:

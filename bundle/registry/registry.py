@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from bundle.registry import keys
 from bundle.registry.bundle_record import BundleRecord
+from bundle.registry.collect import Collection, Sparing, collect, plan_collection
 from bundle.registry.errors import AliasNowhere, BundleNotFound, FleetUnknown, RegistryDamaged, RegistryTooNew
 from bundle.registry.fleet_log import FleetLog
 from bundle.registry.generation import Ref
@@ -13,7 +15,7 @@ from bundle.registry.location import Location, Missing
 from bundle.registry.marker import Marker
 from bundle.registry.names import is_alias, matching, split_alias
 from bundle.registry.pull import pull_bundle
-from bundle.registry.push import push_bundle, read_record
+from bundle.registry.push import push_bundle, read_record, verified_bundle
 from bundle.registry.shelf import Shelf
 from bundle.registry.transfer import Progress, unseen
 from bundle.signing.policy import SignaturePolicy
@@ -41,10 +43,11 @@ class Registry:
         repair: bool = False,
         on: Progress = unseen,
     ) -> Ref:
-        """Put the bundle in `folder` into the registry; see `push_bundle`. The first one makes the place a
-        registry."""
+        """Verify the bundle in `folder` and put it into the registry; see `push_bundle`. The first one makes
+        the place a registry."""
+        bundle = verified_bundle(folder, by, trust)
         self._marker.claim()
-        return push_bundle(self.location, folder, by, trust=trust, repair=repair, on=on).ref
+        return push_bundle(self.location, bundle, repair=repair, on=on).ref
 
     def pull(
         self, digest: str, into: Path, trust: SignaturePolicy | None = None, *, on: Progress = unseen
@@ -89,6 +92,15 @@ class Registry:
                 unreadable[digest] = str(error)
         return Shelf(tuple(sorted(records, key=lambda one: one.at)), unreadable, tuple(unfinished))
 
+    def collection(self, sparing: Sparing, now: float) -> Collection:
+        """What a collection would delete now; see `plan_collection`."""
+        return plan_collection(self.location, self.shelf(), self._logs(), sparing, now)
+
+    def collect(self, planned: Collection) -> Collection:
+        """Delete what `planned` says; see `collect.collect`."""
+        self._marker.require()
+        return collect(self.location, self._logs(), planned)
+
     def resolve(self, text: str, fleet: str | None = None) -> Ref:
         """The bundle that `text` names: an alias, `FLEET/ALIAS`, a digest, or what `names.matching` takes.
 
@@ -107,6 +119,16 @@ class Registry:
         self._marker.require()
         return [name for name in self.location.names(keys.FLEETS) if keys.is_name(name)]
 
+    def reports(self, fleet: str, promotions: Iterable[str]) -> dict[str, str]:
+        """Promotion -> place of its report, for those of `promotions` that have one."""
+        self._marker.require()
+        found = {}
+        for name in sorted(promotions):
+            key = keys.promotion_report(fleet, name)
+            if key.rpartition("/")[2] in self.location.names(key.rpartition("/")[0]):
+                found[name] = self.location.place(key)
+        return found
+
     def fleet(self, name: str) -> FleetLog:
         """The log of a fleet, which may be empty. Raises FleetUnknown for what is no name of one."""
         return FleetLog(self.location, name, self._marker)
@@ -120,6 +142,9 @@ class Registry:
             )
             raise FleetUnknown(f"{self.address} {there}")
         return names[0]
+
+    def _logs(self) -> list[FleetLog]:
+        return [self.fleet(name) for name in self.fleets()]
 
     def _alias(self, alias: str, fleet: str) -> Ref:
         newest = self.fleet(fleet).newest()

@@ -17,7 +17,7 @@ _PASSES: Final = frozenset(
 _BROKE_OFF: Final = frozenset(
     {"ClientPayloadError", "IncompleteReadError", "ConnectionClosedError", "ResponseParserError"}
 )
-_NO_KEY: Final = frozenset({"NoSuchKey", "404"})
+_NO_KEY: Final = "NoSuchKey"
 
 _CREDENTIALS: Final = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
@@ -39,6 +39,10 @@ _SENTENCES: Final = {
     "KeyTooLongError": "takes shorter keys only; shorten the prefix in the address",
     "QuotaExceeded": "has no room; free some, for example with `demur registry gc`",
 }
+_NO_STORE: Final = (
+    "gave an answer that is none of an object store's, as the page of a proxy is; look whether the address "
+    "and the endpoint are right"
+)
 _BY_STATUS: Final = {
     "301": "PermanentRedirect",
     "307": "PermanentRedirect",
@@ -47,6 +51,10 @@ _BY_STATUS: Final = {
     "503": "ServiceUnavailable",
     "507": "QuotaExceeded",
 }
+
+
+class NotAStore(RegistryUnavailable):
+    """An answer that is none of an object store's, as the page of a proxy is."""
 
 
 def code_of(error: BaseException) -> str | None:
@@ -68,16 +76,20 @@ def passes(error: Exception) -> bool:
 def told(error: Exception, address: str, what: str, timeout: float) -> RegistryError:
     """The error to raise for a failure of the store; `what`: what was tried, `read KEY`."""
     code = code_of(error)
-    if code in _NO_KEY:
+    if code == _NO_KEY:
         return Missing(f"{address} has no {what.partition(' ')[2]}")
     return RegistryUnavailable(f"cannot {what}: {address} {_sentence(error, code, timeout)}")
 
 
 def _sentence(error: Exception, code: str | None, timeout: float) -> str:
+    if code in ("404", "None"):
+        return _NO_STORE
     if code is not None:
         known = _SENTENCES.get(_BY_STATUS.get(code, code))
         return known or f"answers {code[:60]!r}; look into the log of the store"
     name = type(error).__name__
+    if isinstance(error, NotAStore):
+        return _NO_STORE
     if isinstance(error, asyncio.TimeoutError) or "Timeout" in name:
         return f"did not answer within {timeout:g} s; look whether it is overloaded, and try again"
     if "Credential" in name or name in ("ProfileNotFound", "TokenRetrievalError", "SSOTokenLoadError"):

@@ -64,7 +64,7 @@ def incoming(chunks: Iterable[bytes], file: str, record: FileRecord, meter: Mete
     def differs(why: str) -> RegistryDamaged:
         return RegistryDamaged(
             f"{file} {why}: the registry holds it in part, or it was changed there; nothing was kept of the "
-            "bundle. Try again, and if that fails mend it with `demur registry push BUNDLE`"
+            "bundle. Try again, and if that fails mend it with `demur registry push BUNDLE --repair`"
         )
 
     return _checked(chunks, record, differs, meter)

@@ -18,8 +18,8 @@ class FaultyStore:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.fault: str | None = None
-        """A status such as `500`, or `hang`, `drip`, `half`, `page` (no XML), `repeat` (a creation succeeds,
-        and its answer is an error); None: none"""
+        """A status such as `500`, or `hang`, `drip`, `half`, `page` (no XML, 200), `repeat` (a creation
+        succeeds, and its answer is an error); None: none"""
         self.honours_conditions = True
         self.requests = 0
         self.url = ""
@@ -49,7 +49,12 @@ class _Handler(BaseHTTPRequestHandler):
             whole = self.store.objects[key]
             data = whole[int(begin) : int(end) + 1]
             self._reply(
-                206, data, {"Content-Range": f"bytes {begin}-{int(begin) + len(data) - 1}/{len(whole)}"}
+                206,
+                data,
+                {
+                    "ETag": '"1"',
+                    "Content-Range": f"bytes {begin}-{int(begin) + len(data) - 1}/{len(whole)}",
+                },
             )
 
     def do_PUT(self) -> None:
@@ -90,7 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
             if more
             else []
         )
-        self._reply(200, f"<ListBucketResult>{''.join(entries)}</ListBucketResult>".encode())
+        self._reply(
+            200, f"<ListBucketResult><Name>{BUCKET}</Name>{''.join(entries)}</ListBucketResult>".encode()
+        )
 
     def _faulty(self) -> bool:
         fault = self.store.fault
@@ -103,9 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif fault == "hang":
                 self.store.over.wait(120)
             elif fault == "page":
-                self._reply(502, b"<html><body>proxy error")
+                self._reply(200, b"<html><body>Please log in</body></html>")
             else:
-                self._begin(206, 10_000, {"Content-Range": "bytes 0-9999/10000"})
+                self._begin(206, 10_000, {"ETag": '"1"', "Content-Range": "bytes 0-9999/10000"})
                 self.wfile.write(b"{" * 100)
                 while fault == "drip" and not self.store.over.wait(0.2):
                     self.wfile.write(b"{")

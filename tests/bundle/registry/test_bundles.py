@@ -104,7 +104,7 @@ def test_a_tampered_bundle_is_not_pushed(bundle: Path, registry: Registry) -> No
         stream.write("more")
     with pytest.raises(BundleTampered, match=r"README\.md"):
         registry.push(bundle, "tests")
-    assert registry.bundles() == []
+    assert not Path(registry.address).exists()
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone", "link"])
@@ -146,7 +146,7 @@ def test_a_file_in_part_is_not_pulled(
         file.unlink()
     else:
         file.write_bytes(content)
-    with pytest.raises(RegistryDamaged, match=r"stage_a/model\.onnx .*push BUNDLE"):
+    with pytest.raises(RegistryDamaged, match=r"stage_a/model\.onnx .*push BUNDLE --repair"):
         registry.pull(digest, tmp_path / "into")
     assert list((tmp_path / "into").iterdir()) == []
 

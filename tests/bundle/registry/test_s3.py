@@ -15,7 +15,7 @@ from fakes.s3_server import S3Server
 
 from bundle import extras
 from bundle.extras import ExtraMissing
-from bundle.registry import s3
+from bundle.registry import s3_client
 from bundle.registry.errors import (
     AddressUnusable,
     RegistryDamaged,
@@ -69,7 +69,9 @@ def fleet(store: FaultyStore) -> FleetLog:
         ("hang", r"did not answer within 1 s"),
         ("drip", r"did not answer within 1 s"),
         ("half", r"broke off in the middle of its answer; try again"),
-        ("page", r"answers '502'"),
+        ("502", r"answers '502'"),
+        ("404", r"gave an answer that is none of an object store's"),
+        ("page", r"gave an answer that is none of an object store's.*look whether the address"),
     ],
 )
 def test_a_failure_is_one_sentence_with_the_way_out(
@@ -142,7 +144,7 @@ def test_half_a_file_in_the_store_is_not_pulled(
 def test_a_pull_that_fails_leaves_nothing(
     store: FaultyStore, tiny_bundle: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "_SLOWEST", 10**9)
+    monkeypatch.setattr(s3_client, "_SLOWEST", 10**9)
     digest = open_registry(store.address).push(tiny_bundle, "tests").digest
     registry = open_registry(store.address, timeout=1.0 if fault == "drip" else 60.0)
 
