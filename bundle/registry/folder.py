@@ -91,12 +91,14 @@ class FolderLocation:
             try:
                 found = os.listdir(self.folder / prefix)
             except (FileNotFoundError, NotADirectoryError):
+                self._require_presence(prefix)
                 return []
         return sorted(name for name in found if not name.endswith(_SCRATCH))
 
     def objects(self, prefix: str) -> list[StoredObject]:
         """See `Location.objects`."""
         with self._told("list", prefix):
+            self._require_presence(prefix)
             return sorted(self._objects(self.folder / prefix), key=lambda one: one.key)
 
     def delete(self, key: str) -> None:

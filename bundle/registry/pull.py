@@ -6,8 +6,8 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bundle.manifest import (
@@ -58,7 +58,7 @@ def pull_bundle(
         if (signature := choose_signature(location, digest, manifest, data, trust)) is not None:
             _write(scratch / SIGNATURE_FILE, [signature])
         verify_bundle(scratch, expected=manifest.version, trust=trust)
-        _put_in_place(scratch, target)
+        _put_in_place(scratch, target, lambda: _is_good(target, digest, trust))
     return target
 
 
@@ -114,22 +114,32 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
         os.fsync(stream.fileno())
 
 
-def _put_in_place(scratch: Path, target: Path) -> None:
-    """Rename `scratch` to `target`; what was there and is not the bundle goes."""
+def _put_in_place(scratch: Path, target: Path, is_good: Callable[[], bool]) -> None:
+    """Rename `scratch` to `target`. The bundle stays if another process has put it there meanwhile; anything
+    else that is there goes."""
     for folder, _, _ in os.walk(scratch):
         _sync(Path(folder))
-    aside = scratch.with_suffix(".old")
-    with suppress(FileNotFoundError):
-        target.rename(aside)
     try:
         scratch.rename(target)
     except OSError as error:
-        # Another process has pulled the same bundle meanwhile, and verified it as this one did.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if is_good():
+            return
+        aside = scratch.with_suffix(".old")
+        try:
+            target.rename(aside)
+            scratch.rename(target)
+        finally:
+            _remove(aside)
     _sync(target.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

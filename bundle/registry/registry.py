@@ -138,7 +138,9 @@ class Registry:
         names = self.fleets()
         if len(names) != 1:
             there = (
-                f"has the fleets {', '.join(names[:20])}; name one of them" if names else "has no fleet yet"
+                f"has the fleets {', '.join(names[:20])}; name one of them"
+                if names
+                else "has no fleet yet, since nothing was promoted"
             )
             raise FleetUnknown(f"{self.address} {there}")
         return names[0]

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -23,9 +23,7 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     _remove_left_over(parent)
-    while (made := _locked_folder(parent, name)) is None:
-        pass
-    scratch, lock = made
+    scratch, lock = _new_folder(parent, name)
     try:
         yield scratch
     finally:
@@ -33,35 +31,39 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
         os.close(lock)
 
 
-def _locked_folder(parent: Path, name: str) -> tuple[Path, int] | None:
-    """A new folder and its lock; None if another process took it for one that was left over."""
-    scratch = parent / f".{name}.{token_hex(6)}{_SUFFIX}"
-    scratch.mkdir()
-    lock = _lock(scratch)
-    if lock is not None and scratch.exists():
-        return scratch, lock
-    if lock is not None:
+def _new_folder(parent: Path, name: str) -> tuple[Path, int]:
+    """A new folder and the descriptor that holds its lock."""
+    while True:
+        scratch = parent / f".{name}.{token_hex(6)}{_SUFFIX}"
+        scratch.mkdir()
+        try:
+            lock = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        # Before it was locked another process may have taken it for one that was left over.
+        if _locks(lock) is not False and scratch.exists():
+            return scratch, lock
         os.close(lock)
-    return None
 
 
-def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the lock of a folder; None if another process holds it, or it is gone."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+def _locks(descriptor: int) -> bool | None:
+    """Lock a folder: whether that succeeded, None where its file system knows no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except OSError:
-        os.close(descriptor)
         return None
-    return descriptor
+    return True
 
 
 def _remove_left_over(parent: Path) -> None:
     for found in parent.glob(f".*{_SUFFIX}"):
-        if (lock := _lock(found)) is not None:
+        try:
+            lock = os.open(found, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        # Without locks nobody knows whether its process lives, and it stays.
+        if _locks(lock):
             shutil.rmtree(found, ignore_errors=True)
-            with suppress(OSError):
-                os.close(lock)
+        os.close(lock)

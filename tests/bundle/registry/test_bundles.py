@@ -14,7 +14,7 @@ import pytest
 from fakes.tiny_bundle import tiny_draft
 
 from bundle.manifest import BundleError, BundleTampered
-from bundle.registry import keys, pull, push
+from bundle.registry import keys, pull, push, scratch
 from bundle.registry.errors import (
     BundleNotFound,
     NoRoom,
@@ -284,3 +284,36 @@ def test_what_is_no_digest_is_no_path(digest: str, bundle: Path, registry: Regis
 def test_by_is_a_plain_name(bundle: Path, registry: Registry) -> None:
     with pytest.raises(RecordRefused, match="by: "):
         registry.push(bundle, "\x1b[2J")
+
+
+def test_a_file_system_without_locks_takes_pulls_and_keeps_what_others_may_write(
+    digest: str, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(descriptor: int, operation: int) -> None:
+        raise OSError(37, os.strerror(37))
+
+    into = tmp_path / "into"
+    other = into / f".{digest}.0123456789ab.partial"
+    other.mkdir(parents=True)
+    monkeypatch.setattr(scratch.fcntl, "flock", unsupported)
+    registry.pull(digest, into)
+    assert sorted(path.name for path in into.iterdir()) == sorted([digest, other.name])
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_what_lies_in_the_place_of_a_bundle_goes(
+    bundle: Path, digest: str, registry: Registry, tmp_path: Path, kind: str
+) -> None:
+    target = tmp_path / "into" / digest
+    target.parent.mkdir()
+    if kind == "file":
+        target.write_text("")
+    elif kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        target.symlink_to(tmp_path / "elsewhere")
+    else:
+        (target / "x").mkdir(parents=True)
+    pulled = registry.pull(digest, tmp_path / "into")
+    assert content(pulled) == content(bundle)
+    assert not pulled.is_symlink()
+    assert [path.name for path in (tmp_path / "into").iterdir()] == [digest]

@@ -106,3 +106,11 @@ def test_folders_that_are_empty_after_a_deletion_go_as_well(location: FolderLoca
     location.delete("a/b/c/one")
     location.delete("a/b/c/one")
     assert sorted(path.name for path in (location.folder / "a").iterdir()) == ["two"]
+
+
+def test_a_registry_that_is_gone_is_no_empty_list(location: FolderLocation) -> None:
+    assert location.names("bundles") == []
+    location.folder.rename(location.folder.with_name("elsewhere"))
+    for call in (location.names, location.objects):
+        with pytest.raises(RegistryUnavailable, match="so the registry is gone"):
+            call("bundles")
