@@ -7,6 +7,7 @@ that they have won, and a writer that has not seen the newest record is told who
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from bundle.registry.location import Exists, Location, Missing
 from bundle.registry.marker import Marker
 from bundle.registry.records import MAX_RECORD_BYTES, from_bytes, require_readable, to_bytes
 
+READERS: Final = 8
+"""Records that are read at a time; an object store answers each after tens of milliseconds"""
 _ATTEMPTS: Final = 20
 """Of one change, each after another writer came first"""
 
@@ -93,9 +96,8 @@ class FleetLog:
 
     def history(self) -> Iterator[Generation]:
         """Every generation that the registry holds, the first one first. Raises a RegistryError."""
-        for number in self._numbers():
-            if (found := self._read(number)) is not None:
-                yield found
+        with ThreadPoolExecutor(READERS) as pool:
+            yield from filter(None, pool.map(self._read, self._numbers()))
 
     def at(self, time: float) -> Generation | None:
         """What the fleet served at `time` (Unix time, seconds); None before its first record."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bundle.registry import keys
 from bundle.registry.bundle_record import BundleRecord
 from bundle.registry.collect import Collection, Sparing, collect, plan_collection
 from bundle.registry.errors import AliasNowhere, BundleNotFound, FleetUnknown, RegistryDamaged, RegistryTooNew
-from bundle.registry.fleet_log import FleetLog
+from bundle.registry.fleet_log import READERS, FleetLog
 from bundle.registry.generation import Ref
 from bundle.registry.location import Location, Missing
 from bundle.registry.marker import Marker
@@ -79,17 +80,16 @@ class Registry:
     def shelf(self) -> Shelf:
         """Every bundle, among them those whose record cannot be read or is not there."""
         self._marker.require()
+        names = self.location.names(keys.BUNDLES)
         records, unreadable, unfinished = [], {}, []
-        for digest in self.location.names(keys.BUNDLES):
-            if not keys.is_digest(digest):
-                continue
-            try:
-                records.append(read_record(self.location, digest))
-            except Missing:
-                # Some stores go on naming a folder that holds nothing more.
-                unfinished += [digest] if self.location.objects(keys.bundle_prefix(digest)) else []
-            except (RegistryDamaged, RegistryTooNew) as error:
-                unreadable[digest] = str(error)
+        with ThreadPoolExecutor(READERS) as pool:
+            for digest, found in pool.map(self._looked_at, filter(keys.is_digest, names)):
+                if isinstance(found, BundleRecord):
+                    records.append(found)
+                elif isinstance(found, str):
+                    unreadable[digest] = found
+                elif found:
+                    unfinished.append(digest)
         return Shelf(tuple(sorted(records, key=lambda one: one.at)), unreadable, tuple(unfinished))
 
     def collection(self, sparing: Sparing, now: float) -> Collection:
@@ -144,6 +144,16 @@ class Registry:
             )
             raise FleetUnknown(f"{self.address} {there}")
         return names[0]
+
+    def _looked_at(self, digest: str) -> tuple[str, BundleRecord | str | bool]:
+        """Its record, or why that cannot be read, or whether there is anything without a record."""
+        try:
+            return digest, read_record(self.location, digest)
+        except Missing:
+            # Some stores go on naming a folder that holds nothing more.
+            return digest, bool(self.location.objects(keys.bundle_prefix(digest)))
+        except (RegistryDamaged, RegistryTooNew) as error:
+            return digest, str(error)
 
     def _logs(self) -> list[FleetLog]:
         return [self.fleet(name) for name in self.fleets()]
