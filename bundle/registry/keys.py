@@ -89,11 +89,9 @@ def generation_number(name: str) -> int | None:
     return int(match[1]) or None if match else None
 
 
-def promotion_report(fleet: str, promotion: str) -> str:
-    """The report of a promotion; its pictures lie beside it. Raises FleetUnknown for what is no name."""
-    if not is_name(promotion):
-        raise FleetUnknown(f"{promotion[:100]!r} is no name of a promotion")
-    return f"{fleet_prefix(fleet)}/promotions/{promotion}/report.md"
+def promotion_report(fleet: str, identifier: str) -> str:
+    """The report of a promotion; its pictures lie beside it."""
+    return f"{promotion(fleet, identifier)}/report.md"
 
 
 def promoter(fleet: str) -> str:

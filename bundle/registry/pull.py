@@ -58,7 +58,7 @@ def pull_bundle(
         if (signature := choose_signature(location, digest, manifest, data, trust)) is not None:
             _write(scratch / SIGNATURE_FILE, [signature])
         verify_bundle(scratch, expected=manifest.version, trust=trust)
-        _put_in_place(scratch, target, lambda: _is_good(target, digest, trust))
+        _put_in_place(scratch, target, lambda: holds_bundle(target, digest, trust))
     return target
 
 

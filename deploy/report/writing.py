@@ -30,7 +30,7 @@ def write_report(registry: Registry, fleet: str, generation: Generation, folder:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (folder / name).write_bytes(data)
-    return f"{registry.address.rstrip('/')}/{prefix}/{PAGE}"
+    return registry.location.place(f"{prefix}/{PAGE}")
 
 
 def report_files(story: Story) -> dict[str, bytes]:
