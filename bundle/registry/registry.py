@@ -140,7 +140,7 @@ class Registry:
             there = (
                 f"has the fleets {', '.join(names[:20])}; name one of them"
                 if names
-                else "has no fleet yet, since nothing was promoted"
+                else "has no fleet yet; `demur promote` begins one"
             )
             raise FleetUnknown(f"{self.address} {there}")
         return names[0]
