@@ -264,7 +264,7 @@ def _by_precision(evidence: Mapping[EngineKey, Evidence]) -> dict[str, Evidence]
 
 
 def _at_share(evidence: Evidence, shares: int) -> Evidence:
-    promise = evidence.promise.model_copy(update={"delta": evidence.promise.delta / shares})
+    promise = evidence.promise.changed({"delta": evidence.promise.delta / shares})
     return replace(evidence, promise=promise)
 
 

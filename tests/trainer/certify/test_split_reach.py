@@ -12,6 +12,7 @@ from fakes.channel_models import channel_images
 from trainer.certify.split_reach import SplitReach, split_reach
 from trainer.data.images import ImageSet
 from trainer.data.splits import Splits, SplitSizes, make_splits
+from trainer.errors import RunError
 from trainer.run.promise import PromiseConfig
 
 
@@ -44,6 +45,17 @@ def test_a_promise_out_of_reach_says_how_many_labels_and_which_risk() -> None:
     assert "About 596 more labelled images in all" in line
     assert "--alpha 0.02" in line
     assert reach_of(channel_images(600), 150, alpha=0.02).possible
+
+
+def test_each_end_of_an_interval_of_shares_must_be_reached() -> None:
+    found = reach_of(channel_images(2400), 1200, prevalence=(0.1, 0.8))
+    assert [part.name for part in found.parts] == ["10 % busy", "80 % busy"]
+    assert found.possible
+    assert "For 80 % busy: with about " in found.lines()[1]
+    far = reach_of(channel_images(1200), 400, prevalence=(0.5, 0.99))
+    assert not far.possible
+    with pytest.raises(RunError, match="3 intervals for 2 classes"):
+        reach_of(channel_images(600), 150, prevalence=((0.1, 0.2), (0.3, 0.4), (0.5, 0.6)))
 
 
 def test_fixed_sizes_ask_for_a_larger_calibration_split() -> None:
