@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -29,8 +30,18 @@ class ServiceProcess:
     """A context manager: inside, the service answers at `url`. At the end its logs are searched for every
     secret of its settings. Its bundle is not timed again if an earlier test has done so."""
 
-    def __init__(self, bundle: Path, folder: Path, **settings: Any) -> None:
-        given = {"bundle": str(bundle), "data_dir": str(folder), "port": 0, "drain": 0.2, **settings}
+    def __init__(
+        self,
+        bundle: Path | None,
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`bundle`: None for a service that follows a registry. `environment`: further variables of it."""
+        given = {"data_dir": str(folder), "port": 0, "drain": 0.2, **settings}
+        if bundle is not None:
+            given["bundle"] = str(bundle)
         script = folder / "main.py"
         folder.mkdir(parents=True, exist_ok=True)
         lend(folder)
@@ -42,7 +53,7 @@ class ServiceProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
             )
         self._folder = folder
         self._secrets = secrets_of(given, os.environ)
