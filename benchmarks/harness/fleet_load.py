@@ -25,7 +25,6 @@ from harness.connection import KeepAlive, post_head
 Address = tuple[str, int]
 _TRY_AGAIN: Final = 0.02
 _PATIENCE: Final = 60.0
-_UNITS: Final = 10_000
 _PER_CONNECTION: Final = 50
 """Requests of one connection, so that every worker of a service gets some"""
 _ROUNDING: Final = 1e-4
@@ -122,17 +121,19 @@ class FleetLoad:
         *,
         clients: int = 2,
         pause: float = 0.0,
+        units: int = 10_000,
         truths: Sequence[int] | None = None,
     ) -> None:
         """`bundles`: version and folder of each bundle that may answer. `clients`: per service, and `pause`
-        the seconds between two requests of one. `truths`: the class of each image; then a label follows
-        each answer that asks for one."""
+        the seconds between two requests of one. `units`: different ones, in turn. `truths`: the class of
+        each image; then a label follows each answer that asks for one."""
         self.tally = FleetTally()
         self._services = services
         self._images = images
         self._reference = {version: answers_of(folder, images) for version, folder in bundles}
         self._clients = clients
         self._pause = pause
+        self._units = units
         self._truths = truths
         self._turn = 0
         self._leaving = threading.Event()
@@ -182,7 +183,7 @@ class FleetLoad:
         """Whether the connection ends."""
         turn, self._turn = self._turn, self._turn + 1
         number = turn % len(self._images)
-        image, unit = self._images[number], {"X-Unit-Id": f"u{turn % _UNITS}"}
+        image, unit = self._images[number], {"X-Unit-Id": f"u{turn % self._units}"}
         head = post_head("/predict", "image/jpeg", len(image), unit)
         began = perf_counter()
         answer = await connection.ask(head, image)

@@ -106,6 +106,10 @@ PAGE: Mapping[str, Page] = {
         (
             "full-load",
             "bundle-changes",
+            "fleet-rollback",
+            "promotion-kills",
+            "promotion-steps",
+            "fleet-writers",
             "stops",
             "stops-beside-others",
             "worker-kills",
