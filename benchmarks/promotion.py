@@ -1,7 +1,7 @@
 """A fleet of three services that follows a registry: rollbacks under load, kills, and writers at once.
 
     python benchmarks/promotion.py [--parts steps,writers,rollback,kills] [--times 20] [--writers 200]
-        [--rounds 10] [--promotions 20] [--seed 0] [--record [FOLDER]]
+        [--rounds 10] [--promotions 20] [--minutes 60] [--seed 0] [--record [FOLDER]]
 
 steps: promoters get SIGKILL after each of their records, with services in simulated time.
 
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=200, help="rounds of two at the same moment")
     parser.add_argument("--rounds", type=int, default=10, help="rollbacks of each kind")
     parser.add_argument("--promotions", type=int, default=20, help="promotions in `kills`")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of `kills`, after which none begins")
     parser.add_argument("--seed", type=int, default=0)
     add_record_option(parser)
     given = parser.parse_args()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -55,7 +56,7 @@ def measure_kills(given: Namespace, folder: Path, recording: Recording) -> list[
     """Faults of kills of real processes."""
     found = Kills()
     with FleetScene(folder) as scene:
-        tally = _killed_promotions(scene, given.promotions, random.Random(given.seed), found)
+        tally = _killed_promotions(scene, given, found)
     faults = [*found.faults, *tally.mixed[:5]]
     steps = sorted(found.promoters.items())
     rows = [[step, str(count), str(found.services[step])] for step, count in steps]
@@ -83,7 +84,8 @@ def measure_kills(given: Namespace, folder: Path, recording: Recording) -> list[
     return faults
 
 
-def _killed_promotions(scene: FleetScene, promotions: int, rng: random.Random, found: Kills) -> FleetTally:
+def _killed_promotions(scene: FleetScene, given: Namespace, found: Kills) -> FleetTally:
+    rng, over = random.Random(given.seed), time.monotonic() + 60.0 * given.minutes
     plan = scene.folder / "plan.yaml"
     plan.write_text(PLAN)
     bundles = [scene.write("one"), scene.write("two", gain=1.1)]
@@ -95,7 +97,9 @@ def _killed_promotions(scene: FleetScene, promotions: int, rng: random.Random, f
         FleetLoad(fleet.addresses, IMAGES, known, pause=0.02) as load,
         ReportWatch(scene, found),
     ):
-        for turn in range(promotions):
+        for turn in range(given.promotions):
+            if time.monotonic() > over:
+                break
             kill_each_step(scene, fleet, bundles[(turn + 1) % 2], plan, found, rng)
             print(f"promotion {turn + 1}: {_counts(found.endings)}; {found.faults}", flush=True)
     return load.tally
