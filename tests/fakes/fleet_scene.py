@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 from unittest.mock import patch
@@ -59,7 +60,7 @@ class FleetScene:
             "PYTHONDONTWRITEBYTECODE": "",
         }
 
-    @property
+    @cached_property
     def registry(self) -> Registry:
         """The registry, past the proxy."""
         return open_registry(self.s3.address())
