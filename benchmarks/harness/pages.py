@@ -49,6 +49,8 @@ PAGE: Mapping[str, Page] = {
             "experiments-power",
             "promotion-gates",
             "sample-ratio",
+            "canary-risk",
+            "canary-equal",
             "hints",
             "scrc",
             "plan-on-real-scores",
