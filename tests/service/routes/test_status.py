@@ -235,7 +235,13 @@ def test_every_metric_is_listed_in_the_names(monitored: TestClient, make_colour_
     named = {name.removesuffix("_total") for name in metric_names.by_name()}
     shown = {family.name for family in text_string_to_metric_families(monitored.get("/metrics").text)}
     of_experiments = {name for name in metric_names.by_name() if name.startswith("demur_experiment")}
-    in_the_parent = {metric_names.ADMIN_REFUSALS.name, metric_names.WORKERS_LOST.name, *of_experiments}
+    of_fleets = {
+        metric_names.CHAMPION_GENERATION.name,
+        metric_names.FLEET_STALE.name,
+        metric_names.PROMOTION_PHASE.name,
+    }
+    of_parents = {metric_names.ADMIN_REFUSALS.name, metric_names.WORKERS_LOST.name}
+    in_the_parent = {*of_parents, *of_experiments, *of_fleets}
     assert shown == named - {name.removesuffix("_total") for name in in_the_parent}
 
 
