@@ -60,8 +60,8 @@ class FleetPlace:
 def fleet_place(options: FleetOptions, to: str = "champion") -> FleetPlace:
     """The place, by the options, the file and the environment. `to`: `champion` or `FLEET/champion`.
 
-    Nothing is read from the registry. Raises NoRegistryNamed, StoreUnusable, TargetUnknown, SettingsError
-    and AddressUnusable.
+    Nothing is read from the registry. Raises NoRegistryNamed, StoreUnusable, TargetUnknown, FleetUnknown,
+    SettingsError and AddressUnusable.
     """
     environment: Mapping[str, str] = os.environ
     if options.env_file is not None:
@@ -75,7 +75,10 @@ def fleet_place(options: FleetOptions, to: str = "champion") -> FleetPlace:
         )
     followed = found.get("follow", "").rpartition("/")[0]
     fleet = _target(to, options.fleet) or options.fleet or followed or None
-    return FleetPlace(open_registry(address), fleet, _store(options.store, found))
+    registry = open_registry(address)
+    if fleet is not None:
+        registry.fleet(fleet)  # What is no name of a fleet is refused before anything is pushed.
+    return FleetPlace(registry, fleet, _store(options.store, found))
 
 
 def _target(to: str, fleet: str | None) -> str | None:

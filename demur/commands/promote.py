@@ -78,12 +78,22 @@ def _newcomer(place: FleetPlace, asked: Asked, console: Console) -> tuple[Ref, s
     if folder.is_dir():
         console.print(f"Pushing {printable(str(folder))} ...", markup=False, highlight=False, soft_wrap=True)
         ref = place.registry.push(folder, asked.by)
+    elif _is_path(bundle):
+        raise BundleNotFound(
+            f"there is no folder {bundle[:200]!r} to push; name the folder of a bundle, or what the registry "
+            "calls one (`demur registry list`)"
+        )
     else:
         try:
             ref = place.registry.resolve(bundle, place.fleet)
         except BundleNotFound as error:
             raise type(error)(f"{error}; and there is no folder {bundle[:200]!r} to push") from None
     return ref, _fleet_of(place, ref)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text can only be meant as a path: `FLEET/ALIAS` is not."""
+    return text.startswith(("/", ".", "~")) or text.count("/") > 1
 
 
 def _fleet_of(place: FleetPlace, newcomer: Ref) -> str:

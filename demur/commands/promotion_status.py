@@ -12,6 +12,7 @@ from demur.commands.fleet import moment, named, seen_fleet
 from demur.commands.fleet_place import FleetPlace
 from demur.commands.fleet_scene import opened_scene
 from demur.commands.promotion_progress import gate_line
+from demur.commands.served_fleet import served_fleet
 from demur.output import printable, write_json
 from deploy.promotion.decisions import abort, approve
 from deploy.promotion.status import Status, status
@@ -43,15 +44,15 @@ def show_status(place: FleetPlace, *, watch: bool, as_json: bool) -> bool:
 
 def approve_and_tell(place: FleetPlace, by: str, comment: str, *, as_json: bool) -> None:
     """Approve, and print it. Raises NoSuchPromotion, and other RegistryErrors."""
-    with opened_scene(place) as scene:
-        now = approve(scene, by, comment)
+    with served_fleet(place) as fleet:
+        now = approve(fleet, by, comment)
     _tell(place, now, "is approved and goes on", as_json=as_json)
 
 
 def abort_and_tell(place: FleetPlace, by: str, reason: str, *, as_json: bool) -> None:
     """End the promotion, and print it. Raises NoSuchPromotion, and other RegistryErrors."""
-    with opened_scene(place) as scene:
-        now = abort(scene, by, reason)
+    with served_fleet(place) as fleet:
+        now = abort(fleet, by, reason)
     champion = "nothing serves yet" if now.champion is None else f"{now.champion.label} serves"
     _tell(place, now, f"has ended; {champion}", as_json=as_json)
 

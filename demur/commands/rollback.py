@@ -6,10 +6,10 @@ import time
 from typing import Any, Final
 
 from demur.commands.fleet_place import FleetPlace
-from demur.commands.fleet_scene import opened_scene
+from demur.commands.served_fleet import served_fleet
 from demur.output import printable, write_json
 from deploy.promotion.rollback import RolledBack, roll_back
-from deploy.promotion.scene import Scene
+from deploy.promotion.served_fleet import ServedFleet
 from monitoring.fleet.report import ServiceReport
 from monitoring.store.contract import StoreUnavailable
 
@@ -22,14 +22,14 @@ def roll_back_and_tell(place: FleetPlace, by: str, reason: str, *, as_json: bool
     """Go back, and print it; whether every service that reports serves it. Raises NothingToRollBack, and
     other RegistryErrors."""
     began = time.monotonic()
-    with opened_scene(place) as scene:
-        done = roll_back(scene, by, reason)
+    with served_fleet(place) as fleet:
+        done = roll_back(fleet, by, reason)
         if not as_json:
-            print(printable(_sentence(scene.fleet, done)), flush=True)
-        late, services, unseen = _waited(scene, done)
+            print(printable(_sentence(fleet.fleet, done)), flush=True)
+        late, services, unseen = _waited(fleet, done)
         seconds = time.monotonic() - began
     if as_json:
-        write_json(_values(done, late, services, unseen) | {"fleet": scene.fleet, "seconds": seconds})
+        write_json(_values(done, late, services, unseen) | {"fleet": fleet.fleet, "seconds": seconds})
     elif unseen is not None:
         print(printable(unseen))
     elif late:
@@ -50,14 +50,14 @@ def _sentence(fleet: str, done: RolledBack) -> str:
     return f"{fleet}: {serves} serves (generation {done.generation.number}){left}{ended}{over}."
 
 
-def _waited(scene: Scene, done: RolledBack) -> tuple[list[ServiceReport], int, str | None]:
+def _waited(fleet: ServedFleet, done: RolledBack) -> tuple[list[ServiceReport], int, str | None]:
     """(services that do not serve it yet, number of services, why none is seen)."""
-    if scene.reports is None:
+    if fleet.reports is None:
         return [], 0, "No store is named, so the services are not seen; they adopt it within a second."
     champion, due = done.generation.champion, time.monotonic() + _PATIENCE
     while True:
         try:
-            reports = scene.reports.all()
+            reports = fleet.reports.all()
         except StoreUnavailable as error:
             return [], 0, f"The services cannot be seen: {error}; they adopt it within a second."
         late = [

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from bundle.registry import promotions
 from bundle.registry.generation import Approval, Change, Generation
-from deploy.promotion.hold import one_line
-from deploy.promotion.scene import Scene
+from deploy.promotion.reasons import one_line
+from deploy.promotion.served_fleet import ServedFleet
 
 
-def approve(scene: Scene, by: str, comment: str) -> Generation:
+def approve(fleet: ServedFleet, by: str, comment: str) -> Generation:
     """Say yes to the promotion that waits for it. Raises NoSuchPromotion, and a RegistryError."""
-    at = scene.clock()
+    at = fleet.clock()
     approval = Approval(at, by, one_line(comment))
 
     def build(now: Generation | None) -> Generation:
         return promotions.approved(now, approval, _change(at, by, f"approved: {comment}", now))
 
-    return scene.log.change(build)
+    return fleet.log.change(build)
 
 
-def abort(scene: Scene, by: str, reason: str) -> Generation:
+def abort(fleet: ServedFleet, by: str, reason: str) -> Generation:
     """End the promotion that runs, and undo what it has done. Raises NoSuchPromotion, and a RegistryError."""
-    at = scene.clock()
-    generation = scene.log.change(lambda now: promotions.aborted(now, _change(at, by, reason, now)))
-    scene.call()
+    at = fleet.clock()
+    generation = fleet.log.change(lambda now: promotions.aborted(now, _change(at, by, reason, now)))
+    fleet.call()
     return generation
 
 

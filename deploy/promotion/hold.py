@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
 from bundle.registry.generation import Change, Generation, PromotionState
 from bundle.registry.promotions import running
 from deploy.errors import LeaseLost, PromotionEnded
 from deploy.gates.outcome import GateResult
+from deploy.promotion.reasons import one_line
 from deploy.promotion.records import kept_result
 from deploy.promotion.scene import Scene
 from deploy.promotion.steps import Phase, Step
 
 Build = Callable[[Generation, PromotionState, Change], Generation]
-_LONGEST_REASON: Final = 1000
 
 
 class _Written(Exception):
@@ -126,9 +125,3 @@ class Hold:
         if state is None or state.id != self.id:
             raise PromotionEnded(f"the promotion {self.id} was ended, and another change has followed")
         return state
-
-
-def one_line(text: str) -> str:
-    """A text as records hold reasons: one line that a terminal may show, not too long."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(shown.split())[:_LONGEST_REASON]

@@ -12,11 +12,12 @@ from deploy.errors import NoPromotion, PromoterAlive, PromotionRefused
 from deploy.gates.outcome import GateResult
 from deploy.promotion.beginning import require_free, require_ready
 from deploy.promotion.events import Outcome, Teller
-from deploy.promotion.hold import Hold, one_line
+from deploy.promotion.hold import Hold
 from deploy.promotion.lease import new_holder, sign_of_life, wait_for_silence
 from deploy.promotion.offline_step import offline_results
 from deploy.promotion.plan import Plan
 from deploy.promotion.plan_file import plan_from_record
+from deploy.promotion.reasons import one_line
 from deploy.promotion.records import begun, is_first, stated
 from deploy.promotion.run import PromotionRun
 from deploy.promotion.scene import Scene

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bundle.registry import promotions
-from bundle.registry.errors import BundleNotFound, NothingToRollBack
+from bundle.registry.errors import NothingToRollBack
 from bundle.registry.generation import Change, Generation, Ref
-from deploy.promotion.hold import one_line
-from deploy.promotion.scene import Scene
+from deploy.promotion.reasons import one_line
+from deploy.promotion.served_fleet import ServedFleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ class RolledBack:
     """Former champions that are not in the registry any more"""
 
 
-def roll_back(scene: Scene, by: str, reason: str) -> RolledBack:
+def roll_back(fleet: ServedFleet, by: str, reason: str) -> RolledBack:
     """Go back. Raises NothingToRollBack, and a RegistryError."""
     seen: list[tuple[Generation, tuple[Ref, ...]]] = []
 
     def build(now: Generation | None) -> Generation:
-        kept, gone = _with_bundles(scene, now)
-        change = Change(scene.clock(), by, one_line(reason))
+        kept, gone = _with_bundles(fleet, now)
+        change = Change(fleet.clock(), by, one_line(reason))
         if gone and (kept is None or not kept.former) and promotions.running(kept) is None:
             raise NothingToRollBack(
-                f"no former champion of fleet {scene.fleet} is in the registry any more ({_labels(gone)}); "
+                f"no former champion of fleet {fleet.fleet} is in the registry any more ({_labels(gone)}); "
                 "push one again with `demur registry push FOLDER`, or make another bundle the champion with "
                 "`demur promote`"
             )
@@ -47,31 +47,23 @@ def roll_back(scene: Scene, by: str, reason: str) -> RolledBack:
             seen.append((kept, gone))
         return back
 
-    generation = scene.log.change(build)
-    scene.call()
+    generation = fleet.log.change(build)
+    fleet.call()
     before, gone = seen[-1]
     running = promotions.running(before)
     left = before.champion if running is None else running.newcomer
     return RolledBack(generation, left, None if running is None else running.id, gone)
 
 
-def _with_bundles(scene: Scene, now: Generation | None) -> tuple[Generation | None, tuple[Ref, ...]]:
+def _with_bundles(fleet: ServedFleet, now: Generation | None) -> tuple[Generation | None, tuple[Ref, ...]]:
     """`now`, whose latest former champion is in the registry, and those after it that are not."""
     if now is None:
         return None, ()
     former: tuple[Ref, ...] = now.former
     gone: tuple[Ref, ...] = ()
-    while former and not _is_there(scene, former[-1]):
+    while former and not fleet.registry.has(former[-1].digest):
         former, gone = former[:-1], (former[-1], *gone)
     return replace(now, former=former), gone
-
-
-def _is_there(scene: Scene, bundle: Ref) -> bool:
-    try:
-        scene.registry.bundle(bundle.digest)
-    except BundleNotFound:
-        return False
-    return True
 
 
 def _labels(bundles: tuple[Ref, ...]) -> str:

@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from bundle.registry.errors import RegistryError
-from bundle.registry.fleet_log import FleetLog
 from bundle.registry.generation import Generation
 from bundle.registry.registry import Registry
 from deploy.promotion.events import Event, unseen
 from deploy.promotion.offline_step import OfflineGates
+from deploy.promotion.served_fleet import ServedFleet
 from deploy.report.writing import write_report
 from monitoring.errors import MonitoringError
 from monitoring.fleet.report import ServiceReport
-from monitoring.store.contract import StoreUnavailable
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks, at most"""
 OLD_VIEW: Final = 60.0
 """Seconds without a newer view of an experiment after which the last one says nothing any more"""
-
-
-class Reports(Protocol):
-    """What the services say of themselves; `monitoring.fleet.reports.FleetReports`."""
-
-    def all(self) -> list[ServiceReport]:
-        """The reports of the last seconds."""
 
 
 class Views(Protocol):
@@ -50,13 +41,6 @@ class Report(Protocol):
         """The address of the report of the promotion in `generation`."""
 
 
-class Wake(Protocol):
-    """The call to the services to look at the registry; `monitoring.fleet.wake.FleetWake`."""
-
-    def publish(self) -> None:
-        """Call."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sight:
     """One look at a fleet."""
@@ -71,29 +55,17 @@ class Sight:
 
 
 @dataclass(slots=True)
-class Scene:
-    """One fleet. Used from one thread."""
+class Scene(ServedFleet):
+    """One fleet, with all that a promotion needs."""
 
-    registry: Registry
-    fleet: str
-    reports: Reports | None = None
-    """None: there is no store, so no service is seen"""
     views: Views | None = None
-    wake: Wake | None = None
     gates: OfflineGates = field(default_factory=OfflineGates)
     report: Report = write_report
     on: Callable[[Event], None] = unseen
     """Told of each event"""
-    clock: Callable[[], float] = time.time
-    """Unix time, seconds"""
     steady: Callable[[], float] = time.monotonic
     """Seconds that no clock setting moves"""
     sleep: Callable[[float], None] = time.sleep
-
-    @property
-    def log(self) -> FleetLog:
-        """The records of the fleet."""
-        return self.registry.fleet(self.fleet)
 
     def look(self, known: Generation, experiment: str | None = None) -> Sight:
         """The fleet now. `known`: a record that has been read, after which newer ones are looked for."""
@@ -109,12 +81,6 @@ class Scene:
         except MonitoringError as error:
             return Sight(newest, fault=f"the store: {error}")
         return Sight(newest, reports, view)
-
-    def call(self) -> None:
-        """Let the services look at the registry at once; they do so within a second anyway."""
-        if self.wake is not None:
-            with suppress(StoreUnavailable):
-                self.wake.publish()
 
     def _view(self, experiment: str) -> Mapping[str, Any] | None:
         """The view, unless it is old by the store's clock."""

@@ -208,6 +208,10 @@ def test_on_a_terminal_it_asks_and_an_interruption_says_how_to_go_on(
         (["{one}"], "the registry is not named; give --registry"),
         (["{one}", "--registry", "registry"], "give --yes"),
         (["gone", "--registry", "registry", "--yes"], "is no registry yet"),
+        (["/no/such/folder", "--registry", "registry", "--yes"], "there is no folder '/no/such/folder'"),
+        (["./gone", "--registry", "registry", "--yes"], "there is no folder './gone'"),
+        (["a/b/gone", "--registry", "registry", "--yes"], "there is no folder 'a/b/gone'"),
+        (["{one}", "--registry", "registry", "--fleet", "../x", "--yes"], "'../x' is no name of a fleet"),
         (["{one}", "--registry", "registry", "--to", "previous"], "--to is 'previous'"),
         (["{one}", "--registry", "registry", "--to", "/champion"], "--to is '/champion'"),
         (["{one}", "--registry", "registry", "--to", "a/champion", "--fleet", "b"], "must name one fleet"),
@@ -231,6 +235,28 @@ def test_what_cannot_begin_is_refused_in_one_message(
     assert ended.code == 2
     assert said in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_fleet_of_no_name_is_refused_before_anything_is_pushed(
+    demur: Demur, bundles: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert demur("promote", bundles[0], "--registry", "registry", "--fleet", "../x", "--yes").code == 2
+    assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.parametrize("verb", [["promote", "{one}", "--yes"], ["promotion", "status"]])
+def test_a_store_that_is_away_is_named_with_its_option(
+    demur: Demur, bundles: tuple[Path, Path], tmp_path: Path, verb: list[str]
+) -> None:
+    at = ("--registry", "registry")
+    assert demur("promote", bundles[0], *at, "--plan", plan(tmp_path), "--yes").code == 0
+    words = [word.format(one=bundles[1]) for word in verb]
+    ended = demur(*words, *at, "--store", "redis://:secret@127.0.0.1:1/0")
+    assert "127.0.0.1:1" in ended.err + ended.out
+    assert "secret" not in ended.err + ended.out
+    if words[0] == "promote":
+        assert ended.code == 2
+        assert "the store redis://127.0.0.1:1/0 (--store, DEMUR_REDIS_URL) cannot be used" in ended.err
 
 
 def test_the_settings_of_a_service_say_where_the_fleet_is(
