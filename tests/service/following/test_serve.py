@@ -77,6 +77,11 @@ def fleet_of(service: ServiceProcess) -> dict[str, Any]:
     return found
 
 
+def metrics_of(service: ServiceProcess) -> str:
+    with service.client() as client:
+        return client.get("/metrics").text
+
+
 def serves(service: ServiceProcess, ref: Ref) -> bool:
     """Whether /health and an answer are of this bundle."""
     with service.client(every_worker=True) as client:
@@ -95,23 +100,24 @@ def test_two_workers_follow_prepare_swap_and_go_back(scene: Scene) -> None:
         assert serves(service, scene.one)
         eventually(lambda: [one.service for one in reports.all()] == ["pod-1"])
         scene.change(scene.prepare(scene.two))
-        eventually(lambda: reports.all()[0].prepared == 2)
-        assert reports.all()[0].opened == (scene.one.digest, scene.two.digest)
+        eventually(lambda: [one.prepared for one in reports.all()] == [2])
+        eventually(lambda: [one.opened for one in reports.all()] == [(scene.one.digest, scene.two.digest)])
         assert serves(service, scene.one)
         scene.change(scene.promote(scene.two))
-        eventually(lambda: reports.all()[0].champion == scene.two.digest)
+        eventually(lambda: [one.champion for one in reports.all()] == [scene.two.digest])
         assert all(serves(service, scene.two) for _ in range(8))
-        assert fleet_of(service)["generation"] == 3
-        assert [one["bundle"] for one in fleet_of(service)["kept"]] == [scene.one.label]
-        with service.client() as client:
-            assert f'demur_champion_generation{{fleet="{scene.name}"}} 3.0' in client.get("/metrics").text
+        # The workers swap first, and what is shown of the fleet follows.
+        eventually(lambda: fleet_of(service)["generation"] == 3)
+        eventually(lambda: [one["bundle"] for one in fleet_of(service)["kept"]] == [scene.one.label])
+        gauge = f'demur_champion_generation{{fleet="{scene.name}"}} 3.0'
+        eventually(lambda: gauge in metrics_of(service))
         with service.admin(TOKEN) as admin:
             refused = admin.post(f"/bundles/{scene.one.digest}/activate")
             assert refused.status_code == 409
             assert "demur promote" in refused.json()["detail"]
             admin.post("/rollback", json={"by": "a person", "reason": "to test"})
         eventually(lambda: serves(service, scene.one))
-        assert fleet_of(service)["generation"] == 4
+        eventually(lambda: fleet_of(service)["generation"] == 4)
         assert service.stop() == 0
         assert reports.all() == []
 
@@ -119,7 +125,9 @@ def test_two_workers_follow_prepare_swap_and_go_back(scene: Scene) -> None:
 def test_a_start_without_the_registry_serves_what_was_served_and_follows_again(scene: Scene) -> None:
     with scene.service() as service:
         scene.change(scene.promote(scene.two))
-        eventually(lambda: serves(service, scene.two))
+        # Shown once it is on the disk, which is after the workers serve it.
+        eventually(lambda: fleet_of(service)["generation"] == 2)
+        assert serves(service, scene.two)
     away = scene.address.with_name("away")
     scene.address.rename(away)
     with scene.service() as service:
