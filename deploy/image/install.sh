@@ -14,10 +14,12 @@ compile() {
   "$python" -m compileall -q --invalidation-mode unchecked-hash "$1" >/dev/null || true
 }
 
-# The tests of libraries, and the definitions of the services of Amazon's that are neither S3 nor needed for its
-# credentials (24 of 27 MB); and NVIDIA's libraries in one folder, since the loader takes no patterns.
+# The tests of libraries, the converters of onnxruntime, and the definitions of the services of Amazon's that are
+# neither S3 nor needed for its credentials (24 of 27 MB); and NVIDIA's libraries in one folder, since the loader
+# takes no patterns.
 tidy() {
   find "$1" -depth -type d \( -name tests -o -name test \) -exec rm -rf {} +
+  rm -rf "$1/onnxruntime/transformers" "$1/onnxruntime/tools" "$1/onnxruntime/datasets"
   if [ -d "$1/botocore/data" ]; then
     find "$1/botocore/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin \
       -exec rm -rf {} +
