@@ -7,10 +7,8 @@ rest of it cannot be, or not at all.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 import structlog
 
@@ -20,6 +18,7 @@ from bundle.registry.generation import Generation
 from monitoring.experiments.definition import Definition, DefinitionUnreadable
 from service.errors import ChangeRefused
 from service.following.lineups import definition_of, plan_of, serving_refs
+from service.following.looking import LookingThread
 from service.following.opener import Opener
 from service.following.position import Position
 from service.following.pulled import PulledBundles
@@ -27,16 +26,13 @@ from service.following.retry import Retry
 from service.lineup.fleet import Fleet, Keep
 from service.lineup.lineup import LineupPlan
 
-POLL: Final = 1.0
-"""Seconds between two looks at the registry"""
-
 logger = structlog.get_logger("demur.following")
 
 Adopt = Callable[[Definition | None], Keep]
 """Gives what keeps the experiment of a record, with the line-up that it is in"""
 
 
-class Follower:
+class Follower(LookingThread):
     """The following of one service. `start` it once the workers answer; `close` it before they end."""
 
     def __init__(
@@ -51,39 +47,17 @@ class Follower:
     ) -> None:
         """`opener`: opens the bundles of the records that are read; `adopt`: see `Adopt`; `changed`: called
         when the service serves something else."""
+        super().__init__("follower")
         self._log, self._pulled, self._position = log, pulled, position
         self._fleet, self._opener = fleet, opener
         self._adopt_experiment, self._changed = adopt, changed
-        self._woken, self._stopping = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._read_again = True
         """Whether the newest record must be looked for, and not the one after the last"""
         self._retry = Retry()
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread, unless it waits for the registry."""
-        self._stopping.set()
-        self._woken.set()
-        if self._thread.ident is not None:
-            self._thread.join(1.0)
-
-    def wake(self) -> None:
-        """Look at the registry now; from any thread."""
-        self._woken.set()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._woken.clear()
-            try:
-                self.look()
-            except Exception as error:
-                # A fault of this program, too, must leave the service able to follow.
-                logger.exception("follower_failed")
-                self._position.has_trouble(adoption=f"{type(error).__name__}: {error}")
-            self._woken.wait(POLL)
+    def _failed(self, error: Exception) -> None:
+        logger.exception("follower_failed")
+        self._position.has_trouble(adoption=f"{type(error).__name__}: {error}")
 
     def look(self) -> None:
         """Read what is new, and let it serve."""

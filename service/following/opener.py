@@ -6,7 +6,6 @@ goes back does not wait until a newcomer is pulled or opened.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -21,14 +20,13 @@ from bundle.registry.generation import Generation, Ref
 from bundle.verify import read_manifest
 from service.errors import ChangeRefused
 from service.following.lineups import serving_refs
+from service.following.looking import LookingThread
 from service.following.position import Position
 from service.following.pulled import PulledBundles
 from service.following.retry import Retry
 from service.lineup.fleet import Cancelled, Fleet
 from service.lineup.lineup import LineupPlan
 
-_LOOK: Final = 1.0
-"""Seconds between two looks without a wake-up"""
 _SWEEP: Final = 60.0
 """Seconds between two looks for pulled bundles that nothing needs"""
 
@@ -38,7 +36,7 @@ Trial = Callable[[Path, Cancelled], object]
 """Tries whether a bundle can serve on this machine; raises ChangeRefused"""
 
 
-class Opener:
+class Opener(LookingThread):
     """What one service has open, and holds, besides what serves."""
 
     def __init__(
@@ -50,37 +48,15 @@ class Opener:
         changed: Callable[[], None],
     ) -> None:
         """`changed`: called when another bundle is open, or cannot be opened."""
+        super().__init__("opener")
         self._fleet, self._pulled, self._position = fleet, pulled, position
         self._trial, self._changed = trial, changed
-        self._woken, self._stopping = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="opener", daemon=True)
         self._retry = Retry()
         self._swept = -_SWEEP
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread, unless it waits for the registry."""
-        self._stopping.set()
-        self._woken.set()
-        if self._thread.ident is not None:
-            self._thread.join(1.0)
-
-    def wake(self) -> None:
-        """There is another record; from any thread."""
-        self._woken.set()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._woken.clear()
-            try:
-                self.look()
-            except Exception as error:
-                # A fault of this program, too, must leave the service able to follow.
-                logger.exception("opener_failed")
-                self._position.has_trouble(preparation=f"{type(error).__name__}: {error}")
-            self._woken.wait(_LOOK)
+    def _failed(self, error: Exception) -> None:
+        logger.exception("opener_failed")
+        self._position.has_trouble(preparation=f"{type(error).__name__}: {error}")
 
     def look(self) -> None:
         """Open what is not open, close what need not be, and remove what nothing needs."""
