@@ -178,9 +178,8 @@ def test_the_first_promoter_is_told_how_another_has_ended_it(fleet: SimulatedFle
     assert len([one for one in fleet.records() if one.promotion and one.promotion.phase == "promoted"]) == 1
 
 
-def test_a_registry_that_is_away_for_a_while_costs_time_and_no_promotion(
-    fleet: SimulatedFleet, bundles: Bundles
-) -> None:
+def take_the_registry_away(fleet: SimulatedFleet, seconds: float) -> None:
+    """It does not answer for so long from the first canary step on."""
     away = Away(fleet.registry.location)
     fleet.registry = Registry(away)  # type: ignore[arg-type]
     state: dict[str, float] = {}
@@ -189,9 +188,15 @@ def test_a_registry_that_is_away_for_a_while_costs_time_and_no_promotion(
         newest = fleet.records()[-1].promotion
         if newest is not None and newest.phase == "canary":
             state.setdefault("since", fleet.ticks)
-            away.away = fleet.ticks - state["since"] < 120.0
+            away.away = fleet.ticks - state["since"] < seconds
 
     fleet.at_tick.append(outage)
+
+
+def test_a_registry_that_is_away_for_a_while_costs_time_and_no_promotion(
+    fleet: SimulatedFleet, bundles: Bundles
+) -> None:
+    take_the_registry_away(fleet, 120.0)
     outcome = promote(fleet.scene(), PLAN, bundles.newcomer, ORDER)
     assert outcome.phase == "promoted"
     assert any("it is away" in (one.waits_for or "") for one in fleet.events)
@@ -200,17 +205,7 @@ def test_a_registry_that_is_away_for_a_while_costs_time_and_no_promotion(
 def test_a_registry_that_stays_away_ends_a_step_when_it_is_back(
     fleet: SimulatedFleet, bundles: Bundles
 ) -> None:
-    away = Away(fleet.registry.location)
-    fleet.registry = Registry(away)  # type: ignore[arg-type]
-    state: dict[str, float] = {}
-
-    def outage() -> None:
-        newest = fleet.records()[-1].promotion
-        if newest is not None and newest.phase == "canary":
-            state.setdefault("since", fleet.ticks)
-            away.away = fleet.ticks - state["since"] < 1800.0
-
-    fleet.at_tick.append(outage)
+    take_the_registry_away(fleet, 1800.0)
     outcome = promote(fleet.scene(), PLAN, bundles.newcomer, ORDER)
     assert outcome.phase == "rolled-back"
     assert outcome.why is not None
