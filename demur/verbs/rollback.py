@@ -20,13 +20,14 @@ def rollback(
     env_file: FleetEnvFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go back: every service of the fleet serves the champion before this one again, within two seconds.
+    """Go back: every service of the fleet serves the champion before this one again.
 
     Example: `demur rollback --reason "too many complaints since noon"`
 
     While a promotion runs this ends it: its newcomer leaves, and the champion stays if it has not been
     replaced yet. No later rollback leads to the bundle that was left. It is one record in the registry, which
-    the services that run adopt at once; those of them that keep the old champion open need no load.
+    the services that run adopt at once, under load in about a second; those of them that keep the old
+    champion open need no load.
 
     The exit code is 0 once every service that reports serves it, 1 if one does not within half a minute (it
     adopts it later by itself), and 2 if there is nothing to go back to or the registry does not answer.
