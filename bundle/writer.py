@@ -38,6 +38,7 @@ from bundle.manifest import (
 )
 from bundle.model_card import model_card
 from bundle.runner import CascadeRunner, CascadeStage
+from bundle.system.disk import sync_folder
 from bundle.verify import verify_bundle
 from calibration.decision import STAGE_NAMES, OperatingPoint, StageRule
 
@@ -255,15 +256,7 @@ def _read_back(scratch: Path, manifest: BundleManifest) -> None:
 
 def _sync_folders(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        _sync_folder(Path(folder))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(Path(folder))
 
 
 def _put_in_place(scratch: Path, folder: Path) -> None:
@@ -278,6 +271,6 @@ def _put_in_place(scratch: Path, folder: Path) -> None:
         if older:
             aside.rename(folder)
         raise
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
     if older:
         shutil.rmtree(aside)

@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 from bundle.registry.errors import RegistryDamaged, RegistryUnavailable, RegistryUnfit
 from bundle.registry.keys import MARKER
 from bundle.registry.location import Exists, Missing, StoredObject
+from bundle.system.disk import sync_folder
 
 _CHUNK: Final = 2**20
 _SCRATCH: Final = ".new"
@@ -65,7 +66,7 @@ class FolderLocation:
                         "both win; put the registry on a disk, on NFS, or in an object store (s3://...)"
                     ) from error
                 raise
-            _sync(path.parent)
+            sync_folder(path.parent)
 
     def put(self, key: str, data: bytes) -> None:
         """See `Location.put`."""
@@ -77,7 +78,7 @@ class FolderLocation:
         with self._told("write", key), self._scratch(path) as scratch:
             _write(scratch, chunks)
             scratch.replace(path)
-            _sync(path.parent)
+            sync_folder(path.parent)
 
     def download(self, key: str) -> Iterator[bytes]:
         """See `Location.download`."""
@@ -182,11 +183,3 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
             stream.write(chunk)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

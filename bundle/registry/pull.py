@@ -26,6 +26,7 @@ from bundle.registry.signatures import choose_signature
 from bundle.registry.transfer import Meter, Progress, incoming, unseen
 from bundle.signing.envelope import SIGNATURE_FILE
 from bundle.signing.policy import SignaturePolicy
+from bundle.system.disk import sync_folder
 from bundle.verify import read_manifest_bytes, verify_bundle
 
 
@@ -118,7 +119,7 @@ def _put_in_place(scratch: Path, target: Path, is_good: Callable[[], bool]) -> N
     """Rename `scratch` to `target`. The bundle stays if another process has put it there meanwhile; anything
     else that is there goes."""
     for folder, _, _ in os.walk(scratch):
-        _sync(Path(folder))
+        sync_folder(Path(folder))
     try:
         scratch.rename(target)
     except OSError as error:
@@ -132,7 +133,7 @@ def _put_in_place(scratch: Path, target: Path, is_good: Callable[[], bool]) -> N
             scratch.rename(target)
         finally:
             _remove(aside)
-    _sync(target.parent)
+    sync_folder(target.parent)
 
 
 def _remove(path: Path) -> None:
@@ -140,14 +141,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

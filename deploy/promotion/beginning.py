@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bundle.registry.errors import BundleNotFound
 from bundle.registry.generation import Generation, PromotionState, Ref
 from bundle.registry.promotions import running
 from deploy.errors import AlreadyChampion, ChampionGone, FleetNotReady, LineupBusy, PromotionRunning
@@ -44,14 +43,12 @@ def require_ready(scene: Scene, now: Generation | None, plan: Plan) -> None:
     asks. Raises StoreUnavailable and RegistryUnavailable."""
     if now is None or now.champion is None:
         return
-    try:
-        scene.registry.bundle(now.champion.digest)
-    except BundleNotFound:
+    if not scene.registry.has(now.champion.digest):
         raise ChampionGone(
             f"the champion {now.champion.label} ({now.champion.digest}) is not in the registry any more, so "
             "nothing can be held against it and no service could return to it; push it again: `demur "
             "registry push FOLDER`, or `demur rollback` to the champion before it"
-        ) from None
+        )
     if plan.services > 0:
         _require_services(scene, plan)
 
